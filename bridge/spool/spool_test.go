@@ -1,0 +1,252 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// model is a spool without bound, as plain as it can be said: what each reader has not acknowledged.
+type model struct {
+	records map[uint64]string
+	acked   map[string]map[uint64]bool
+	last    uint64
+}
+
+func (m *model) next(reader string, after uint64) (uint64, string, bool) {
+	for pos := after + 1; pos <= m.last; pos++ {
+		if !m.acked[reader][pos] {
+			return pos, m.records[pos], true
+		}
+	}
+	return 0, "", false
+}
+
+func (m *model) low(reader string) uint64 {
+	pos, _, ok := m.next(reader, 0)
+	if !ok {
+		return m.last
+	}
+	return pos - 1
+}
+
+func TestSpoolAgreesWithModel(t *testing.T) {
+	names := []string{"a", "b"}
+	rapid.Check(t, func(t *rapid.T) {
+		s, err := Open(Options{Readers: names})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := model{records: map[uint64]string{}, acked: map[string]map[uint64]bool{"a": {}, "b": {}}}
+		reader := rapid.SampledFrom(names)
+		t.Repeat(map[string]func(*rapid.T){
+			"append": func(t *rapid.T) {
+				data := fmt.Sprintf("record %d", m.last+1)
+				pos, err := s.Append([]byte(data))
+				m.last++
+				if err != nil || pos != m.last {
+					t.Fatalf("Append = %d, %v, want %d", pos, err, m.last)
+				}
+				m.records[pos] = data
+			},
+			"ack": func(t *rapid.T) {
+				name := reader.Draw(t, "reader")
+				pos := rapid.Uint64Range(0, m.last+1).Draw(t, "pos")
+				s.Reader(name).Ack(pos)
+				if pos > 0 && pos <= m.last {
+					m.acked[name][pos] = true
+				}
+			},
+			"": func(t *rapid.T) {
+				for _, name := range names {
+					if got, want := s.Reader(name).Acked(), m.low(name); got != want {
+						t.Fatalf("%s: Acked = %d, want %d", name, got, want)
+					}
+					after := rapid.Uint64Range(0, m.last+1).Draw(t, "after")
+					pos, data, ok := m.next(name, after)
+					gotPos, gotData, _, err := s.Reader(name).next(after)
+					if err != nil || gotPos != pos || ok && string(gotData) != data {
+						t.Fatalf("%s: next(%d) = %d %q %v, want %d %q", name, after, gotPos, gotData, err, pos, data)
+					}
+				}
+				if got, want := s.Stats().Records, int(m.last-min(m.low("a"), m.low("b"))); got != want {
+					t.Fatalf("%d records held, want %d", got, want)
+				}
+			},
+		})
+	})
+}
+
+func TestFullSpoolDropsOldestAndCounts(t *testing.T) {
+	size := int64(10 + recordOverhead)
+	s, err := Open(Options{Max: 3 * size, Readers: []string{"r"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if _, err := s.Append(fmt.Appendf(nil, "record %03d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.Reader("r")
+	var got []uint64
+	for range 3 {
+		pos, _, err := r.Next(t.Context(), append([]uint64{0}, got...)[len(got)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, pos)
+	}
+	if want := []uint64{3, 4, 5}; !slices.Equal(got, want) {
+		t.Errorf("records left %v, want %v", got, want)
+	}
+	if st := s.Stats(); st.Dropped != 2 || st.Bytes != 3*size || r.Acked() != 2 {
+		t.Errorf("dropped %d, %d bytes, acked up to %d; want 2, %d, 2", st.Dropped, st.Bytes, r.Acked(), 3*size)
+	}
+	if _, err := s.Append(make([]byte, 3*size)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a record over the bound: %v, want %v", err, ErrTooLarge)
+	}
+	if st := s.Stats(); st.Records != 3 || st.Dropped != 3 {
+		t.Errorf("after a record over the bound: %d held, %d dropped, want 3 and 3", st.Records, st.Dropped)
+	}
+	r.Ack(1) // an echo that comes after its record was dropped
+	if pos, _, _ := r.Next(t.Context(), 0); pos != 3 {
+		t.Errorf("after a late acknowledgement Next = %d, want 3", pos)
+	}
+}
+
+func TestWithoutReadersNothingIsKept(t *testing.T) {
+	s, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := s.Append([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := s.Stats(); st.Records != 0 || st.Bytes != 0 || st.Appended != 3 {
+		t.Errorf("held %d records of %d bytes after %d, want none after 3", st.Records, st.Bytes, st.Appended)
+	}
+}
+
+func TestNextWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(Options{Readers: []string{"r"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		type answer struct {
+			pos uint64
+			err error
+		}
+		ask := func(ctx context.Context, after uint64) <-chan answer {
+			c := make(chan answer, 1)
+			go func() {
+				pos, _, err := s.Reader("r").Next(ctx, after)
+				c <- answer{pos, err}
+			}()
+			synctest.Wait()
+			return c
+		}
+		arrival := ask(t.Context(), 0)
+		if len(arrival) != 0 {
+			t.Fatal("Next did not wait for a record")
+		}
+		if _, err := s.Append(nil); err != nil { // an empty record is a record
+			t.Fatal(err)
+		}
+		if a := <-arrival; a != (answer{1, nil}) {
+			t.Errorf("Next = %v, want 1", a)
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancelled := ask(ctx, 1)
+		cancel()
+		if a := <-cancelled; a != (answer{0, context.Canceled}) {
+			t.Errorf("Next with a cancelled context = %v", a)
+		}
+
+		time.Sleep(3 * time.Second) // the bubble's clock
+		if got := s.Stats().Oldest; got != 3 {
+			t.Errorf("oldest record is %g s old, want 3", got)
+		}
+
+		closed := ask(t.Context(), 1)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if a := <-closed; a != (answer{0, ErrClosed}) {
+			t.Errorf("Next on a closed spool = %v", a)
+		}
+		if _, err := s.Append([]byte("x")); err != ErrClosed {
+			t.Errorf("Append to a closed spool: %v", err)
+		}
+	})
+}
+
+// TestEverythingArrivesOnce runs one writer beside readers that acknowledge out of order.
+func TestEverythingArrivesOnce(t *testing.T) {
+	const n = 2000
+	names := []string{"a", "b", "c"}
+	s, err := Open(Options{Readers: names})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			r, window, after := s.Reader(name), []uint64{}, uint64(0)
+			for after < n {
+				pos, data, err := r.Next(t.Context(), after)
+				if err != nil || pos != after+1 || string(data) != fmt.Sprint(pos) {
+					t.Errorf("%s: Next(%d) = %d %q %v", name, after, pos, data, err)
+					return
+				}
+				after = pos
+				if window = append(window, pos); len(window) == 5+i || pos == n {
+					slices.Reverse(window)
+					for _, pos := range window {
+						r.Ack(pos)
+					}
+					window = window[:0]
+				}
+			}
+		})
+	}
+	for i := 1; i <= n; i++ {
+		if _, err := s.Append(fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if st := s.Stats(); st.Records != 0 || st.Bytes != 0 || st.Dropped != 0 {
+		t.Errorf("left over: %+v", st)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	many := make([]string, maxReaders+1)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	for name, o := range map[string]Options{
+		"negative bound":   {Max: -1},
+		"same name twice":  {Readers: []string{"a", "a"}},
+		"too many readers": {Readers: many},
+	} {
+		if _, err := Open(o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
