@@ -57,7 +57,31 @@ func (r *Reader) Ack(pos uint64) {
 	for r.low = r.lowest(); r.low < s.last() && s.records[r.low+1-s.first].acked&r.bit != 0; {
 		r.low++
 	}
+	if r.low == s.last() {
+		s.signal()
+	}
 	s.removeAcked()
+}
+
+// Drained waits until this reader has acknowledged everything that was ever appended. The error is ctx's or ErrClosed.
+func (r *Reader) Drained(ctx context.Context) error {
+	s := r.spool
+	for {
+		s.mu.Lock()
+		drained, closed, wake := r.lowest() == s.last(), s.closed, s.wake
+		s.mu.Unlock()
+		switch {
+		case drained:
+			return nil
+		case closed:
+			return ErrClosed
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Acked returns the position up to which this reader has acknowledged everything, or lost it to a full spool; 0 at

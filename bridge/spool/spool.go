@@ -40,7 +40,7 @@ type Spool struct {
 
 	mu      sync.Mutex
 	closed  bool
-	wake    chan struct{} // closed and replaced when a record arrives or the spool closes
+	wake    chan struct{} // closed and replaced when a record arrives or the last is acknowledged; closed for good by Close
 	first   uint64        // position of records[0]
 	records []record      // positions first, first+1, ...
 	bytes   int64
@@ -110,9 +110,14 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	s.stats.Appended++
 	pos = s.last()
 	s.removeAcked() // with no readers, at once
+	s.signal()
+	return pos, nil
+}
+
+// signal wakes everybody who waits for a change. mu is held.
+func (s *Spool) signal() {
 	close(s.wake)
 	s.wake = make(chan struct{})
-	return pos, nil
 }
 
 // Reader returns the reader of that name, nil when Options did not name it.

@@ -100,12 +100,10 @@ func TestFullSpoolDropsOldestAndCounts(t *testing.T) {
 	}
 	r := s.Reader("r")
 	var got []uint64
-	for range 3 {
-		pos, _, err := r.Next(t.Context(), append([]uint64{0}, got...)[len(got)])
-		if err != nil {
+	for pos := uint64(0); len(got) < 3; got = append(got, pos) {
+		if pos, _, err = r.Next(t.Context(), pos); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, pos)
 	}
 	if want := []uint64{3, 4, 5}; !slices.Equal(got, want) {
 		t.Errorf("records left %v, want %v", got, want)
@@ -191,6 +189,33 @@ func TestNextWaits(t *testing.T) {
 		}
 		if _, err := s.Append([]byte("x")); err != ErrClosed {
 			t.Errorf("Append to a closed spool: %v", err)
+		}
+	})
+}
+
+func TestDrainedWaitsForTheLastAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(Options{Readers: []string{"r"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.Reader("r")
+		if err := r.Drained(t.Context()); err != nil {
+			t.Fatalf("an empty spool is not drained: %v", err)
+		}
+		for range 2 {
+			s.Append([]byte("x"))
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- r.Drained(t.Context()) }()
+		r.Ack(2)
+		synctest.Wait()
+		if len(drained) > 0 {
+			t.Fatal("drained with the first record unacknowledged")
+		}
+		r.Ack(1)
+		if err := <-drained; err != nil {
+			t.Error(err)
 		}
 	})
 }
