@@ -1,0 +1,36 @@
+package realtest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browserTimeout bounds everything that one test does in a browser, its start included (1 to 2 s).
+const browserTimeout = 2 * time.Minute
+
+// Chromium starts a headless browser with an empty profile and returns the context of its first tab, for
+// chromedp.Do and chromedp.Run. It needs [Browser]. The browser ends with the test, and after 2 minutes in any case.
+func Chromium(t testing.TB) context.Context {
+	t.Helper()
+	Need(t, Browser)
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath("chromium"),
+		chromedp.NoSandbox, // the sandbox refuses root, and the pages are the tests' own
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+	)
+	bounded, cancel := context.WithTimeout(context.Background(), browserTimeout)
+	t.Cleanup(cancel)
+	allocator, freeAllocator := chromedp.NewExecAllocator(bounded, options...)
+	t.Cleanup(freeAllocator) // waits until the process is gone and its profile removed
+	ctx, closeBrowser := chromedp.NewContext(allocator, chromedp.WithErrorf(t.Logf))
+	t.Cleanup(closeBrowser)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start chromium: %v", err)
+	}
+	return ctx
+}

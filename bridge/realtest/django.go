@@ -1,0 +1,176 @@
+package realtest
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+//go:embed django/*.py
+var djangoFiles embed.FS
+
+// Layer is the channel layer of a [Server]: what carries a message from one connection to the others.
+type Layer int
+
+const (
+	// InMemory keeps groups in the server process, and they die with it.
+	InMemory Layer = iota
+	// Redis keeps groups in Redis (channels_redis, its default layer).
+	Redis
+)
+
+// ASGI is the program that serves the application.
+type ASGI int
+
+const (
+	// Daphne is the server of the Channels project.
+	Daphne ASGI = iota
+	// Uvicorn runs with the websockets library.
+	Uvicorn
+)
+
+// Options say which tracking server [StartDjango] starts. The zero value is Daphne with the in-memory layer.
+type Options struct {
+	Layer    Layer
+	Server   ASGI
+	RedisURL string // redis://HOST:PORT/DB; with Layer Redis and no URL a Redis is started for this server
+	Capacity int    // of the channel layer, in messages; 0 leaves its default (100)
+	Refuse   bool   // close every WebSocket before accepting it: the client sees HTTP 403
+}
+
+// Server is a running Django Channels tracking server on a port of its own, with the route
+// ws/gps-tracking/DEVICE_ID/.
+type Server struct {
+	t       testing.TB
+	options Options
+	dir     string // holds the package "tracking" and the journal
+	port    int
+	env     []string
+	process *process
+}
+
+// StartDjango starts a tracking server and returns when it accepts connections. It needs what the options name, as
+// [Need] does, and the server is killed when the test ends.
+func StartDjango(t testing.TB, o Options) *Server {
+	t.Helper()
+	Need(t, Django)
+	if o.Server == Uvicorn {
+		Need(t, UvicornServer)
+	}
+	if o.Layer == Redis {
+		Need(t, ChannelsRedis)
+		if o.RedisURL == "" {
+			o.RedisURL = StartRedis(t).URL()
+		}
+	}
+	s := &Server{t: t, options: o, dir: t.TempDir(), port: freePort(t)}
+	s.writeProject()
+	s.env = append(os.Environ(), "TRACKING_JOURNAL="+s.journal(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+	if o.Layer == Redis {
+		s.env = append(s.env, "TRACKING_REDIS_URL="+o.RedisURL)
+	}
+	if o.Capacity > 0 {
+		s.env = append(s.env, "TRACKING_CAPACITY="+strconv.Itoa(o.Capacity))
+	}
+	if o.Refuse {
+		s.env = append(s.env, "TRACKING_REFUSE=1")
+	}
+	s.start()
+	return s
+}
+
+// writeProject lays the embedded files out as the Python package "tracking".
+func (s *Server) writeProject() {
+	s.t.Helper()
+	files, err := fs.Sub(djangoFiles, "django")
+	if err == nil {
+		err = os.CopyFS(filepath.Join(s.dir, "tracking"), files)
+	}
+	if err != nil {
+		s.t.Fatalf("write the Django project: %v", err)
+	}
+}
+
+func (s *Server) start() {
+	s.t.Helper()
+	interpreter, err := python()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	port := strconv.Itoa(s.port)
+	name, args := "Daphne", []string{"-m", "daphne", "-b", "127.0.0.1", "-p", port, "tracking.asgi:application"}
+	if s.options.Server == Uvicorn {
+		name = "Uvicorn"
+		args = []string{"-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", port, "tracking.asgi:application"}
+	}
+	cmd := exec.Command(interpreter, args...)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	s.process = startProcess(s.t, name, cmd)
+	// Both load the application before they listen, so a connection accepted is a server that can serve.
+	if err := s.process.await(dials(s.port)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// URL returns the server's address, ws://127.0.0.1:PORT, without a path.
+func (s *Server) URL() string {
+	return "ws://" + hostPort(s.port)
+}
+
+// GroupURL returns the address of a device's tracking group.
+func (s *Server) GroupURL(deviceID string) string {
+	return s.URL() + "/ws/gps-tracking/" + deviceID + "/"
+}
+
+// Kill ends the server with SIGKILL, as a crash or the kernel out of memory would.
+func (s *Server) Kill() {
+	s.process.kill()
+}
+
+// Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after 10 s and fails the test.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if err := s.process.stop(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// Restart kills the server if it still runs, and starts it again on the same port.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if !s.process.ended() {
+		s.process.kill()
+	}
+	s.start()
+}
+
+// Processed returns every message that the server's consumers have taken up so far, in their order, over all restarts:
+// repeats included, as Python serialised them. It is what a client may call delivered.
+func (s *Server) Processed() ([]json.RawMessage, error) {
+	data, err := os.ReadFile(s.journal())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var messages []json.RawMessage
+	for line := range bytes.Lines(data) {
+		if line[len(line)-1] != '\n' {
+			break // being written
+		}
+		messages = append(messages, json.RawMessage(bytes.TrimSpace(line)))
+	}
+	return messages, nil
+}
+
+func (s *Server) journal() string {
+	return filepath.Join(s.dir, "processed.jsonl")
+}

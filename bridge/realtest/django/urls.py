@@ -1,0 +1,3 @@
+"""No pages: a test that needs one serves it from elsewhere."""
+
+urlpatterns = []

@@ -1,0 +1,10 @@
+// Package realtest gives tests the real parts that gpsbridge works with: a Django Channels tracking server under
+// Daphne or Uvicorn, Redis, Chromium, pseudo-terminals, and a member of a tracking group that keeps what it receives.
+//
+// It owns finding, starting, killing and ending those parts, and says in one line what to install when one is missing
+// ([Need]). It must not know anything of gpsbridge itself: it imports no package of the project, and what it asserts is
+// only that a part started. Only tests import it, so nothing of it is in the program.
+//
+// Everything binds to 127.0.0.1 on a port of its own, is bounded in time, and is ended by its process id when the test
+// that started it ends. Output of a part is shown when the test failed.
+package realtest

@@ -1,0 +1,165 @@
+package realtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const (
+	// EnvReal names the environment variable under which a missing part fails a test instead of skipping it.
+	EnvReal = "GPSBRIDGE_TEST_REAL"
+	// EnvCorpus names the folder of recorded receiver logs, where it is not ../shared/corpus/gpsd beside the checkout.
+	// The value "absent" says that there is none: then its tests skip even under EnvReal, because no package has it.
+	EnvCorpus = "GPSBRIDGE_CORPUS"
+	// EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
+	EnvPython = "GPSBRIDGE_PYTHON"
+)
+
+// Part is something real that a test needs and that a machine may lack.
+type Part string
+
+// The parts that [Need] can find.
+const (
+	Django        Part = "Django Channels with Daphne"
+	UvicornServer Part = "Uvicorn with websockets"
+	ChannelsRedis Part = "channels_redis"
+	RedisServer   Part = "redis-server"
+	Browser       Part = "Chromium"
+	GPSD          Part = "gpsd"
+	Corpus        Part = "the recorded receiver logs"
+)
+
+// part says how to find one Part (an error says what is missing) and how to install it.
+type part struct {
+	find    func() error
+	install string
+}
+
+// parts finds each part at most once in a test binary: starting an interpreter takes a tenth of a second.
+var parts = map[Part]part{
+	Django:        {sync.OnceValue(pythonHas("django", "channels", "daphne")), apt("python3-django python3-django-channels daphne")},
+	UvicornServer: {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
+	ChannelsRedis: {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
+	RedisServer:   {sync.OnceValue(program("redis-server")), apt("redis-server")},
+	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
+	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
+	Corpus: {func() error { _, err := corpusFolder(); return err },
+		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
+}
+
+func apt(packages string) string {
+	return "apt-get install -y --no-install-recommends " + packages
+}
+
+// Need skips the test when one of the parts is missing here, with one line that names it and how to get it. When
+// [EnvReal] is set and not empty the test fails instead, so that a run that means to cover everything cannot pass
+// without it.
+func Need(t testing.TB, needed ...Part) {
+	t.Helper()
+	must := os.Getenv(EnvReal) != ""
+	for _, name := range needed {
+		p, known := parts[name]
+		if !known {
+			t.Fatalf("need %q: no such part", name)
+		}
+		err := p.find()
+		if err == nil {
+			continue
+		}
+		said := fmt.Sprintf("%s is missing (%v): %s", name, err, p.install)
+		if must && !(name == Corpus && os.Getenv(EnvCorpus) == "absent") {
+			t.Fatal(said)
+		}
+		t.Skip(said)
+	}
+}
+
+// CorpusFolder returns the folder of recorded receiver logs (NAME.log, NAME.tpv.jsonl), as [Need] with [Corpus].
+func CorpusFolder(t testing.TB) string {
+	t.Helper()
+	Need(t, Corpus)
+	folder, err := corpusFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// corpusFolder looks where EnvCorpus says, else beside the checkout: the parent of the folder with go.mod, found
+// upwards from the working directory, which for a test is its package's folder.
+func corpusFolder() (string, error) {
+	if folder := os.Getenv(EnvCorpus); folder != "" {
+		return folder, isFolder(folder)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", fmt.Errorf("no go.mod above the working directory")
+		}
+		dir = up
+	}
+	folder := filepath.Join(filepath.Dir(dir), "shared", "corpus", "gpsd")
+	return folder, isFolder(folder)
+}
+
+func isFolder(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("no folder %s", path)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", path)
+	}
+	return nil
+}
+
+// python returns the interpreter to run servers with. The distribution's own comes before PATH: Debian's packages are
+// seen by no other.
+func python() (string, error) {
+	if p := os.Getenv(EnvPython); p != "" {
+		return p, nil
+	}
+	if _, err := os.Stat("/usr/bin/python3"); err == nil {
+		return "/usr/bin/python3", nil
+	}
+	return exec.LookPath("python3")
+}
+
+// pythonHas returns a finder of Python modules. They are looked up, not imported: that is quick and runs none of them.
+func pythonHas(modules ...string) func() error {
+	return func() error {
+		interpreter, err := python()
+		if err != nil {
+			return err
+		}
+		const lookUp = `import importlib.util, sys; print(*[m for m in sys.argv[1:] if not importlib.util.find_spec(m)])`
+		out, err := exec.Command(interpreter, slices.Concat([]string{"-c", lookUp}, modules)...).Output()
+		if err != nil {
+			return fmt.Errorf("run %s: %w", interpreter, err)
+		}
+		if lacks := strings.Fields(string(out)); len(lacks) > 0 {
+			return fmt.Errorf("%s lacks %s", interpreter, strings.Join(lacks, ", "))
+		}
+		return nil
+	}
+}
+
+func program(name string) func() error {
+	return func() error {
+		_, err := exec.LookPath(name)
+		return err
+	}
+}
