@@ -1,0 +1,188 @@
+package nmea
+
+// MaxSentence is the longest sentence in bytes, from `$` to the checksum. The
+// standard allows 82; real receivers send position sentences of 103 and
+// proprietary ones of 205.
+const MaxSentence = 256
+
+// Scanner finds sentences in a stream of bytes. The zero value is ready.
+//
+// A sentence starts at the last `$` or `!` before its text and ends with the two
+// hexadecimal digits of a checksum that is right; it is yielded with the second
+// digit, without waiting for the end of the line. Whatever else the stream holds
+// is skipped and counted. How the stream is cut into pieces changes nothing.
+type Scanner struct {
+	// AllowNoChecksum yields sentences that carry no checksum too, with the end
+	// of their line.
+	AllowNoChecksum bool
+
+	buf   [MaxSentence]byte
+	n     int // bytes of the open sentence that came with earlier pieces
+	size  int // length of the open sentence, those included; 0 when none is open
+	sum   byte
+	star  int  // characters since the last `*`, itself included; 0 without one
+	want  byte // sum at the last `*`
+	digit byte // first digit of the checksum
+	wrong bool // a checksum came that does not match
+	stats ScannerStats
+	bad   tally
+}
+
+// ScannerStats counts what a Scanner has met.
+type ScannerStats struct {
+	Bytes       uint64 `json:"bytes"`        // all that came in
+	NoiseBytes  uint64 `json:"noise_bytes"`  // outside of sentences, line ends not counted
+	Sentences   uint64 `json:"sentences"`    // yielded
+	BadChecksum uint64 `json:"bad_checksum"` // complete, but with a wrong checksum
+	NoChecksum  uint64 `json:"no_checksum"`  // complete, but without a checksum
+	TooLong     uint64 `json:"too_long"`     // longer than MaxSentence
+	// Bad counts wrong checksums by the address field of the sentence.
+	Bad map[string]uint64 `json:"-"`
+}
+
+// Stats returns the counters.
+func (s *Scanner) Stats() ScannerStats {
+	st := s.stats
+	st.Bad = s.bad.copy()
+	return st
+}
+
+// Scan takes the next piece of the stream and yields the sentences that it
+// completes, as `$...*hh`. A sentence is valid until yield returns.
+func (s *Scanner) Scan(p []byte, yield func(sentence []byte)) {
+	s.stats.Bytes += uint64(len(p))
+	start := 0 // of the open sentence in p; all of it is here when s.n is 0
+	for i, c := range p {
+		switch {
+		case c == '$' || c == '!':
+			s.drop(p[start:i])
+			s.open(i)
+			start = i
+		case s.size == 0:
+			if c != '\r' && c != '\n' {
+				s.stats.NoiseBytes++
+			}
+		case c == '\r' || c == '\n':
+			s.endLine(p[start:i], yield)
+		case c < ' ' || c == 0x7f:
+			s.drop(p[start:i])
+			s.stats.NoiseBytes++
+		default:
+			if s.add(c) {
+				yield(s.sentence(p[start : i+1]))
+				s.stats.Sentences++
+				s.close()
+			}
+		}
+	}
+	s.carry(p[start:])
+}
+
+// open starts a sentence.
+func (s *Scanner) open(int) {
+	s.close()
+	s.size = 1
+}
+
+// close forgets the open sentence.
+func (s *Scanner) close() {
+	s.n, s.size, s.sum, s.star, s.wrong = 0, 0, 0, 0, false
+}
+
+// add takes the next character of the open sentence and tells whether it
+// completes a checksum that is right.
+func (s *Scanner) add(c byte) bool {
+	if s.size++; s.size > MaxSentence {
+		s.stats.TooLong++
+		s.stats.NoiseBytes += uint64(s.size)
+		s.close()
+		return false
+	}
+	switch {
+	case c == '*':
+		s.want, s.star = s.sum, 1
+	case s.star == 1 && isHex(c):
+		s.digit, s.star = hex(c)<<4, 2
+	case s.star == 2 && isHex(c):
+		if s.digit|hex(c) == s.want {
+			return true
+		}
+		s.wrong, s.star = true, 0
+	default:
+		s.star = 0
+	}
+	s.sum ^= c
+	return false
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f'
+}
+
+// hex returns the value of a hexadecimal digit.
+func hex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&0x0f + 9
+}
+
+// endLine ends the open sentence without a checksum that is right.
+func (s *Scanner) endLine(tail []byte, yield func([]byte)) {
+	if !s.wrong && address(s.sentence(tail)) != nil {
+		s.stats.NoChecksum++
+		if s.AllowNoChecksum {
+			s.stats.Sentences++
+			yield(s.sentence(tail))
+		}
+		s.close()
+		return
+	}
+	s.drop(tail)
+}
+
+// drop gives up the open sentence, whose bytes since the last piece are tail.
+func (s *Scanner) drop(tail []byte) {
+	if s.size == 0 {
+		return
+	}
+	if a := address(s.sentence(tail)); s.wrong && a != nil {
+		s.stats.BadChecksum++
+		s.bad.add(a)
+	} else {
+		s.stats.NoiseBytes += uint64(s.size)
+	}
+	s.close()
+}
+
+// sentence returns the open sentence, whose bytes since the last piece are tail.
+func (s *Scanner) sentence(tail []byte) []byte {
+	if s.n == 0 {
+		return tail
+	}
+	n := copy(s.buf[s.n:], tail)
+	return s.buf[:s.n+n]
+}
+
+// carry keeps what the piece holds of the open sentence for the next one.
+func (s *Scanner) carry(tail []byte) {
+	if s.size > 0 {
+		s.n += copy(s.buf[s.n:], tail)
+	}
+}
+
+// address returns the address field of a sentence (talker and type, such as
+// GPRMC), or nil when it does not start like a sentence: with three to eight
+// capital letters and digits and a comma.
+func address(sentence []byte) []byte {
+	for i := 1; i < len(sentence) && i <= 9; i++ {
+		c := sentence[i]
+		if c == ',' && i > 3 {
+			return sentence[1:i]
+		}
+		if !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') {
+			return nil
+		}
+	}
+	return nil
+}
