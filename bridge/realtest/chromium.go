@@ -2,6 +2,7 @@ package realtest
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -17,8 +18,16 @@ const browserTimeout = 2 * time.Minute
 func Chromium(t testing.TB) context.Context {
 	t.Helper()
 	Need(t, Browser)
+	// Chromium leaves sockets in the temporary folder; in one of its own they go with it. Not t.TempDir: the name of a
+	// long test would not fit into a socket's path.
+	dir, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath("chromium"),
+		chromedp.Env("TMPDIR="+dir),
 		chromedp.NoSandbox, // the sandbox refuses root, and the pages are the tests' own
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),

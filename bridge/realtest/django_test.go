@@ -69,6 +69,9 @@ func TestServerKilledAndRestarted(t *testing.T) {
 
 		url := server.URL()
 		server.Kill()
+		if err := dials(server.port)(); err == nil {
+			t.Error("a killed server took a connection")
+		}
 		server.Restart()
 		if server.URL() != url {
 			t.Fatalf("restarted at %s, want %s", server.URL(), url)
