@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// What a zero Config field means.
+const (
+	DefaultListen = "127.0.0.1:8947"
+	// DefaultHistory is ten minutes at one fix a second, about 0.5 MB a device.
+	DefaultHistory = 600
+	// DefaultQueue holds 25 s at 10 Hz: longer than a phone's radio sleeps, and
+	// shorter than anybody would call live.
+	DefaultQueue = 256
+	// DefaultSlowTimeout is how long one frame may take. A viewer that could not
+	// take 500 bytes in ten seconds is gone or is not watching.
+	DefaultSlowTimeout = 10 * time.Second
+	// DefaultMaxConns is far above what one vehicle needs, and costs under 100 MB.
+	DefaultMaxConns = 4096
+)
+
+// maxHistory bounds Config.History: 100,000 fixes are 45 MB a device.
+const maxHistory = 100_000
+
+// Config says what a Relay serves and to whom. Zero fields have defaults.
+type Config struct {
+	// Listen is "host:port"; default DefaultListen. Port 0 picks a free one.
+	Listen string
+	// Open allows a Listen that is not loopback without a Token.
+	Open bool
+	// Token is what viewers must present; "" lets everyone watch.
+	// PublishToken lets who presents it send; "" lets nobody send.
+	// Both use the characters of RFC 7230's token, so that a browser can carry
+	// them in Sec-WebSocket-Protocol.
+	Token, PublishToken string
+	// Origins are the web origins ("https://host[:port]") that may open a
+	// WebSocket beside the relay's own.
+	Origins []string
+	// History is how many TPV are kept a device for those who join; default
+	// DefaultHistory, negative for none, at most 100,000.
+	History int
+	// Queue is how many messages wait for one viewer before the oldest are
+	// dropped; default DefaultQueue.
+	Queue int
+	// SlowTimeout closes a viewer that made no progress for so long; default
+	// DefaultSlowTimeout.
+	SlowTimeout time.Duration
+	// MaxConns bounds the WebSockets that are open at a time; default
+	// DefaultMaxConns. Above it a join is answered with 503.
+	MaxConns int
+	// Status gives what GET /api/v1/status answers with, as JSON. Without it the
+	// answer is the relay's own Status in a server's shape.
+	Status func() any
+	// Ready says whether GET /healthz is true; nil is always ready.
+	Ready func() error
+	// Log takes transitions; nil logs nothing.
+	Log *slog.Logger
+}
+
+// withDefaults fills the zero fields and checks the rest.
+func (c Config) withDefaults() (Config, error) {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	switch {
+	case c.History == 0:
+		c.History = DefaultHistory
+	case c.History < 0:
+		c.History = 0
+	case c.History > maxHistory:
+		return c, fmt.Errorf("relay.history is %d: at most %d fixes are kept a device", c.History, maxHistory)
+	}
+	if c.Queue <= 0 {
+		c.Queue = DefaultQueue
+	}
+	if c.SlowTimeout <= 0 {
+		c.SlowTimeout = DefaultSlowTimeout
+	}
+	if c.MaxConns <= 0 {
+		c.MaxConns = DefaultMaxConns
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c, errors.Join(c.checkListen(), checkToken("relay.token_file", c.Token),
+		checkToken("relay.publish_token_file", c.PublishToken), c.checkOrigins())
+}
+
+// checkListen refuses an address from which strangers could follow a vehicle
+// without a token, unless the configuration says so in words.
+func (c Config) checkListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("relay.listen %q is not host:port (such as %q)", c.Listen, DefaultListen)
+	}
+	if c.Token == "" && !c.Open && !isLoopback(host) {
+		return fmt.Errorf("relay.listen %q is not a loopback address: set relay.token_file, or relay.open = true to serve anyone", c.Listen)
+	}
+	return nil
+}
+
+func (c Config) checkOrigins() error {
+	for _, o := range c.Origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" {
+			return fmt.Errorf("relay.origins has %q: an origin is scheme://host[:port], such as \"https://map.example\"", o)
+		}
+	}
+	return nil
+}
+
+// isLoopback says whether only this machine reaches host. A name other than
+// localhost does not count: what it resolves to can change.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// checkToken names a token that a browser could not send, without showing it.
+func checkToken(key, token string) error {
+	for _, r := range token {
+		if r > '~' || !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && !isAlnum(r) {
+			return fmt.Errorf("%s holds a token with %q: use letters, digits and !#$%%&'*+-.^_`|~ only", key, r)
+		}
+	}
+	return nil
+}
+
+func isAlnum(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// limits are the bounds of the hub that follow from a Config, and those that
+// are the project's own. Tests make them small.
+type limits struct {
+	history    int // TPV kept a device
+	queue      int // messages waiting for one viewer
+	queueBytes int // the same in bytes: one publisher's large frames must not fill the memory
+	totalBytes int // all that the groups keep
+	groups     int // groups at a time
+	conns      int // members at a time
+
+	slow   time.Duration // one frame may take so long
+	ping   time.Duration // between pings
+	pong   time.Duration // silence that means a dead peer
+	linger time.Duration // for the close handshake
+	forget time.Duration // a group without members and messages for so long is forgotten
+}
+
+func (c Config) limits() limits {
+	return limits{
+		history:    c.History,
+		queue:      c.Queue,
+		queueBytes: 4 << 20,
+		// The whole history of 120 devices, or 10 kB each for 6,500.
+		totalBytes: 64 << 20,
+		groups:     10_000,
+		conns:      c.MaxConns,
+		slow:       c.SlowTimeout,
+		// Below the 30 s after which the strictest mobile networks forget an
+		// idle TCP connection; two pings may go unanswered.
+		ping:   20 * time.Second,
+		pong:   50 * time.Second,
+		linger: time.Second,
+		// A vehicle parked over a weekend keeps its last position.
+		forget: 7 * 24 * time.Hour,
+	}
+}

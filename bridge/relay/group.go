@@ -1,0 +1,196 @@
+package relay
+
+import (
+	"sync"
+	"time"
+)
+
+// group is the members of one device ID and what the group keeps for those who
+// join later.
+type group struct {
+	// Set once.
+	hub    *hub
+	device string
+
+	// Guarded by mu.
+	mu         sync.Mutex
+	members    []*viewer
+	gone       bool // forgotten by the hub: look the device up again
+	n          uint64
+	messages   uint64 // without repeats
+	publishers int
+	heard      time.Time // the last message; the making of the group before
+	fixed      time.Time // the last TPV
+	seen       seen
+	history    ring // TPV
+	fix        *message
+	sky        *message
+}
+
+// publish puts m in the queue of every member that wants it. It says false when
+// the group was forgotten meanwhile.
+func (g *group) publish(m *message, from *viewer, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return false
+	}
+	g.n++
+	m.n = g.n
+	g.heard = now
+	if from != nil {
+		from.echo(m)
+		if key := m.head.key(); key != 0 && g.seen.add(key) {
+			g.hub.repeats.Add(1)
+			return true
+		}
+	}
+	g.messages++
+	g.keep(m, now)
+	for _, v := range g.members {
+		if v == from || m.head.Class == classSKY && !v.sky {
+			continue
+		}
+		v.push(m)
+	}
+	return true
+}
+
+// maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites
+// is 9 kB. Larger ones are delivered and forgotten.
+const maxKept = 16 << 10
+
+// keep remembers m for those who join. Under g.mu.
+func (g *group) keep(m *message, now time.Time) {
+	if m.head.Class == classTPV {
+		g.fixed = now
+	}
+	if len(m.data) > maxKept {
+		return
+	}
+	before := g.kept()
+	switch m.head.Class {
+	case classSKY:
+		g.sky = m
+	case classTPV:
+		if g.fix == nil || m.head.newer(g.fix.head) {
+			g.fix = m
+		}
+		g.history.push(m)
+		if g.history.n > g.hub.limits.history {
+			g.history.pop()
+		}
+	}
+	g.hub.kept.Add(int64(g.kept() - before))
+}
+
+// kept is the memory of what the group keeps, in bytes; the last fix counts
+// twice while it is in the history too. Under g.mu.
+func (g *group) kept() int {
+	bytes := g.history.bytes
+	for _, m := range []*message{g.fix, g.sky} {
+		if m != nil {
+			bytes += m.size()
+		}
+	}
+	return bytes
+}
+
+// trim shortens the history until the group keeps no more than bytes. The last
+// fix stays in any case.
+func (g *group) trim(bytes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return // what it kept was given back already
+	}
+	before := g.kept()
+	for g.history.n > 0 && g.kept() > bytes {
+		g.history.pop()
+	}
+	g.hub.kept.Add(int64(g.kept() - before))
+}
+
+// join makes v a member that gets the last SKY (if it wants any), the newest
+// want TPV, and then what comes: all under one lock, so nothing is missing in
+// between and nothing is there twice.
+func (g *group) join(v *viewer, want int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return false
+	}
+	if v.sky && g.sky != nil {
+		v.first = append(v.first, g.sky)
+	}
+	if want > 0 {
+		v.first = append(v.first, g.newest(want)...)
+	}
+	v.group, v.index = g, len(g.members)
+	g.members = append(g.members, v)
+	if v.publisher {
+		g.publishers++
+		g.hub.publishers.Add(1)
+	} else {
+		g.hub.viewers.Add(1)
+	}
+	signal(v.wake)
+	return true
+}
+
+// newest is the last want TPV in the order they came, and the last fix among
+// them even if a backlog that came after it fills the history. Under g.mu.
+func (g *group) newest(want int) []*message {
+	list := g.history.last(want)
+	if g.fix == nil || len(list) > 0 && list[0].n <= g.fix.n {
+		return list
+	}
+	if len(list) == want {
+		list = list[1:]
+	}
+	return append([]*message{g.fix}, list...)
+}
+
+// leave takes v out; once only.
+func (g *group) leave(v *viewer) {
+	g.mu.Lock()
+	last := len(g.members) - 1
+	moved := g.members[last]
+	g.members[v.index], moved.index = moved, v.index
+	g.members[last] = nil
+	g.members = g.members[:last]
+	if v.publisher {
+		g.publishers--
+		g.hub.publishers.Add(-1)
+	} else {
+		g.hub.viewers.Add(-1)
+	}
+	unused := last == 0 && g.messages == 0
+	g.mu.Unlock()
+	if unused {
+		g.hub.left(g)
+	}
+}
+
+// idleSince is when a group without members was heard last.
+func (g *group) idleSince() (time.Time, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.heard, len(g.members) == 0
+}
+
+// lastFix is the last TPV as it was published; nil when there was none.
+func (g *group) lastFix() []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fix == nil {
+		return nil
+	}
+	return g.fix.data
+}
+
+func (g *group) everyone() []*viewer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]*viewer(nil), g.members...)
+}

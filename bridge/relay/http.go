@@ -1,0 +1,213 @@
+package relay
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// deviceID is what the route and a Django channel layer accept together.
+var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
+
+// Small buffers: messages are framed already and written past the buffer, and a
+// viewer sends control frames only. They decide what an idle viewer costs.
+var (
+	writeBuffers    sync.Pool
+	viewerUpgrade   = upgrader(256)
+	publisherUpgrde = upgrader(4096)
+)
+
+func upgrader(readBuffer int) *websocket.Upgrader {
+	return &websocket.Upgrader{
+		HandshakeTimeout: 5 * time.Second,
+		ReadBufferSize:   readBuffer,
+		WriteBufferSize:  1024,
+		WriteBufferPool:  &writeBuffers,
+		Subprotocols:     []string{subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with a better answer
+	}
+}
+
+// handler is all that the relay serves.
+func (r *Relay) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ws/gps-tracking/{device_id}/{$}", r.serveGroup)
+	mux.HandleFunc("GET /ws/", explainRoute)
+	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
+	mux.HandleFunc("GET /healthz", r.serveHealth)
+	servePage(mux)
+	return r.hostOnly(mux)
+}
+
+// hostOnly puts on every answer what keeps a browser from going elsewhere, and
+// refuses names that are not this machine's.
+func (r *Relay) hostOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if err := r.access.checkHost(q); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, q)
+	})
+}
+
+// guard lets those in who may watch.
+func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		if _, err := r.access.role(q); err != nil {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
+			writeError(w, http.StatusUnauthorized, err.Error())
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		next(w, q)
+	}
+}
+
+// explainRoute answers every other path below /ws/.
+func explainRoute(w http.ResponseWriter, q *http.Request) {
+	hint := ""
+	if p := q.URL.Path; p[len(p)-1] != '/' {
+		hint = fmt.Sprintf(": the trailing slash is missing, try %q", p+"/")
+	}
+	http.Error(w, "no such group; the route is /ws/gps-tracking/DEVICE_ID/"+hint, http.StatusNotFound)
+}
+
+// serveGroup makes the client a member of the group of its device ID.
+func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
+	device := q.PathValue("device_id")
+	if !deviceID.MatchString(device) {
+		http.Error(w, fmt.Sprintf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device), http.StatusNotFound)
+		return
+	}
+	if err := r.access.checkOrigin(q); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	who, err := r.access.role(q)
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+		return
+	}
+	want, sky, err := wishes(q, who)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !websocket.IsWebSocketUpgrade(q) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this is a WebSocket route: open it with ws:// or wss://", http.StatusUpgradeRequired)
+		return
+	}
+	r.upgrade(w, q, device, who == sender, sky, want)
+}
+
+// wishes reads ?history=N and ?sky=1. A viewer gets the last fix in any case; a
+// publisher, who waits for its own echoes, gets nothing older unless it asks.
+func wishes(q *http.Request, who role) (want int, sky bool, err error) {
+	if who == watcher {
+		want = 1
+	}
+	if text := q.FormValue("history"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return 0, false, fmt.Errorf("history=%q is not a number of fixes", text)
+		}
+		want = max(want, int(n))
+	}
+	return want, q.FormValue("sky") == "1", nil
+}
+
+func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, publisher, sky bool, want int) {
+	if err := r.hub.admit(); err != nil {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	up := viewerUpgrade
+	if publisher {
+		up = publisherUpgrde
+	}
+	conn, err := up.Upgrade(w, q, nil) // answers by itself on error
+	if err != nil {
+		r.hub.release()
+		return
+	}
+	if tcp, ok := conn.NetConn().(interface{ SetWriteBuffer(int) error }); ok {
+		// The kernel would hold up to 4 MB for a slow viewer, minutes of fixes
+		// that are old when they arrive. The queue is the place where the oldest
+		// are dropped.
+		tcp.SetWriteBuffer(64 << 10)
+	}
+	v := newViewer(r.hub, conn, publisher, sky)
+	if err := r.hub.join(v, device, want); err != nil {
+		frame := websocket.FormatCloseMessage(websocket.CloseTryAgainLater, closeReason(err))
+		conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(r.hub.limits.linger))
+		conn.Close()
+		r.hub.release()
+		return
+	}
+	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", publisher)
+}
+
+// serveStatus answers with what the program says of itself.
+func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.Marshal(r.status())
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode status: %v", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(body)
+}
+
+// serveFix answers with the last TPV of a device, byte for byte as published.
+func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) {
+	device := q.PathValue("device_id")
+	var fix []byte
+	if g := r.hub.lookup(device); g != nil {
+		fix = g.lastFix()
+	}
+	if fix == nil {
+		writeError(w, http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", device))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(fix)
+}
+
+// serveHealth is for supervisors, so it needs no token and says no more than a
+// line.
+func (r *Relay) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.config.Ready != nil {
+		if err := r.config.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// writeError answers with {"error":...} in one line.
+func writeError(w http.ResponseWriter, code int, text string) {
+	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n'))
+}

@@ -1,0 +1,242 @@
+package relay
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+var (
+	errClosing = errors.New("the relay is shutting down")
+	errGroups  = errors.New("the relay holds as many groups as it can")
+	errConns   = errors.New("the relay holds as many connections as it can (relay.max_conns)")
+)
+
+// hub holds the groups and what they share: bounds, counters, shutdown.
+type hub struct {
+	// Set once.
+	limits limits
+	log    *slog.Logger
+
+	// Counters.
+	conns      atomic.Int64 // admitted, joined or about to
+	viewers    atomic.Int64
+	publishers atomic.Int64
+	dropped    atomic.Int64 // messages that left a viewer's queue unsent
+	closedSlow atomic.Int64
+	ignored    atomic.Int64 // text frames from viewers
+	repeats    atomic.Int64 // messages that a publisher sent again
+	kept       atomic.Int64 // bytes in all histories
+	swept      atomic.Int64 // unix seconds of the last sweep
+
+	running sync.WaitGroup // the goroutines of all viewers
+
+	// Guarded by mu.
+	mu      sync.RWMutex
+	groups  map[string]*group
+	closing bool
+}
+
+func newHub(l limits, log *slog.Logger) *hub {
+	return &hub{limits: l, log: log, groups: make(map[string]*group)}
+}
+
+// lookup gives the group if it exists, without making one.
+func (h *hub) lookup(device string) *group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.groups[device]
+}
+
+// group gives the group of device, made if need be. Above the bound the group
+// that was silent longest and has no members makes room.
+func (h *hub) group(device string) (*group, error) {
+	if g := h.lookup(device); g != nil {
+		return g, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if g := h.groups[device]; g != nil {
+		return g, nil
+	}
+	if h.closing {
+		return nil, errClosing
+	}
+	if len(h.groups) >= h.limits.groups && !h.forgetOne("") {
+		return nil, errGroups
+	}
+	g := &group{hub: h, device: device, heard: time.Now()}
+	h.groups[device] = g
+	return g, nil
+}
+
+// forgetOne removes the group that has no members and is silent longest, but
+// not that of device except. Under h.mu.
+func (h *hub) forgetOne(except string) bool {
+	var oldest *group
+	var since time.Time
+	for _, g := range h.groups {
+		if g.device == except {
+			continue
+		}
+		if t, idle := g.idleSince(); idle && (oldest == nil || t.Before(since)) {
+			oldest, since = g, t
+		}
+	}
+	return oldest != nil && h.remove(oldest, func() bool { return true })
+}
+
+// remove forgets g if it has no members and when, asked under its lock, agrees.
+// Under h.mu.
+func (h *hub) remove(g *group, when func() bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.members) > 0 || !when() {
+		return false
+	}
+	g.gone = true
+	h.kept.Add(int64(-g.kept()))
+	delete(h.groups, g.device)
+	return true
+}
+
+// sweep forgets the groups that nobody used for limits.forget, at most once a
+// minute, whoever happens to publish then.
+func (h *hub) sweep(now time.Time) {
+	last := h.swept.Load()
+	if now.Unix()-last < 60 || !h.swept.CompareAndSwap(last, now.Unix()) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, g := range h.groups {
+		h.remove(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
+	}
+}
+
+// quota is what one group may keep when all together keep too much: an equal
+// share.
+func (h *hub) quota() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.limits.totalBytes / max(1, len(h.groups))
+}
+
+// publish gives m to the group of device; from is its publisher, nil for the
+// program itself. The loop is for a group that was forgotten in between.
+func (h *hub) publish(device string, m *message, from *viewer) error {
+	now := time.Now()
+	h.sweep(now)
+	for {
+		g, err := h.group(device)
+		if err != nil {
+			return err
+		}
+		if g.publish(m, from, now) {
+			break
+		}
+	}
+	return h.makeRoom(device)
+}
+
+// makeRoom brings what the groups keep back under the bound: first by
+// forgetting groups that nobody watches, then by shortening the history of the
+// group that grew.
+func (h *hub) makeRoom(device string) error {
+	over := func() bool { return h.kept.Load() > int64(h.limits.totalBytes) }
+	if !over() {
+		return nil
+	}
+	h.mu.Lock()
+	for over() && len(h.groups) > 1 && h.forgetOne(device) {
+	}
+	h.mu.Unlock()
+	if g := h.lookup(device); g != nil && over() {
+		g.trim(h.quota())
+	}
+	return nil
+}
+
+// admit reserves a place for one connection; release gives it back.
+func (h *hub) admit() error {
+	if h.conns.Add(1) > int64(h.limits.conns) {
+		h.conns.Add(-1)
+		return errConns
+	}
+	return nil
+}
+
+func (h *hub) release() { h.conns.Add(-1) }
+
+// join makes v a member and starts its two goroutines. want is how many TPV of
+// the history it gets first.
+func (h *hub) join(v *viewer, device string, want int) error {
+	for {
+		g, err := h.group(device)
+		if err != nil {
+			return err
+		}
+		h.mu.RLock()
+		if h.closing {
+			h.mu.RUnlock()
+			return errClosing
+		}
+		joined := g.join(v, want)
+		if joined {
+			h.running.Go(v.write)
+			h.running.Go(v.read)
+		}
+		h.mu.RUnlock()
+		if joined {
+			return nil
+		}
+	}
+}
+
+// left forgets a group that has nobody and never had a message.
+func (h *hub) left(g *group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.groups[g.device] == g {
+		h.remove(g, func() bool { return g.messages == 0 })
+	}
+}
+
+// close says goodbye to every viewer, waits for the close handshakes and ends
+// what is left. No goroutine of a viewer runs after it.
+func (h *hub) close() {
+	h.mu.Lock()
+	h.closing = true
+	h.mu.Unlock()
+	for _, v := range h.everyone() {
+		v.shut(websocket.CloseGoingAway, "the relay is shutting down")
+	}
+	done := make(chan struct{})
+	go func() { h.running.Wait(); close(done) }()
+	// One linger for what is queued and the close frame, one for the answer.
+	patience := time.NewTimer(2*h.limits.linger + h.limits.linger/2)
+	defer patience.Stop()
+	select {
+	case <-done:
+		return
+	case <-patience.C:
+	}
+	for _, v := range h.everyone() {
+		v.conn.Close()
+	}
+	<-done
+}
+
+func (h *hub) everyone() []*viewer {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var all []*viewer
+	for _, g := range h.groups {
+		all = append(all, g.everyone()...)
+	}
+	return all
+}

@@ -1,0 +1,137 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Relay serves groups and the page. Make one with New.
+type Relay struct {
+	// Set once.
+	config  Config
+	log     *slog.Logger
+	access  *access
+	hub     *hub
+	started time.Time
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	listener net.Listener
+}
+
+// New checks c. It opens nothing.
+func New(c Config) (*Relay, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Relay{
+		config: c, log: c.Log, access: newAccess(c),
+		hub: newHub(c.limits(), c.Log), started: time.Now(),
+	}, nil
+}
+
+// Listen opens the port, so that what is wrong with it is known before anything
+// else starts. Serve closes it.
+func (r *Relay) Listen() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", r.config.Listen)
+	if err != nil {
+		return explainListen(r.config.Listen, err)
+	}
+	// Pages and API calls need connections beside the WebSockets.
+	r.listener = &boundedListener{Listener: l, free: int64(r.config.MaxConns) + 256}
+	return nil
+}
+
+// explainListen says what to do about a port that cannot be opened.
+func explainListen(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %q: another program uses this port: stop it, or choose another with relay.listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %q: ports below 1024 need a privilege: choose a higher one with relay.listen", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen on %q: this machine has no such address: correct relay.listen", address)
+	}
+	return fmt.Errorf("listen on %q: %w", address, err)
+}
+
+// Addr is where the relay listens; nil before Listen.
+func (r *Relay) Addr() net.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener == nil {
+		return nil
+	}
+	return r.listener.Addr()
+}
+
+// Serve serves until ctx ends. Then every viewer gets close code 1001, and
+// Serve returns nil when they are gone, after about 3 s at most. It opens the
+// port if Listen did not.
+func (r *Relay) Serve(ctx context.Context) error {
+	if err := r.Listen(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	l := r.listener
+	r.mu.Unlock()
+	return r.serve(ctx, l)
+}
+
+func (r *Relay) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           r.handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+	}
+	// Shutdown stops the intake and ends plain requests; WebSockets are not its
+	// business but the hub's.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if server.Shutdown(stop) != nil {
+		server.Close()
+	}
+	r.hub.close()
+	if err == nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve on %q: %w", r.config.Listen, err)
+}
+
+// Publish gives msg, one JSON text in UTF-8, to the group of device. class is
+// its "class" member: "TPV" is kept for those who join, "SKY" goes only to those
+// who asked for it. msg must not change from then on. Publish never waits for
+// a viewer.
+func (r *Relay) Publish(device, class string, msg []byte) {
+	m, err := newMessage(header{Class: class}, msg)
+	if err == nil {
+		err = r.hub.publish(device, m, nil)
+	}
+	if err != nil && !errors.Is(err, errClosing) {
+		r.log.Warn("message not published", "device_id", device, "err", err)
+	}
+}

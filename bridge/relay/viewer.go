@@ -1,0 +1,333 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Message size limits, in bytes. A fix is about 450.
+const (
+	viewerReadLimit    = 4 << 10
+	publisherReadLimit = 1 << 20
+)
+
+// viewer is one member of a group: one goroutine writes to its connection, one
+// reads from it. With publisher set it may send.
+type viewer struct {
+	// Set once.
+	hub       *hub
+	conn      *websocket.Conn
+	peer      string // remote address, for the log
+	publisher bool
+	sky       bool // wants SKY
+	group     *group
+	first     []*message    // on joining; then owned by write
+	wake      chan struct{} // something to write
+	room      chan struct{} // own has room again
+	quit      chan struct{} // closed by shut
+	dead      chan struct{} // closed when read has ended
+	mute      chan struct{} // closed when write has ended
+
+	// Guarded by group.mu.
+	index int
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	live    ring // from others: loses its oldest
+	own     ring // its own messages: loses nothing, read waits for room instead
+	dropped uint64
+	closing bool
+	code    int
+	reason  string
+}
+
+func newViewer(h *hub, conn *websocket.Conn, publisher, sky bool) *viewer {
+	return &viewer{
+		hub: h, conn: conn, peer: conn.RemoteAddr().String(), publisher: publisher, sky: sky,
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		quit: make(chan struct{}), dead: make(chan struct{}), mute: make(chan struct{}),
+	}
+}
+
+// push queues m; a full queue loses its oldest. It never blocks.
+func (v *viewer) push(m *message) {
+	v.mu.Lock()
+	v.live.push(m)
+	lost := 0
+	for v.live.n > v.hub.limits.queue || v.live.bytes > v.hub.limits.queueBytes && v.live.n > 1 {
+		v.live.pop()
+		lost++
+	}
+	first := v.dropped == 0 && lost > 0
+	v.dropped += uint64(lost)
+	v.mu.Unlock()
+	signal(v.wake)
+	if lost > 0 {
+		v.hub.dropped.Add(int64(lost))
+	}
+	if first {
+		v.hub.log.Info("viewer is slow and loses its oldest messages", "device_id", v.group.device, "viewer", v.peer)
+	}
+}
+
+// echo queues the publisher's own message.
+func (v *viewer) echo(m *message) {
+	v.mu.Lock()
+	v.own.push(m)
+	v.mu.Unlock()
+	signal(v.wake)
+}
+
+// next takes what is to be written next, in the order of the group.
+func (v *viewer) next() *message {
+	if len(v.first) > 0 {
+		m := v.first[0]
+		v.first[0], v.first = nil, v.first[1:]
+		return m
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.own.n > 0 && (v.live.n == 0 || v.own.at(0).n < v.live.at(0).n) {
+		m := v.own.pop()
+		signal(v.room)
+		return m
+	}
+	return v.live.pop()
+}
+
+// shut asks the writer to send what is queued and then a close frame; the first
+// call decides the code.
+func (v *viewer) shut(code int, reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closing {
+		return
+	}
+	v.closing, v.code, v.reason = true, code, reason
+	close(v.quit)
+}
+
+// write is the goroutine that writes: messages, pings, the close frame.
+func (v *viewer) write() {
+	defer close(v.mute)
+	ping := time.NewTicker(v.hub.limits.ping)
+	defer ping.Stop()
+	for {
+		select {
+		case <-v.dead:
+			return
+		case <-v.quit:
+			v.goodbye()
+			return
+		case <-ping.C:
+			if !v.wrote(v.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(v.hub.limits.slow))) {
+				return
+			}
+		case <-v.wake:
+			if !v.drain() {
+				return
+			}
+		}
+	}
+}
+
+// drain writes until nothing is queued, or until shut, or for half a ping
+// interval, so that a viewer with much to read is pinged too.
+func (v *viewer) drain() bool {
+	start := time.Now()
+	for m := v.next(); m != nil; m = v.next() {
+		now := time.Now()
+		v.conn.SetWriteDeadline(now.Add(v.hub.limits.slow))
+		if !v.wrote(v.conn.WritePreparedMessage(m.frame)) {
+			return false
+		}
+		select {
+		case <-v.quit:
+			return true
+		default:
+		}
+		if now.Sub(start) > v.hub.limits.ping/2 {
+			signal(v.wake)
+			return true
+		}
+	}
+	return true
+}
+
+// goodbye sends what is queued and the close frame, for limits.linger in all,
+// and leaves the reader as long again to see the answer.
+func (v *viewer) goodbye() {
+	end := time.Now().Add(v.hub.limits.linger)
+	var err error
+	for m := v.next(); m != nil && err == nil; m = v.next() {
+		v.conn.SetWriteDeadline(end)
+		err = v.conn.WritePreparedMessage(m.frame)
+	}
+	if err == nil {
+		v.mu.Lock()
+		frame := websocket.FormatCloseMessage(v.code, v.reason)
+		v.mu.Unlock()
+		err = v.conn.WriteControl(websocket.CloseMessage, frame, end.Add(v.hub.limits.linger/4))
+	}
+	if err != nil && !errors.Is(err, websocket.ErrCloseSent) {
+		v.conn.Close()
+		return
+	}
+	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
+}
+
+// wrote judges the result of a write. After an error the connection is of no
+// use, except when the reader sent a close frame: then the reader ends it.
+func (v *viewer) wrote(err error) bool {
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, websocket.ErrCloseSent) {
+		return false
+	}
+	if isTimeout(err) {
+		v.hub.closedSlow.Add(1)
+		v.hub.log.Info("viewer closed: it took no data", "device_id", v.group.device, "viewer", v.peer,
+			"for", v.hub.limits.slow, "dropped", v.lost())
+	}
+	v.conn.Close()
+	return false
+}
+
+func (v *viewer) lost() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.dropped
+}
+
+// read is the goroutine that reads: control frames, and what a publisher sends.
+// The viewer ends with it.
+func (v *viewer) read() {
+	err := v.readAll()
+	close(v.dead)
+	v.group.leave(v)
+	var closed *websocket.CloseError
+	var network net.Error
+	if !errors.As(err, &closed) && !errors.As(err, &network) {
+		v.linger()
+	}
+	v.conn.Close()
+	v.hub.release()
+	v.hub.log.Debug("left", "device_id", v.group.device, "viewer", v.peer, "why", err)
+}
+
+func (v *viewer) readAll() error {
+	v.conn.SetReadLimit(viewerReadLimit)
+	if v.publisher {
+		v.conn.SetReadLimit(publisherReadLimit)
+	}
+	v.alive()
+	v.conn.SetPongHandler(func(string) error { v.alive(); return nil })
+	answer := v.conn.PingHandler()
+	v.conn.SetPingHandler(func(data string) error { v.alive(); return answer(data) })
+	for {
+		kind, data, err := v.conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		v.alive()
+		v.received(kind, data)
+	}
+}
+
+// received handles one data frame. After shut the frames are read and dropped:
+// a connection that is closed with unread data takes its close frame with it.
+func (v *viewer) received(kind int, data []byte) {
+	select {
+	case <-v.quit:
+		return
+	default:
+	}
+	switch {
+	case kind == websocket.BinaryMessage:
+		v.shut(websocket.CloseUnsupportedData, "send JSON in text frames")
+	case !v.publisher:
+		v.hub.ignored.Add(1)
+	default:
+		v.publish(data)
+	}
+}
+
+// publish gives a publisher's frame to the group and waits for room for the
+// next: a publisher that does not read its echoes is not read either.
+func (v *viewer) publish(data []byte) {
+	head, err := parseHeader(data)
+	if err != nil {
+		v.shut(websocket.CloseInvalidFramePayloadData, closeReason(err))
+		return
+	}
+	m, err := newMessage(head, data)
+	if err == nil {
+		err = v.hub.publish(v.group.device, m, v)
+	}
+	if err != nil {
+		v.shut(websocket.CloseTryAgainLater, closeReason(err))
+		return
+	}
+	waited := false
+	for v.full() {
+		waited = true
+		select {
+		case <-v.room:
+		case <-v.quit:
+			return
+		case <-v.mute:
+			return
+		}
+	}
+	if waited {
+		v.alive()
+	}
+}
+
+// full says whether too many of its own messages wait for this publisher.
+func (v *viewer) full() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.own.n >= v.hub.limits.queue || v.own.bytes >= v.hub.limits.queueBytes
+}
+
+// alive gives the peer its time again, unless it is being closed.
+func (v *viewer) alive() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closing {
+		v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.pong))
+	}
+}
+
+// linger reads what the peer is still sending, within bounds, so that the close
+// frame that was sent is not lost to a reset.
+func (v *viewer) linger() {
+	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
+	// Eight times what a publisher may send in one message.
+	io.CopyN(io.Discard, v.conn.NetConn(), 8*publisherReadLimit)
+}
+
+// closeReason fits an error into a close frame (123 bytes).
+func closeReason(err error) string {
+	s := err.Error()
+	return s[:min(len(s), 120)]
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
