@@ -1,0 +1,190 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	// deafMin and deafMax bound how long records may stay without any
+	// acknowledgement. Echoes of overloaded servers lag by tens of seconds, and
+	// replacing the connection then only adds to the load.
+	deafMin = 10 * time.Second
+	deafMax = 60 * time.Second
+	// deafRounds is how many times the expected upper limit of a round trip
+	// that is: a queue in the server grows by more than the jitter of a network.
+	deafRounds = 8
+	// renewGrace is how long a connection that is due to be replaced waits for
+	// a moment with nothing outstanding.
+	renewGrace = time.Minute
+)
+
+// ping is the last ping sent.
+type ping struct {
+	id      uint64
+	at      time.Time
+	covers  uint64 // sendings before it
+	waiting bool   // for its pong
+	verdict bool   // its pong makes auto settle
+}
+
+// keep sends pings and pongs, and ends the session when a deadline has passed.
+func (s *session) keep(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-s.poke:
+		}
+		todo, err := s.due(time.Now())
+		if err != nil {
+			return err
+		}
+		if err := s.control(websocket.PongMessage, todo.pong); err != nil {
+			return err
+		}
+		if err := s.control(websocket.PingMessage, todo.ping); err != nil {
+			return err
+		}
+		timer.Reset(time.Until(todo.next))
+	}
+}
+
+// control writes a control frame, if there is one.
+func (s *session) control(kind int, payload *string) error {
+	if payload == nil {
+		return nil
+	}
+	err := s.conn.WriteControl(kind, []byte(*payload), time.Now().Add(s.u.c.WriteTimeout))
+	if err != nil {
+		return s.explainWrite(err)
+	}
+	return nil
+}
+
+// todo is what the keeper has to send now, and when to look again.
+type todo struct {
+	pong, ping *string
+	next       time.Time
+}
+
+// due finds out what is to be done at a time, or why the session is over.
+func (s *session) due(now time.Time) (t todo, err error) {
+	u := s.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+
+	deaf := u.win.progress.Add(u.patience())
+	busy := u.win.outstanding() > 0
+	switch {
+	case busy && !now.Before(deaf):
+		err = u.deafness()
+		u.deaf++
+		return t, err
+	case !now.Before(s.renewAt) && (!busy || !now.Before(s.renewAt.Add(renewGrace))):
+		return t, errRenew
+	}
+	t.pong, s.pong = s.pong, nil
+	if s.wantsPing(now) {
+		payload := s.nextPing(now)
+		t.ping = &payload
+	}
+	t.next = s.ping.at.Add(u.c.Ping)
+	if busy {
+		t.next = earliest(t.next, deaf)
+		if at, ok := u.win.oldest(); ok && u.mode == AckAuto && now.Before(at.Add(settleAfter)) {
+			t.next = earliest(t.next, at.Add(settleAfter))
+		}
+	}
+	if renew := s.renewAt; now.Before(renew) {
+		t.next = earliest(t.next, renew)
+	} else {
+		t.next = earliest(t.next, now.Add(time.Second)) // a moment with nothing outstanding comes soon
+	}
+	return t, nil
+}
+
+// wantsPing: one each Ping; in pong mode, one behind new records as soon as the
+// last one is answered; in auto, one whose answer is the verdict. Caller holds mu.
+func (s *session) wantsPing(now time.Time) bool {
+	u := s.u
+	switch {
+	case !now.Before(s.ping.at.Add(u.c.Ping)):
+		return true
+	case u.awaitsVerdict(now):
+		return !s.ping.verdict || !s.ping.waiting
+	case s.ping.waiting || u.win.outstanding() == 0:
+		return false
+	}
+	return u.mode == AckPong && u.win.n > s.ping.covers
+}
+
+// nextPing enters the ping that is about to be sent. Caller holds mu.
+func (s *session) nextPing(now time.Time) (payload string) {
+	s.ping = ping{id: s.ping.id + 1, at: now, covers: s.u.win.n, waiting: true, verdict: s.u.awaitsVerdict(now)}
+	return strconv.FormatUint(s.ping.id, 10)
+}
+
+// ponged takes a pong. Only that of the last ping counts: servers may leave
+// out the others.
+func (s *session) ponged(payload string) {
+	u := s.u
+	u.mu.Lock()
+	if !s.ping.waiting || payload != strconv.FormatUint(s.ping.id, 10) {
+		u.mu.Unlock()
+		return
+	}
+	s.ping.waiting = false
+	now := time.Now()
+	if s.ping.verdict && u.awaitsVerdict(now) {
+		u.settle(AckPong)
+	}
+	var done []uint64
+	switch u.mode {
+	case AckPong:
+		done = u.win.ponged(s.ping.covers, false, now)
+		u.win.measure(now.Sub(s.ping.at))
+	case AckEcho:
+		done = u.win.ponged(s.ping.covers, true, now)
+	}
+	s.acked = s.acked || len(done) > 0
+	u.mu.Unlock()
+	u.ack(done)
+	signal(s.room)
+	signal(s.poke)
+}
+
+// patience is how long outstanding records may stay without any
+// acknowledgement. It doubles with each connection that was given up in a row,
+// because the server may be slow and not deaf. Caller holds mu.
+func (u *Uplink) patience() time.Duration {
+	if u.mode == AckNone || u.win.srtt == 0 {
+		return deafMax
+	}
+	limit := deafRounds * (u.win.srtt + 4*u.win.rttvar)
+	limit = min(max(limit, deafMin), deafMax)
+	return min(limit<<min(u.deaf, 3), deafMax)
+}
+
+// deafness is the reason for giving up a silent connection. Caller holds mu.
+func (u *Uplink) deafness() error {
+	n, silent := u.win.outstanding(), u.patience().Round(time.Second)
+	if u.mode == AckEcho && u.status.Acked == 0 {
+		return fmt.Errorf("no echo of %d records for %s: does the server send a member its own messages? If not, set ack = \"pong\"", n, silent)
+	}
+	return fmt.Errorf("no acknowledgement of %d records for %s on an open connection: the server has gone deaf or is overloaded", n, silent)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,62 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// The close codes with which applications refuse a client after having accepted
+// the connection: 1008 (RFC 6455, "policy violation") and the private codes
+// that are customary for HTTP's 401 and 403.
+const (
+	closeUnauthorized = 4401
+	closeForbidden    = 4403
+)
+
+// explainLoss turns the error of a read into a reason that names the cause.
+func (s *session) explainLoss(err error) error {
+	var closed *websocket.CloseError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &closed):
+		return explainClose(closed)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		silent := (s.u.c.Ping + s.u.c.PongTimeout).Round(time.Millisecond)
+		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
+	case errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("connection reset by the server or a box between: %w", err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("connection ended without a close frame: server stopped or restarted")
+	}
+	return fmt.Errorf("read from the server: %w", err)
+}
+
+// explainClose names the cause of a close frame.
+func explainClose(c *websocket.CloseError) error {
+	said := fmt.Sprintf("server closed with code %d", c.Code)
+	if text := oneLine(strings.TrimSpace(c.Text)); text != "" && c.Code != websocket.CloseAbnormalClosure {
+		said += fmt.Sprintf(" (%s)", text)
+	}
+	switch c.Code {
+	case closeUnauthorized, closeForbidden, websocket.ClosePolicyViolation:
+		return &Refusal{Kind: Forbidden, Text: said + " right behind the handshake: token or device ID not accepted; check token_file, device_id and the server's log", Err: c}
+	case websocket.CloseAbnormalClosure:
+		return errors.New("connection ended without a close frame: server stopped or restarted")
+	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseServiceRestart:
+		return fmt.Errorf("%s: it is stopping, restarting or limits the age of connections", said)
+	case websocket.CloseMessageTooBig:
+		return fmt.Errorf("%s: a record is longer than the server takes", said)
+	case websocket.CloseInternalServerErr:
+		return fmt.Errorf("%s: its application failed, its channel layer (Redis) is down, or its ping went unanswered; see the server's log", said)
+	case websocket.CloseTryAgainLater:
+		return fmt.Errorf("%s: it is overloaded", said)
+	}
+	return errors.New(said)
+}

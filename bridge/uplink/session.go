@@ -1,0 +1,335 @@
+package uplink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	// closeWait bounds the whole closing handshake.
+	closeWait = time.Second
+	// maxEcho is the longest message that is looked at. Records are some
+	// hundred bytes; longer messages of other members are read and thrown away.
+	maxEcho = 1 << 20
+)
+
+// errRenew ends a connection that is to be replaced for its age.
+var errRenew = errors.New("connection replaced for its age")
+
+// queueError is an error of the queue, not of the connection.
+type queueError struct{ err error }
+
+func (e *queueError) Error() string { return "read queue: " + e.err.Error() }
+func (e *queueError) Unwrap() error { return e.err }
+
+// session is the life of one connection: one goroutine that always reads (pings
+// are answered, and the server's buffers kept empty, by nothing else), one that
+// writes records, and one for control frames and the deadlines of silence.
+type session struct {
+	// Set once.
+	u       *Uplink
+	conn    *websocket.Conn
+	renewAt time.Time
+	room    chan struct{}           // to the writer: look at the window again
+	poke    chan struct{}           // to the keeper: look at the deadlines again
+	end     context.CancelCauseFunc // ends the session for a reason
+
+	// Owned by the writer.
+	cursor uint64          // position of the last record taken from the queue
+	next   context.Context // of the waits for the queue
+
+	// Guarded by u.mu.
+	interrupt context.CancelFunc // ends next
+	ping      ping
+	pong      *string // payload of a server's ping to be answered; the newest is enough
+	acked     bool    // anything, on this connection
+	told      bool    // a loss was logged
+}
+
+func newSession(u *Uplink, conn *websocket.Conn) *session {
+	age := time.Duration(float64(u.c.Renew) * (0.9 + 0.2*rand.Float64()))
+	return &session{
+		u: u, conn: conn, renewAt: time.Now().Add(age),
+		room: make(chan struct{}, 1), poke: make(chan struct{}, 1),
+		interrupt: func() {},
+	}
+}
+
+// run returns when the connection has ended, and why. No goroutine is left.
+func (s *session) run(ctx context.Context) error {
+	parent := ctx
+	ctx, s.end = context.WithCancelCause(parent)
+	defer s.end(nil)
+	s.cursor = s.u.queue.Acked()
+	s.ping.at = time.Now()
+	s.prepareReading()
+
+	var others sync.WaitGroup
+	read := make(chan struct{})
+	go func() { defer close(read); s.end(s.read()) }()
+	others.Go(func() { s.end(s.write(ctx)) })
+	others.Go(func() { s.end(s.keep(ctx)) })
+
+	<-ctx.Done()
+	switch {
+	case parent.Err() != nil:
+		s.goodbye(websocket.CloseGoingAway, read)
+	case errors.Is(context.Cause(ctx), errRenew):
+		s.goodbye(websocket.CloseNormalClosure, read)
+	}
+	s.conn.Close()
+	others.Wait()
+	<-read
+	return context.Cause(ctx)
+}
+
+// goodbye does the closing handshake. Echoes that come in meanwhile still count.
+func (s *session) goodbye(code int, read <-chan struct{}) {
+	limit := time.NewTimer(closeWait)
+	defer limit.Stop()
+	err := s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeWait))
+	if err != nil {
+		return
+	}
+	select {
+	case <-read:
+	case <-limit.C:
+	}
+}
+
+// prepareReading sets what answers control frames. Handlers run in the reader,
+// which must never wait for the writer: a server that does not read before it
+// has written would then block both sides. So the keeper answers.
+func (s *session) prepareReading() {
+	s.alive()
+	s.conn.SetPingHandler(func(payload string) error {
+		s.alive()
+		s.u.mu.Lock()
+		s.pong = &payload
+		s.u.mu.Unlock()
+		signal(s.poke)
+		return nil
+	})
+	s.conn.SetPongHandler(func(payload string) error {
+		s.alive()
+		s.ponged(payload)
+		return nil
+	})
+}
+
+// alive extends the time in which the server must be heard again. Pings go out
+// at least every Ping, so a silence of Ping + PongTimeout is a dead link.
+func (s *session) alive() {
+	s.conn.SetReadDeadline(time.Now().Add(s.u.c.Ping + s.u.c.PongTimeout))
+}
+
+// read takes messages until the connection ends.
+func (s *session) read() error {
+	var buf bytes.Buffer
+	for {
+		_, r, err := s.conn.NextReader()
+		if err != nil {
+			return s.explainLoss(err)
+		}
+		s.alive()
+		buf.Reset()
+		if _, err := buf.ReadFrom(io.LimitReader(r, maxEcho+1)); err != nil {
+			return s.explainLoss(err)
+		}
+		if buf.Len() <= maxEcho {
+			s.received(buf.Bytes())
+		}
+	}
+}
+
+// received looks whether a message is an echo.
+func (s *session) received(msg []byte) {
+	u := s.u
+	if u.c.Ack == AckPong || u.c.Ack == AckNone {
+		return
+	}
+	key, ok := u.c.Key(msg)
+	if !ok {
+		return
+	}
+	u.mu.Lock()
+	done, lost := u.win.echoed(key, time.Now())
+	if len(done) > 0 {
+		u.settle(AckEcho)
+		s.acked = true
+	}
+	if lost > 0 {
+		s.reportLoss(lost)
+		s.interrupt()
+	}
+	u.mu.Unlock()
+	if len(done) > 0 {
+		u.ack(done)
+		signal(s.room)
+	}
+}
+
+// reportLoss counts records that the server dropped, and says so once a
+// connection. Caller holds mu.
+func (s *session) reportLoss(lost int) {
+	u := s.u
+	u.status.Lost += uint64(lost)
+	if !s.told {
+		s.told = true
+		u.log.Warn("server dropped records, sending them again with a smaller window", "lost", lost, "window", u.win.size)
+	}
+}
+
+// write sends records while the window has room.
+func (s *session) write(ctx context.Context) error {
+	for {
+		f, err := s.pick(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.send(f); err != nil {
+			return err
+		}
+	}
+}
+
+// pick waits for the record to be sent next: what was lost goes first, then the
+// queue in its order.
+func (s *session) pick(ctx context.Context) (f flight, err error) {
+	for {
+		next := s.waiting(ctx)
+		f, room, ok := s.resend()
+		switch {
+		case ok:
+			return f, nil
+		case !room:
+			select {
+			case <-s.room:
+				continue
+			case <-ctx.Done():
+				return f, ctx.Err()
+			}
+		}
+		pos, data, err := s.u.queue.Next(next, s.cursor)
+		switch {
+		case err == nil:
+			s.cursor = pos
+			if sendable(data) {
+				return s.flight(pos, data), nil
+			}
+			s.u.skip(pos, data)
+		case ctx.Err() != nil:
+			return f, ctx.Err()
+		case next.Err() == nil:
+			return f, &queueError{err}
+		}
+	}
+}
+
+// waiting is the context for waiting for the queue. Interrupt ends it, so that
+// something lost is sent again at once; then the next wait gets a new one.
+func (s *session) waiting(ctx context.Context) context.Context {
+	if s.next == nil || s.next.Err() != nil {
+		next, cancel := context.WithCancel(ctx)
+		s.u.mu.Lock()
+		s.next, s.interrupt = next, cancel
+		s.u.mu.Unlock()
+	}
+	return s.next
+}
+
+// resend returns the next record that was lost, or else whether there is room
+// for a new one.
+func (s *session) resend() (f flight, room, ok bool) {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	f, ok = s.u.win.takeLost()
+	return f, s.u.win.room(), ok
+}
+
+// flight makes a record of the queue ready for sending.
+func (s *session) flight(pos uint64, data []byte) flight {
+	f := flight{pos: pos, data: data}
+	if s.u.c.Ack == AckAuto || s.u.c.Ack == AckEcho {
+		f.key, f.keyed = s.u.c.Key(data)
+	}
+	return f
+}
+
+// sendable reports whether a record may be sent at all. Servers answer an empty
+// frame or one that is not UTF-8 by breaking the connection, and lose the frame
+// behind it.
+func sendable(data []byte) bool {
+	return len(bytes.TrimSpace(data)) > 0 && utf8.Valid(data)
+}
+
+// skip throws away a record that cannot be sent, and says so.
+func (u *Uplink) skip(pos uint64, data []byte) {
+	u.log.Error("record thrown away: it is empty or not UTF-8 text", "pos", pos, "bytes", len(data))
+	u.queue.Ack(pos)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.Skipped++
+	u.notify()
+}
+
+// send writes one record. It is in the window before it is on the wire, because
+// its echo may be quicker than the return of the write.
+func (s *session) send(f flight) error {
+	u := s.u
+	start := time.Now()
+	u.mu.Lock()
+	mode, idle := u.mode, u.win.outstanding() == 0
+	if mode != AckNone && u.win.sending(f, start) {
+		u.status.Resent++
+	}
+	if mode == AckAuto {
+		u.unechoed++
+	}
+	u.status.Sent++
+	u.mu.Unlock()
+
+	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
+	if err := s.conn.WriteMessage(websocket.TextMessage, f.data); err != nil {
+		return s.explainWrite(err)
+	}
+	switch {
+	case mode == AckNone:
+		u.mu.Lock()
+		s.acked = true
+		u.mu.Unlock()
+		u.ack([]uint64{f.pos})
+	case mode == AckPong || idle:
+		signal(s.poke)
+	}
+	return nil
+}
+
+// fruitful reports whether anything was acknowledged on this connection.
+func (s *session) fruitful() bool {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	return s.acked
+}
+
+// signal leaves one mark in c, without waiting.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// explainWrite is the reason of a write that failed.
+func (s *session) explainWrite(err error) error {
+	return fmt.Errorf("write to the server: %w", err)
+}

@@ -1,0 +1,168 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// State is what an uplink is doing.
+type State string
+
+// The states of an uplink.
+const (
+	Connecting State = "connecting" // an attempt is under way
+	Connected  State = "connected"
+	Waiting    State = "waiting" // before the next attempt
+	Stopped    State = "stopped" // Run has returned
+)
+
+// Status is a snapshot of an uplink, without secrets.
+type Status struct {
+	Name  string    `json:"name"`
+	URL   string    `json:"url"` // without user, password and query values
+	State State     `json:"state"`
+	Since time.Time `json:"since"` // connected or not, since then
+
+	// Detail is why there is no connection, with the mend, in one line.
+	Detail string `json:"detail,omitempty"`
+
+	Ack         AckMode `json:"ack"`         // in force; auto until known
+	Window      int     `json:"window"`      // limit of outstanding records now
+	Outstanding int     `json:"outstanding"` // sent and not acknowledged
+
+	Sent     uint64 `json:"sent"`    // frames, repeats included
+	Acked    uint64 `json:"acked"`   // records
+	Resent   uint64 `json:"resent"`  // frames that were repeats
+	Lost     uint64 `json:"lost"`    // records seen lost by the gap in the echoes, and sent again
+	Skipped  uint64 `json:"skipped"` // records that no server takes (empty, not text), thrown away
+	Connects uint64 `json:"connects"`
+
+	RTT        float64  `json:"rtt,omitempty"`          // s, of echo or ping, smoothed; absent until measured
+	RetryIn    float64  `json:"retry_in,omitempty"`     // s, while waiting
+	LastAckAge *float64 `json:"last_ack_age,omitempty"` // s; absent before the first
+}
+
+// Status returns what the uplink is doing now. It is safe from any goroutine.
+func (u *Uplink) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.status
+	s.Name, s.URL, s.Ack = u.c.Name, u.url, u.mode
+	s.Window, s.Outstanding = u.win.size, u.win.outstanding()
+	s.RTT = u.win.srtt.Seconds()
+	if s.State == Waiting {
+		s.RetryIn = max(0, time.Until(u.retryAt).Seconds())
+	}
+	if !u.lastAck.IsZero() {
+		age := time.Since(u.lastAck).Seconds()
+		s.LastAckAge = &age
+	}
+	return s
+}
+
+// enter changes the state. While attempts fail, connecting keeps the detail of
+// the last failure and the time since when there is no connection.
+func (u *Uplink) enter(s State, detail string, pause time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	trying := func(s State) bool { return s == Connecting || s == Waiting }
+	if was := u.status.State; was != s && !(trying(was) && trying(s)) {
+		u.status.Since = now()
+	}
+	if s != Connecting {
+		u.status.Detail = detail
+	}
+	u.status.State = s
+	u.retryAt = time.Now().Add(pause)
+	u.notify()
+}
+
+// trouble is what was said last about a missing connection, so that the same
+// thing is said once and then counted.
+type trouble struct {
+	text    string
+	repeats int  // of text, not logged
+	lost    bool // a connection that ended without having acknowledged anything
+}
+
+// again reports whether text is what was said last, and counts it then.
+func (t *trouble) again(text string, lost bool) bool {
+	if t.text == text {
+		t.repeats++
+		return true
+	}
+	*t = trouble{text: text, lost: lost}
+	return false
+}
+
+// refused takes note of an attempt that failed.
+func (u *Uplink) refused(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failed = err
+	repeats := u.trouble.repeats
+	if !u.trouble.again(reason(err), false) {
+		u.log.Warn("cannot connect, retrying", append(u.after(repeats), "url", u.url, "reason", reason(err))...)
+	}
+}
+
+// connected takes note of a connection. When earlier ones were made and lost in
+// the same way again and again, it is not worth a line until it acknowledges.
+func (u *Uplink) connected() {
+	u.enter(Connected, "", 0)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.failed = nil
+	u.status.Connects++
+	u.win.restart(u.queue.Acked())
+	if !u.trouble.lost || u.trouble.repeats == 0 {
+		u.log.Info("connected", append(u.after(u.trouble.repeats), "url", u.url, "ack", u.mode)...)
+	}
+	if !u.trouble.lost {
+		u.trouble = trouble{}
+	}
+}
+
+// recovered ends what disturbed the connection: something was acknowledged.
+// Caller holds mu.
+func (u *Uplink) recovered() {
+	if u.trouble.repeats > 0 {
+		u.log.Info("connected", append(u.after(u.trouble.repeats), "url", u.url, "ack", u.mode)...)
+	}
+	u.trouble = trouble{}
+}
+
+// disconnected takes note of the end of a connection.
+func (u *Uplink) disconnected(ctx context.Context, err error, fruitful bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if no := (*Refusal)(nil); errors.As(err, &no) {
+		u.failed = err
+	}
+	u.notify()
+	switch {
+	case ctx.Err() != nil:
+		u.log.Info("connection closed", "url", u.url, "outstanding", u.win.outstanding())
+	case errors.Is(err, errRenew):
+		u.log.Info("connection replaced by a fresh one", "url", u.url, "age", u.c.Renew)
+	case !u.trouble.again(reason(err), !fruitful):
+		u.log.Warn("connection lost, retrying", "url", u.url, "reason", reason(err), "outstanding", u.win.outstanding())
+	}
+}
+
+// after is the attribute that says how often the last trouble repeated.
+func (u *Uplink) after(repeats int) []any {
+	if repeats == 0 {
+		return nil
+	}
+	return []any{"repeats", repeats}
+}
+
+// reason is an error as detail and log show it: one line.
+func reason(err error) string {
+	if no := (*Refusal)(nil); errors.As(err, &no) {
+		return no.Text
+	}
+	return oneLine(err.Error())
+}
