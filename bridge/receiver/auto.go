@@ -1,0 +1,143 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gpsbridge/nmea"
+)
+
+// auto finds the port of a receiver: the first, in order of rank, on which a valid sentence comes.
+type auto struct {
+	baud int
+	find func() []string
+}
+
+// portPatterns are where receivers appear, best first: names that stay the same wherever the receiver is plugged in, then
+// USB receivers that are their own adapter, then adapters, then the UART of a Raspberry Pi, whose name is right on all
+// models (the others moved between kernels).
+var portPatterns = []string{"/dev/serial/by-id/*", "/dev/ttyACM*", "/dev/ttyUSB*", "/dev/serial0"}
+
+// probeTime is how long a port may take to say something valid. Receivers send once a second at least; the first second may
+// begin in the middle of a sentence, and another covers a slow start.
+const probeTime = 3 * time.Second
+
+func (a auto) finite() bool { return false }
+
+func (a auto) open(ctx context.Context) (stream, error) {
+	ports := a.find()
+	if len(ports) == 0 {
+		return stream{}, fmt.Errorf("no receiver found (looked for %s): plug one in, or name its port with --device",
+			strings.Join(portPatterns, ", "))
+	}
+	var errs []string
+	for _, port := range ports {
+		c, err := openSerial(port, a.baud)
+		if err == nil {
+			var s stream
+			if s, err = probe(ctx, c, port, a.baud); err == nil {
+				return s, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return stream{}, ctx.Err()
+		}
+		errs = append(errs, err.Error())
+	}
+	return stream{}, errors.New(strings.Join(errs, "; "))
+}
+
+// findPorts lists what matches portPatterns, each device once, under its best name.
+func findPorts() []string {
+	return matches(portPatterns)
+}
+
+func matches(patterns []string) []string {
+	var ports, devices []string
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern) // sorted; an error is a malformed pattern only
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			device, err := filepath.EvalSymlinks(name)
+			if err != nil || slices.Contains(devices, device) {
+				continue // a link to what was just unplugged, or seen under a better name
+			}
+			ports, devices = append(ports, name), append(devices, device)
+		}
+	}
+	return ports
+}
+
+// probe listens for a valid sentence. It returns a stream that begins with what was heard meanwhile; without a sentence it
+// closes c.
+func probe(ctx context.Context, c conn, port string, baud int) (stream, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	heard, err := listen(c)
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err == nil {
+		return stream{conn: &heardConn{conn: c, heard: heard}, port: port}, nil
+	}
+	_ = c.Close()
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return stream{}, fmt.Errorf("%s went away (%v): plug the receiver in again", port, cause(err))
+	case len(heard) == 0:
+		return stream{}, fmt.Errorf("%s has sent nothing for %v: check the receiver's power and cable", port, probeTime)
+	default:
+		return stream{}, fmt.Errorf("%s sends no NMEA sentence at %d baud: name the port and its speed with --device %s?baud=N",
+			port, baud, port)
+	}
+}
+
+// listen reads until a sentence is complete and returns all that it has read.
+func listen(c conn) ([]byte, error) {
+	if err := c.SetReadDeadline(time.Now().Add(probeTime)); err != nil {
+		return nil, err
+	}
+	var scanner nmea.Scanner
+	var heard []byte
+	buf := make([]byte, 1024)
+	for valid := false; !valid; {
+		n, err := c.Read(buf)
+		scanner.Scan(buf[:n], func([]byte) { valid = true })
+		heard = append(heard, buf[:n]...)
+		if err != nil && !valid {
+			return heard, err
+		}
+		if n == 0 {
+			return heard, errNothing
+		}
+		// Three seconds of the fastest line without a sentence are some other device.
+		if len(heard) > 3*maxBaud/10 {
+			return heard, os.ErrDeadlineExceeded
+		}
+	}
+	return heard, nil
+}
+
+// heardConn is a conn of which the beginning was read already.
+type heardConn struct {
+	conn
+	heard []byte
+}
+
+func (h *heardConn) Read(p []byte) (int, error) {
+	if len(h.heard) == 0 {
+		return h.conn.Read(p)
+	}
+	n := copy(p, h.heard)
+	if h.heard = h.heard[n:]; len(h.heard) == 0 {
+		h.heard = nil
+	}
+	return n, nil
+}

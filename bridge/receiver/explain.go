@@ -1,0 +1,69 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"go.bug.st/serial"
+)
+
+// explain makes the one line that a person needs of a port that cannot be opened: what is wrong with which port, and the
+// mend.
+func explain(path string, err error) error {
+	var portErr *serial.PortError
+	errors.As(err, &portErr)
+	is := func(code serial.PortErrorCode) bool { return portErr != nil && portErr.Code() == code }
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || is(serial.PortNotFound):
+		return fmt.Errorf("%s does not exist: plug the receiver in, or name another port with --device", path)
+	case errors.Is(err, syscall.EPERM):
+		// File permissions refuse with EACCES; EPERM on an open is a device policy, which systemd's DeviceAllow sets.
+		return fmt.Errorf("%s is forbidden to this service: list its kind in the unit's DeviceAllow", path)
+	case errors.Is(err, fs.ErrPermission) || is(serial.PermissionDenied):
+		return denied(path)
+	case errors.Is(err, syscall.EBUSY) || is(serial.PortBusy):
+		return fmt.Errorf("%s is held by another program: find it with \"sudo lsof %s\" and stop it", path, path)
+	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%s has no hardware behind it (%v): plug the receiver in, or name another port with --device", path, cause(err))
+	case is(serial.InvalidSpeed):
+		return fmt.Errorf("%s does not know this speed: use another ?baud=, receivers have 4800 to 921600", path)
+	default:
+		return fmt.Errorf("open %s: %w", path, cause(err))
+	}
+}
+
+// denied names the group that a port is open to, and how to join it.
+func denied(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: permission denied, and it cannot be looked at (%v)", path, cause(err))
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || info.Mode().Perm()&0o060 != 0o060 {
+		return fmt.Errorf("%s: permission denied, its mode %v lets no group in: \"sudo chmod g+rw %s\", or a udev rule that does it",
+			path, info.Mode().Perm(), path)
+	}
+	group := strconv.Itoa(int(stat.Gid))
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	me := "$USER"
+	if u, err := user.Current(); err == nil {
+		me = u.Username
+	}
+	return fmt.Errorf("%s: permission denied, it is open to group %s: \"sudo usermod -aG %s %s\", then log in again", path, group, group, me)
+}
+
+// cause strips what a PathError repeats: the operation and the path, which the line names already.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}

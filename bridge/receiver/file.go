@@ -1,0 +1,167 @@
+package receiver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"gpsbridge/nmea"
+)
+
+// logFile is a recorded log, played at the pace of its own times.
+type logFile struct {
+	path string
+	rate float64 // times real time; 0: as fast as it is taken
+}
+
+// maxRate is more than any machine plays; beyond it "as fast as possible" is meant.
+const maxRate = 1e6
+
+func fileFrom(path string, o *options) (source, error) {
+	f := logFile{path: path, rate: 1}
+	if text, given := o.text("rate"); given {
+		rate, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(rate >= 0 && rate <= maxRate) { // NaN is neither
+			return nil, fmt.Errorf("option rate=%s: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible", text)
+		}
+		f.rate = rate
+	}
+	if path == "" {
+		return nil, errors.New(`no path: use "file:PATH"`)
+	}
+	return f, nil
+}
+
+func (f logFile) finite() bool { return true }
+
+func (f logFile) open(context.Context) (stream, error) {
+	file, err := os.Open(f.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return stream{}, fmt.Errorf("%s does not exist: name a recorded log with --device file:PATH", f.path)
+	case err != nil:
+		return stream{}, fmt.Errorf("open %s: %w", f.path, cause(err))
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return stream{}, fmt.Errorf("%s is a directory: name a recorded log in it, such as file:%s", f.path, filepath.Join(f.path, "LOG.nmea"))
+	}
+	if f.rate == 0 {
+		return stream{conn: onceCloser{conn: file, close: sync.OnceValue(file.Close)}, port: f.path}, nil
+	}
+	return stream{conn: newPaced(file, f.rate), port: f.path}, nil
+}
+
+// onceCloser is a conn that may be closed twice.
+type onceCloser struct {
+	conn
+	close func() error
+}
+
+func (c onceCloser) Close() error { return c.close() }
+
+// maxPause bounds what a gap in a log, the hours between two trips, costs whoever plays it.
+const maxPause = 10 * time.Second
+
+// paced delivers a log byte for byte, each line when its time has come. A line without a time of its own goes with the one
+// before it: after a timed sentence come, in most receivers, what else belongs to its epoch.
+type paced struct {
+	closed chan struct{}
+	close  func() error
+
+	// owned by the reader
+	in       *bufio.Reader
+	rate     float64
+	scanner  nmea.Scanner
+	deadline time.Time
+	line     []byte        // what is left of the line that is being delivered
+	readErr  error         // what ended the log, to be returned behind its last line
+	due      time.Time     // of line; zero until the first timed sentence
+	last     time.Duration // time of day at due
+}
+
+func newPaced(r io.ReadCloser, rate float64) *paced {
+	p := &paced{in: bufio.NewReader(r), rate: rate, closed: make(chan struct{})}
+	p.close = sync.OnceValue(func() error {
+		close(p.closed)
+		return r.Close()
+	})
+	return p
+}
+
+func (p *paced) Close() error { return p.close() }
+
+func (p *paced) SetReadDeadline(t time.Time) error {
+	p.deadline = t
+	return nil
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	if len(p.line) == 0 && p.readErr == nil {
+		p.next()
+	}
+	if len(p.line) == 0 {
+		return 0, p.readErr
+	}
+	if err := p.wait(); err != nil {
+		return 0, err
+	}
+	n := copy(b, p.line)
+	p.line = p.line[n:]
+	return n, nil
+}
+
+// next reads a line, or as much of a very long one as the buffer holds, and says when it is due.
+func (p *paced) next() {
+	p.line, p.readErr = p.in.ReadSlice('\n')
+	if errors.Is(p.readErr, bufio.ErrBufferFull) {
+		p.readErr = nil
+	}
+	p.scanner.Scan(p.line, func(sentence []byte) {
+		if t, ok := nmea.TimeOfDay(sentence); ok {
+			p.schedule(t, time.Now())
+		}
+	})
+}
+
+// schedule moves due to the time of day t. Steps are added up, so that no error grows.
+func (p *paced) schedule(t time.Duration, now time.Time) {
+	const day = 24 * time.Hour
+	if p.due.IsZero() {
+		p.due, p.last = now, t
+		return
+	}
+	step := t - p.last
+	if step < -day/2 {
+		step += day // past midnight
+	}
+	p.last = t
+	// A clock that goes back, in logs that were put together, costs no time.
+	p.due = p.due.Add(min(time.Duration(float64(max(step, 0))/p.rate), maxPause))
+	if now.Sub(p.due) > maxPause {
+		p.due = now // the machine slept: do not race through what it missed
+	}
+}
+
+// wait waits until the line is due, the deadline passes or the log is closed.
+func (p *paced) wait() error {
+	until, err := p.due, error(nil)
+	if !p.deadline.IsZero() && p.deadline.Before(until) {
+		until, err = p.deadline, os.ErrDeadlineExceeded
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-p.closed:
+		return os.ErrClosed
+	case <-timer.C:
+		return err
+	}
+}

@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Receiver plays a Generator on a pseudo-terminal, as a receiver on a serial line. It never waits for a reader: as on a
+// real line, what nobody takes is lost, and who opens the port gets what is sent from then on. Readers may come and go.
+type Receiver struct {
+	config Config // checked, but for Start
+	line   *terminal
+	link   string
+	close  func() error
+
+	mu    sync.Mutex
+	state State // of the epoch that is being sent
+}
+
+// Open makes the pseudo-terminal, and where link is not empty a symbolic link to it, which replaces a symbolic link that is
+// there. Nothing is sent before Run.
+func Open(c Config, link string) (*Receiver, error) {
+	start := c.Start
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	c.Start = start
+	line, err := openTerminal()
+	if err != nil {
+		return nil, err
+	}
+	r := &Receiver{config: c, line: line, link: link}
+	r.close = sync.OnceValue(r.shut)
+	if err := r.makeLink(); err != nil {
+		return nil, errors.Join(err, line.close())
+	}
+	return r, nil
+}
+
+// Path is the device to open: the link where there is one, else such as /dev/pts/3.
+func (r *Receiver) Path() string {
+	if r.link != "" {
+		return r.link
+	}
+	return r.line.path
+}
+
+// State is what is true of the epoch that is being sent. It may be called from any goroutine.
+func (r *Receiver) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+// Run sends until ctx ends or the Receiver is closed, and returns nil for both. It does not close the terminal.
+func (r *Receiver) Run(ctx context.Context) error {
+	c := r.config
+	if c.Start.IsZero() {
+		// On a whole second, as the epochs of receivers are.
+		c.Start = time.Now().Truncate(time.Second).Add(time.Second)
+	}
+	g := newGenerator(c)
+	p := newPacer(c, time.Now())
+	var burst []byte
+	for {
+		epoch := p.start(g.Next())
+		if p.late(epoch, time.Now()) {
+			g.Skip() // the machine slept: a receiver would have gone on
+			continue
+		}
+		burst = g.AppendEpoch(burst[:0])
+		r.publish(g.State())
+		if !sleepUntil(ctx, epoch) {
+			return nil
+		}
+		r.line.tidy(time.Now())
+		if !r.send(ctx, p, epoch, burst) {
+			return nil
+		}
+	}
+}
+
+// Close ends Run, hangs up and removes the link. What has the port open sees it vanish.
+func (r *Receiver) Close() error {
+	return r.close()
+}
+
+// send writes a burst at the speed of the line. It returns false when ctx has ended or the terminal was closed.
+func (r *Receiver) send(ctx context.Context, p *pacer, epoch time.Time, burst []byte) bool {
+	p.begin(epoch)
+	for len(burst) > 0 {
+		n := min(p.chunk, len(burst))
+		if !sleepUntil(ctx, p.sent(n)) {
+			return false
+		}
+		if err := r.line.write(burst[:n]); err != nil {
+			return false
+		}
+		burst = burst[n:]
+	}
+	return true
+}
+
+func (r *Receiver) publish(s State) {
+	s.Satellites = append([]Satellite(nil), s.Satellites...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = s
+}
+
+// makeLink puts the link in place in one step, so that a reader never finds it missing.
+func (r *Receiver) makeLink() error {
+	if r.link == "" {
+		return nil
+	}
+	if info, err := os.Lstat(r.link); err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("link %s: a file of this name exists: remove it, or use another name", r.link)
+	}
+	temp := fmt.Sprintf("%s.%d", r.link, os.Getpid())
+	if err := os.Symlink(r.line.path, temp); err != nil {
+		return fmt.Errorf("link %s: %w", r.link, errors.Unwrap(err))
+	}
+	if err := os.Rename(temp, r.link); err != nil {
+		return errors.Join(fmt.Errorf("link %s: %w", r.link, errors.Unwrap(err)), os.Remove(temp))
+	}
+	return nil
+}
+
+// shut removes the link, unless another receiver has taken it over, and closes the terminal.
+func (r *Receiver) shut() error {
+	var err error
+	if target, readErr := os.Readlink(r.link); r.link != "" && readErr == nil && target == r.line.path {
+		err = os.Remove(r.link)
+	}
+	return errors.Join(err, r.line.close())
+}
+
+// sleepUntil waits, and returns false when ctx has ended.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

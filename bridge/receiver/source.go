@@ -1,0 +1,153 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// source is one kind of origin of bytes. It opens and never retries.
+type source interface {
+	// open returns an open stream, or an error that is one line naming the thing and the mend. It gives up when ctx ends.
+	open(ctx context.Context) (stream, error)
+	// finite says that the source has an end, and that it cannot be opened again where it stopped.
+	finite() bool
+}
+
+// stream is an open source.
+type stream struct {
+	conn
+	port string // what is open, for the status
+}
+
+// conn is what a source opens. As with files and network connections, Close may be called from another goroutine and ends
+// a blocked Read at once, and may be called twice. Read returns an error matching os.ErrDeadlineExceeded when the
+// deadline passes. SetReadDeadline may return os.ErrNoDeadline where a read never blocks for long.
+type conn interface {
+	io.ReadCloser
+	SetReadDeadline(time.Time) error
+}
+
+// allowedSources ends the errors of parseSource.
+const allowedSources = `use "auto", a device such as "/dev/ttyUSB0?baud=9600", "file:PATH?rate=1", "sim:?rate=1" or "-" (standard input)`
+
+// parseSource makes a source of its written form.
+func parseSource(s string) (source, error) {
+	rest, query := s, ""
+	if i := strings.LastIndexByte(s, '?'); i >= 0 {
+		rest, query = s[:i], s[i+1:]
+	}
+	o, err := parseOptions(query)
+	if err != nil {
+		return nil, fmt.Errorf("source %q: %w", s, err)
+	}
+	var src source
+	switch {
+	case rest == "-":
+		src = stdin{}
+	case rest == "auto":
+		src = auto{baud: o.baud(), find: findPorts}
+	case strings.HasPrefix(rest, "/"):
+		src = serialPort{path: rest, baud: o.baud()}
+	case rest == "sim:":
+		src, err = simulatedFrom(o)
+	case strings.HasPrefix(rest, "file:"):
+		src, err = fileFrom(strings.TrimPrefix(rest, "file:"), o)
+	default:
+		return nil, fmt.Errorf("source %q is not known: %s", s, allowedSources)
+	}
+	if err := o.finish(err); err != nil {
+		return nil, fmt.Errorf("source %q: %w", s, err)
+	}
+	return src, nil
+}
+
+// options are the "?name=value&..." of a source. The first wrong one is kept, as an error that finish returns, so that the
+// sources read their options as plain values.
+type options struct {
+	values url.Values
+	known  []string // the names that were asked for
+	err    error
+}
+
+func parseOptions(query string) (*options, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("read options %q: use name=value, joined by &", query)
+	}
+	return &options{values: values}, nil
+}
+
+// text returns an option as it was written, and whether it was given.
+func (o *options) text(name string) (string, bool) {
+	o.known = append(o.known, name)
+	v, given := o.values[name]
+	if len(v) > 1 {
+		o.fail(fmt.Errorf("option %q is given %d times: give it once", name, len(v)))
+	}
+	if !given {
+		return "", false
+	}
+	return v[0], true
+}
+
+// integer returns an option that is a whole number from lo to hi.
+func (o *options) integer(name string, fallback, lo, hi int) int {
+	text, given := o.text(name)
+	if !given {
+		return fallback
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < lo || n > hi {
+		o.fail(fmt.Errorf("option %s=%s: use a whole number from %d to %d", name, text, lo, hi))
+	}
+	return n
+}
+
+// flag returns an option that is 0 or 1.
+func (o *options) flag(name string) bool {
+	return o.integer(name, 0, 0, 1) == 1
+}
+
+// The speeds of a line that a driver can be asked for. Receivers use 4800 to 921600.
+const (
+	minBaud     = 300
+	maxBaud     = 4_000_000
+	defaultBaud = 9600 // what most receivers come with
+)
+
+func (o *options) baud() int {
+	return o.integer("baud", defaultBaud, minBaud, maxBaud)
+}
+
+func (o *options) fail(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// finish returns what was wrong: an option, one that nobody asked for, or err.
+func (o *options) finish(err error) error {
+	if o.err != nil {
+		return o.err
+	}
+	names := make([]string, 0, len(o.values))
+	for name := range o.values {
+		names = append(names, name)
+	}
+	slices.Sort(names) // so that the error is the same each time
+	for _, name := range names {
+		if !slices.Contains(o.known, name) {
+			if len(o.known) == 0 {
+				return fmt.Errorf("option %q is not known: this source takes none", name)
+			}
+			return fmt.Errorf("option %q is not known: use %s", name, strings.Join(o.known, ", "))
+		}
+	}
+	return err
+}

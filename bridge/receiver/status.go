@@ -1,0 +1,118 @@
+package receiver
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// State is what a receiver is doing.
+type State string
+
+// The states of a receiver.
+const (
+	Waiting State = "waiting" // nothing is open; it is tried again and again
+	Opening State = "opening" // being opened, or open and no byte has come yet
+	Reading State = "reading" // bytes come
+	Silent  State = "silent"  // open, or being opened again, because no byte has come for Config.Silence
+	Ended   State = "ended"   // a finite source was read to its end, or Run has returned
+)
+
+// Status is a picture of a Receiver at one moment.
+type Status struct {
+	Source string `json:"source"` // as configured
+	State  State  `json:"state"`
+	// Detail is one line: why the state is what it is, and the mend. Empty while all is well.
+	Detail string `json:"detail,omitempty"`
+	// Port is what is open, or was last: the path of the device or file.
+	Port  string    `json:"port,omitempty"`
+	Since time.Time `json:"since"` // of the state and its detail
+	Bytes uint64    `json:"bytes"` // read since the start, from all ports
+	// LastByteAge is the time since the last byte in seconds, absent before the first one.
+	LastByteAge *float64 `json:"last_byte_age,omitempty"`
+	Opens       uint64   `json:"opens"` // how often a port was opened
+}
+
+// tracker holds the status for other goroutines and logs its changes.
+type tracker struct {
+	log *slog.Logger
+
+	mu       sync.Mutex
+	status   Status
+	lastByte time.Time
+	// said is what was last logged, so that what is tried again and again is said once.
+	said struct {
+		state  State
+		detail string
+	}
+}
+
+func (t *tracker) init(source string, log *slog.Logger) {
+	t.log = log
+	t.status = Status{Source: source, State: Opening, Since: time.Now()}
+}
+
+func (t *tracker) snapshot(now time.Time) Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	if !t.lastByte.IsZero() {
+		age := now.Sub(t.lastByte).Seconds()
+		s.LastByteAge = &age
+	}
+	return s
+}
+
+// opened counts an opened port. A receiver that was opened because it was silent stays "silent" until it says something.
+func (t *tracker) opened(port string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Opens++
+	t.status.Port = port
+	if t.status.State == Waiting {
+		t.set(Opening, "")
+	}
+}
+
+// read counts n bytes.
+func (t *tracker) read(n int, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Bytes += uint64(n)
+	t.lastByte = now
+	if t.status.State != Reading {
+		t.set(Reading, "")
+	}
+}
+
+// become changes the state.
+func (t *tracker) become(state State, detail string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.set(state, detail)
+}
+
+// set changes state and detail, and logs the change unless it was the last thing said. "opening" is a passage of
+// milliseconds and not worth a line. The caller holds mu.
+func (t *tracker) set(state State, detail string) {
+	if t.status.State == state && t.status.Detail == detail {
+		return
+	}
+	t.status.State, t.status.Detail, t.status.Since = state, detail, time.Now()
+	if state == Opening || t.said.state == state && t.said.detail == detail {
+		return
+	}
+	t.said.state, t.said.detail = state, detail
+	attrs := []any{"source", t.status.Source}
+	if t.status.Port != "" {
+		attrs = append(attrs, "port", t.status.Port)
+	}
+	if detail != "" {
+		attrs = append(attrs, "detail", detail)
+	}
+	if state == Waiting || state == Silent {
+		t.log.Warn("receiver "+string(state), attrs...)
+		return
+	}
+	t.log.Info("receiver "+string(state), attrs...)
+}

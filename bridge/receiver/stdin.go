@@ -1,0 +1,35 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// stdin is the standard input.
+type stdin struct{}
+
+func (stdin) finite() bool { return true }
+
+func (stdin) open(context.Context) (stream, error) {
+	c, err := openStdin(os.Stdin)
+	if err != nil {
+		return stream{}, fmt.Errorf("open standard input: %w", cause(err))
+	}
+	return stream{conn: onceCloser{conn: c, close: sync.OnceValue(c.Close)}, port: "standard input"}, nil
+}
+
+// openStdin opens what f is, once more and non-blocking, so that a read can be given up. To set f itself non-blocking would
+// do the same to every program that shares it: the user's shell.
+func openStdin(f *os.File) (conn, error) {
+	// A socket has no path to open. Its descriptor is duplicated.
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if info.Mode()&os.ModeSocket != 0 {
+		return net.FileConn(f)
+	}
+	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+}
