@@ -53,7 +53,7 @@ type Server struct {
 	dir     string // holds the package "tracking" and the journal
 	port    int
 	env     []string
-	process *process
+	process *Process
 }
 
 // StartDjango starts a tracking server and returns when it accepts connections. It needs what the options name, as
@@ -112,7 +112,7 @@ func (s *Server) start() {
 	}
 	cmd := exec.Command(interpreter, args...)
 	cmd.Dir, cmd.Env = s.dir, s.env
-	s.process = startProcess(s.t, name, cmd)
+	s.process = Start(s.t, name, cmd)
 	// Both load the application before they listen, so a connection accepted is a server that can serve.
 	if err := s.process.await(dials(s.port)); err != nil {
 		s.t.Fatal(err)
@@ -131,7 +131,7 @@ func (s *Server) GroupURL(deviceID string) string {
 
 // Kill ends the server with SIGKILL, as a crash or the kernel out of memory would.
 func (s *Server) Kill() {
-	s.process.kill()
+	s.process.Kill()
 }
 
 // Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after 10 s and fails the test.
@@ -145,9 +145,7 @@ func (s *Server) Stop() {
 // Restart kills the server if it still runs, and starts it again on the same port.
 func (s *Server) Restart() {
 	s.t.Helper()
-	if !s.process.ended() {
-		s.process.kill()
-	}
+	s.process.Kill()
 	s.start()
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -22,21 +23,25 @@ const (
 	pollEvery = 20 * time.Millisecond
 )
 
-// process is one run of a program, ended at the latest when the test ends.
-type process struct {
+// Process is one run of a program, ended at the latest when the test ends.
+type Process struct {
 	name string
 	cmd  *exec.Cmd
 	out  *tail
 	done chan struct{} // closed when the process has been waited for
 }
 
-// startProcess starts a program, keeps the end of what it prints, and shows that when the test fails.
-func startProcess(t testing.TB, name string, cmd *exec.Cmd) *process {
+// Start starts a program. What it prints on stdout and stderr is kept, and shown when the test fails; the fields for
+// them must not be set in cmd.
+func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &process{name: name, cmd: cmd, out: new(tail), done: make(chan struct{})}
+	p := &Process{name: name, cmd: cmd, out: newTail(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
-	// A test binary that dies without cleaning up (a timeout, SIGKILL) must not leave servers behind.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	// A test binary that dies without cleaning up (a timeout, SIGKILL) must not leave programs behind.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.WaitDelay = time.Second
 
 	started := make(chan error, 1)
@@ -55,44 +60,76 @@ func startProcess(t testing.TB, name string, cmd *exec.Cmd) *process {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	t.Cleanup(func() {
-		p.kill()
+		p.Kill()
 		if t.Failed() {
-			t.Logf("last output of %s (pid %d):\n%s", name, cmd.Process.Pid, p.out)
+			t.Logf("last output of %s (pid %d):\n%s", name, cmd.Process.Pid, p.Output())
 		}
 	})
 	return p
 }
 
-// kill ends the process with SIGKILL and returns when it is gone.
-func (p *process) kill() {
+// Kill ends the process with SIGKILL and returns when it is gone.
+func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // already ended is as good
 	<-p.done
 }
 
-// stop ends the process with SIGTERM, and with SIGKILL when that took longer than stopTimeout; it says which.
-func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+// Signal sends a signal. To a process that has ended it does nothing.
+func (p *Process) Signal(sig os.Signal) {
+	_ = p.cmd.Process.Signal(sig)
+}
+
+// Exit waits for the process to end by itself and returns its exit code, -1 when a signal ended it. The error says that
+// it has not ended within the timeout.
+func (p *Process) Exit(timeout time.Duration) (code int, err error) {
 	select {
 	case <-p.done:
-		return nil
-	case <-time.After(stopTimeout):
-		p.kill()
-		return fmt.Errorf("stop %s: still there %v after SIGTERM, killed", p.name, stopTimeout)
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(timeout):
+		return 0, fmt.Errorf("%s has not ended within %v", p.name, timeout)
 	}
 }
 
-// ended says whether the process is gone.
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
+// Output returns what the process has printed so far, at most the last 64 KiB.
+func (p *Process) Output() string {
+	text, _ := p.out.text()
+	return text
+}
+
+// WaitOutput waits until what the process has printed satisfies reached, and returns it. The error says that the process
+// ended, or the time was over, before that.
+func (p *Process) WaitOutput(timeout time.Duration, reached func(output string) bool) (string, error) {
+	deadline := time.After(timeout)
+	for ended := p.done; ; {
+		text, more := p.out.text()
+		if reached(text) {
+			return text, nil
+		}
+		if ended == nil {
+			return text, fmt.Errorf("%s ended (%s) without the output that was waited for:\n%s", p.name, p.cmd.ProcessState, text)
+		}
+		select {
+		case <-more:
+		case <-ended:
+			ended = nil // look once more
+		case <-deadline:
+			return text, fmt.Errorf("%s has not printed what was waited for within %v:\n%s", p.name, timeout, text)
+		}
 	}
+}
+
+// stop ends the process with SIGTERM, and with SIGKILL when that took longer than stopTimeout; it says which.
+func (p *Process) stop() error {
+	p.Signal(syscall.SIGTERM)
+	if _, err := p.Exit(stopTimeout); err != nil {
+		p.Kill()
+		return fmt.Errorf("stop: %w of SIGTERM, killed", err)
+	}
+	return nil
 }
 
 // await asks ready until it returns nil. It gives up when the process ends or after startTimeout.
-func (p *process) await(ready func() error) error {
+func (p *Process) await(ready func() error) error {
 	deadline := time.After(startTimeout)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -104,9 +141,9 @@ func (p *process) await(ready func() error) error {
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return fmt.Errorf("start %s: it ended: %s\n%s", p.name, p.cmd.ProcessState, p.out)
+			return fmt.Errorf("start %s: it ended: %s\n%s", p.name, p.cmd.ProcessState, p.Output())
 		case <-deadline:
-			return fmt.Errorf("start %s: not ready after %v: %w\n%s", p.name, startTimeout, err, p.out)
+			return fmt.Errorf("start %s: not ready after %v: %w\n%s", p.name, startTimeout, err, p.Output())
 		}
 	}
 }
@@ -117,7 +154,12 @@ const tailSize = 64 << 10
 // tail is a writer that keeps the end of what was written. It is safe for concurrent use.
 type tail struct {
 	mu   sync.Mutex
-	data []byte // guarded by mu
+	data []byte        // guarded by mu
+	more chan struct{} // guarded by mu; closed and replaced at each write
+}
+
+func newTail() *tail {
+	return &tail{more: make(chan struct{})}
 }
 
 func (w *tail) Write(p []byte) (int, error) {
@@ -127,13 +169,16 @@ func (w *tail) Write(p []byte) (int, error) {
 	if extra := len(w.data) - tailSize; extra > tailSize {
 		w.data = append(w.data[:0], w.data[extra:]...)
 	}
+	close(w.more)
+	w.more = make(chan struct{})
 	return len(p), nil
 }
 
-func (w *tail) String() string {
+// text returns the end of what was written, and a channel that is closed at the next write.
+func (w *tail) text() (string, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return string(w.data[max(0, len(w.data)-tailSize):])
+	return string(w.data[max(0, len(w.data)-tailSize):]), w.more
 }
 
 // freePort returns a TCP port of 127.0.0.1 on which nobody listens. It lies below the range from which Linux takes the

@@ -16,7 +16,7 @@ type RedisStore struct {
 	t       testing.TB
 	dir     string
 	port    int
-	process *process
+	process *Process
 }
 
 // StartRedis starts a redis-server and returns when it answers. It needs [RedisServer]; the server is killed when the
@@ -31,7 +31,7 @@ func StartRedis(t testing.TB) *RedisStore {
 
 func (r *RedisStore) start() {
 	r.t.Helper()
-	r.process = startProcess(r.t, "redis-server", exec.Command("redis-server",
+	r.process = Start(r.t, "redis-server", exec.Command("redis-server",
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir, "--save", "", "--appendonly", "no"))
 	if err := r.process.await(func() error { return r.command("PING", "+PONG") }); err != nil {
 		r.t.Fatal(err)
@@ -45,13 +45,13 @@ func (r *RedisStore) URL() string {
 
 // Kill ends Redis with SIGKILL; what it held is gone.
 func (r *RedisStore) Kill() {
-	r.process.kill()
+	r.process.Kill()
 }
 
 // Restart kills Redis if it still runs, and starts an empty one on the same port.
 func (r *RedisStore) Restart() {
 	r.t.Helper()
-	r.process.kill()
+	r.process.Kill()
 	r.start()
 }
 
