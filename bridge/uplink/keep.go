@@ -18,6 +18,9 @@ const (
 	// deafRounds is how many times the expected upper limit of a round trip
 	// that is: a queue in the server grows by more than the jitter of a network.
 	deafRounds = 8
+	// keylessWait is how long a record without a key waits for the echo of a
+	// later one, before a ping is spent on it.
+	keylessWait = deafMin / 2
 	// renewGrace is how long a connection that is due to be replaced waits for
 	// a moment with nothing outstanding.
 	renewGrace = time.Minute
@@ -96,23 +99,33 @@ func (s *session) due(now time.Time) (t todo, err error) {
 		payload := s.nextPing(now)
 		t.ping = &payload
 	}
-	t.next = s.ping.at.Add(u.c.Ping)
+	t.next = s.nextLook(now)
 	if busy {
 		t.next = earliest(t.next, deaf)
-		if at, ok := u.win.oldest(); ok && u.mode == AckAuto && now.Before(at.Add(settleAfter)) {
-			t.next = earliest(t.next, at.Add(settleAfter))
-		}
-	}
-	if renew := s.renewAt; now.Before(renew) {
-		t.next = earliest(t.next, renew)
-	} else {
-		t.next = earliest(t.next, now.Add(time.Second)) // a moment with nothing outstanding comes soon
 	}
 	return t, nil
 }
 
+// nextLook is when something may become due that needs no event before it,
+// deafness aside. Caller holds mu.
+func (s *session) nextLook(now time.Time) time.Time {
+	u := s.u
+	next := s.ping.at.Add(u.c.Ping)
+	if at, ok := u.win.oldest(); ok && u.mode == AckAuto && now.Before(at.Add(settleAfter)) {
+		next = earliest(next, at.Add(settleAfter))
+	}
+	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && now.Before(f.at.Add(keylessWait)) {
+		next = earliest(next, f.at.Add(keylessWait))
+	}
+	if now.Before(s.renewAt) {
+		return earliest(next, s.renewAt)
+	}
+	return earliest(next, now.Add(time.Second)) // a moment with nothing outstanding comes soon
+}
+
 // wantsPing: one each Ping; in pong mode, one behind new records as soon as the
-// last one is answered; in auto, one whose answer is the verdict. Caller holds mu.
+// last one is answered; in auto, one whose answer is the verdict; in echo mode,
+// one for a record without a key that no later echo covers. Caller holds mu.
 func (s *session) wantsPing(now time.Time) bool {
 	u := s.u
 	switch {
@@ -122,6 +135,9 @@ func (s *session) wantsPing(now time.Time) bool {
 		return !s.ping.verdict || !s.ping.waiting
 	case s.ping.waiting || u.win.outstanding() == 0:
 		return false
+	}
+	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && f.n > s.ping.covers {
+		return !now.Before(f.at.Add(keylessWait))
 	}
 	return u.mode == AckPong && u.win.n > s.ping.covers
 }

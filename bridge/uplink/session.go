@@ -308,7 +308,7 @@ func (s *session) send(f flight) error {
 		s.acked = true
 		u.mu.Unlock()
 		u.ack([]uint64{f.pos})
-	case mode == AckPong || idle:
+	case mode == AckPong || idle || !f.keyed:
 		signal(s.poke)
 	}
 	return nil

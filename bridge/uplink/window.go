@@ -86,6 +86,16 @@ func (w *window) oldest() (at time.Time, ok bool) {
 	return w.flights[0].at, true
 }
 
+// keyless returns the oldest record on its way that can have no echo.
+func (w *window) keyless() (f flight, ok bool) {
+	for _, f := range w.flights {
+		if !f.keyed {
+			return f, true
+		}
+	}
+	return f, false
+}
+
 // takeLost removes and returns the first record to be sent again, if there is
 // room for it.
 func (w *window) takeLost() (f flight, ok bool) {
@@ -197,6 +207,7 @@ func (w *window) acknowledged(f flight, now time.Time, timed bool) {
 
 // measure smooths one round trip into the estimate (RFC 6298, section 2).
 func (w *window) measure(rtt time.Duration) {
+	rtt = max(rtt, 1) // 0 means not measured
 	if w.srtt == 0 {
 		w.srtt, w.rttvar = rtt, rtt/2
 		return

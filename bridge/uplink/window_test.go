@@ -1,0 +1,162 @@
+package uplink
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fill sends new records while there is room, and returns the next position.
+func fill(w *window, pos uint64, now time.Time) uint64 {
+	for w.room() {
+		f, ok := w.takeLost()
+		if !ok {
+			f = flight{pos: pos, key: fmt.Sprint(pos), keyed: true}
+			pos++
+		}
+		w.sending(f, now)
+	}
+	return pos
+}
+
+func positions(list []flight) (p []uint64) {
+	for _, f := range list {
+		p = append(p, f.pos)
+	}
+	return p
+}
+
+// One more in the window for each round trip, up to the limit.
+func TestWindowGrowsByOneEachRoundTrip(t *testing.T) {
+	w := newWindow(12)
+	now := time.Unix(0, 0)
+	next, first := uint64(1), uint64(1)
+	for round, want := range []int{8, 9, 10, 11, 12, 12, 12} {
+		next = fill(&w, next, now)
+		if len(w.flights) != want {
+			t.Errorf("round %d: %d records on their way, want %d", round, len(w.flights), want)
+		}
+		now = now.Add(50 * time.Millisecond)
+		for last := next; first < last; first++ {
+			w.echoed(fmt.Sprint(first), now)
+			next = fill(&w, next, now)
+		}
+	}
+	if w.srtt != 50*time.Millisecond {
+		t.Errorf("round trip %s, want 50ms", w.srtt)
+	}
+}
+
+// A window that is never full has no reason to grow.
+func TestWindowDoesNotGrowUnused(t *testing.T) {
+	w := newWindow(32)
+	for i := range 1000 {
+		w.sending(flight{pos: uint64(i + 1), key: fmt.Sprint(i), keyed: true}, time.Unix(int64(i), 0))
+		w.echoed(fmt.Sprint(i), time.Unix(int64(i), 1e6))
+	}
+	if w.size != startWindow {
+		t.Errorf("window %d after records that came one by one", w.size)
+	}
+}
+
+// One burst of losses is one loss; a loss of what was sent after it is another.
+func TestWindowHalvesOncePerLoss(t *testing.T) {
+	w := newWindow(32)
+	w.size = 32
+	now := time.Unix(0, 0)
+	next := fill(&w, 1, now)
+	done, lost := w.echoed("3", now) // 1 and 2 are gone
+	if diff := cmp.Diff([]uint64{3}, done); diff != "" || lost != 2 || w.size != 16 {
+		t.Errorf("done %v, lost %d, window %d, want [3], 2, 16", done, lost, w.size)
+	}
+	if _, lost = w.echoed("20", now); lost != 16 || w.size != 16 {
+		t.Errorf("lost %d, window %d: the same burst must not halve again", lost, w.size)
+	}
+	for pos := 21; pos <= 32; pos++ {
+		w.echoed(fmt.Sprint(pos), now)
+	}
+	fill(&w, next, now)
+	if diff := cmp.Diff([]uint64{1, 2, 4, 5}, positions(w.flights)[:4]); diff != "" {
+		t.Errorf("what was lost goes first, in order:\n%s", diff)
+	}
+	if _, lost = w.echoed("4", now); lost != 2 || w.size != 8 {
+		t.Errorf("lost %d, window %d after a loss of what was sent again, want 2, 8", lost, w.size)
+	}
+	for range 10 {
+		w.recover = 0
+		w.sending(flight{pos: 99, key: "99", keyed: true}, now)
+		w.sending(flight{pos: 100, key: "100", keyed: true}, now)
+		w.echoed("100", now)
+	}
+	if w.size != minWindow {
+		t.Errorf("window %d after many losses, want %d", w.size, minWindow)
+	}
+}
+
+func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
+	w := newWindow(32)
+	now := time.Unix(0, 0)
+	fill(&w, 1, now)
+	w.echoed("3", now)
+	if done, lost := w.echoed("2", now); cmp.Diff([]uint64{2}, done) != "" || lost != 0 {
+		t.Errorf("late echo of a record taken for lost: done %v, lost %d", done, lost)
+	}
+	if done, lost := w.echoed("3", now); done != nil || lost != 0 {
+		t.Errorf("repeated echo: done %v, lost %d", done, lost)
+	}
+	if done, lost := w.echoed("of another member", now); done != nil || lost != 0 {
+		t.Errorf("foreign message: done %v, lost %d", done, lost)
+	}
+
+	w.restart(4)
+	if got := positions(w.unsure); len(got) != 4 || w.outstanding() != 0 {
+		t.Errorf("unsure %v, outstanding %d behind position 4, want 5 to 8 and 0", got, w.outstanding())
+	}
+	if done, lost := w.echoed("6", now); cmp.Diff([]uint64{6}, done) != "" || lost != 0 {
+		t.Errorf("echo of an earlier connection: done %v, lost %d", done, lost)
+	}
+	if again := w.sending(flight{pos: 5, key: "5", keyed: true}, now); !again {
+		t.Error("record sent on an earlier connection is not known as a repeat")
+	}
+	if again := w.sending(flight{pos: 9, key: "9", keyed: true}, now); again {
+		t.Error("new record taken for a repeat")
+	}
+}
+
+// The time of a repeat says nothing about the round trip.
+func TestWindowMeasuresFirstSendingsOnly(t *testing.T) {
+	w := newWindow(32)
+	w.sending(flight{pos: 1, key: "1", keyed: true}, time.Unix(0, 0))
+	w.restart(0)
+	w.sending(flight{pos: 1, key: "1", keyed: true}, time.Unix(100, 0))
+	w.echoed("1", time.Unix(100, 5)) // the echo of the first sending, perhaps
+	if w.srtt != 0 {
+		t.Errorf("round trip %s taken from a repeat", w.srtt)
+	}
+}
+
+func TestPatienceFollowsTheRoundTrip(t *testing.T) {
+	for _, tc := range []struct {
+		rtt  time.Duration
+		deaf int
+		want time.Duration
+	}{
+		{0, 0, deafMax}, // nothing known: generous
+		{time.Millisecond, 0, deafMin},
+		{500 * time.Millisecond, 0, 12 * time.Second},
+		{30 * time.Second, 0, deafMax},
+		{time.Millisecond, 1, 2 * deafMin},
+		{time.Millisecond, 2, 4 * deafMin},
+		{time.Millisecond, 1000, deafMax},
+	} {
+		u := &Uplink{mode: AckEcho, win: newWindow(32), deaf: tc.deaf}
+		if tc.rtt > 0 {
+			u.win.measure(tc.rtt)
+		}
+		if got := u.patience(); got != tc.want {
+			t.Errorf("patience at %s after %d deaf connections: %s, want %s", tc.rtt, tc.deaf, got, tc.want)
+		}
+	}
+}
