@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -132,6 +133,17 @@ func (s *Server) GroupURL(deviceID string) string {
 // Kill ends the server with SIGKILL, as a crash or the kernel out of memory would.
 func (s *Server) Kill() {
 	s.process.Kill()
+}
+
+// Hang stops the server without closing anything (SIGSTOP): connections stay open and nothing answers, as with a machine
+// out of memory or a network that swallows packets. Wake ends that.
+func (s *Server) Hang() {
+	s.process.Signal(syscall.SIGSTOP)
+}
+
+// Wake lets a server go on that Hang has stopped.
+func (s *Server) Wake() {
+	s.process.Signal(syscall.SIGCONT)
 }
 
 // Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after 10 s and fails the test.

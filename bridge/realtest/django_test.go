@@ -99,6 +99,21 @@ func TestServerKilledAndRestarted(t *testing.T) {
 	})
 }
 
+func TestServerHangs(t *testing.T) {
+	server := StartDjango(t, Options{})
+	member := Join(t, server.GroupURL("van_7"))
+	server.Hang()
+	member.Send(fix("a1", 1)) // taken by the kernel
+	if got, err := server.Processed(); err != nil || len(got) != 0 {
+		t.Errorf("a hung server processed %d messages (%v)", len(got), err)
+	}
+	server.Wake()
+	member.WaitDistinct(1, answer)
+	if joins := member.Joins(); len(joins) != 1 {
+		t.Errorf("joined %d times, want the connection to have stayed", len(joins))
+	}
+}
+
 func TestServerStopped(t *testing.T) {
 	server := StartDjango(t, Options{})
 	server.Stop()
