@@ -28,7 +28,7 @@ const (
 // sky is the satellites over the vehicle. It changes once a second.
 type sky struct {
 	count   int       // constellations
-	offset  float64   // turns all constellations, radians
+	offset  []float64 // turns each constellation, radians
 	noise   []float64 // of C/N0, dB, one a satellite: a slow random walk that is pulled back to 0
 	random  *rand.Rand
 	view    []Satellite
@@ -38,10 +38,10 @@ type sky struct {
 
 func newSky(count int, seed uint64) *sky {
 	s := &sky{count: count, random: rand.New(rand.NewPCG(seed, 2))}
-	s.offset = 2 * math.Pi * s.random.Float64()
 	total := 0
 	for _, sys := range systems[:count] {
 		total += sys.size()
+		s.offset = append(s.offset, 2*math.Pi*s.random.Float64())
 	}
 	s.noise = make([]float64, total)
 	return s
@@ -56,7 +56,7 @@ func (s *sky) update(t, lat, lon float64, open bool) {
 		from := len(s.view)
 		for i := range sys.size() {
 			s.noise[base+i] = 0.9*s.noise[base+i] + 0.8*s.random.NormFloat64()
-			el, az := sys.direction(i, t, s.offset, lat, lon)
+			el, az := sys.direction(i, t, s.offset[k], lat, lon)
 			if el >= maskView {
 				s.view = append(s.view, satellite(k, sys.first+i, el, az, s.noise[base+i], open))
 			}

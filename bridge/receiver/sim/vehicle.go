@@ -15,8 +15,8 @@ const (
 
 // Traffic lights have one period and a phase of their own each.
 const (
-	lightPeriod = 60 * time.Second
-	lightRed    = 22 * time.Second
+	lightPeriod = 70 * time.Second
+	lightRed    = 35 * time.Second
 )
 
 // stepMax is the longest step of the motion. At 50 km/h the vehicle moves 14 cm in it.

@@ -1,0 +1,233 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// started opens a receiver and runs it until the test ends.
+func started(t *testing.T, c Config, link string) *Receiver {
+	t.Helper()
+	r, err := Open(c, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// reader opens the port as a program does that sets no mode.
+func reader(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	// So that a test that fails does so soon.
+	if err := f.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestReceiverSendsTheEpochs(t *testing.T) {
+	for _, baud := range []int{0, 460800} {
+		c := Config{Rate: 25, Baud: baud, Start: defaultStart, Seed: 1}
+		r, err := Open(c, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := reader(t, r.Path())
+		done := make(chan error)
+		go func() { done <- r.Run(t.Context()) }()
+		want := generator(t, c)
+		var burst []byte
+		for range 10 {
+			burst = want.AppendEpoch(burst)
+		}
+		got := make([]byte, len(burst))
+		if _, err := io.ReadFull(f, got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, burst) {
+			t.Errorf("%d baud: read\n%q\nwant\n%q", baud, got, burst)
+		}
+		if fix := r.State(); !fix.Fix || fix.Time.Before(defaultStart) {
+			t.Errorf("the state is %+v", fix)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Run of a closed receiver: %v", err)
+		}
+		n, err := io.Copy(io.Discard, f)
+		if err != nil && !errors.Is(err, unix.EIO) {
+			t.Errorf("after the end: %d bytes, %v", n, err)
+		}
+	}
+}
+
+func TestReadersComeAndGo(t *testing.T) {
+	r := started(t, Config{Rate: 25}, "")
+	for range 5 {
+		f := reader(t, r.Path())
+		buf := make([]byte, 2000)
+		if _, err := io.ReadFull(f, buf); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(buf, []byte("$GNRMC,")); n < 1 {
+			t.Errorf("no RMC in %q", buf)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNobodyReads: a write to a full queue comes back, and who opens the port later does not get the past.
+func TestNobodyReads(t *testing.T) {
+	term, err := openTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.close()
+	old := bytes.Repeat([]byte("old "), 1024)
+	now := time.Now()
+	for i := range 30 { // 120 kB; the kernel takes some 70
+		if err := term.write(old); err != nil {
+			t.Fatalf("write %d: %v", i, err)
+		}
+	}
+	for i := range 100 {
+		term.tidy(now.Add(time.Duration(i) * 100 * time.Millisecond))
+		if term.unread() == 0 {
+			break
+		}
+	}
+	if err := term.write([]byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	f := reader(t, term.path)
+	var got []byte
+	for !bytes.HasSuffix(got, []byte("new")) {
+		buf := make([]byte, 4096)
+		n, err := f.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		got = append(got, buf[:n]...)
+	}
+	if len(got) > 4096 {
+		t.Errorf("read %d bytes, of which 3 are new", len(got))
+	}
+}
+
+// TestTidyLeavesReadersAlone: what a reader that takes bytes has not taken yet stays.
+func TestTidyLeavesReadersAlone(t *testing.T) {
+	term, err := openTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.close()
+	f := reader(t, term.path)
+	now := time.Now()
+	buf := make([]byte, 100)
+	for i := range 10 {
+		term.tidy(now.Add(time.Duration(i) * time.Second))
+		if err := term.write(bytes.Repeat([]byte{byte('0' + i)}, 150)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(f, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rest := make([]byte, 500)
+	if _, err := io.ReadFull(f, rest); err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Repeat("6", 50) + strings.Repeat("7", 150) + strings.Repeat("8", 150) + strings.Repeat("9", 150); string(rest) != want {
+		t.Errorf("read %q, want %q", rest, want)
+	}
+}
+
+func TestPacer(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := Config{Baud: 9600, Start: defaultStart}
+	p := newPacer(c, now)
+	if due := p.start(defaultStart.Add(1000 * time.Second)); !due.Equal(now.Add(1000 * time.Second)) {
+		t.Errorf("epoch 1000 is due at %v", due)
+	}
+	p.begin(now)
+	var last time.Time
+	for range 100 {
+		last = p.sent(9)
+	}
+	if took := last.Sub(now); took < 937*time.Millisecond || took > 938*time.Millisecond {
+		t.Errorf("900 bytes took %v at 9600 baud", took)
+	}
+	// What is due while the line is busy waits.
+	p.begin(now.Add(900 * time.Millisecond))
+	if first := p.sent(1); !first.After(last) {
+		t.Errorf("a byte was sent at %v, the line was busy until %v", first, last)
+	}
+	// A receiver that starts in the near future sends each epoch when it is.
+	c.Start = now.Add(300 * time.Millisecond)
+	if due := newPacer(c, now).start(c.Start); !due.Equal(c.Start) {
+		t.Errorf("the first epoch is due at %v, want %v", due, c.Start)
+	}
+}
+
+func TestLink(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "gps0")
+	first, err := Open(Config{}, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(Config{}, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Path() != link {
+		t.Errorf("Path is %s", second.Path())
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if target, err := os.Readlink(link); err != nil || target != second.line.path {
+		t.Errorf("the link leads to %s (%v), want %s", target, err, second.line.path)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(link); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link is still there: %v", err)
+	}
+	if err := os.WriteFile(link, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{}, link); err == nil || !strings.Contains(err.Error(), "a file of this name exists") {
+		t.Errorf("a file was replaced by a link: %v", err)
+	}
+}
