@@ -1,0 +1,206 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+)
+
+// Config is all that can be configured. Its TOML form is documented key by key in systemd/gpsbridge.toml.
+type Config struct {
+	// DeviceID names the tracking group: 1 to 80 ASCII letters, digits and underscores. The default is made from the
+	// host name.
+	DeviceID string `toml:"device_id"`
+
+	Receivers []ReceiverConfig `toml:"receiver"`
+	Uplinks   []UplinkConfig   `toml:"uplink"`
+	Spool     SpoolConfig      `toml:"spool"`
+	Relay     RelayConfig      `toml:"relay"`
+	Log       LogConfig        `toml:"log"`
+}
+
+// ReceiverConfig is one [[receiver]].
+type ReceiverConfig struct {
+	Source  string   `toml:"source"`  // see package receiver
+	Silence Duration `toml:"silence"` // a port that says nothing for this long is reopened; 0: receiver's default
+}
+
+// UplinkConfig is one [[uplink]]: a tracking server. Zero values mean package uplink's defaults.
+type UplinkConfig struct {
+	Name     string            `toml:"name"`   // in the log and the status; default: the server's host
+	Server   string            `toml:"server"` // WebSocket URL; {device_id} is replaced, without a path the tracking route is used
+	Origin   string            `toml:"origin"`
+	Headers  map[string]string `toml:"headers"`
+	Token    string            `toml:"token_file"`
+	CA       string            `toml:"ca_file"`
+	Cert     string            `toml:"cert_file"`
+	Key      string            `toml:"key_file"`
+	Ack      string            `toml:"ack"`
+	Window   int               `toml:"window"`
+	Ping     Duration          `toml:"ping"`
+	endpoint string            // Server with its path and device ID, made by Validate
+}
+
+// SpoolConfig is [spool].
+type SpoolConfig struct {
+	Max Size `toml:"max"`
+}
+
+// RelayConfig is [relay].
+type RelayConfig struct {
+	Listen      string   `toml:"listen"` // host:port; "off" for none
+	Open        bool     `toml:"open"`
+	Token       string   `toml:"token_file"`
+	Origins     []string `toml:"origins"`
+	History     int      `toml:"history"`
+	SlowTimeout Duration `toml:"slow_timeout"`
+}
+
+// LogConfig is [log].
+type LogConfig struct {
+	Level  slog.Level `toml:"level"`  // debug, info, warn, error
+	Format string     `toml:"format"` // text or json
+}
+
+// DefaultListen is where the relay listens unless told otherwise: this machine alone.
+const DefaultListen = "127.0.0.1:8947"
+
+// trackingRoute is the path of the tracking server's route, and of the relay's.
+const trackingRoute = "/ws/gps-tracking/{device_id}/"
+
+// Default returns the configuration of a daemon that was told nothing: it finds the receiver by itself and serves
+// viewers on this machine.
+func Default() Config {
+	host, _ := os.Hostname()
+	return Config{
+		DeviceID:  deviceIDFrom(host),
+		Receivers: []ReceiverConfig{{Source: "auto"}},
+		Spool:     SpoolConfig{Max: spool.DefaultMax},
+		Relay:     RelayConfig{Listen: DefaultListen, History: relay.DefaultHistory},
+		Log:       LogConfig{Format: "text"},
+	}
+}
+
+// deviceID is what the server's route (\w+) and its channel layer's group names (ASCII, under 100 characters with
+// the group's prefix) accept together.
+var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
+
+var notInDeviceID = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+
+// deviceIDFrom makes a valid device ID of a host name: rpi-7.local becomes rpi_7_local.
+func deviceIDFrom(host string) string {
+	id := strings.Trim(notInDeviceID.ReplaceAllString(host, "_"), "_")
+	return id[:min(len(id), 80)]
+}
+
+// Validate checks what the parts do not check themselves and completes what was left to a default. Its errors are one
+// line each and name the key.
+func (c *Config) Validate() error {
+	var errs []error
+	if !deviceID.MatchString(c.DeviceID) {
+		errs = append(errs, fmt.Errorf("device_id %q is not allowed: use 1 to 80 letters, digits and underscores, for example %q",
+			c.DeviceID, max(deviceIDFrom(c.DeviceID), "van_7")))
+	}
+	if len(c.Receivers) != 1 {
+		errs = append(errs, fmt.Errorf("%d [[receiver]] sections: one is needed, and more than one is not supported", len(c.Receivers)))
+	}
+	for i := range c.Receivers {
+		if c.Receivers[i].Source == "" {
+			c.Receivers[i].Source = "auto"
+		}
+	}
+	c.Relay.Token = expandCredentials(c.Relay.Token)
+	names := map[string]bool{}
+	for i := range c.Uplinks {
+		u := &c.Uplinks[i]
+		if err := u.complete(c.DeviceID); err != nil {
+			errs = append(errs, err)
+		} else if names[u.Name] {
+			errs = append(errs, fmt.Errorf("two [[uplink]] sections are called %q: give each a name of its own", u.Name))
+		}
+		names[u.Name] = true
+	}
+	if c.Spool.Max <= 0 {
+		errs = append(errs, fmt.Errorf("spool.max is %d bytes: use a size such as \"32MiB\"", c.Spool.Max))
+	}
+	if c.Relay.History < 0 {
+		errs = append(errs, fmt.Errorf("relay.history is %d: use 0 or more messages", c.Relay.History))
+	}
+	if f := c.Log.Format; f != "text" && f != "json" {
+		errs = append(errs, fmt.Errorf("log.format %q is unknown: use \"text\" or \"json\"", f))
+	}
+	return errors.Join(errs...)
+}
+
+// complete checks the server's URL and makes the endpoint and the name of it.
+func (u *UplinkConfig) complete(deviceID string) error {
+	parsed, err := url.Parse(u.Server)
+	switch {
+	case u.Server == "":
+		return errors.New("uplink.server is empty: use a URL such as wss://tracking.example.org")
+	case err != nil:
+		return fmt.Errorf("uplink.server is not a URL: %w", errors.Unwrap(err))
+	case parsed.User != nil:
+		return fmt.Errorf("uplink.server %q holds a password: put a token in a file and name it with token_file", parsed.Redacted())
+	case parsed.Scheme != "ws" && parsed.Scheme != "wss" || parsed.Host == "":
+		return fmt.Errorf("uplink.server %q is not a WebSocket URL: use ws://HOST or wss://HOST", u.Server)
+	}
+	if parsed.Path == "" || parsed.Path == "/" {
+		parsed.Path = trackingRoute
+	}
+	// Device IDs need no escaping, the braces of the place holder were escaped by String.
+	u.endpoint = strings.NewReplacer("{device_id}", deviceID, "%7Bdevice_id%7D", deviceID).Replace(parsed.String())
+	if u.Name == "" {
+		u.Name = parsed.Host
+	}
+	for _, path := range []*string{&u.Token, &u.CA, &u.Cert, &u.Key} {
+		*path = expandCredentials(*path)
+	}
+	if _, err := uplink.ParseAckMode(u.Ack); err != nil {
+		return fmt.Errorf("uplink.ack: %w", err)
+	}
+	return nil
+}
+
+// expandCredentials replaces ${CREDENTIALS_DIRECTORY}, where systemd puts what LoadCredential= names (systemd.exec(5)).
+func expandCredentials(path string) string {
+	return strings.ReplaceAll(path, "${CREDENTIALS_DIRECTORY}", os.Getenv("CREDENTIALS_DIRECTORY"))
+}
+
+// Duration is a time.Duration written as in "1m30s".
+type Duration time.Duration
+
+// UnmarshalText reads a duration that is not negative.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration: use for example \"10s\" or \"1m30s\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Size is a number of bytes written as in "32MiB".
+type Size int64
+
+// UnmarshalText reads a whole number with a unit: B, KiB, MiB, GiB, kB, MB, GB.
+func (s *Size) UnmarshalText(text []byte) error {
+	var n int64
+	var unit string
+	units := map[string]int64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+	_, err := fmt.Sscanf(string(text), "%d%s", &n, &unit)
+	if err != nil || units[unit] == 0 || n < 0 || n > 1<<62/units[unit] {
+		return fmt.Errorf("%q is not a size: use for example \"32MiB\"", text)
+	}
+	*s = Size(n * units[unit])
+	return nil
+}

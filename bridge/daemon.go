@@ -1,0 +1,233 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
+)
+
+// drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to seconds; who pressed
+// Ctrl-C wants the prompt back within five.
+const drainTimeout = 3 * time.Second
+
+// Daemon is a tracker: one receiver, the spool, the uplinks, the viewers' relay.
+type Daemon struct {
+	config  Config
+	log     *slog.Logger
+	started time.Time
+
+	intakes []*intake
+	spool   *spool.Spool
+	uplinks []*uplink.Uplink
+	relay   *relay.Relay // nil when off
+	ready   chan struct{}
+}
+
+// New puts a daemon together from a validated configuration. Nothing is opened yet; an error is the configuration's
+// fault and names the key.
+func New(c Config, log *slog.Logger) (*Daemon, error) {
+	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
+	var names []string
+	for _, u := range c.Uplinks {
+		names = append(names, u.Name)
+	}
+	var err error
+	if d.spool, err = spool.Open(spool.Options{Max: int64(c.Spool.Max), Readers: names}); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	for _, u := range c.Uplinks {
+		up, err := u.build(d.spool.Reader(u.Name), log)
+		if err != nil {
+			return nil, fmt.Errorf("uplink %q: %w", u.Name, err)
+		}
+		d.uplinks = append(d.uplinks, up)
+	}
+	show := func(string, string, []byte) {}
+	if c.Relay.Listen != "off" {
+		if d.relay, err = c.Relay.build(d, log); err != nil {
+			return nil, err
+		}
+		show = d.relay.Publish
+	}
+	for _, r := range c.Receivers {
+		in := &intake{deviceID: c.DeviceID, keep: d.spool.Append, show: show, messages: newMessages(c.DeviceID), log: log}
+		in.assembler = nmea.NewAssembler(in, nmea.Options{})
+		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("receiver: %w", err)
+		}
+		d.intakes = append(d.intakes, in)
+	}
+	return d, nil
+}
+
+// Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,
+// then what is spooled is sent and acknowledged, then uplinks and viewers are closed. No goroutine is left.
+func (d *Daemon) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	down, stopDown := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDown()
+	downstream, dctx := errgroup.WithContext(down)
+	context.AfterFunc(dctx, cancel) // a sink that fails stops the intake
+
+	d.log.Info("starting", "version", Version(), "device_id", d.config.DeviceID)
+	if len(d.uplinks) == 0 {
+		d.log.Warn("no tracking server: fixes go to local viewers only; name a server with --server URL or [[uplink]]")
+	}
+	for _, u := range d.uplinks {
+		downstream.Go(func() error { return u.Run(dctx) })
+	}
+	downstream.Go(func() error { return d.serveViewers(dctx) })
+	downstream.Go(func() error { return d.reportDrops(dctx) })
+
+	intake, ictx := errgroup.WithContext(ctx)
+	for _, in := range d.intakes {
+		intake.Go(func() error { return in.Run(ictx) })
+	}
+	err := intake.Wait()
+	d.drain(ctx, dctx)
+	stopDown()
+	return errors.Join(err, downstream.Wait(), d.closeSpool())
+}
+
+// drain waits for the acknowledgement of everything spooled: as long as it takes when the receivers came to their
+// end, and once ctx has ended for drainTimeout at the most, by uplinks that have a connection.
+func (d *Daemon) drain(ctx, dctx context.Context) {
+	dctx, giveUp := context.WithCancel(dctx)
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(drainTimeout, giveUp)
+		context.AfterFunc(dctx, func() { timer.Stop() })
+	})()
+	for i, u := range d.uplinks {
+		if ctx.Err() != nil && u.Status().State != uplink.Connected {
+			continue
+		}
+		d.spool.Reader(d.config.Uplinks[i].Name).Drained(dctx)
+	}
+}
+
+// closeSpool says what is lost with the process.
+func (d *Daemon) closeSpool() error {
+	if st := d.spool.Stats(); st.Records > 0 {
+		d.log.Warn("fixes not delivered are lost: the spool is in memory", "records", st.Records)
+	}
+	return d.spool.Close()
+}
+
+// reportDrops says once a minute what a full spool has dropped since it last said so.
+func (d *Daemon) reportDrops(ctx context.Context) error {
+	var told uint64
+	for ticker := time.NewTicker(time.Minute); ; {
+		select {
+		case <-ctx.Done():
+			ticker.Stop()
+			return nil
+		case <-ticker.C:
+		}
+		if st := d.spool.Stats(); st.Dropped > told {
+			d.log.Warn("spool is full and drops its oldest fixes: raise spool.max or mend the uplink",
+				"dropped", st.Dropped-told, "max_bytes", st.MaxBytes)
+			told = st.Dropped
+		}
+	}
+}
+
+// relayRetry paces the attempts at a port that somebody else holds.
+const relayRetry = 10 * time.Second
+
+// serveViewers runs the relay. A port that cannot be had is no reason to stop tracking: it is said once and tried
+// again.
+func (d *Daemon) serveViewers(ctx context.Context) error {
+	if d.relay == nil {
+		close(d.ready)
+		return nil
+	}
+	for first := true; ; first = false {
+		err := d.relay.Listen()
+		if first {
+			close(d.ready)
+		}
+		if err == nil {
+			d.log.Info("serving viewers", "page", d.Page())
+			return d.relay.Serve(ctx)
+		}
+		if first {
+			d.log.Error("no viewers can be served, tracking goes on", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(relayRetry):
+		}
+	}
+}
+
+// Ready is closed when the receivers are being read and the relay has tried to listen.
+func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+// Page returns the address of the viewer page, "" while viewers are not served.
+func (d *Daemon) Page() string {
+	if d.relay == nil || d.relay.Addr() == nil {
+		return ""
+	}
+	return "http://" + d.relay.Addr().String() + "/?device=" + d.config.DeviceID
+}
+
+func (u UplinkConfig) build(q uplink.Queue, log *slog.Logger) (*uplink.Uplink, error) {
+	ack, err := uplink.ParseAckMode(u.Ack)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	for name, value := range u.Headers {
+		header.Set(name, value)
+	}
+	return uplink.New(uplink.Config{
+		Name: u.Name, URL: u.endpoint, Origin: u.Origin, Header: header,
+		TokenFile: u.Token, CAFile: u.CA, CertFile: u.Cert, KeyFile: u.Key,
+		Ack: ack, Window: u.Window, Ping: time.Duration(u.Ping), Key: messageKey, Log: log,
+	}, q)
+}
+
+func (r RelayConfig) build(d *Daemon, log *slog.Logger) (*relay.Relay, error) {
+	token, err := readSecret(r.Token)
+	if err != nil {
+		return nil, fmt.Errorf("relay.token_file: %w", err)
+	}
+	return relay.New(relay.Config{
+		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
+		History: r.History, SlowTimeout: time.Duration(r.SlowTimeout),
+		Status: func() any { return d.Status() }, Ready: d.healthy, Log: log,
+	})
+}
+
+// readSecret returns the one line of a file, "" when there is no file to read.
+func readSecret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(b))
+	if secret == "" || strings.ContainsAny(secret, "\r\n\t ") {
+		return "", fmt.Errorf("%s must hold one line with the secret and nothing else", path)
+	}
+	return secret, nil
+}

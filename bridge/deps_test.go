@@ -1,0 +1,68 @@
+package bridge
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which packages of the project each package may depend on, directly or not. A package that is not
+// listed may not exist: say here where it belongs.
+var mayImport = map[string][]string{
+	"nmea":                {},
+	"bridge/receiver/sim": {},
+	"bridge/receiver":     {"nmea", "bridge/receiver/sim"},
+	"bridge/spool":        {},
+	"bridge/uplink":       {},
+	"bridge/relay":        {"bridge/relay/page"},
+	"bridge/relay/page":   {},
+	"bridge":              {"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"},
+	"bridge/realtest":     {},
+	"systemd":             {},
+	"cmd/gpsbridge": {"nmea", "bridge", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink",
+		"bridge/relay", "bridge/relay/page", "systemd"},
+}
+
+// mustNotImport holds what a package must not know of the standard library and beyond, as its own imports.
+var mustNotImport = map[string][]string{
+	"nmea":          {"os", "net", "net/http", "log", "log/slog", "sync", "go.bug.st/serial", "github.com/gorilla/websocket"},
+	"bridge/spool":  {"net", "net/http", "encoding/json", "github.com/gorilla/websocket"},
+	"bridge/uplink": {"go.bug.st/serial", "github.com/adrianmo/go-nmea"},
+	"bridge/relay":  {"go.bug.st/serial", "github.com/adrianmo/go-nmea"},
+	"cmd/gpsbridge": {"go.bug.st/serial", "github.com/adrianmo/go-nmea", "github.com/gorilla/websocket"},
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", strings.Join(args, " "), err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	const module = "gpsbridge/"
+	for _, pkg := range goList(t, "./...") {
+		name := strings.TrimPrefix(pkg, module)
+		allowed, listed := mayImport[name]
+		if !listed {
+			t.Errorf("package %s is not in the list of who may import whom", name)
+			continue
+		}
+		for _, dep := range goList(t, "-deps", pkg) {
+			dep, ours := strings.CutPrefix(dep, module)
+			if ours && dep != name && !slices.Contains(allowed, dep) {
+				t.Errorf("%s depends on %s and must not know it", name, dep)
+			}
+		}
+		for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, pkg) {
+			if slices.Contains(mustNotImport[name], imported) {
+				t.Errorf("%s imports %s and must not know it", name, imported)
+			}
+		}
+	}
+}

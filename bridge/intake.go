@@ -1,0 +1,82 @@
+package bridge
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/nmea"
+)
+
+// intake is what the bytes of one receiver go through: scanned, assembled, encoded once, appended to the spool,
+// published to the viewers. All of it is plain calls on the goroutine of Run.
+type intake struct {
+	receiver *receiver.Receiver
+	deviceID string
+	keep     func(msg []byte) (pos uint64, err error) // the spool's Append
+	show     func(device, class string, msg []byte)   // the relay's Publish
+	log      *slog.Logger
+
+	mu        sync.Mutex // held while bytes are worked on, and while the status looks
+	scanner   nmea.Scanner
+	assembler *nmea.Assembler
+	messages  *messages
+	last      nmea.Fix  // the newest epoch
+	fixAt     time.Time // when the last epoch with a position came
+	refused   uint64    // fixes that the spool did not take
+}
+
+var (
+	_ receiver.Consumer = (*intake)(nil)
+	_ nmea.Handler      = (*intake)(nil)
+)
+
+// Run reads the receiver until ctx ends or a finite source has ended.
+func (in *intake) Run(ctx context.Context) error {
+	err := in.receiver.Run(ctx, in)
+	in.Quiet() // the last epoch has no next one to close it
+	return err
+}
+
+// Data takes bytes as they came.
+func (in *intake) Data(p []byte) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.scanner.Scan(p, in.assembler.Push)
+}
+
+// Quiet closes the open epoch.
+func (in *intake) Quiet() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.assembler.Flush()
+}
+
+// Opened begins with a port that may be another receiver.
+func (in *intake) Opened() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.assembler.Reset()
+}
+
+// Fix is called by the assembler once an epoch; mu is held.
+func (in *intake) Fix(f *nmea.Fix) {
+	in.last = *f
+	if f.Mode >= nmea.Mode2D {
+		in.fixAt = time.Now()
+	}
+	msg := in.messages.fix(f)
+	if _, err := in.keep(msg); err != nil {
+		if in.refused++; in.refused == 1 {
+			in.log.Error("fix not kept", "seq", in.messages.seq, "err", err)
+		}
+	}
+	in.show(in.deviceID, "TPV", msg)
+}
+
+// Sky is called by the assembler once a cycle; mu is held.
+func (in *intake) Sky(s *nmea.Sky) {
+	in.show(in.deviceID, "SKY", in.messages.sky(s))
+}

@@ -1,0 +1,123 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Setting is one value that can be given outside the configuration file.
+type Setting struct {
+	Name  string // of the flag, without dashes
+	Env   string // of the environment variable
+	Flag  bool   // whether it is a flag of the command line too
+	Usage string
+	set   func(c *Config, value string) error
+}
+
+// Settings are the values that the environment, and some of them the command line, may give over the file.
+var Settings = []Setting{
+	{"device", "GPSBRIDGE_DEVICE", true, "`SOURCE` of NMEA: auto, /dev/ttyUSB0?baud=9600, file:LOG?rate=1, sim:?rate=10, - (stdin)",
+		func(c *Config, v string) error { c.Receivers = []ReceiverConfig{{Source: v}}; return nil }},
+	{"device-id", "GPSBRIDGE_DEVICE_ID", true, "`ID` of this tracker: letters, digits and underscores",
+		func(c *Config, v string) error { c.DeviceID = v; return nil }},
+	{"server", "GPSBRIDGE_SERVER", true, "`URL` of the tracking server, such as wss://tracking.example.org",
+		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Server = v }) }},
+	{"listen", "GPSBRIDGE_LISTEN", true, "`ADDRESS` at which viewers are served, \"off\" for none",
+		func(c *Config, v string) error { c.Relay.Listen = v; return nil }},
+	{"log-level", "GPSBRIDGE_LOG_LEVEL", true, "`LEVEL` of the log: debug, info, warn or error",
+		func(c *Config, v string) error { return c.Log.Level.UnmarshalText([]byte(v)) }},
+	{"token-file", "GPSBRIDGE_TOKEN_FILE", false, "file with the tracking server's token",
+		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Token = v }) }},
+	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", false, "file with the viewers' token",
+		func(c *Config, v string) error { c.Relay.Token = v; return nil }},
+	{"spool-max", "GPSBRIDGE_SPOOL_MAX", false, "bound of the spool, such as 32MiB",
+		func(c *Config, v string) error { return c.Spool.Max.UnmarshalText([]byte(v)) }},
+}
+
+// onlyUplink changes the one uplink, which need not be there yet.
+func (c *Config) onlyUplink(change func(*UplinkConfig)) error {
+	switch len(c.Uplinks) {
+	case 0:
+		c.Uplinks = []UplinkConfig{{}}
+	case 1:
+		c.Uplinks = slices.Clone(c.Uplinks)
+	default:
+		return fmt.Errorf("the configuration names %d servers: change them in the file", len(c.Uplinks))
+	}
+	change(&c.Uplinks[0])
+	return nil
+}
+
+// testPrefix marks environment variables that are the test suite's and no setting of the daemon.
+const testPrefix = "GPSBRIDGE_TEST_"
+
+// Load returns the configuration: the defaults, over them the file at path (none when path is ""), over it the
+// GPSBRIDGE_* variables of environ ("NAME=value"), over all of them the flags, by Setting.Name. The result is validated.
+// A key, variable or value that is not understood is an error that names it, and in a file its line.
+func Load(path string, environ []string, flags map[string]string) (Config, error) {
+	c := Default()
+	if path != "" {
+		f, err := os.Open(path)
+		if err != nil {
+			return c, fmt.Errorf("read configuration: %w", err)
+		}
+		defer f.Close()
+		if err := c.read(f); err != nil {
+			return c, fmt.Errorf("%s%w", path, err)
+		}
+	}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, "GPSBRIDGE_") || strings.HasPrefix(name, testPrefix) {
+			continue
+		}
+		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Env == name })
+		if i < 0 {
+			return c, fmt.Errorf("environment variable %s is not known: use one of %s", name, envNames())
+		}
+		if err := Settings[i].set(&c, value); err != nil {
+			return c, fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	}
+	for _, s := range Settings {
+		if value, given := flags[s.Name]; given {
+			if err := s.set(&c, value); err != nil {
+				return c, fmt.Errorf("--%s: %w", s.Name, err)
+			}
+		}
+	}
+	return c, c.Validate()
+}
+
+// read lays a TOML file over c. Its errors begin with ":LINE: ", or ": ", to follow a file's name.
+func (c *Config) read(r io.Reader) error {
+	err := toml.NewDecoder(r).DisallowUnknownFields().Decode(c)
+	var unknown *toml.StrictMissingError
+	var wrong *toml.DecodeError
+	switch {
+	case errors.As(err, &unknown):
+		first := unknown.Errors[0]
+		row, _ := first.Position()
+		return fmt.Errorf(":%d: unknown key %q: gpsbridge.toml, the reference, lists the keys there are", row, strings.Join(first.Key(), "."))
+	case errors.As(err, &wrong):
+		row, _ := wrong.Position()
+		return fmt.Errorf(":%d: %s", row, strings.TrimPrefix(wrong.Error(), "toml: "))
+	case err != nil:
+		return fmt.Errorf(": %w", err)
+	}
+	return nil
+}
+
+func envNames() string {
+	names := make([]string, len(Settings))
+	for i, s := range Settings {
+		names[i] = s.Env
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,68 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"gpsbridge/nmea"
+)
+
+// messages makes the JSON messages of one run of the daemon: what the receiver said, and who says it. It is not safe
+// for use by several goroutines.
+type messages struct {
+	run     string
+	seq     uint64 // of the last fix
+	fixHead string // up to the value of seq
+	skyHead string // up to the first member
+	scratch []byte
+}
+
+// newMessages starts a run: its ID is random, so that (device_id, run, seq) names a message for ever and nobody else
+// in the group can guess the next.
+func newMessages(deviceID string) *messages {
+	var id [8]byte
+	rand.Read(id[:]) // never fails
+	run := hex.EncodeToString(id[:])
+	return &messages{
+		run:     run,
+		fixHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,"run":%q,"seq":`, deviceID, run),
+		skyHead: fmt.Sprintf(`{"class":"SKY","device_id":%q,`, deviceID),
+	}
+}
+
+// fix returns the message of the next fix. Its one allocation is the message itself, which the spool, the uplinks and
+// the relay share from here on.
+func (m *messages) fix(f *nmea.Fix) []byte {
+	m.seq++
+	b := append(m.scratch[:0], m.fixHead...)
+	b = strconv.AppendUint(b, m.seq, 10)
+	b = append(b, ',')
+	return m.finish(f.AppendMembers(b))
+}
+
+// sky returns the message of the satellites in view. It has no seq: it is not spooled and nobody acknowledges it.
+func (m *messages) sky(s *nmea.Sky) []byte {
+	return m.finish(s.AppendMembers(append(m.scratch[:0], m.skyHead...)))
+}
+
+func (m *messages) finish(b []byte) []byte {
+	m.scratch = append(b, '}')
+	return slices.Clone(m.scratch)
+}
+
+// messageKey returns what identifies a fix message within its group, whatever spaces and order a server has given its
+// members on the way: run and seq. It is false for anything else.
+func messageKey(msg []byte) (key string, ok bool) {
+	var id struct {
+		Run string `json:"run"`
+		Seq uint64 `json:"seq"`
+	}
+	if err := json.Unmarshal(msg, &id); err != nil || id.Run == "" || id.Seq == 0 {
+		return "", false
+	}
+	return id.Run + "/" + strconv.FormatUint(id.Seq, 10), true
+}

@@ -1,0 +1,79 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"gpsbridge/bridge/relay"
+)
+
+// ServerConfig is what the relay needs to be a tracking server of its own.
+type ServerConfig struct {
+	Listen       string   // host:port
+	Open         bool     // serve viewers without a token on an address that is not loopback
+	ViewerToken  string   // file with the viewers' token, "" for none
+	PublishToken string   // the token that trackers present
+	Origins      []string // further origins that pages may come from
+	History      int      // messages kept a device
+}
+
+// Server is a tracking server: groups, publishers and viewers, no receiver.
+type Server struct {
+	relay   *relay.Relay
+	log     *slog.Logger
+	started time.Time
+}
+
+// ServerStatus is what a tracking server answers GET /api/v1/status with.
+type ServerStatus struct {
+	Role    string       `json:"role"` // "server"
+	Version string       `json:"version"`
+	Started time.Time    `json:"started"`
+	Now     time.Time    `json:"now"`
+	Relay   relay.Status `json:"relay"`
+}
+
+// NewServer puts a tracking server together and takes its address; an error names what to change.
+func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
+	s := &Server{log: log, started: time.Now()}
+	viewers, err := readSecret(c.ViewerToken)
+	if err != nil {
+		return nil, fmt.Errorf("viewers' token: %w", err)
+	}
+	s.relay, err = relay.New(relay.Config{
+		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, Origins: c.Origins, History: c.History,
+		Status: func() any { return s.Status() }, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.relay.Listen()
+}
+
+// Run serves until ctx ends; then every member is told 1001, going away.
+func (s *Server) Run(ctx context.Context) error { return s.relay.Serve(ctx) }
+
+// Addr returns host:port.
+func (s *Server) Addr() string { return s.relay.Addr().String() }
+
+// Status returns the state of the groups.
+func (s *Server) Status() ServerStatus {
+	return ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: s.relay.Status()}
+}
+
+// PublishToken reads the trackers' token from a file, and makes both when the file is not there: 128 random bits,
+// readable by the owner alone.
+func PublishToken(path string) (string, error) {
+	token, err := readSecret(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, err
+	}
+	token = rand.Text()
+	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
+}

@@ -1,0 +1,147 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
+)
+
+// Status is what the daemon is doing, as GET /api/v1/status gives it. Ages are in seconds.
+type Status struct {
+	Role      string           `json:"role"` // "tracker"
+	Version   string           `json:"version"`
+	DeviceID  string           `json:"device_id"`
+	Started   time.Time        `json:"started"`
+	Now       time.Time        `json:"now"`
+	Receivers []ReceiverStatus `json:"receivers"`
+	Spool     spool.Stats      `json:"spool"`
+	Uplinks   []uplink.Status  `json:"uplinks"`
+	Relay     *relay.Status    `json:"relay,omitempty"`
+}
+
+// ReceiverStatus is a receiver's line and what came over it.
+type ReceiverStatus struct {
+	receiver.Status
+	Run         string    `json:"run"`
+	Sentences   uint64    `json:"sentences"`
+	BadChecksum uint64    `json:"bad_checksum"`
+	NoiseBytes  uint64    `json:"noise_bytes"`
+	Fixes       uint64    `json:"fixes"`             // messages made: one an epoch, with a position or without
+	FixAge      *float64  `json:"fix_age,omitempty"` // since the last epoch with a position
+	Mode        nmea.Mode `json:"mode"`              // of the last epoch
+	USat        *float64  `json:"uSat,omitempty"`
+	NSat        *float64  `json:"nSat,omitempty"`
+}
+
+// Status returns the state of every part. It may be called from any goroutine.
+func (d *Daemon) Status() Status {
+	st := Status{
+		Role: "tracker", Version: Version(), DeviceID: d.config.DeviceID,
+		Started: d.started, Now: time.Now(), Spool: d.spool.Stats(), Uplinks: []uplink.Status{},
+	}
+	for _, in := range d.intakes {
+		st.Receivers = append(st.Receivers, in.status())
+	}
+	for _, u := range d.uplinks {
+		st.Uplinks = append(st.Uplinks, u.Status())
+	}
+	if d.relay != nil {
+		rs := d.relay.Status()
+		st.Relay = &rs
+	}
+	return st
+}
+
+func (in *intake) status() ReceiverStatus {
+	st := ReceiverStatus{Status: in.receiver.Status()}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	sc := in.scanner.Stats()
+	st.Run, st.Fixes, st.Mode = in.messages.run, in.messages.seq, in.last.Mode
+	st.Sentences, st.BadChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoiseBytes
+	if !in.fixAt.IsZero() {
+		age := time.Since(in.fixAt).Seconds()
+		st.FixAge = &age
+	}
+	if in.last.USat.Set {
+		st.USat = &in.last.USat.V
+	}
+	if in.last.NSat.Set {
+		st.NSat = &in.last.NSat.V
+	}
+	return st
+}
+
+// staleFix is the age from which a position no longer says where the vehicle is: receivers send one a second, and one
+// may be lost on the line.
+const staleFix = 3.0
+
+// healthy says what keeps fixes from flowing, for GET /healthz.
+func (d *Daemon) healthy() error {
+	var errs []error
+	st := d.Status()
+	for _, r := range st.Receivers {
+		if r.FixAge == nil || *r.FixAge > staleFix {
+			errs = append(errs, fmt.Errorf("no fix: receiver %s %s", r.State, r.Detail))
+		}
+	}
+	for _, u := range st.Uplinks {
+		if u.State != uplink.Connected {
+			errs = append(errs, fmt.Errorf("uplink %s: %s %s", u.Name, u.State, u.Detail))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Line says in one line what is going on, for a terminal and for systemctl status.
+func (s Status) Line() string {
+	var parts []string
+	for _, r := range s.Receivers {
+		switch {
+		case r.State != receiver.Reading:
+			parts = append(parts, "receiver "+join(string(r.State), r.Detail))
+		case r.FixAge == nil || *r.FixAge > staleFix:
+			parts = append(parts, fmt.Sprintf("no fix, %s satellites", satellites(r)))
+		default:
+			parts = append(parts, fmt.Sprintf("%s fix %.1f s old, %s satellites, %d fixes", r.Mode, *r.FixAge, satellites(r), r.Fixes))
+		}
+	}
+	for _, u := range s.Uplinks {
+		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), u.Detail), u.Acked))
+	}
+	if s.Spool.Records > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))
+	}
+	if s.Spool.Dropped > 0 {
+		parts = append(parts, fmt.Sprintf("%d dropped", s.Spool.Dropped))
+	}
+	if s.Relay != nil {
+		parts = append(parts, fmt.Sprintf("%d viewers", s.Relay.Viewers))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func join(state, detail string) string {
+	if detail == "" {
+		return state
+	}
+	return state + " (" + detail + ")"
+}
+
+// satellites is used/seen, with a dash for what the receiver does not say.
+func satellites(r ReceiverStatus) string {
+	count := func(v *float64) string {
+		if v == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%.0f", *v)
+	}
+	return count(r.USat) + "/" + count(r.NSat)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/relay"
+)
+
+// runDemo runs the whole chain on this machine: a simulated vehicle on a pseudo-terminal, the daemon that reads it,
+// a tracking server, and between the two the same WebSocket and the same token as in the field.
+func runDemo(ctx context.Context, p process, c command, args []string) error {
+	fs := newFlags(c)
+	rate := fs.Int("rate", 5, "fixes a second, 1 to 25, in `HZ`")
+	listen := fs.String("listen", "", "`ADDRESS` of the viewer page (default "+bridge.DefaultListen+", or a free port where that is taken)")
+	if _, err := parse(p, c, fs, args, 0); err != nil {
+		return err
+	}
+	log := newLogger(p, bridge.LogConfig{Level: slog.LevelWarn})
+	token, err := demoToken()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(filepath.Dir(token.file))
+	server, err := demoServer(*listen, token.secret, log)
+	if err != nil {
+		return err
+	}
+	config := bridge.Default()
+	config.DeviceID = "demo_van"
+	config.Receivers = []bridge.ReceiverConfig{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
+	config.Uplinks = []bridge.UplinkConfig{{Name: "demo", Server: "ws://" + server.Addr(), Token: token.file}}
+	config.Relay.Listen = "127.0.0.1:0"
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	d, err := bridge.New(config, log)
+	if err != nil {
+		return usageError{err}
+	}
+	return runTogether(ctx, p, server, d, config.DeviceID)
+}
+
+// runTogether stops the daemon before the server, so that the last fixes are acknowledged.
+func runTogether(ctx context.Context, p process, server *bridge.Server, d *bridge.Daemon, deviceID string) error {
+	serverCtx, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServer()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { defer cancel(); return server.Run(serverCtx) })
+	g.Go(func() error { defer stopServer(); defer cancel(); return d.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case <-d.Ready():
+			fmt.Fprintf(p.stdout, "Tracking server, as everybody sees it:  http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
+				server.Addr(), deviceID, d.Page())
+			showLine(ctx, p.stdout, func() string { return d.Status().Line() })
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// demoServer takes the address it is given; without one the usual, or any where that is taken.
+func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) {
+	open := func(listen string) (*bridge.Server, error) {
+		return bridge.NewServer(bridge.ServerConfig{Listen: listen, PublishToken: token, History: relay.DefaultHistory}, log)
+	}
+	if listen != "" {
+		return open(listen)
+	}
+	if s, err := open(bridge.DefaultListen); err == nil {
+		return s, nil
+	}
+	return open("127.0.0.1:0")
+}
+
+type secretFile struct{ file, secret string }
+
+func demoToken() (secretFile, error) {
+	dir, err := os.MkdirTemp("", "gpsbridge-demo-")
+	if err != nil {
+		return secretFile{}, err
+	}
+	s := secretFile{filepath.Join(dir, "token"), rand.Text()}
+	return s, os.WriteFile(s.file, []byte(s.secret), 0o600)
+}

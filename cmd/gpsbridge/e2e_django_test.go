@@ -1,0 +1,196 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/realtest"
+)
+
+// fixes is how many fixes have to arrive without one missing.
+const fixes = 3000
+
+// servers runs a test with Daphne and either channel layer, one after the other: the machine is busy with one.
+func servers(t *testing.T, f func(t *testing.T, server *realtest.Server)) {
+	t.Run("in memory", func(t *testing.T) { f(t, realtest.StartDjango(t, realtest.Options{})) })
+	t.Run("Redis", func(t *testing.T) { f(t, realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis})) })
+}
+
+func TestEveryFixReachesTheGroup(t *testing.T) {
+	servers(t, func(t *testing.T, server *realtest.Server) {
+		line, v := realtest.OpenPty(t), newVehicle()
+		member := realtest.Join(t, server.GroupURL(deviceID))
+		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+		d.waitOpen()
+		v.feed(t, line, 0, fixes)
+		v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
+
+		st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked == fixes })
+		if st.Spool.Dropped != 0 || st.Spool.Records != 0 || st.Uplinks[0].Ack != "echo" {
+			t.Errorf("%d dropped, %d waiting, acknowledged by %s; want none, none, echo",
+				st.Spool.Dropped, st.Spool.Records, st.Uplinks[0].Ack)
+		}
+	})
+}
+
+// The fixes of a second in which the server is killed are on their way, in its memory or in the daemon's: those that
+// it has not acknowledged must come again.
+func TestEveryFixReachesAServerThatIsKilled(t *testing.T) {
+	servers(t, func(t *testing.T, server *realtest.Server) {
+		line, v := realtest.OpenPty(t), newVehicle()
+		member := realtest.Join(t, server.GroupURL(deviceID))
+		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+		d.waitOpen()
+		v.feed(t, line, 0, 1000)
+		member.WaitDistinct(900, delivery)
+		v.feed(t, line, 1000, 1200)
+		member.WaitDistinct(1001, delivery)
+		server.Kill() // in the middle of 200
+		v.feed(t, line, 1200, 2000)
+		server.Restart()
+		member.WaitJoined(2, soon)
+		v.feed(t, line, 2000, fixes)
+
+		v.checkAll(t, waitProcessed(t, server, fixes), fixes)
+		if st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Spool.Records == 0 }); st.Spool.Dropped != 0 {
+			t.Errorf("%d dropped", st.Spool.Dropped)
+		}
+		checkAfterRejoin(t, member)
+	})
+}
+
+// checkAfterRejoin checks that the member, once back, missed nothing: its messages run without a gap to the last.
+func checkAfterRejoin(t *testing.T, member *realtest.Member) {
+	t.Helper()
+	member.WaitDistinct(1, soon)
+	var seqs []uint64
+	for _, m := range member.Messages() {
+		if m.Join > 1 {
+			seqs = append(seqs, m.Seq)
+		}
+	}
+	slices.Sort(seqs)
+	seqs = slices.Compact(seqs)
+	if len(seqs) == 0 || seqs[len(seqs)-1] != fixes || seqs[len(seqs)-1]-seqs[0] != uint64(len(seqs)-1) {
+		t.Errorf("after rejoining the member got %d different messages, not all up to seq %d", len(seqs), fixes)
+	}
+}
+
+// A recorded log is what decode prints of it, whatever lies between: terminal, daemon, server, Python's JSON.
+func TestRecordedLogThroughTheServer(t *testing.T) {
+	folder := realtest.CorpusFolder(t)
+	log := filepath.Join(folder, "quectel-l76k-nmea.log")
+	decoded, err := gpsbridge(t, "decode", log).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []map[string]any
+	for text := range strings.Lines(string(decoded)) {
+		want = append(want, members(t, []byte(text)))
+	}
+	if len(want) < 100 {
+		t.Fatalf("decode printed %d fixes of %s, want at least 100", len(want), log)
+	}
+
+	server, line := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t)
+	member := realtest.Join(t, server.GroupURL(deviceID))
+	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+	d.waitOpen()
+	if _, err := line.Write(readFile(t, log)); err != nil {
+		t.Fatal(err)
+	}
+	messages := member.WaitDistinct(len(want), delivery)
+	if err := realtest.Complete(messages); err != nil {
+		t.Error(err)
+	}
+	var got []map[string]any
+	for _, m := range messages {
+		got = append(got, members(t, m.Text))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decode and the group differ (-decode +group):\n%s", diff)
+	}
+}
+
+// members returns the members of a message without those that say who sent it.
+func members(t *testing.T, text []byte) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	for _, name := range []string{"device_id", "run", "seq"} {
+		delete(m, name)
+	}
+	return m
+}
+
+// exit5 is how long who pressed Ctrl-C waits.
+const exit5 = 5 * time.Second
+
+func TestInterruptDeliversWhatWasRead(t *testing.T) {
+	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
+	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+	d.waitOpen()
+	v.feed(t, line, 0, 500)
+	read := d.waitStatus("fixes", func(st bridge.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
+
+	d.Signal(syscall.SIGINT)
+	if code, err := d.Exit(exit5); err != nil || code != exitDone {
+		t.Fatalf("exit code %d, %v; want %d", code, err, exitDone)
+	}
+	got := processed(t, server)
+	if len(got) < int(read) {
+		t.Errorf("the server has %d messages of the %d that were made before the signal", len(got), read)
+	}
+	v.checkAll(t, got, len(got))
+	if out := d.Output(); strings.Contains(out, "lost") {
+		t.Errorf("the log says that something is lost:\n%s", out)
+	}
+}
+
+// startUnanswered starts a daemon whose server hangs with fixes on the way.
+func startUnanswered(t *testing.T) *daemon {
+	t.Helper()
+	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
+	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+	d.waitStatus("a connection", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
+	d.waitOpen()
+	server.Hang()
+	v.feed(t, line, 0, 10)
+	d.waitStatus("fixes on the way", func(st bridge.Status) bool { return st.Uplinks[0].Outstanding > 0 })
+	return d
+}
+
+func TestInterruptWithAServerThatHangs(t *testing.T) {
+	d := startUnanswered(t)
+	d.Signal(syscall.SIGINT)
+	if code, err := d.Exit(exit5); err != nil || code != exitDone {
+		t.Errorf("exit code %d, %v; want %d", code, err, exitDone)
+	}
+	if out := d.Output(); !strings.Contains(out, "not delivered") {
+		t.Errorf("the log does not say that fixes were not delivered:\n%s", out)
+	}
+}
+
+func TestSecondInterruptEndsAtOnce(t *testing.T) {
+	d := startUnanswered(t)
+	d.Signal(syscall.SIGINT)
+	// The intake has ended, so the first signal was taken and the daemon waits for acknowledgements.
+	if _, err := d.WaitOutput(exit5, func(out string) bool { return strings.Contains(out, "receiver ended") }); err != nil {
+		t.Fatal(err)
+	}
+	d.Signal(syscall.SIGINT)
+	code, err := d.Exit(exit5)
+	if err != nil || code != -1 {
+		t.Errorf("exit code %d, %v; want -1, ended by the signal", code, err)
+	}
+}

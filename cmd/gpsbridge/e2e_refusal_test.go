@@ -1,0 +1,157 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/realtest"
+)
+
+// refuse runs gpsbridge to its end, and checks that it refuses in one line.
+func refuse(t *testing.T, cmd *exec.Cmd, wants ...string) {
+	t.Helper()
+	p := realtest.Start(t, "gpsbridge", cmd)
+	code, err := p.Exit(soon)
+	if err != nil || code != exitUsage {
+		t.Errorf("exit code %d, %v; want %d", code, err, exitUsage)
+	}
+	out := p.Output()
+	if strings.Count(out, "\n") != 1 || !strings.HasSuffix(out, "\n") {
+		t.Errorf("said %q, want one line", out)
+	}
+	for _, want := range wants {
+		if !strings.Contains(out, want) {
+			t.Errorf("said %q, want %q in it", out, want)
+		}
+	}
+}
+
+func TestWrongKeyIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	writeFile(t, file, "device_id = \"van_7\"\n\n[relay]\nlissten = \"127.0.0.1:0\"\n")
+	refuse(t, gpsbridge(t, "run", "-c", file), file+":4", "relay.lissten")
+}
+
+func TestWrongDeviceIDIsRefused(t *testing.T) {
+	refuse(t, gpsbridge(t, "run", "--device-id", "van-7"), `"van-7"`, "letters, digits and underscores", `"van_7"`)
+}
+
+// oneWarning checks that a daemon has warned of a thing once, however often it has tried since, and with the mend.
+func oneWarning(t *testing.T, d *daemon, about string, mends ...string) {
+	t.Helper()
+	if _, err := d.WaitOutput(soon, func(out string) bool { return strings.Contains(out, about) }); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, line := range d.warnings() {
+		if strings.Contains(line, about) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != 1 {
+		t.Errorf("warned %d times of %s, want once:\n%s", len(lines), about, strings.Join(lines, ""))
+	}
+	for _, mend := range mends {
+		if !strings.Contains(lines[0], mend) {
+			t.Errorf("warned %q, want %q in it", lines[0], mend)
+		}
+	}
+}
+
+// goesOn checks that fixes reach the viewers in the vehicle.
+func goesOn(t *testing.T, d *daemon, line *realtest.Pty, viewer *realtest.Member) {
+	t.Helper()
+	v := newVehicle()
+	d.waitOpen()
+	v.feed(t, line, 0, 50)
+	v.checkAll(t, viewer.WaitDistinct(50, soon), 50)
+}
+
+func TestNoReceiver(t *testing.T) {
+	server := realtest.StartDjango(t, realtest.Options{})
+	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port", "--server", server.URL())
+	st := d.waitStatus("the uplink to connect without a receiver", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
+	if r := st.Receivers[0]; r.State != "waiting" || !strings.Contains(r.Detail, "plug the receiver in") {
+		t.Errorf("status: receiver %s, %q; want it waiting, and the mend", r.State, r.Detail)
+	}
+	oneWarning(t, d, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
+}
+
+func TestNoServer(t *testing.T) {
+	// A port that is bound but not listening refuses, and nobody else can take it.
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
+
+	line := realtest.OpenPty(t)
+	d := startDaemon(t, "--device", line.Path(), "--server", "ws://"+addr)
+	viewer := d.group()
+	goesOn(t, d, line, viewer)
+	oneWarning(t, d, "cannot connect", addr, "refused", "is the server running")
+	if st := d.waitStatus("fixes kept for the server", func(st bridge.Status) bool { return st.Spool.Records == 50 }); st.Uplinks[0].Detail == "" {
+		t.Error("the status does not say why there is no connection")
+	}
+}
+
+func TestServerForbids(t *testing.T) {
+	server, line := realtest.StartDjango(t, realtest.Options{Refuse: true}), realtest.OpenPty(t)
+	d := startDaemon(t, "--device", line.Path(), "--server", server.URL())
+	viewer := d.group()
+	goesOn(t, d, line, viewer)
+	oneWarning(t, d, "403", "token", "Origin")
+}
+
+// nobody is a user who has no rights to anything (Debian's nobody).
+const nobody = 65534
+
+func TestPortWithoutPermission(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("running the program as another user needs root: run this test as root")
+	}
+	line := realtest.OpenPty(t)
+	if err := os.Chmod(line.Path(), 0o660); err != nil {
+		t.Fatal(err)
+	}
+	cmd := gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path(), "--listen", "127.0.0.1:0")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	d := startDaemonCmd(t, cmd)
+	viewer := d.group()
+	oneWarning(t, d, line.Path()+": permission denied", "usermod -aG")
+
+	if err := os.Chmod(line.Path(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	goesOn(t, d, line, viewer)
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

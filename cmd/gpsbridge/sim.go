@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"gpsbridge/bridge/receiver/sim"
+)
+
+func runSim(ctx context.Context, p process, c command, args []string) error {
+	fs := newFlags(c)
+	var config sim.Config
+	fs.IntVar(&config.Rate, "rate", 1, "fixes a second, 1 to 25, in `HZ`")
+	fs.IntVar(&config.Baud, "baud", 0, "speed of the line in `BAUD`; 0 for one that takes no time")
+	fs.Uint64Var(&config.Seed, "seed", 0, "`NUMBER` that tells one vehicle from another")
+	fs.BoolVar(&config.Tunnel, "tunnel", false, "lose the sky for some seconds every few minutes")
+	link := fs.String("link", "", "make a symbolic link to the port at `PATH`")
+	if _, err := parse(p, c, fs, args, 0); err != nil {
+		return err
+	}
+	receiver, err := sim.Open(config, *link)
+	if err != nil {
+		return usageError{err}
+	}
+	defer receiver.Close()
+	fmt.Fprintf(p.stdout, "%s: read it with gpsbridge run --device %[1]s\n", receiver.Path())
+	return receiver.Run(ctx)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// showLine prints a line that is written over each second on a terminal, and every ten seconds a new one elsewhere.
+func showLine(ctx context.Context, w io.Writer, line func() string) {
+	every := 10 * time.Second
+	if width(w) > 0 {
+		every = time.Second
+		defer fmt.Fprintln(w)
+	}
+	for ticker := time.NewTicker(every); ; {
+		select {
+		case <-ticker.C:
+			if columns := width(w); columns > 0 {
+				fmt.Fprintf(w, "\r\x1b[K%.*s", columns-1, line()) // one column short, or the terminal wraps
+			} else {
+				fmt.Fprintln(w, line())
+			}
+		case <-ctx.Done():
+			ticker.Stop()
+			return
+		}
+	}
+}
+
+// width returns the columns of the terminal that w is, 0 when it is none.
+func width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	if size.Col == 0 {
+		return 80 // it does not say; what terminals have had since the VT100
+	}
+	return int(size.Col)
+}
