@@ -67,7 +67,7 @@ func (s *session) control(kind int, payload *string) error {
 	}
 	err := s.conn.WriteControl(kind, []byte(*payload), time.Now().Add(s.u.c.WriteTimeout))
 	if err != nil {
-		return s.explainWrite(err)
+		return &writeError{err}
 	}
 	return nil
 }

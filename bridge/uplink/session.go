@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -17,6 +17,9 @@ import (
 const (
 	// closeWait bounds the whole closing handshake.
 	closeWait = time.Second
+	// reasonWait is how long after a write that failed the reader may find out
+	// why: a close frame or a reset is already there, or it is not coming.
+	reasonWait = 250 * time.Millisecond
 	// maxEcho is the longest message that is looked at. Records are some
 	// hundred bytes; longer messages of other members are read and thrown away.
 	maxEcho = 1 << 20
@@ -30,6 +33,18 @@ type queueError struct{ err error }
 
 func (e *queueError) Error() string { return "read queue: " + e.err.Error() }
 func (e *queueError) Unwrap() error { return e.err }
+
+// writeError is a frame that could not be written. The reader often knows better.
+type writeError struct{ err error }
+
+func (e *writeError) Unwrap() error { return e.err }
+
+func (e *writeError) Error() string {
+	if timeout := net.Error(nil); errors.As(e.err, &timeout) && timeout.Timeout() {
+		return "server or link takes nothing more: a frame could not be written in time"
+	}
+	return "write to the server: " + e.err.Error()
+}
 
 // session is the life of one connection: one goroutine that always reads (pings
 // are answered, and the server's buffers kept empty, by nothing else), one that
@@ -74,8 +89,13 @@ func (s *session) run(ctx context.Context) error {
 	s.prepareReading()
 
 	var others sync.WaitGroup
+	var readErr error
 	read := make(chan struct{})
-	go func() { defer close(read); s.end(s.read()) }()
+	go func() {
+		defer close(read)
+		readErr = s.read()
+		s.end(readErr)
+	}()
 	others.Go(func() { s.end(s.write(ctx)) })
 	others.Go(func() { s.end(s.keep(ctx)) })
 
@@ -86,23 +106,33 @@ func (s *session) run(ctx context.Context) error {
 	case errors.Is(context.Cause(ctx), errRenew):
 		s.goodbye(websocket.CloseNormalClosure, read)
 	}
+	cause := context.Cause(ctx)
+	if failed := (*writeError)(nil); errors.As(cause, &failed) && within(reasonWait, read) {
+		cause = readErr
+	}
 	s.conn.Close()
 	others.Wait()
 	<-read
-	return context.Cause(ctx)
+	return cause
+}
+
+// within reports whether done was closed in time.
+func within(limit time.Duration, done <-chan struct{}) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // goodbye does the closing handshake. Echoes that come in meanwhile still count.
 func (s *session) goodbye(code int, read <-chan struct{}) {
-	limit := time.NewTimer(closeWait)
-	defer limit.Stop()
-	err := s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeWait))
-	if err != nil {
-		return
-	}
-	select {
-	case <-read:
-	case <-limit.C:
+	deadline := time.Now().Add(closeWait)
+	if s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil {
+		within(time.Until(deadline), read)
 	}
 }
 
@@ -300,7 +330,7 @@ func (s *session) send(f flight) error {
 
 	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
 	if err := s.conn.WriteMessage(websocket.TextMessage, f.data); err != nil {
-		return s.explainWrite(err)
+		return &writeError{err}
 	}
 	switch {
 	case mode == AckNone:
@@ -327,9 +357,4 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// explainWrite is the reason of a write that failed.
-func (s *session) explainWrite(err error) error {
-	return fmt.Errorf("write to the server: %w", err)
 }

@@ -1,0 +1,339 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// gaps are the pauses between attempts to connect.
+func (s *server) gaps() (d []time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := 1; i < len(s.times); i++ {
+		d = append(d, s.times[i].Sub(s.times[i-1]))
+	}
+	return d
+}
+
+func TestBackoffGrowsAndResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			if n > 1 {
+				echo(s, n, conn)
+				return
+			}
+			msg, _ := s.receive(conn)
+			conn.WriteMessage(websocket.TextMessage, msg)
+		})
+		s.setRefuse(http.StatusInternalServerError)
+		q := newQueue(1)
+		u, stop := start(t, s.config(), q)
+		pass(20 * time.Minute)
+
+		limit, longest := 500*time.Millisecond, time.Duration(0)
+		gaps := s.gaps()
+		for i, gap := range gaps {
+			if gap > limit {
+				t.Errorf("pause %d is %s, want at most %s", i, gap, limit)
+			}
+			limit = min(2*limit, 30*time.Second)
+			longest = max(longest, gap)
+		}
+		if len(gaps) < 40 || len(gaps) > 200 || longest < 20*time.Second {
+			t.Errorf("%d attempts in 20 minutes, longest pause %s", len(gaps), longest)
+		}
+
+		s.setRefuse(0)
+		q.await(t, 1, time.Minute)
+		pass(time.Second)
+		gaps = s.gaps()
+		if last := gaps[len(gaps)-1]; last > 500*time.Millisecond || u.Status().Connects != 2 {
+			t.Errorf("pause after a connection that acknowledged: %s, status %+v", last, u.Status())
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A server that takes connections and breaks them is not hammered.
+func TestBackoffIsNotResetByAConnectionAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+			conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""))
+			s.receive(conn)
+		})
+		var log logBuffer
+		c := s.config()
+		c.Log = log.logger()
+		u, stop := start(t, c, newQueue(1))
+		pass(20 * time.Minute)
+		if n := len(s.gaps()); n < 40 || n > 200 {
+			t.Errorf("%d connections in 20 minutes", n)
+		}
+		if st := u.Status(); st.State == Connected || !strings.Contains(st.Detail, "1011") {
+			t.Errorf("status %+v", st)
+		}
+		if n := strings.Count(log.String(), "\n"); n > 5 {
+			t.Errorf("%d lines for the same thing again and again:\n%s", n, log.String())
+		}
+		stop()
+		s.stop()
+	})
+}
+
+func TestRefusalsAreRetriedSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		s.setRefuse(http.StatusForbidden)
+		u, stop := start(t, s.config(), newQueue(1))
+		pass(20 * time.Minute)
+		gaps := s.gaps()
+		for i, gap := range gaps {
+			if gap < 2500*time.Millisecond || gap > 60*time.Second || (i > 4 && gap < 20*time.Second) {
+				t.Errorf("pause %d is %s", i, gap)
+			}
+		}
+		if st := u.Status(); len(gaps) < 20 || st.State != Waiting || st.RetryIn <= 0 || !strings.Contains(st.Detail, "403") {
+			t.Errorf("%d attempts, status %+v", len(gaps), st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// Each thing is said once, with the number of its repeats when it is over.
+func TestLogSaysWhatChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		s.setRefuse(http.StatusForbidden)
+		var log logBuffer
+		c := s.config()
+		c.Log = log.logger()
+		q := newQueue(3)
+		_, stop := start(t, c, q)
+		pass(10 * time.Minute)
+		s.setRefuse(http.StatusInternalServerError)
+		pass(10 * time.Minute)
+		s.setRefuse(0)
+		q.await(t, 3, time.Minute)
+		stop()
+		s.stop()
+
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		want := [][]string{
+			{"WARN", "cannot connect", "403 Forbidden", "ALLOWED_HOSTS"},
+			{"WARN", "cannot connect", "500 Internal", "repeats=", "Redis"},
+			{"INFO", "msg=connected", "repeats=", "ack=auto"},
+			{"INFO", "acknowledging by echo"},
+			{"INFO", "connection closed"},
+		}
+		if len(lines) != len(want) {
+			t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), log.String())
+		}
+		for i := range want {
+			for _, part := range want[i] {
+				if !strings.Contains(lines[i], part) {
+					t.Errorf("line %d lacks %q: %s", i, part, lines[i])
+				}
+			}
+		}
+	})
+}
+
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			<-release
+			echo(s, n, conn)
+		})
+		q := newQueue(100)
+		u, stop := start(t, s.config(), q)
+
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := u.Drain(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "100 records") {
+			t.Errorf("drain of a server that stalls: %v", err)
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- u.Drain(context.Background()) }()
+		synctest.Wait()
+		select {
+		case err := <-drained:
+			t.Errorf("drain ended with %v before the acknowledgements", err)
+		default:
+		}
+		close(release)
+		if err := <-drained; err != nil || q.Acked() != 100 {
+			t.Errorf("drain: %v with %d of 100 acknowledged", err, q.Acked())
+		}
+		stop()
+		if err := u.Drain(t.Context()); err != nil {
+			t.Errorf("drain of an empty queue: %v", err)
+		}
+		q.add(record(101))
+		if err := u.Drain(t.Context()); err == nil || !strings.Contains(err.Error(), "stopped") {
+			t.Errorf("drain of a stopped uplink: %v", err)
+		}
+		s.stop()
+	})
+}
+
+func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		s.setRefuse(http.StatusForbidden)
+		u, stop := start(t, s.config(), newQueue(7))
+		synctest.Wait()
+		begin := time.Now()
+		err := u.Drain(t.Context())
+		if no := (*Refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "7 records") || time.Since(begin) > 0 {
+			t.Errorf("drain after %s: %v", time.Since(begin), err)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// Cancelling ends an attempt whose server takes the connection and says nothing.
+func TestCancelEndsAHangingHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{URL: "ws://hangs.example/", NetDial: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				buf := make([]byte, 4096)
+				for {
+					if _, err := theirs.Read(buf); err != nil {
+						return
+					}
+				}
+			}()
+			return ours, nil
+		}}
+		begin := time.Now()
+		_, err := Dial(t.Context(), c)
+		if no := (*Refusal)(nil); !errors.As(err, &no) || no.Kind != Timeout || time.Since(begin) != 10*time.Second {
+			t.Errorf("after %s: %v", time.Since(begin), err)
+		}
+		_, stop := start(t, c, newQueue(1))
+		synctest.Wait()
+		begin = time.Now()
+		stop()
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("cancelling took %s", took)
+		}
+	})
+}
+
+func TestRunEndsWithTheErrorOfTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		broken := errors.New("disk on fire")
+		u, err := New(s.config(), brokenQueue{newQueue(0), broken})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := u.Run(t.Context()); !errors.Is(err, broken) {
+			t.Errorf("Run: %v", err)
+		}
+		s.stop()
+	})
+}
+
+type brokenQueue struct {
+	*fakeQueue
+	err error
+}
+
+func (q brokenQueue) Next(context.Context, uint64) (uint64, []byte, error) { return 0, nil, q.err }
+
+func TestSecretsStayHidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(token, []byte("SECRET-token\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := newServer(echo)
+		var log logBuffer
+		c := s.config()
+		c.URL = "ws://user:SECRET-password@tracking.example/ws/?key=SECRET-value&other=SECRET-too"
+		c.TokenFile, c.Log = token, log.logger()
+		c.Header = http.Header{"X-Api-Key": {"SECRET-header"}}
+		q := newQueue(2)
+		u, stop := start(t, c, q)
+		q.await(t, 2, time.Second)
+		shown, err := json.Marshal(u.Status())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.setRefuse(http.StatusForbidden)
+		_, refusal := Dial(t.Context(), c)
+		s.setRefuse(http.StatusMovedPermanently)
+		_, redirect := Dial(t.Context(), c)
+		stop()
+		s.stop()
+		_, malformed := New(Config{URL: "ws://user:SECRET-password@host:port/"}, q)
+		_, scheme := New(Config{URL: "http://user:SECRET-password@host/?k=SECRET"}, q)
+		for _, text := range []string{string(shown), log.String(), refusal.Error(), redirect.Error(), malformed.Error(), scheme.Error()} {
+			if strings.Contains(text, "SECRET") || strings.ContainsRune(strings.TrimRight(text, "\n"), 0) {
+				t.Errorf("shows a secret: %s", text)
+			}
+		}
+		if !strings.Contains(string(shown), `"url":"ws://tracking.example/ws/?key=...\u0026other=..."`) {
+			t.Errorf("status without the address: %s", shown)
+		}
+	})
+}
+
+func TestStatusKeys(t *testing.T) {
+	u, err := New(Config{URL: "wss://h.example/ws/gps-tracking/van_7/"}, newQueue(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(u.Status())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"name", "url", "state", "since", "ack", "window", "outstanding", "sent", "acked", "resent", "connects"} {
+		if _, ok := got[key]; !ok {
+			t.Errorf("status lacks %q: %s", key, data)
+		}
+	}
+	if got["name"] != "h.example" || got["state"] != "connecting" {
+		t.Errorf("status %s", data)
+	}
+}
+
+func TestNewNamesWhatIsWrong(t *testing.T) {
+	key := func([]byte) (string, bool) { return "", false }
+	for want, c := range map[string]Config{
+		"empty":                {},
+		"ws://HOST":            {URL: "http://h/"},
+		"names no host":        {URL: "ws:///path/"},
+		"auto, echo, pong":     {URL: "ws://h/", Ack: "maybe", Key: key},
+		"want 1 to 99":         {URL: "ws://h/", Window: 100, Key: key},
+		"key to recognise":     {URL: "ws://h/", Ack: AckEcho},
+		"cert_file and key_fi": {URL: "ws://h/", CertFile: "x"},
+		"#fragment":            {URL: "ws://h/#x"},
+	} {
+		if _, err := New(c, newQueue(0)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New(%+v): %v, want %q", c.URL, err, want)
+		}
+	}
+}
