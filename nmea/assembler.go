@@ -2,6 +2,20 @@ package nmea
 
 import "time"
 
+const (
+	// dimAge is how long the dimension that GSA stated holds for epochs without
+	// one: GSA may come every few seconds only.
+	dimAge = 5 * time.Second
+	// estimateAge is the same for error estimates. They often come after
+	// everything else, and the fix does not wait for them: the previous epoch's
+	// serve.
+	estimateAge = 2500 * time.Millisecond
+	// climbAge is how far apart two altitudes may be that give a climb.
+	climbAge = 5 * time.Second
+	// remembered is the number of closed epochs whose late sentences are known.
+	remembered = 4
+)
+
 // Handler takes what an Assembler makes. It is called on the goroutine that
 // calls the Assembler, and the pointers are valid until it returns.
 type Handler interface {
@@ -11,40 +25,235 @@ type Handler interface {
 
 // Options set up an Assembler. The zero value is fine.
 type Options struct {
-	// Floor is a time that cannot be in the future, the build date of the
-	// program. A receiver's date before it has suffered a GPS week rollover and
-	// is moved by whole 1024 weeks. Zero leaves every date as it is, which is
-	// right for old recordings.
+	// Floor is a time that is certainly past, the build date of the program. A
+	// receiver's date before it has suffered a GPS week rollover and is moved by
+	// whole 1024 weeks. Zero leaves every date as it is, which is right for old
+	// recordings.
 	Floor time.Time
-	// System is the system's time when it is known to be right, else zero. It
-	// serves like Floor and is the better floor the later it is.
+	// System is the system's time when that is known to be right, else zero. A
+	// receiver's date is moved to within 512 weeks of it.
 	System time.Time
 }
 
-// Assembler merges sentences into fixes.
-type Assembler struct{ h Handler }
+// Assembler merges sentences into exactly one Fix an epoch, and satellites into
+// one Sky an epoch that completes a group of GSV.
+//
+// An epoch is the sentences that carry the same UTC time of day, and the untimed
+// ones that follow them. Its Fix leaves with the last sentence that adds to it in
+// this receiver's learned cycle; when that one is missing, with the first
+// sentence of the next epoch, or with Flush. What arrives later is used to learn
+// the cycle, never for a second Fix.
+type Assembler struct {
+	h      Handler
+	parser *parser
+
+	epoch    epoch
+	cycle    cycle
+	calendar calendar
+	sky      sky
+	heads    bool // untimed sentences begin the next epoch: the line was quiet
+
+	closed  [remembered]time.Duration // stamps, latest first
+	nclosed int
+	last    origin // starter of the latest closed epoch
+	lastFix bool   // and whether it had a fix
+
+	dim      Mode // latest of GSA
+	dimAt    time.Duration
+	eph, epv Value // latest estimates
+	errorsAt time.Duration
+	alt      Value // of the latest 3D fix
+	altAt    time.Duration
+
+	fix   Fix // the one handed out
+	stats AssemblerStats
+	types types
+}
 
 // NewAssembler returns an Assembler that calls h.
-func NewAssembler(h Handler, o Options) *Assembler { return &Assembler{h: h} }
+func NewAssembler(h Handler, o Options) *Assembler {
+	return &Assembler{h: h, parser: newParser(), calendar: newCalendar(o)}
+}
 
-// Push takes one sentence as the Scanner yields it.
-func (a *Assembler) Push(sentence []byte) {}
+// Push takes one sentence as the Scanner yields it; the checksum is not looked
+// at again. The sentence is not retained.
+func (a *Assembler) Push(sentence []byte) {
+	r, err := a.parser.parse(sentence)
+	a.stats.Sentences++
+	a.types.count(sentence, r.flaws, err == nil)
+	switch {
+	case r.kind == kindOther || r.kind == kindTXT:
+	case r.kind == kindGSV:
+		a.sky.view(r, a.now())
+	case r.timed && (r.kind.position() || r.kind == kindZDA):
+		a.timed(r)
+	case r.kind.position():
+		a.untimedPosition(r)
+	default:
+		a.companion(r)
+	}
+}
+
+// now returns the stamp of the open epoch, or the latest one.
+func (a *Assembler) now() time.Duration {
+	if a.epoch.open && a.epoch.stamped {
+		return a.epoch.stamp
+	}
+	return a.calendar.tod
+}
+
+// timed takes a sentence that belongs to the epoch of its time of day.
+func (a *Assembler) timed(r *reading) {
+	e := &a.epoch
+	o := originOf(r)
+	switch {
+	case e.open && e.stamped && e.matches(r):
+		if r.verdict == void && o == e.starter && e.sentences > 1 && !e.fix() {
+			a.next(r) // a clock that stands still
+		}
+	case e.open && e.stamped && r.kind == kindZDA && backward(e.stamp, r.tod):
+		return // truncated to a whole second
+	case a.late(r):
+		a.stats.Late++
+		return
+	case e.open && !e.stamped && !(r.kind.position() && e.has(o)):
+		e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
+	default:
+		a.next(r)
+	}
+	a.merge(r)
+}
+
+// late tells whether r belongs to an epoch that is closed. A receiver without a
+// fix may send the same time for ever: its starter begins a new epoch.
+func (a *Assembler) late(r *reading) bool {
+	for i, stamp := range a.closed[:a.nclosed] {
+		if !near(stamp, r.tod) {
+			continue
+		}
+		stands := i == 0 && !a.epoch.open && !a.lastFix && r.verdict == void && originOf(r) == a.last
+		return !stands
+	}
+	return false
+}
+
+// near tells whether two stamps are of one epoch.
+func near(a, b time.Duration) bool { return a-b <= sameStamp && b-a <= sameStamp }
+
+// backward tells whether b lies before a, seen over midnight.
+func backward(a, b time.Duration) bool {
+	d := forward(a, b)
+	return d > wrap
+}
+
+// untimedPosition takes a position, or the lack of one, that came without a
+// time. It belongs to the open epoch unless its like was already there.
+func (a *Assembler) untimedPosition(r *reading) {
+	if !a.epoch.open || a.epoch.has(originOf(r)) {
+		a.next(r)
+	}
+	a.merge(r)
+}
+
+// companion takes a sentence that never begins an epoch of its own.
+func (a *Assembler) companion(r *reading) {
+	if !a.epoch.open {
+		if !a.heads || r.timed {
+			return // the end of an epoch that nobody saw
+		}
+		a.open()
+	}
+	if r.timed && !(a.epoch.stamped && a.epoch.matches(r)) {
+		return
+	}
+	a.merge(r)
+}
+
+// next closes the open epoch and opens that of r.
+func (a *Assembler) next(r *reading) {
+	a.close()
+	a.open()
+	if r.timed {
+		a.epoch.stamped, a.epoch.stamp, a.epoch.decimals = true, r.tod, r.timeDecimals
+	}
+}
+
+// open begins an epoch.
+func (a *Assembler) open() {
+	a.epoch = epoch{open: true}
+	a.heads = false
+}
+
+// merge adds r to the open epoch, and lets the fix go when it is complete.
+func (a *Assembler) merge(r *reading) {
+	e := &a.epoch
+	added := e.merge(r)
+	e.sentences++
+	if r.kind.position() {
+		e.note(originOf(r))
+	}
+	if r.kind == kindGSA {
+		a.sky.use(r)
+	}
+	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.verdict == valid) {
+		e.date = r.date
+		added = added || !a.calendar.known
+	}
+	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRMZ {
+		return // nothing waits for them
+	}
+	a.cycle.note(r.kind, e.count(r.kind), added)
+	if !e.sent && e.stamped && a.cycle.complete(e.stamp) {
+		a.send()
+	}
+}
 
 // Flush closes the open epoch: the line is quiet, or the input has ended.
-func (a *Assembler) Flush() {}
+func (a *Assembler) Flush() {
+	a.close()
+	a.heads = true
+}
 
 // Reset closes the open epoch and forgets the learned cycle, because what
 // follows does not continue what came before. The date is kept.
-func (a *Assembler) Reset() {}
+func (a *Assembler) Reset() {
+	a.close()
+	a.cycle.forget()
+	a.sky = sky{}
+	a.heads, a.nclosed = false, 0
+	a.dim, a.eph, a.epv, a.alt = ModeUnknown, Value{}, Value{}, Value{}
+}
+
+// close ends the open epoch: its fix leaves unless it has, and so does a Sky.
+func (a *Assembler) close() {
+	e := &a.epoch
+	if !e.open {
+		return
+	}
+	a.send()
+	if e.sent {
+		a.settle()
+		if e.stamped {
+			a.cycle.learn(e.stamp, e.fix())
+			copy(a.closed[1:], a.closed[:])
+			a.closed[0] = e.stamp
+			a.nclosed = min(a.nclosed+1, remembered)
+			a.last, a.lastFix = e.starter, e.fix()
+		}
+	}
+	if s := a.sky.assemble(a.now()); s != nil {
+		s.Time, s.LeapSecond = a.fix.Time, a.fix.LeapSecond
+		s.HDOP, s.VDOP, s.PDOP = e.hdop, e.vdop, e.pdop
+		a.stats.Skies++
+		a.h.Sky(s)
+	}
+	e.open = false
+}
 
 // Stats returns the counters.
-func (a *Assembler) Stats() AssemblerStats { return AssemblerStats{} }
-
-// AssemblerStats counts what an Assembler has met.
-type AssemblerStats struct {
-	Fixes uint64 `json:"fixes"`
-	Skies uint64 `json:"skies"`
-	// Rollovers is the number of times 1024 weeks were added to the receiver's
-	// last date.
-	Rollovers int `json:"rollovers"`
+func (a *Assembler) Stats() AssemblerStats {
+	st := a.stats
+	st.Rollovers = a.calendar.moved / 1024
+	st.Types = a.types.snapshot()
+	return st
 }

@@ -1,7 +1,10 @@
 package nmea
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -9,22 +12,150 @@ import (
 // DecodeOptions set up Decode. The zero value is fine.
 type DecodeOptions struct {
 	Options
-	Sky bool // write a SKY line for every cycle of satellites too
+	// Sky writes a SKY line for every cycle of satellites too.
+	Sky bool
+	// AllowNoChecksum reads sentences without a checksum too.
+	AllowNoChecksum bool
 }
 
-// DecodeStats counts what Decode has met.
-type DecodeStats struct {
-	Scanner   ScannerStats   `json:"scanner"`
-	Assembler AssemblerStats `json:"assembler"`
-}
-
-// WriteTable writes the counters as a table for people.
-func (s DecodeStats) WriteTable(w io.Writer) error { return nil }
-
-// Decode reads NMEA from r and writes one JSON object a line to w.
+// Decode reads NMEA from r to its end, or until ctx is done, and writes one JSON
+// object a line to w. Lines that start with `#` are comments. Whatever else is
+// no sentence is skipped and counted: only reading and writing can fail. The
+// output is flushed whenever r gives nothing more at once, so it follows a pipe.
 func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (DecodeStats, error) {
-	return DecodeStats{}, nil
+	out := &lines{w: bufio.NewWriterSize(w, 64<<10), sky: o.Sky}
+	a := NewAssembler(out, o.Options)
+	s := Scanner{AllowNoChecksum: o.AllowNoChecksum}
+	var c comments
+	err := decode(ctx, r, out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, a.Push) }) })
+	a.Flush()
+	err = errors.Join(err, out.flush())
+	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err
 }
 
-// TimeOfDay returns the UTC time of day that a timed sentence carries.
-func TimeOfDay(sentence []byte) (time.Duration, bool) { return 0, false }
+// decode reads until the end.
+func decode(ctx context.Context, r io.Reader, out *lines, take func([]byte)) error {
+	buf := make([]byte, 32<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.Read(buf)
+		take(buf[:n])
+		if err == nil && n < len(buf) {
+			err = out.flush()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("decode: %w", err)
+		}
+		if out.err != nil {
+			return nil // flush reports it
+		}
+	}
+}
+
+// lines writes fixes and skies as lines of JSON.
+type lines struct {
+	w   *bufio.Writer
+	buf []byte
+	sky bool
+	err error
+}
+
+func (l *lines) Fix(f *Fix) { l.write(f.AppendJSON(l.buf[:0])) }
+
+func (l *lines) Sky(s *Sky) {
+	if l.sky {
+		l.write(s.AppendJSON(l.buf[:0]))
+	}
+}
+
+func (l *lines) write(b []byte) {
+	l.buf = append(b, '\n')
+	if l.err == nil {
+		_, l.err = l.w.Write(l.buf)
+	}
+}
+
+func (l *lines) flush() error {
+	if l.err == nil {
+		l.err = l.w.Flush()
+	}
+	if l.err != nil {
+		return fmt.Errorf("write fixes: %w", l.err)
+	}
+	return nil
+}
+
+// comments takes the lines that start with `#` out of a stream. A control
+// character tells that it is no comment after all but binary data.
+type comments struct {
+	inLine, inComment bool
+}
+
+// strip yields the parts of p that are no comments.
+func (c *comments) strip(p []byte, yield func([]byte)) {
+	start := 0
+	for i, b := range p {
+		switch {
+		case c.inComment && (b == '\n' || b < ' ' && b != '\r' && b != '\t'):
+			c.inComment, c.inLine = false, b != '\n'
+			start = i
+		case !c.inLine && b == '#':
+			c.inComment = true
+			yield(p[start:i])
+		case !c.inComment:
+			c.inLine = b != '\n' && b != '\r'
+		}
+	}
+	if !c.inComment {
+		yield(p[start:])
+	}
+}
+
+// timeField is the field of the time of day by sentence type.
+var timeField = map[string]int{
+	"RMC": 0, "GGA": 0, "GNS": 0, "ZDA": 0, "GST": 0, "GBS": 0, "GLL": 4,
+}
+
+// TimeOfDay returns the UTC time of day that a timed sentence carries, such as
+// RMC, GGA or ZDA. It paces the replay of a recording.
+func TimeOfDay(sentence []byte) (time.Duration, bool) {
+	a := address(sentence)
+	n, ok := 0, false
+	if len(a) == 5 {
+		n, ok = timeField[string(a[2:])]
+	}
+	if string(a) == "PUBX" {
+		n, ok = 1, true
+	}
+	if !ok {
+		return 0, false
+	}
+	rest := sentence[len(a)+2:]
+	for ; n > 0; n-- {
+		i := indexComma(rest)
+		if i < 0 {
+			return 0, false
+		}
+		rest = rest[i+1:]
+	}
+	if i := indexComma(rest); i >= 0 {
+		rest = rest[:i]
+	}
+	t, _, ok := parseTimeOfDay(string(rest))
+	return t, ok
+}
+
+// indexComma returns the index of the first comma or `*`, -1 without one.
+func indexComma(p []byte) int {
+	for i, c := range p {
+		if c == ',' || c == '*' {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,178 @@
+package nmea
+
+import (
+	"math"
+	"time"
+)
+
+// sameStamp is how far the times of day of one epoch may lie apart: receivers
+// round them differently in different sentences. It is gpsd's, and leaves room
+// for 50 epochs a second.
+const sameStamp = 10 * time.Millisecond
+
+// epoch is what the sentences of one instant say together.
+type epoch struct {
+	open, sent bool
+	stamped    bool
+	stamp      time.Duration
+	decimals   int    // of the stamp, as written
+	sentences  int    // since the epoch began
+	starter    origin // the first sentence with a position or a time
+
+	said   [kinds]uint8 // sentences of each kind
+	voids  uint8        // of the sentences with a position: receiver has no fix
+	valids uint8        // receiver vouches for the position
+	dim    Mode         // of the latest GSA
+	status Status
+	date   date // stated by a sentence that vouches for it
+
+	placed   bool
+	minutes  int // decimals of the minutes of the position
+	lat, lon float64
+
+	alt, hae, sep       Value
+	speed, track, climb Value
+	magvar              Value
+	hdop, vdop, pdop    Value
+	eph, epv            Value
+	used                Value // stated by GGA or GNS
+	talkers             [8]origin
+	ntalkers            int
+}
+
+// origin tells sentences apart: kind and talker.
+type origin struct {
+	kind   kind
+	talker [2]byte
+}
+
+func originOf(r *reading) origin {
+	o := origin{kind: r.kind}
+	copy(o.talker[:], r.Talker)
+	return o
+}
+
+// merge adds what r says and tells whether that is more than the epoch knew.
+// The later sentence wins, except that a position with more decimals stays.
+func (e *epoch) merge(r *reading) (added bool) {
+	if r.verdict == void {
+		added = e.voids == 0
+		e.voids++
+	}
+	if r.verdict == valid {
+		added = e.valids == 0
+		e.valids++
+	}
+	added = e.mergePlace(r) || added
+	added = e.mergeQuality(r) || added
+	added = mergeValue(&e.alt, r.alt, 0.05) || added
+	added = mergeValue(&e.hae, r.hae, 0.05) || added
+	added = mergeValue(&e.sep, r.sep, 0.05) || added
+	added = mergeValue(&e.speed, r.speed, 0.06) || added
+	added = mergeTrack(&e.track, r.track) || added
+	added = mergeValue(&e.climb, r.climb, 0.05) || added
+	added = mergeValue(&e.magvar, r.magvar, 0.1) || added
+	return added
+}
+
+// mergePlace adds the position.
+func (e *epoch) mergePlace(r *reading) bool {
+	if !r.lat.Set || e.placed && r.decimals < e.minutes {
+		return false
+	}
+	moved := !e.placed || r.decimals > e.minutes ||
+		math.Abs(r.lat.V-e.lat) > 1e-7 || math.Abs(r.lon.V-e.lon) > 1e-7
+	e.placed, e.minutes, e.lat, e.lon = true, r.decimals, r.lat.V, r.lon.V
+	return moved
+}
+
+// mergeQuality adds what says how good the position is. Error estimates are
+// taken but add nothing: a fix does not wait for them.
+func (e *epoch) mergeQuality(r *reading) (added bool) {
+	if r.dim != ModeUnknown && r.dim != e.dim {
+		e.dim, added = r.dim, true
+	}
+	if r.status > e.status {
+		e.status, added = r.status, true
+	}
+	added = mergeValue(&e.hdop, r.hdop, 0.1) || added
+	added = mergeValue(&e.vdop, r.vdop, 0.1) || added
+	added = mergeValue(&e.pdop, r.pdop, 0.1) || added
+	added = mergeValue(&e.used, r.used, 0.5) || added
+	mergeValue(&e.eph, r.eph, 0)
+	mergeValue(&e.epv, r.epv, 0)
+	return added
+}
+
+// mergeValue adds n to v and tells whether v is new or differs by more than
+// rounding explains.
+func mergeValue(v *Value, n Value, rounding float64) bool {
+	if !n.Set {
+		return false
+	}
+	added := !v.Set || math.Abs(n.V-v.V) > rounding
+	*v = n
+	return added
+}
+
+// mergeTrack is mergeValue on the circle.
+func mergeTrack(v *Value, n Value) bool {
+	if !n.Set {
+		return false
+	}
+	added := !v.Set || math.Abs(math.Remainder(n.V-v.V, 360)) > 0.06
+	*v = n
+	return added
+}
+
+// count numbers the sentences of a kind within the epoch, from 1.
+func (e *epoch) count(k kind) uint8 {
+	if e.said[k] < math.MaxUint8 {
+		e.said[k]++
+	}
+	return e.said[k]
+}
+
+// has tells whether a sentence of this origin was here before.
+func (e *epoch) has(o origin) bool {
+	for _, seen := range e.talkers[:e.ntalkers] {
+		if seen == o {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers the origin of a sentence, up to eight of them.
+func (e *epoch) note(o origin) {
+	if e.ntalkers == 0 {
+		e.starter = o
+	}
+	if e.ntalkers < len(e.talkers) && !e.has(o) {
+		e.talkers[e.ntalkers] = o
+		e.ntalkers++
+	}
+}
+
+// matches tells whether the time of r is the epoch's.
+func (e *epoch) matches(r *reading) bool { return near(e.stamp, r.tod) }
+
+// fix tells whether the receiver vouches for a position: one sentence does, and
+// none says that there is none.
+func (e *epoch) fix() bool { return e.placed && e.valids > 0 && e.voids == 0 }
+
+// mode returns the dimension of the fix. dim is the latest GSA's when that is
+// fresh.
+func (e *epoch) mode(dim Mode) Mode {
+	switch {
+	case !e.fix():
+		return ModeNone
+	case dim == Mode3D:
+		return Mode3D
+	case dim == Mode2D:
+		return Mode2D
+	case (e.alt.Set || e.hae.Set) && (!e.used.Set || e.used.V > 3):
+		return Mode3D
+	}
+	return Mode2D
+}

@@ -1,0 +1,150 @@
+package nmea
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// maxDecimals bounds the digits behind the point that count: 10 decimals of a
+// minute are 0.2 micrometres, and more would overflow the integers below.
+const maxDecimals = 10
+
+// pow10 holds the exact powers that scale decimals.
+var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
+
+// decimal is an unsigned decimal number as written: the digits without the
+// point, and how many of them stand behind it.
+type decimal struct {
+	digits   int64
+	decimals int
+}
+
+// parseDecimal reads digits with at most one point. Signs, exponents, NaN and
+// infinities are no decimals.
+func parseDecimal(s string) (d decimal, ok bool) {
+	point := false
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '.' && !point:
+			point = true
+		case c < '0' || c > '9':
+			return decimal{}, false
+		case point && d.decimals >= maxDecimals:
+		case d.digits > math.MaxInt64/10-1:
+			return decimal{}, false
+		default:
+			d.digits = d.digits*10 + int64(c-'0')
+			if point {
+				d.decimals++
+			}
+			ok = true
+		}
+	}
+	return d, ok
+}
+
+// parseNumber reads a decimal number with an optional sign. Some receivers pad
+// with spaces.
+func parseNumber(s string) (float64, bool) {
+	s = strings.TrimSpace(s)
+	negative := false
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		negative, s = s[0] == '-', s[1:]
+	}
+	d, ok := parseDecimal(s)
+	v := float64(d.digits) / pow10[d.decimals]
+	if negative && d.digits != 0 {
+		v = -v
+	}
+	return v, ok
+}
+
+// parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and
+// the number of decimals of the minutes. The quotient of two exact integers is
+// the float64 next to what the receiver wrote.
+func parseAngle(s string) (degrees float64, decimals int, ok bool) {
+	d, ok := parseDecimal(strings.TrimSpace(s))
+	if !ok {
+		return 0, 0, false
+	}
+	one := int64(pow10[d.decimals])
+	whole := d.digits / (100 * one)
+	minutes := d.digits - whole*100*one
+	if minutes >= 60*one || whole > 360 {
+		return 0, 0, false
+	}
+	return float64(whole*60*one+minutes) / float64(60*one), d.decimals, true
+}
+
+// digits reads exactly n digits at the start of s.
+func digits(s string, n int) (v int, ok bool) {
+	if len(s) < n {
+		return 0, false
+	}
+	for i := 0; i < n; i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		v = v*10 + int(s[i]-'0')
+	}
+	return v, true
+}
+
+// parseTimeOfDay reads hhmmss with an optional fraction. A second 60 is the
+// leap second at 23:59:60, and at any other minute a clock that rounds up.
+func parseTimeOfDay(s string) (t time.Duration, decimals int, ok bool) {
+	s = strings.TrimSpace(s)
+	v, ok := digits(s, 6)
+	if !ok {
+		return 0, 0, false
+	}
+	h, m, sec := v/10000, v/100%100, v%100
+	if h > 23 || m > 59 || sec > 60 {
+		return 0, 0, false
+	}
+	t = time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(sec)*time.Second
+	if len(s) == 6 {
+		return t, 0, true
+	}
+	if s[6] != '.' {
+		return 0, 0, false
+	}
+	if len(s) == 7 {
+		return t, 0, true
+	}
+	f, ok := parseDecimal(s[6:])
+	if !ok {
+		return 0, 0, false
+	}
+	frac := time.Duration(math.Round(float64(f.digits) / pow10[f.decimals] * 1e9))
+	return t + frac, f.decimals, true
+}
+
+// parseDate reads ddmmyy. GPS began in 1980, so 80 to 99 are of the last
+// century.
+func parseDate(s string) (d date, ok bool) {
+	s = strings.TrimSpace(s)
+	v, ok := digits(s, 6)
+	if !ok || len(s) != 6 {
+		return date{}, false
+	}
+	year := 2000 + v%100
+	if v%100 >= 80 {
+		year -= 100
+	}
+	return makeDate(year, v/100%100, v/10000)
+}
+
+// date is a day of the Gregorian calendar. The zero date is none.
+type date struct{ year, month, day int }
+
+// makeDate checks that the day exists.
+func makeDate(year, month, day int) (date, bool) {
+	if month < 1 || month > 12 || day < 1 || year < 1980 || year > 2200 {
+		return date{}, false
+	}
+	t := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	return date{year, month, day}, t.Day() == day
+}

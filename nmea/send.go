@@ -1,0 +1,150 @@
+package nmea
+
+import "math"
+
+// Errors of a range at 95 %, in metres, by which a DOP becomes an estimated
+// error. They are gpsd's.
+const (
+	rangeH, rangeHDGPS = 19.0, 4.75
+	rangeV, rangeVDGPS = 23.0, 5.75
+)
+
+// send hands out the fix of the open epoch, once, if the epoch says anything
+// about one.
+func (a *Assembler) send() {
+	e := &a.epoch
+	if e.sent || e.voids+e.valids == 0 {
+		return
+	}
+	e.sent = true
+	f := &a.fix
+	*f = Fix{Mode: e.mode(a.dimension())}
+	a.date(f)
+	a.satellites(f)
+	if f.Mode >= Mode2D {
+		a.position(f)
+		a.quality(f)
+	}
+	a.stats.Fixes++
+	a.h.Fix(f)
+}
+
+// date sets the time of the fix.
+func (a *Assembler) date(f *Fix) {
+	e := &a.epoch
+	if !e.stamped {
+		return
+	}
+	a.calendar.advance(e.stamp, e.fix())
+	if e.fix() && e.date != (date{}) {
+		a.calendar.set(e.date)
+	}
+	f.Time, f.LeapSecond = a.calendar.time()
+}
+
+// dimension returns what GSA said, in this epoch or lately.
+func (a *Assembler) dimension() Mode {
+	if a.epoch.dim != ModeUnknown {
+		return a.epoch.dim
+	}
+	if a.dim != ModeUnknown && forward(a.dimAt, a.now()) <= dimAge {
+		return a.dim
+	}
+	return ModeUnknown
+}
+
+// satellites sets the numbers of satellites, which an epoch without a fix has
+// too.
+func (a *Assembler) satellites(f *Fix) {
+	e := &a.epoch
+	f.NSat = a.sky.seen(a.now())
+	switch {
+	case e.used.Set:
+		f.USat = e.used
+	case e.said[kindGSA] > 0:
+		f.USat = some(float64(len(a.sky.used)))
+	}
+}
+
+// position sets where the receiver is and how it moves.
+func (a *Assembler) position(f *Fix) {
+	e := &a.epoch
+	f.Status = e.status
+	if f.Status == StatusUnknown {
+		f.Status = StatusGPS
+	}
+	f.Lat, f.Lon, f.decimals = some(e.lat), some(e.lon), uint8(e.minutes+2)
+	f.Speed, f.Track, f.MagVar = e.speed, e.track, e.magvar
+	if f.Track.V == 360 {
+		f.Track.V = 0
+	}
+	if f.Mode < Mode3D {
+		return
+	}
+	f.AltMSL, f.AltHAE, f.GeoidSep = e.alt, e.hae, e.sep
+	switch {
+	case e.alt.Set && e.sep.Set:
+		f.AltHAE = some(e.alt.V + e.sep.V)
+	case e.hae.Set && e.sep.Set && !e.alt.Set:
+		f.AltMSL = some(e.hae.V - e.sep.V)
+	}
+	f.Climb = a.climb()
+}
+
+// climb returns the vertical speed that was stated, or like gpsd that between
+// this altitude and the latest one.
+func (a *Assembler) climb() Value {
+	e := &a.epoch
+	dt := forward(a.altAt, e.stamp)
+	if e.climb.Set || !e.stamped || !e.alt.Set || !a.alt.Set || dt <= sameStamp || dt > climbAge {
+		return e.climb
+	}
+	return some((e.alt.V - a.alt.V) / dt.Seconds())
+}
+
+// quality sets the dilutions of precision and the estimated errors.
+func (a *Assembler) quality(f *Fix) {
+	e := &a.epoch
+	f.HDOP, f.VDOP, f.PDOP = e.hdop, e.vdop, e.pdop
+	h, v := rangeH, rangeV
+	if f.Status == StatusDGPS {
+		h, v = rangeHDGPS, rangeVDGPS
+	}
+	f.Eph = a.estimate(e.eph, a.eph, e.hdop, h)
+	if f.Mode == Mode3D {
+		f.Epv = a.estimate(e.epv, a.epv, e.vdop, v)
+	}
+}
+
+// estimate returns the error that the receiver stated in this epoch, or else
+// lately, or else the dilution times the error of a range.
+func (a *Assembler) estimate(stated, lately, dop Value, ranging float64) Value {
+	switch {
+	case stated.Set:
+		return stated
+	case lately.Set && forward(a.errorsAt, a.now()) <= estimateAge:
+		return lately
+	case dop.Set:
+		return some(dop.V * ranging)
+	}
+	return Value{}
+}
+
+// settle keeps from a closed epoch what later ones need.
+func (a *Assembler) settle() {
+	e := &a.epoch
+	now := a.now()
+	if e.fix() && e.stamped && e.date != (date{}) {
+		a.calendar.set(e.date)
+	}
+	if e.dim != ModeUnknown {
+		a.dim, a.dimAt = e.dim, now
+	}
+	if e.eph.Set || e.epv.Set {
+		a.eph, a.epv, a.errorsAt = e.eph, e.epv, now
+	}
+	a.alt = Value{}
+	if a.fix.Mode == Mode3D && !math.IsNaN(e.alt.V) {
+		a.alt, a.altAt = e.alt, now
+	}
+}

@@ -1,0 +1,156 @@
+package nmea
+
+import "time"
+
+const (
+	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every
+	// five seconds.
+	skyAge = 10 * time.Second
+	// skyCycles is the same for receivers without a clock, in cycles of GSV.
+	skyCycles = 3
+	// maxGroups bounds the groups: seven constellations with up to four signals.
+	maxGroups = 32
+	// maxGroupSats bounds a group: 99 sentences of four satellites are noise.
+	maxGroupSats = 64
+)
+
+// group is the GSV of one talker and signal.
+type group struct {
+	talker [2]byte
+	gnss   int
+	signal byte
+
+	building []Satellite
+	parts    int // of the sentence that began it
+	next     int // part that is to come
+
+	sats  []Satellite // of the latest complete group
+	when  time.Duration
+	cycle int
+}
+
+// sky collects GSV and GSA to the view of the whole sky.
+type sky struct {
+	groups  []group
+	fresh   bool          // a group was completed since the last Sky
+	cycle   int           // Skies so far
+	when    time.Duration // stamp of the latest Sky
+	used    []Satellite
+	usedNew bool // GSA in the open epoch
+	out     Sky
+}
+
+// view takes a GSV. Parts that do not follow each other spoil their group.
+func (s *sky) view(r *reading, stamp time.Duration) {
+	g := s.group(r)
+	if g == nil {
+		return
+	}
+	if r.part == 1 {
+		g.building, g.parts, g.next = g.building[:0], r.parts, 1
+	}
+	if r.part != g.next || r.parts != g.parts || len(g.building) > maxGroupSats {
+		g.next = 0
+		return
+	}
+	g.building = append(g.building, r.sats...)
+	g.next++
+	if r.part == r.parts {
+		g.sats, g.building = g.building, g.sats
+		g.when, g.cycle, g.next = stamp, s.cycle, 0
+		s.fresh = true
+	}
+}
+
+// group returns the group of a GSV, nil when there are too many.
+func (s *sky) group(r *reading) *group {
+	var talker [2]byte
+	copy(talker[:], r.Talker)
+	for i := range s.groups {
+		if g := &s.groups[i]; g.talker == talker && g.gnss == r.gnss && g.signal == r.signal {
+			return g
+		}
+	}
+	if len(s.groups) == maxGroups {
+		return nil
+	}
+	s.groups = append(s.groups, group{talker: talker, gnss: r.gnss, signal: r.signal})
+	return &s.groups[len(s.groups)-1]
+}
+
+// use takes a GSA. The first of an epoch begins the list anew.
+func (s *sky) use(r *reading) {
+	if !s.usedNew {
+		s.used, s.usedNew = s.used[:0], true
+	}
+	for _, sat := range r.sats {
+		if len(s.used) < maxGroups*maxGroupSats && !s.isUsed(sat) {
+			s.used = append(s.used, sat)
+		}
+	}
+}
+
+func (s *sky) isUsed(sat Satellite) bool {
+	for i := range s.used {
+		if s.used[i].GNSSID == sat.GNSSID && s.used[i].SVID == sat.SVID {
+			return true
+		}
+	}
+	return false
+}
+
+// seen returns the number of satellites in view, absent when no Sky is recent.
+func (s *sky) seen(stamp time.Duration) Value {
+	if s.cycle == 0 || forward(s.when, stamp) > skyAge {
+		return Value{}
+	}
+	return some(float64(s.out.NSat))
+}
+
+// assemble makes the Sky of an epoch that has completed a group, nil otherwise.
+func (s *sky) assemble(stamp time.Duration) *Sky {
+	s.usedNew = false
+	if !s.fresh {
+		return nil
+	}
+	s.fresh = false
+	s.cycle++
+	s.when = stamp
+	s.out = Sky{Satellites: s.out.Satellites[:0]}
+	for i := range s.groups {
+		g := &s.groups[i]
+		if age := forward(g.when, stamp); age > skyAge || s.cycle-g.cycle > skyCycles && age == 0 {
+			g.sats = g.sats[:0]
+			continue
+		}
+		for _, sat := range g.sats {
+			s.add(sat)
+		}
+	}
+	s.out.NSat = len(s.out.Satellites)
+	for i := range s.out.Satellites {
+		if sat := &s.out.Satellites[i]; s.isUsed(*sat) {
+			sat.Used = true
+			s.out.USat++
+		}
+	}
+	return &s.out
+}
+
+// add merges a satellite: the strongest of its signals counts.
+func (s *sky) add(sat Satellite) {
+	for i := range s.out.Satellites {
+		have := &s.out.Satellites[i]
+		if have.GNSSID != sat.GNSSID || have.SVID != sat.SVID {
+			continue
+		}
+		if sat.SS.Set && (!have.SS.Set || sat.SS.V > have.SS.V) {
+			have.SS = sat.SS
+		}
+		if !have.El.Set {
+			have.El, have.Az = sat.El, sat.Az
+		}
+		return
+	}
+	s.out.Satellites = append(s.out.Satellites, sat)
+}
