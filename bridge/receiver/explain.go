@@ -48,15 +48,20 @@ func denied(path string) error {
 		return fmt.Errorf("%s: permission denied, its mode %v lets no group in: \"sudo chmod g+rw %s\", or a udev rule that does it",
 			path, info.Mode().Perm(), path)
 	}
-	group := strconv.Itoa(int(stat.Gid))
-	if g, err := user.LookupGroupId(group); err == nil {
-		group = g.Name
-	}
+	group := groupName(strconv.Itoa(int(stat.Gid)))
 	me := "$USER"
 	if u, err := user.Current(); err == nil {
 		me = u.Username
 	}
 	return fmt.Errorf("%s: permission denied, it is open to group %s: \"sudo usermod -aG %s %s\", then log in again", path, group, group, me)
+}
+
+// groupName returns the name of a group, or its number where it has none.
+func groupName(id string) string {
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name
+	}
+	return id
 }
 
 // cause strips what a PathError repeats: the operation and the path, which the line names already.

@@ -31,5 +31,13 @@ func openStdin(f *os.File) (conn, error) {
 	} else if info.Mode()&os.ModeSocket != 0 {
 		return net.FileConn(f)
 	}
-	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	var path string
+	err := onDescriptor(f, func(fd int) error {
+		path = fmt.Sprintf("/proc/self/fd/%d", fd)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
