@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,14 +43,9 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 		if err := chromedp.Do(browser, chromedp.Navigate(pages.URL+"/?host="+host)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := chromedp.Run(browser, chromedp.Poll[bool](`socket.readyState === WebSocket.OPEN`, chromedp.WithPollingTimeout(soon))); err != nil {
-			t.Fatalf("page at %s: no connection: %v", host, err)
-		}
+		waitPage(t, browser, `socket.readyState === WebSocket.OPEN`)
 		v.feed(t, line, i*each, (i+1)*each)
-		const last = `fixes.length > 0 && fixes[fixes.length-1].seq === %d`
-		if _, err := chromedp.Run(browser, chromedp.Poll[bool](fmt.Sprintf(last, (i+1)*each), chromedp.WithPollingTimeout(soon))); err != nil {
-			t.Fatalf("page at %s: the last fix did not come: %v", host, err)
-		}
+		waitPage(t, browser, fmt.Sprintf(`fixes.length > 0 && fixes[fixes.length-1].seq === %d`, (i+1)*each))
 		// The relay begins with the last fix before the page came.
 		const newer = `fixes.filter((fix) => fix.seq > %d)`
 		got, err := chromedp.Run(browser, chromedp.Evaluate[[]position](fmt.Sprintf(newer, i*each)))
@@ -62,4 +58,18 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 			}
 		}
 	}
+}
+
+// waitPage waits until an expression is true in the page. It asks by the clock: the default, at each frame that the page
+// draws, never asks where a browser without a screen sees nothing to draw.
+func waitPage(t *testing.T, browser context.Context, expression string) {
+	t.Helper()
+	_, err := chromedp.Run(browser, chromedp.Poll[bool](expression,
+		chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(soon)))
+	if err == nil {
+		return
+	}
+	const state = `JSON.stringify({socket: socket.readyState, fixes: fixes.length, last: fixes[fixes.length-1]})`
+	page, stateErr := chromedp.Run(browser, chromedp.Evaluate[string](state))
+	t.Fatalf("waited for %s: %v; the page: %s %v", expression, err, page, stateErr)
 }

@@ -103,7 +103,7 @@ func TestNoServer(t *testing.T) {
 	d := startDaemon(t, "--device", line.Path(), "--server", "ws://"+addr)
 	viewer := d.group()
 	goesOn(t, d, line, viewer)
-	oneWarning(t, d, "cannot connect", addr, "refused", "is the server running")
+	oneWarning(t, d, "cannot connect", addr, "nothing listens on port", "check that the server runs")
 	if st := d.waitStatus("fixes kept for the server", func(st bridge.Status) bool { return st.Spool.Records == 50 }); st.Uplinks[0].Detail == "" {
 		t.Error("the status does not say why there is no connection")
 	}
@@ -114,7 +114,7 @@ func TestServerForbids(t *testing.T) {
 	d := startDaemon(t, "--device", line.Path(), "--server", server.URL())
 	viewer := d.group()
 	goesOn(t, d, line, viewer)
-	oneWarning(t, d, "403", "token", "Origin")
+	oneWarning(t, d, "403 Forbidden", "check token_file and origin")
 }
 
 // nobody is a user who has no rights to anything (Debian's nobody).

@@ -8,6 +8,7 @@ ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tracking.urls"
 INSTALLED_APPS = ["channels"]
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 REDIS_URL = os.environ.get("TRACKING_REDIS_URL")
 if REDIS_URL:
