@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,20 +39,25 @@ func (l *line) unplug() {
 	_ = l.master.Close()
 }
 
+// start runs a Receiver. The function that it returns ends it.
 func start(t *testing.T, c Config) (*Receiver, *recorder, func()) {
 	t.Helper()
-	r, err := New(c)
+	if c.Source == "" {
+		t.Fatal("name a source: tests do not look for the machine's own receivers")
+	}
+	src, err := parseSource(c.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWith(t, r)
+	return startSource(t, c, src)
 }
 
-// startWith runs r. The function that it returns ends it.
-func startWith(t *testing.T, r *Receiver) (*Receiver, *recorder, func()) {
+func startSource(t *testing.T, c Config, src source) (*Receiver, *recorder, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	rec, done := newRecorder(), make(chan error, 1)
+	c.Log = slog.New(slog.NewTextHandler(rec, nil))
+	r := newReceiver(c, src)
 	go func() { done <- r.Run(ctx, rec) }()
 	return r, rec, func() {
 		t.Helper()
