@@ -25,9 +25,10 @@
 //   - After any loss of the connection, sending starts again behind
 //     Queue.Acked; repeats are for receivers to drop by key.
 //
-// Files: uplink.go is the life of an uplink, session.go that of one
-// connection, keep.go its clockwork, window.go the bookkeeping of what is on
-// its way (no clock and no lock: time comes in as an argument), ack.go the
-// modes of acknowledgement, dial.go and refusal.go the connecting, lost.go the
-// ending, retry.go the waiting, status.go what others see.
+// Files: uplink.go is the life of an uplink; session.go that of one connection
+// with its writer, receive.go its reader, keep.go its clockwork; window.go the
+// bookkeeping of what is on its way (no clock and no lock: time comes in as an
+// argument); ack.go the modes of acknowledgement; dial.go and refusal.go the
+// connecting, lost.go the ending, retry.go the waiting; status.go what others
+// see.
 package uplink

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -20,9 +19,6 @@ const (
 	// reasonWait is how long after a write that failed the reader may find out
 	// why: a close frame or a reset is already there, or it is not coming.
 	reasonWait = 250 * time.Millisecond
-	// maxEcho is the longest message that is looked at. Records are some
-	// hundred bytes; longer messages of other members are read and thrown away.
-	maxEcho = 1 << 20
 )
 
 // errRenew ends a connection that is to be replaced for its age.
@@ -133,89 +129,6 @@ func (s *session) goodbye(code int, read <-chan struct{}) {
 	deadline := time.Now().Add(closeWait)
 	if s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil {
 		within(time.Until(deadline), read)
-	}
-}
-
-// prepareReading sets what answers control frames. Handlers run in the reader,
-// which must never wait for the writer: a server that does not read before it
-// has written would then block both sides. So the keeper answers.
-func (s *session) prepareReading() {
-	s.alive()
-	s.conn.SetPingHandler(func(payload string) error {
-		s.alive()
-		s.u.mu.Lock()
-		s.pong = &payload
-		s.u.mu.Unlock()
-		signal(s.poke)
-		return nil
-	})
-	s.conn.SetPongHandler(func(payload string) error {
-		s.alive()
-		s.ponged(payload)
-		return nil
-	})
-}
-
-// alive extends the time in which the server must be heard again. Pings go out
-// at least every Ping, so a silence of Ping + PongTimeout is a dead link.
-func (s *session) alive() {
-	s.conn.SetReadDeadline(time.Now().Add(s.u.c.Ping + s.u.c.PongTimeout))
-}
-
-// read takes messages until the connection ends.
-func (s *session) read() error {
-	var buf bytes.Buffer
-	for {
-		_, r, err := s.conn.NextReader()
-		if err != nil {
-			return s.explainLoss(err)
-		}
-		s.alive()
-		buf.Reset()
-		if _, err := buf.ReadFrom(io.LimitReader(r, maxEcho+1)); err != nil {
-			return s.explainLoss(err)
-		}
-		if buf.Len() <= maxEcho {
-			s.received(buf.Bytes())
-		}
-	}
-}
-
-// received looks whether a message is an echo.
-func (s *session) received(msg []byte) {
-	u := s.u
-	if u.c.Ack == AckPong || u.c.Ack == AckNone {
-		return
-	}
-	key, ok := u.c.Key(msg)
-	if !ok {
-		return
-	}
-	u.mu.Lock()
-	done, lost := u.win.echoed(key, time.Now())
-	if len(done) > 0 {
-		u.settle(AckEcho)
-		s.acked = true
-	}
-	if lost > 0 {
-		s.reportLoss(lost)
-		s.interrupt()
-	}
-	u.mu.Unlock()
-	if len(done) > 0 {
-		u.ack(done)
-		signal(s.room)
-	}
-}
-
-// reportLoss counts records that the server dropped, and says so once a
-// connection. Caller holds mu.
-func (s *session) reportLoss(lost int) {
-	u := s.u
-	u.status.Lost += uint64(lost)
-	if !s.told {
-		s.told = true
-		u.log.Warn("server dropped records, sending them again with a smaller window", "lost", lost, "window", u.win.size)
 	}
 }
 

@@ -1,11 +1,14 @@
 package uplink
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,187 +140,15 @@ func TestLateEchoIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestAutoSettlesOnPong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begins := make(chan struct{})
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
-			for {
-				msg, ok := s.receive(conn)
-				if !ok {
-					return
-				}
-				select {
-				case <-begins: // a new version of the server: it echoes
-					conn.WriteMessage(websocket.TextMessage, msg)
-				default:
-				}
-			}
-		})
-		q := newQueue(100)
-		begin := time.Now()
-		u, stop := start(t, s.config(), q)
-		if st := u.Status(); st.Ack != AckAuto {
-			t.Errorf("mode %s before anything is known", st.Ack)
-		}
-		q.await(t, 100, time.Hour)
-		if took := time.Since(begin); took < settleAfter || took > settleAfter+time.Second {
-			t.Errorf("settled after %s, want %s", took, settleAfter)
-		}
-		repeats := s.wantAll(t, 100)
-		if st := u.Status(); st.Ack != AckPong || st.Connects != 1 || repeats != 0 {
-			t.Errorf("%d repeats, status %+v", repeats, st)
-		}
-
-		close(begins)
-		q.add(record(101))
-		q.add(record(102))
-		q.await(t, 102, time.Minute)
-		synctest.Wait()
-		if st := u.Status(); st.Ack != AckEcho {
-			t.Errorf("mode %s after an echo", st.Ack)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-// Once a server was seen to echo, pongs never count in its place.
-func TestEchoIsNeverLeftForPong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
-			if n == 1 {
-				msg, _ := s.receive(conn)
-				conn.WriteMessage(websocket.TextMessage, msg)
-			}
-			silent(s, n, conn)
-		})
-		q := newQueue(10)
-		u, stop := start(t, s.config(), q)
-		pass(time.Hour)
-		if st := u.Status(); q.Acked() != 1 || st.Ack != AckEcho || st.Connects < 30 {
-			t.Errorf("acknowledged %d, status %+v", q.Acked(), st)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-// One record alone is not several: auto takes it for dropped first.
-func TestAutoNeedsSeveralSendings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
-			if n == 1 {
-				silent(s, n, conn)
-			}
-			echo(s, n, conn)
-		})
-		q := newQueue(1)
-		u, stop := start(t, s.config(), q)
-		q.await(t, 1, 5*time.Minute)
-		if st := u.Status(); st.Ack != AckEcho || st.Connects != 2 || st.Resent != 1 {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-// In pong mode nothing is acknowledged before the answer to a later ping.
-func TestPongWaitsForItsPing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
-			conn.SetPingHandler(func(payload string) error {
-				<-release
-				return conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(time.Second))
-			})
-			silent(s, n, conn)
-		})
-		q := newQueue(5)
-		c := s.config()
-		c.Ack = AckPong
-		u, stop := start(t, c, q)
-		pass(5 * time.Second)
-		if q.Acked() != 0 {
-			t.Errorf("%d records acknowledged without a pong", q.Acked())
-		}
-		close(release)
-		q.await(t, 5, time.Second)
-		if st := u.Status(); st.RTT == 0 || st.Connects != 1 {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-func TestAckNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(silent)
-		q := newQueue(100)
-		c := s.config()
-		c.Ack = AckNone
-		u, stop := start(t, c, q)
-		q.await(t, 100, time.Second)
-		if st := u.Status(); st.Ack != AckNone || st.Acked != 100 || st.Connects != 1 {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.wantAll(t, 100)
-		s.stop()
-	})
-}
-
-// Records without a key (satellites, say) travel among others and alone.
-func TestKeylessRecords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
-		q := newQueue(3)
-		q.add([]byte(`{"class":"SKY"}`))
-		q.add(record(5))
-		u, stop := start(t, s.config(), q)
-		q.await(t, 5, time.Second) // with the echo of the later record
-		q.add([]byte(`{"class":"SKY"}`))
-		q.await(t, 6, 30*time.Second) // with the next ping
-		if st := u.Status(); st.Connects != 1 || st.Resent != 0 {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-func TestUnsendableRecordsAreSkipped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
-		q := newQueue(0)
-		for _, data := range []string{"", " \r\n", "\xb5\x62\x01", string(record(4))} {
-			q.add([]byte(data))
-		}
-		var log logBuffer
-		c := s.config()
-		c.Log = log.logger()
-		u, stop := start(t, c, q)
-		q.await(t, 4, time.Second)
-		if st := u.Status(); st.Skipped != 3 || st.Sent != 1 {
-			t.Errorf("status %+v", st)
-		}
-		if n := strings.Count(log.String(), "thrown away"); n != 3 {
-			t.Errorf("%d lines for 3 records thrown away:\n%s", n, log.String())
-		}
-		stop()
-		s.stop()
-	})
-}
-
 // The server dies at random, in the middle of whatever, and drops and delays.
 func TestRandomFaultsLoseNothing(t *testing.T) {
 	const records = 2000
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rnd := rand.New(rand.NewPCG(seed, 1))
+				rnd := rand.New(rand.NewPCG(seed, 0))
 				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					rnd := rand.New(rand.NewPCG(seed, uint64(n)))
 					for life := rnd.IntN(300); life > 0; life-- {
 						msg, ok := s.receive(conn)
 						if !ok {
@@ -354,117 +185,6 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 	}
 }
 
-// A link that swallows everything is found by ping, whether records are on
-// their way or not.
-func TestBlackHoleIsFoundByPing(t *testing.T) {
-	for _, records := range []int{0, 3} {
-		t.Run(fmt.Sprint(records), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var lostAt time.Time
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
-					if n > 1 {
-						echo(s, n, conn)
-						return
-					}
-					io.Copy(io.Discard, conn.NetConn())
-					lostAt = time.Now()
-				})
-				q := newQueue(records)
-				c := s.config()
-				c.Ping, c.PongTimeout = 20*time.Second, 10*time.Second
-				begin := time.Now()
-				u, stop := start(t, c, q)
-				pass(2 * time.Minute)
-				if st := u.Status(); st.State != Connected || st.Connects != 2 || int(q.Acked()) != records {
-					t.Errorf("acknowledged %d, status %+v", q.Acked(), st)
-				}
-				stop()
-				s.stop()
-				if took := lostAt.Sub(begin); took <= 0 || took > 30*time.Second {
-					t.Errorf("dead link found after %s, want within ping + timeout, 30 s", took)
-				}
-			})
-		})
-	}
-}
-
-// A link that takes nothing more ends by the deadline of the write.
-func TestStuckWriteEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
-			if n > 1 {
-				echo(s, n, conn)
-				return
-			}
-			<-time.After(time.Minute) // reads nothing
-		})
-		q := newQueue(3)
-		begin := time.Now()
-		_, stop := start(t, s.config(), q)
-		q.await(t, 3, time.Minute)
-		if took := time.Since(begin); took > 11*time.Second {
-			t.Errorf("went on after %s, want after the write timeout of 10 s", took)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-// A quiet connection stays, whoever pings.
-func TestQuietConnectionStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pongs := 0
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
-			conn.SetPongHandler(func(string) error { pongs++; return nil })
-			done := make(chan struct{})
-			defer close(done)
-			go func() {
-				for {
-					select {
-					case <-done:
-						return
-					case <-time.After(7 * time.Second):
-						conn.WriteControl(websocket.PingMessage, []byte("are you there"), time.Now().Add(time.Second))
-					}
-				}
-			}()
-			echo(s, n, conn)
-		})
-		u, stop := start(t, s.config(), newQueue(0))
-		pass(10 * time.Minute)
-		synctest.Wait()
-		if st := u.Status(); st.Connects != 1 || st.State != Connected {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.stop()
-		if pongs < 80 {
-			t.Errorf("%d pings of the server answered, want one each 7 s", pongs)
-		}
-	})
-}
-
-func TestConnectionIsRenewed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
-		q := newQueue(1)
-		u, stop := start(t, s.config(), q)
-		pass(10 * time.Hour)
-		if st := u.Status(); st.Connects != 1 {
-			t.Errorf("%d connections within 10 h", st.Connects)
-		}
-		pass(4 * time.Hour)
-		if st := u.Status(); st.Connects != 2 || st.State != Connected {
-			t.Errorf("status after 14 h %+v", st)
-		}
-		stop()
-		s.stop()
-		if !slices.Equal(s.closes, []int{websocket.CloseNormalClosure, websocket.CloseGoingAway}) {
-			t.Errorf("server got close codes %v", s.closes)
-		}
-	})
-}
-
 func TestCancelClosesWithHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(echo)
@@ -484,6 +204,67 @@ func TestCancelClosesWithHandshake(t *testing.T) {
 			t.Errorf("server got close codes %v", s.closes)
 		}
 	})
+}
+
+// What the server still echoes while the connection closes counts.
+func TestEchoesCountWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+			msg, _ := s.receive(conn)
+			conn.SetCloseHandler(func(code int, _ string) error {
+				<-time.After(closeWait / 2)
+				conn.WriteMessage(websocket.TextMessage, msg)
+				return conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+			})
+			s.receive(conn)
+		})
+		q := newQueue(1)
+		_, stop := start(t, s.config(), q)
+		synctest.Wait()
+		begin := time.Now()
+		stop()
+		if took := time.Since(begin); q.Acked() != 1 || took >= closeWait {
+			t.Errorf("%d acknowledged, closed after %s", q.Acked(), took)
+		}
+		s.stop()
+	})
+}
+
+// A write that fails is explained by the close frame that is on its way.
+func TestCloseFrameExplainsAFailedWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+			s.receive(conn)
+			<-time.After(reasonWait / 2)
+			conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4403, "no"), time.Now().Add(time.Second))
+		})
+		c := s.config()
+		c.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.pipes.dial(ctx, network, addr)
+			return &breakingConn{Conn: conn, writes: 2}, err // the handshake and one record
+		}
+		u, stop := start(t, c, newQueue(2))
+		pass(time.Second)
+		if st := u.Status(); st.State != Waiting || !strings.Contains(st.Detail, "4403") {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// breakingConn takes a number of writes and fails then.
+type breakingConn struct {
+	net.Conn
+	writes int
+}
+
+func (c *breakingConn) Write(p []byte) (int, error) {
+	if c.writes == 0 {
+		return 0, syscall.EPIPE
+	}
+	c.writes--
+	return c.Conn.Write(p)
 }
 
 func TestCancelDoesNotWaitForADeadServer(t *testing.T) {

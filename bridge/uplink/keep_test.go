@@ -1,0 +1,123 @@
+package uplink
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A link that swallows everything is found by ping, whether records are on
+// their way or not.
+func TestBlackHoleIsFoundByPing(t *testing.T) {
+	for _, records := range []int{0, 3} {
+		t.Run(fmt.Sprint(records), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var lostAt time.Time
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					if n > 1 {
+						echo(s, n, conn)
+						return
+					}
+					io.Copy(io.Discard, conn.NetConn())
+					lostAt = time.Now()
+				})
+				q := newQueue(records)
+				c := s.config()
+				c.Ping, c.PongTimeout = 20*time.Second, 10*time.Second
+				begin := time.Now()
+				u, stop := start(t, c, q)
+				pass(2 * time.Minute)
+				if st := u.Status(); st.State != Connected || st.Connects != 2 || int(q.Acked()) != records {
+					t.Errorf("acknowledged %d, status %+v", q.Acked(), st)
+				}
+				stop()
+				s.stop()
+				if took := lostAt.Sub(begin); took <= 0 || took > 30*time.Second {
+					t.Errorf("dead link found after %s, want within ping + timeout, 30 s", took)
+				}
+			})
+		})
+	}
+}
+
+// A link that takes nothing more ends by the deadline of the write.
+func TestStuckWriteEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			if n > 1 {
+				echo(s, n, conn)
+				return
+			}
+			<-time.After(time.Minute) // reads nothing
+		})
+		q := newQueue(3)
+		begin := time.Now()
+		_, stop := start(t, s.config(), q)
+		q.await(t, 3, time.Minute)
+		if took := time.Since(begin); took > 11*time.Second {
+			t.Errorf("went on after %s, want after the write timeout of 10 s", took)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A quiet connection stays, whoever pings.
+func TestQuietConnectionStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pongs := 0
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			conn.SetPongHandler(func(string) error { pongs++; return nil })
+			done := make(chan struct{})
+			defer close(done)
+			go func() {
+				for {
+					select {
+					case <-done:
+						return
+					case <-time.After(7 * time.Second):
+						conn.WriteControl(websocket.PingMessage, []byte("are you there"), time.Now().Add(time.Second))
+					}
+				}
+			}()
+			echo(s, n, conn)
+		})
+		u, stop := start(t, s.config(), newQueue(0))
+		pass(10 * time.Minute)
+		synctest.Wait()
+		if st := u.Status(); st.Connects != 1 || st.State != Connected {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+		if pongs < 80 {
+			t.Errorf("%d pings of the server answered, want one each 7 s", pongs)
+		}
+	})
+}
+
+func TestConnectionIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		q := newQueue(1)
+		u, stop := start(t, s.config(), q)
+		pass(10 * time.Hour)
+		if st := u.Status(); st.Connects != 1 {
+			t.Errorf("%d connections within 10 h", st.Connects)
+		}
+		pass(4 * time.Hour)
+		if st := u.Status(); st.Connects != 2 || st.State != Connected {
+			t.Errorf("status after 14 h %+v", st)
+		}
+		stop()
+		s.stop()
+		if !slices.Equal(s.closes, []int{websocket.CloseNormalClosure, websocket.CloseGoingAway}) {
+			t.Errorf("server got close codes %v", s.closes)
+		}
+	})
+}
