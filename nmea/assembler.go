@@ -5,7 +5,7 @@ import "time"
 const (
 	// dimAge is how long the dimension that GSA stated holds for epochs without
 	// one: GSA may come every few seconds only.
-	dimAge = 5 * time.Second
+	dimAge = 10 * time.Second
 	// estimateAge is the same for error estimates. They often come after
 	// everything else, and the fix does not wait for them: the previous epoch's
 	// serve.
@@ -116,7 +116,7 @@ func (a *Assembler) timed(r *reading) {
 	case a.late(r):
 		a.stats.Late++
 		return
-	case e.open && !e.stamped && !(r.kind.position() && e.has(o)):
+	case e.open && !e.stamped && e.has(o) < 0 && !(e.voids > 0 && r.verdict == valid):
 		e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
 	default:
 		a.next(r)
@@ -149,7 +149,7 @@ func backward(a, b time.Duration) bool {
 // untimedPosition takes a position, or the lack of one, that came without a
 // time. It belongs to the open epoch unless its like was already there.
 func (a *Assembler) untimedPosition(r *reading) {
-	if !a.epoch.open || a.epoch.has(originOf(r)) {
+	if !a.epoch.open || a.epoch.has(originOf(r)) >= 0 {
 		a.next(r)
 	}
 	a.merge(r)
@@ -159,7 +159,8 @@ func (a *Assembler) untimedPosition(r *reading) {
 func (a *Assembler) companion(r *reading) {
 	if !a.epoch.open {
 		if !a.heads || r.timed {
-			return // the end of an epoch that nobody saw
+			a.orphan(r)
+			return
 		}
 		a.open()
 	}
@@ -167,6 +168,14 @@ func (a *Assembler) companion(r *reading) {
 		return
 	}
 	a.merge(r)
+}
+
+// orphan takes the end of an epoch that nobody saw. The dimension that GSA states
+// holds for the first one that is seen.
+func (a *Assembler) orphan(r *reading) {
+	if r.dim != ModeUnknown {
+		a.dim, a.dimAt = r.dim, -1
+	}
 }
 
 // next closes the open epoch and opens that of r.
@@ -190,7 +199,7 @@ func (a *Assembler) merge(r *reading) {
 	added := e.merge(r)
 	e.sentences++
 	if r.kind.position() {
-		e.note(originOf(r))
+		e.note(r)
 	}
 	if r.kind == kindGSA {
 		a.sky.use(r)

@@ -6,9 +6,8 @@ const (
 	// confirmations is how many epochs a sentence is waited for after it last
 	// added something, and how many times it may be missed in a row.
 	confirmations = 3
-	// phase is how far a stamp may be off a member's interval: less than half an
-	// epoch at 25 Hz, more than sameStamp.
-	phase = 15 * time.Millisecond
+	// jitter is how much two intervals may differ and still be the same.
+	jitter = 15 * time.Millisecond
 	// maxMembers bounds the cycle; receivers have at most a dozen.
 	maxMembers = 24
 )
@@ -21,8 +20,10 @@ type member struct {
 
 	here     bool          // arrived in the open epoch
 	added    bool          // and added something
-	last     time.Duration // stamp of its latest epoch
-	interval time.Duration // between its epochs; 0 when not yet known
+	before   bool          // arrived in an earlier one
+	last     time.Duration // stamp of that
+	epoch    int           // and its number
+	interval time.Duration // between its epochs; 0 when it comes in every one
 	previous time.Duration // the latest difference of its stamps
 	adds     int8          // epochs for which it is still waited
 	missed   int8          // epochs in a row in which it was waited for in vain
@@ -32,7 +33,9 @@ type member struct {
 // each comes. A fix may leave when those that are due have arrived, in whatever
 // order. What is learned is lost again when the receiver stops confirming it.
 type cycle struct {
-	learned int // epochs
+	learned int           // epochs
+	stamp   time.Duration // of the latest one
+	base    time.Duration // between that and the one before
 	members []member
 }
 
@@ -50,16 +53,18 @@ func (c *cycle) note(k kind, number uint8, added bool) {
 	}
 }
 
-// due tells whether the member is to be waited for in the epoch of stamp.
-func (m *member) due(stamp time.Duration) bool {
+// due tells whether the member is to be waited for in the epoch of stamp. One
+// that comes less often than the epochs is due when a multiple of its interval
+// has passed, give or take half an epoch.
+func (c *cycle) due(m *member, stamp time.Duration) bool {
 	if m.adds <= 0 || m.missed >= confirmations {
 		return false
 	}
-	if m.interval <= 0 {
+	if m.interval == 0 {
 		return true
 	}
 	since := forward(m.last, stamp) % m.interval
-	return since < phase || m.interval-since < phase
+	return since < c.base/2 || m.interval-since < c.base/2
 }
 
 // forward returns the time from a to b, over midnight when need be.
@@ -82,7 +87,7 @@ func (c *cycle) complete(stamp time.Duration) bool {
 		switch {
 		case m.here:
 			some = some || m.adds > 0
-		case m.due(stamp):
+		case c.due(m, stamp):
 			return false
 		}
 	}
@@ -92,10 +97,11 @@ func (c *cycle) complete(stamp time.Duration) bool {
 // learn closes the epoch of stamp. An epoch without a fix shows when sentences
 // come, but not what they would add to a fix.
 func (c *cycle) learn(stamp time.Duration, fix bool) {
+	c.base, c.stamp = forward(c.stamp, stamp), stamp
 	for i := range c.members {
 		m := &c.members[i]
 		if m.here {
-			m.arrived(stamp)
+			c.arrived(m, stamp)
 			switch {
 			case fix && m.added && c.learned > 0:
 				m.adds = confirmations
@@ -104,25 +110,36 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 			case fix && m.adds > 0:
 				m.adds--
 			}
-		} else if m.due(stamp) {
-			m.missed++
+		} else if c.due(m, stamp) {
+			c.miss(m)
 		}
 		m.here, m.added = false, false
 	}
 	c.learned++
 }
 
-// arrived learns the member's interval from the stamp of its latest epoch: the
-// shortest difference, or a longer one that comes twice in a row.
-func (m *member) arrived(stamp time.Duration) {
-	if m.last != 0 || m.previous != 0 {
-		d := forward(m.last, stamp)
-		if m.interval == 0 || d < m.interval-phase || d-m.previous < phase && m.previous-d < phase {
-			m.interval = d
-		}
-		m.previous = d
+// arrived learns how often the member comes. One that was in the epoch before
+// comes in every one. Another interval must be seen twice in a row: once is a
+// lost sentence.
+func (c *cycle) arrived(m *member, stamp time.Duration) {
+	d := forward(m.last, stamp)
+	switch {
+	case !m.before:
+	case m.epoch == c.learned-1:
+		m.interval = 0
+	case d < m.interval-jitter, d-m.previous < jitter && m.previous-d < jitter:
+		m.interval = d
 	}
-	m.last, m.missed = stamp, 0
+	m.previous, m.last, m.epoch, m.missed, m.before = d, stamp, c.learned, 0, true
+}
+
+// miss notes that the member was waited for in vain. When a fast receiver stops
+// sending a sentence in every epoch, once a second is what to expect.
+func (c *cycle) miss(m *member) {
+	m.missed++
+	if m.missed == confirmations && m.interval == 0 && c.base <= time.Second/2 {
+		m.interval, m.missed = time.Second, 0
+	}
 }
 
 // forget drops what arrived in the open epoch and everything learned.

@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -35,9 +36,10 @@ type epoch struct {
 	magvar              Value
 	hdop, vdop, pdop    Value
 	eph, epv            Value
-	used                Value // stated by GGA or GNS
-	talkers             [8]origin
-	ntalkers            int
+	used                Value            // stated by GGA or GNS
+	origins             [8]origin        // of the sentences that could carry a position
+	stamps              [8]time.Duration // of their first
+	norigins            int
 }
 
 // origin tells sentences apart: kind and talker.
@@ -133,46 +135,51 @@ func (e *epoch) count(k kind) uint8 {
 	return e.said[k]
 }
 
-// has tells whether a sentence of this origin was here before.
-func (e *epoch) has(o origin) bool {
-	for _, seen := range e.talkers[:e.ntalkers] {
-		if seen == o {
-			return true
-		}
-	}
-	return false
+// has returns the place of an origin among those that were here, -1 when it was
+// not.
+func (e *epoch) has(o origin) int {
+	return slices.Index(e.origins[:e.norigins], o)
 }
 
-// note remembers the origin of a sentence, up to eight of them.
-func (e *epoch) note(o origin) {
-	if e.ntalkers == 0 {
+// note remembers the origin of a sentence and its time, up to eight of them.
+func (e *epoch) note(r *reading) {
+	o := originOf(r)
+	if e.norigins == 0 {
 		e.starter = o
 	}
-	if e.ntalkers < len(e.talkers) && !e.has(o) {
-		e.talkers[e.ntalkers] = o
-		e.ntalkers++
+	if e.norigins < len(e.origins) && e.has(o) < 0 {
+		e.origins[e.norigins], e.stamps[e.norigins] = o, r.tod
+		e.norigins++
 	}
 }
 
-// matches tells whether the time of r is the epoch's.
-func (e *epoch) matches(r *reading) bool { return near(e.stamp, r.tod) }
+// matches tells whether the time of r is the epoch's. A sentence whose like was
+// here with another time is of another epoch, however close.
+func (e *epoch) matches(r *reading) bool {
+	if !near(e.stamp, r.tod) {
+		return false
+	}
+	i := e.has(originOf(r))
+	return i < 0 || e.stamps[i] == r.tod
+}
 
 // fix tells whether the receiver vouches for a position: one sentence does, and
 // none says that there is none.
 func (e *epoch) fix() bool { return e.placed && e.valids > 0 && e.voids == 0 }
 
 // mode returns the dimension of the fix. dim is the latest GSA's when that is
-// fresh.
+// fresh. Like gpsd, an altitude makes the fix three-dimensional, also when GSA
+// says 2: the receiver then holds the altitude of before.
 func (e *epoch) mode(dim Mode) Mode {
 	switch {
 	case !e.fix():
 		return ModeNone
 	case dim == Mode3D:
 		return Mode3D
-	case dim == Mode2D:
+	case !e.alt.Set && !e.hae.Set:
 		return Mode2D
-	case (e.alt.Set || e.hae.Set) && (!e.used.Set || e.used.V > 3):
-		return Mode3D
+	case dim == ModeUnknown && e.valids == 1 && e.used.Set && e.used.V <= 3:
+		return Mode2D // nothing but a GGA, and three satellites give no height
 	}
-	return Mode2D
+	return Mode3D
 }

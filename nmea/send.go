@@ -47,7 +47,7 @@ func (a *Assembler) dimension() Mode {
 	if a.epoch.dim != ModeUnknown {
 		return a.epoch.dim
 	}
-	if a.dim != ModeUnknown && forward(a.dimAt, a.now()) <= dimAge {
+	if a.dim != ModeUnknown && (a.dimAt < 0 || forward(a.dimAt, a.now()) <= dimAge) {
 		return a.dim
 	}
 	return ModeUnknown
@@ -139,6 +139,8 @@ func (a *Assembler) settle() {
 	}
 	if e.dim != ModeUnknown {
 		a.dim, a.dimAt = e.dim, now
+	} else if a.dimAt < 0 {
+		a.dimAt = now
 	}
 	if e.eph.Set || e.epv.Set {
 		a.eph, a.epv, a.errorsAt = e.eph, e.epv, now
