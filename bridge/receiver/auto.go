@@ -15,8 +15,9 @@ import (
 
 // auto finds the port of a receiver: the first, in order of rank, on which a valid sentence comes.
 type auto struct {
-	baud int
-	find func() []string
+	baud  int
+	find  func() []string
+	probe time.Duration // how long a port may take
 }
 
 // portPatterns are where receivers appear, best first: names that stay the same wherever the receiver is plugged in, then
@@ -41,7 +42,7 @@ func (a auto) open(ctx context.Context) (stream, error) {
 		c, err := openSerial(port, a.baud)
 		if err == nil {
 			var s stream
-			if s, err = probe(ctx, c, port, a.baud); err == nil {
+			if s, err = a.listen(ctx, c, port); err == nil {
 				return s, nil
 			}
 		}
@@ -76,11 +77,11 @@ func matches(patterns []string) []string {
 	return ports
 }
 
-// probe listens for a valid sentence. It returns a stream that begins with what was heard meanwhile; without a sentence it
-// closes c.
-func probe(ctx context.Context, c conn, port string, baud int) (stream, error) {
+// listen waits for a valid sentence on an open port. It returns a stream that begins with what was heard meanwhile; without
+// a sentence it closes c.
+func (a auto) listen(ctx context.Context, c conn, port string) (stream, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	heard, err := listen(c)
+	heard, err := hear(c, time.Now().Add(a.probe))
 	if !stop() {
 		err = ctx.Err()
 	}
@@ -90,39 +91,42 @@ func probe(ctx context.Context, c conn, port string, baud int) (stream, error) {
 	_ = c.Close()
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return stream{}, fmt.Errorf("%s went away (%v): plug the receiver in again", port, cause(err))
+		return stream{}, fmt.Errorf("%s went away (%w): plug the receiver in again", port, cause(err))
 	case len(heard) == 0:
-		return stream{}, fmt.Errorf("%s has sent nothing for %v: check the receiver's power and cable", port, probeTime)
+		return stream{}, fmt.Errorf("%s has sent nothing for %v: check the receiver's power and cable", port, a.probe)
 	default:
 		return stream{}, fmt.Errorf("%s sends no NMEA sentence at %d baud: name the port and its speed with --device %s?baud=N",
-			port, baud, port)
+			port, a.baud, port)
 	}
 }
 
-// listen reads until a sentence is complete and returns all that it has read.
-func listen(c conn) ([]byte, error) {
-	if err := c.SetReadDeadline(time.Now().Add(probeTime)); err != nil {
+// hearMost is more than the fastest receivers send in probeTime: what has said so much without a sentence is none.
+const hearMost = 1 << 20
+
+// hear reads until a sentence is complete and returns all that it has read.
+func hear(c conn, deadline time.Time) ([]byte, error) {
+	if err := c.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
 	var scanner nmea.Scanner
 	var heard []byte
 	buf := make([]byte, 1024)
-	for valid := false; !valid; {
+	valid := false
+	for {
 		n, err := c.Read(buf)
 		scanner.Scan(buf[:n], func([]byte) { valid = true })
 		heard = append(heard, buf[:n]...)
-		if err != nil && !valid {
+		switch {
+		case valid:
+			return heard, nil
+		case err != nil:
 			return heard, err
-		}
-		if n == 0 {
+		case n == 0:
 			return heard, errNothing
-		}
-		// Three seconds of the fastest line without a sentence are some other device.
-		if len(heard) > 3*maxBaud/10 {
+		case len(heard) > hearMost:
 			return heard, os.ErrDeadlineExceeded
 		}
 	}
-	return heard, nil
 }
 
 // heardConn is a conn of which the beginning was read already.
@@ -136,8 +140,6 @@ func (h *heardConn) Read(p []byte) (int, error) {
 		return h.conn.Read(p)
 	}
 	n := copy(p, h.heard)
-	if h.heard = h.heard[n:]; len(h.heard) == 0 {
-		h.heard = nil
-	}
+	h.heard = h.heard[n:]
 	return n, nil
 }

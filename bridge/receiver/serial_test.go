@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -279,4 +280,40 @@ func openErr(path string) error {
 		_ = c.Close()
 	}
 	return err
+}
+
+// raw sets the line before anything opens it, so that what is written then is not echoed or edited.
+func (l *line) raw() error {
+	return onDescriptor(l.slave, func(fd int) error {
+		mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			return err
+		}
+		mode.Lflag, mode.Iflag, mode.Oflag = 0, 0, 0
+		return unix.IoctlSetTermios(fd, unix.TCSETS, mode)
+	})
+}
+
+// TestPermissionDenied opens a port as a user whom it does not admit.
+func TestPermissionDenied(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become a user without permission")
+	}
+	l := newLine(t)
+	if err := errors.Join(os.Chown(l.path, 0, 4), os.Chmod(l.path, 0o660)); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error)
+	go func() {
+		// The thread dies with the goroutine that never unlocks it, and nothing else runs as the other user.
+		runtime.LockOSThread()
+		if err := errors.Join(unix.Setfsgid(65534), unix.Setfsuid(65534)); err != nil {
+			t.Error(err)
+		}
+		result <- openErr(l.path)
+	}()
+	err := <-result
+	if want := l.path + ": permission denied, it is open to group " + groupName("4") + `: "sudo usermod -aG ` + groupName("4") + " "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got  %v\nwant %s...", err, want)
+	}
 }

@@ -51,7 +51,7 @@ func parseSource(s string) (source, error) {
 	case rest == "-":
 		src = stdin{}
 	case rest == "auto":
-		src = auto{baud: o.baud(), find: findPorts}
+		src = auto{baud: o.baud(), find: findPorts, probe: probeTime}
 	case strings.HasPrefix(rest, "/"):
 		src = serialPort{path: rest, baud: o.baud()}
 	case rest == "sim:":

@@ -1,0 +1,100 @@
+package receiver
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// given is the standard input of a test.
+type given struct{ file *os.File }
+
+func (given) finite() bool { return true }
+
+func (g given) open(context.Context) (stream, error) {
+	c, err := openStdin(g.file)
+	return stream{conn: c, port: "standard input"}, err
+}
+
+func TestStdinPipe(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, rec, stop := startSource(t, Config{}, given{in})
+	if _, err := out.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	rec.wait(t, "hello", func(data string) bool { return data == "hello" })
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec.wait(t, "end", func(string) bool { return r.Status().State == Ended })
+	stop()
+	if detail := r.Status().Detail; detail != "" {
+		t.Errorf("detail: %s", detail)
+	}
+}
+
+// TestStdinIsInterrupted: Run ends although nobody writes or closes, and the descriptor that the shell shares stays as it was.
+func TestStdinIsInterrupted(t *testing.T) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil { // blocking, as a shell makes it
+		t.Fatal(err)
+	}
+	in, out := os.NewFile(uintptr(fds[0]), "in"), os.NewFile(uintptr(fds[1]), "out")
+	defer in.Close()
+	defer out.Close()
+	_, rec, stop := startSource(t, Config{}, given{in})
+	if _, err := out.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	rec.wait(t, "hello", func(data string) bool { return data == "hello" })
+	stop()
+	flags, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_NONBLOCK != 0 {
+		t.Errorf("standard input was made non-blocking: %#o, %v", flags, err)
+	}
+}
+
+func TestStdinFileAndSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := os.NewFile(uintptr(pair[0]), "socket")
+	defer socket.Close()
+	other := os.NewFile(uintptr(pair[1]), "other")
+	if _, err := other.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []*os.File{file, socket} {
+		rec := newRecorder()
+		if err := newReceiver(Config{}, given{in}).Run(t.Context(), rec); err != nil {
+			t.Errorf("%s: %v", in.Name(), err)
+		}
+		if got := strings.Join(rec.what(), " "); got != "opened hello quiet" {
+			t.Errorf("%s: %s", in.Name(), got)
+		}
+	}
+}
+
+var _ conn = net.Conn(nil) // a socket is one
