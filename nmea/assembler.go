@@ -58,6 +58,7 @@ type Assembler struct {
 	last    origin // starter of the latest closed epoch
 	lastFix bool   // and whether it had a fix
 
+	listed   int  // satellites in the GSA of the latest epoch that had them
 	dim      Mode // latest of GSA
 	dimAt    time.Duration
 	eph, epv Value // latest estimates

@@ -59,6 +59,8 @@ func (a *Assembler) satellites(f *Fix) {
 	e := &a.epoch
 	f.NSat = a.sky.seen(a.now())
 	switch {
+	case e.used.Set && e.used.V == 12 && a.listed > 12:
+		f.USat = some(float64(a.listed)) // GGA of many receivers ends at 12
 	case e.used.Set:
 		f.USat = e.used
 	case e.said[kindGSA] > 0:
@@ -136,6 +138,9 @@ func (a *Assembler) settle() {
 	now := a.now()
 	if e.fix() && e.stamped && e.date != (date{}) {
 		a.calendar.set(e.date)
+	}
+	if e.said[kindGSA] > 0 {
+		a.listed = len(a.sky.used)
 	}
 	if e.dim != ModeUnknown {
 		a.dim, a.dimAt = e.dim, now
