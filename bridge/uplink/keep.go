@@ -191,11 +191,11 @@ func (u *Uplink) patience() time.Duration {
 
 // deafness is the reason for giving up a silent connection. Caller holds mu.
 func (u *Uplink) deafness() error {
-	n, silent := u.win.outstanding(), u.patience().Round(time.Second)
+	silent := u.patience().Round(time.Second)
 	if u.mode == AckEcho && u.status.Acked == 0 {
-		return fmt.Errorf("no echo of %d records for %s: does the server send a member its own messages? If not, set ack = \"pong\"", n, silent)
+		return fmt.Errorf("no echo for %s: does the server send a member its own messages? If not, set ack = \"pong\"", silent)
 	}
-	return fmt.Errorf("no acknowledgement of %d records for %s on an open connection: the server has gone deaf or is overloaded", n, silent)
+	return fmt.Errorf("no acknowledgement for %s on an open connection: the server has gone deaf or is overloaded", silent)
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -31,11 +31,20 @@ func (s *session) explainLoss(err error) error {
 		silent := (s.u.c.Ping + s.u.c.PongTimeout).Round(time.Millisecond)
 		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
 	case errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("connection reset by the server or a box between: %w", err)
+		return errors.New("connection reset by the server or a box between")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("connection ended without a close frame: server stopped or restarted")
 	}
-	return fmt.Errorf("read from the server: %w", err)
+	return fmt.Errorf("read from the server: %w", plain(err))
+}
+
+// plain is an error of the network without the addresses of both ends: they
+// are in the log already, and the port of this end makes each one different.
+func plain(err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }
 
 // explainClose names the cause of a close frame.

@@ -232,7 +232,7 @@ func (a *attempt) explainNetwork(r *Refusal, err error) {
 	case strings.Contains(err.Error(), "malformed HTTP"):
 		set(BadStatus, "port %s of %s does not speak HTTP; check the port in url", port, host)
 	default:
-		set(NoConnection, "%s", err)
+		set(NoConnection, "%s", plain(err))
 	}
 }
 

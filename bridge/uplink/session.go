@@ -39,7 +39,7 @@ func (e *writeError) Error() string {
 	if timeout := net.Error(nil); errors.As(e.err, &timeout) && timeout.Timeout() {
 		return "server or link takes nothing more: a frame could not be written in time"
 	}
-	return "write to the server: " + e.err.Error()
+	return "write to the server: " + plain(e.err).Error()
 }
 
 // session is the life of one connection: one goroutine that always reads (pings

@@ -212,16 +212,20 @@ func (u *Uplink) Drain(ctx context.Context) error {
 		case left == 0:
 			return nil
 		case stopped:
-			return fmt.Errorf("drain uplink %q: %d records not acknowledged: uplink has stopped", u.c.Name, left)
+			return u.undrained(left, errors.New("uplink has stopped"))
 		case failed != nil:
-			return fmt.Errorf("drain uplink %q: %d records not acknowledged: %w", u.c.Name, left, failed)
+			return u.undrained(left, failed)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("drain uplink %q: %d records not acknowledged: %w", u.c.Name, left, context.Cause(ctx))
+			return u.undrained(left, context.Cause(ctx))
 		case <-changed:
 		}
 	}
+}
+
+func (u *Uplink) undrained(left uint64, why error) error {
+	return fmt.Errorf("drain uplink %q: records not acknowledged: %d: %w", u.c.Name, left, why)
 }
 
 // notify wakes Drain. Caller holds mu.

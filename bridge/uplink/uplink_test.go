@@ -163,7 +163,7 @@ func TestDrain(t *testing.T) {
 
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := u.Drain(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "100 records") {
+		if err := u.Drain(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not acknowledged: 100") {
 			t.Errorf("drain of a server that stalls: %v", err)
 		}
 		drained := make(chan error, 1)
@@ -198,7 +198,7 @@ func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		err := u.Drain(t.Context())
-		if no := (*Refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "7 records") || time.Since(begin) > 0 {
+		if no := (*Refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "not acknowledged: 7") || time.Since(begin) > 0 {
 			t.Errorf("drain after %s: %v", time.Since(begin), err)
 		}
 		stop()
