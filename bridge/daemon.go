@@ -105,19 +105,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // drain waits for the acknowledgement of everything spooled: as long as it takes when the receivers came to their
-// end, and once ctx has ended for drainTimeout at the most, by uplinks that have a connection.
+// end by themselves, and once ctx has ended for drainTimeout at the most, by uplinks whose server can be reached.
 func (d *Daemon) drain(ctx, dctx context.Context) {
-	dctx, giveUp := context.WithCancel(dctx)
-	defer giveUp()
-	defer context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(drainTimeout, giveUp)
-		context.AfterFunc(dctx, func() { timer.Stop() })
-	})()
-	for i, u := range d.uplinks {
-		if ctx.Err() != nil && u.Status().State != uplink.Connected {
-			continue
-		}
-		d.spool.Reader(d.config.Uplinks[i].Name).Drained(dctx)
+	for _, u := range d.config.Uplinks {
+		d.spool.Reader(u.Name).Drained(ctx)
+	}
+	limited, cancel := context.WithTimeout(dctx, drainTimeout)
+	defer cancel()
+	for _, u := range d.uplinks {
+		u.Drain(limited) // what is left is said by closeSpool
 	}
 }
 
@@ -211,9 +207,17 @@ func (r RelayConfig) build(d *Daemon, log *slog.Logger) (*relay.Relay, error) {
 	}
 	return relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
-		History: r.History, SlowTimeout: time.Duration(r.SlowTimeout),
+		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout),
 		Status: func() any { return d.Status() }, Ready: d.healthy, Log: log,
 	})
+}
+
+// kept is a history as package relay counts it, whose 0 means its default: here 0 means none.
+func kept(history int) int {
+	if history == 0 {
+		return -1
+	}
+	return history
 }
 
 // readSecret returns the one line of a file, "" when there is no file to read.

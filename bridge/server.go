@@ -47,7 +47,7 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("viewers' token: %w", err)
 	}
 	s.relay, err = relay.New(relay.Config{
-		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, Origins: c.Origins, History: c.History,
+		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, Origins: c.Origins, History: kept(c.History),
 		Status: func() any { return s.Status() }, Log: log,
 	})
 	if err != nil {

@@ -1,0 +1,319 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds a wait for something that takes milliseconds on an idle machine.
+const patience = 20 * time.Second
+
+// recording writes a log of n epochs, ten a second, and returns its path.
+func recording(t *testing.T, n int) string {
+	t.Helper()
+	var b bytes.Buffer
+	sentence := func(format string, args ...any) {
+		body := fmt.Sprintf(format, args...)
+		var sum byte
+		for _, c := range []byte(body) {
+			sum ^= c
+		}
+		fmt.Fprintf(&b, "$%s*%02X\r\n", body, sum)
+	}
+	for i := range n {
+		at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC).Add(time.Duration(i) * 100 * time.Millisecond)
+		minutes := 30 + float64(i)*0.0005
+		sentence("GPGGA,%s,51%07.4f,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", at.Format("150405.00"), minutes)
+		sentence("GPRMC,%s,A,51%07.4f,N,00007.5000,W,27.0,84.4,%s,,,A", at.Format("150405.00"), minutes, at.Format("020106"))
+	}
+	path := filepath.Join(t.TempDir(), "drive.nmea")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// logBuffer is a log that a test may read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// running is a daemon that a test has started.
+type running struct {
+	*Daemon
+	log  *logBuffer
+	stop context.CancelFunc
+	done chan error
+}
+
+// start runs a daemon with a configuration that the test has changed; it is stopped with the test.
+func start(t *testing.T, change func(*Config)) *running {
+	t.Helper()
+	c := Default()
+	c.DeviceID, c.Relay.Listen = "van_7", "127.0.0.1:0"
+	change(&c)
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	log := &logBuffer{}
+	d, err := New(c, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r := &running{Daemon: d, log: log, stop: stop, done: make(chan error, 1)}
+	go func() {
+		r.done <- d.Run(ctx)
+		close(r.done)
+	}()
+	t.Cleanup(func() {
+		stop()
+		r.wait(t, patience)
+		if t.Failed() {
+			t.Logf("log of the daemon:\n%s", log)
+		}
+	})
+	return r
+}
+
+// wait returns when the daemon has ended.
+func (r *running) wait(t *testing.T, limit time.Duration) {
+	t.Helper()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			t.Errorf("the daemon ended with %v", err)
+		}
+	case <-time.After(limit):
+		t.Fatalf("the daemon runs on after %v", limit)
+	}
+}
+
+// trackingServer runs the relay as a tracking server and returns an uplink to it and the group's address.
+func trackingServer(t *testing.T) (UplinkConfig, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	token, err := PublishToken(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(ServerConfig{Listen: "127.0.0.1:0", PublishToken: token, History: relay.DefaultHistory},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the tracking server ended with %v", err)
+		}
+	})
+	return UplinkConfig{Server: "ws://" + s.Addr(), Token: path}, "ws://" + s.Addr() + "/ws/gps-tracking/van_7/"
+}
+
+func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
+	const n = 500
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []UplinkConfig{uplink}
+	})
+	d.wait(t, patience) // the recording ends, and with it the daemon, when all is acknowledged
+	got := member.WaitDistinct(n, patience)
+	if err := realtest.Complete(got); err != nil || len(got) != n {
+		t.Errorf("%d messages, want %d: %v", len(got), n, err)
+	}
+	st := d.Status()
+	if st.Spool.Records != 0 || st.Spool.Appended != n || st.Spool.Dropped != 0 {
+		t.Errorf("spool at the end: %+v", st.Spool)
+	}
+	var last struct {
+		Mode     int       `json:"mode"`
+		Time     time.Time `json:"time"`
+		Lat      float64   `json:"lat"`
+		DeviceID string    `json:"device_id"`
+	}
+	if err := json.Unmarshal(got[n-1].Text, &last); err != nil {
+		t.Fatal(err)
+	}
+	wantTime := time.Date(2026, 11, 23, 9, 0, 49, 900_000_000, time.UTC)
+	if last.Mode != 3 || !last.Time.Equal(wantTime) || last.DeviceID != "van_7" || last.Lat < 51.504 || last.Lat > 51.505 {
+		t.Errorf("the last fix is %s", got[n-1].Text)
+	}
+}
+
+func TestStopAcknowledgesWhatWasSent(t *testing.T) {
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=25"}}
+		c.Uplinks = []UplinkConfig{uplink}
+	})
+	member.WaitDistinct(30, patience)
+	d.stop()
+	d.wait(t, 5*time.Second)
+	st := d.Status()
+	if st.Spool.Records != 0 || st.Uplinks[0].Acked != st.Spool.Appended {
+		t.Errorf("%d of %d acknowledged, %d left", st.Uplinks[0].Acked, st.Spool.Appended, st.Spool.Records)
+	}
+	if got := member.WaitDistinct(int(st.Spool.Appended), patience); realtest.Complete(got) != nil {
+		t.Error(realtest.Complete(got))
+	}
+}
+
+func TestWithoutServerFixesWaitAndTheLossIsSaid(t *testing.T) {
+	const n = 20
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := taken.Addr().String()
+	taken.Close()
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []UplinkConfig{{Server: "ws://" + address}}
+	})
+	viewer := watchLocally(t, d)
+	for viewer.seq < n {
+		viewer.read(t)
+	}
+	if got := d.Status().Spool.Records; got != n {
+		t.Errorf("%d fixes wait, want %d", got, n)
+	}
+	d.stop()
+	d.wait(t, 5*time.Second)
+	if !strings.Contains(d.log.String(), "not delivered are lost") || !strings.Contains(d.log.String(), fmt.Sprint("records=", n)) {
+		t.Errorf("the loss of %d fixes is not in the log", n)
+	}
+}
+
+// viewer is a member of the daemon's own relay, which has the fixes from before it joined.
+type viewer struct {
+	conn *websocket.Conn
+	seq  uint64
+}
+
+func watchLocally(t *testing.T, d *running) *viewer {
+	t.Helper()
+	<-d.Ready()
+	url := "ws://" + d.relay.Addr().String() + "/ws/gps-tracking/van_7/?history=600"
+	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetReadDeadline(time.Now().Add(patience))
+	return &viewer{conn: conn}
+}
+
+func (v *viewer) read(t *testing.T) {
+	t.Helper()
+	var msg struct {
+		Seq uint64 `json:"seq"`
+	}
+	if err := v.conn.ReadJSON(&msg); err != nil {
+		t.Fatalf("after message %d: %v", v.seq, err)
+	}
+	if msg.Seq != v.seq+1 {
+		t.Fatalf("message %d after %d", msg.Seq, v.seq)
+	}
+	v.seq = msg.Seq
+}
+
+func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=10"}}
+		c.Uplinks = []UplinkConfig{uplink}
+		c.Relay.Listen = taken.Addr().String()
+	})
+	member.WaitDistinct(5, patience)
+	if log := d.log.String(); strings.Count(log, "no viewers can be served") != 1 || !strings.Contains(log, taken.Addr().String()) {
+		t.Errorf("the log does not say once that the port is taken")
+	}
+}
+
+func TestStatusSaysWhatGoesOn(t *testing.T) {
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=10"}}
+		c.Uplinks = []UplinkConfig{uplink}
+	})
+	member.WaitDistinct(15, patience)
+	text, err := json.Marshal(d.Status())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st struct {
+		Role      string `json:"role"`
+		DeviceID  string `json:"device_id"`
+		Receivers []struct {
+			State string   `json:"state"`
+			Mode  int      `json:"mode"`
+			Fixes int      `json:"fixes"`
+			Age   *float64 `json:"fix_age"`
+			NSat  float64  `json:"nSat"`
+		} `json:"receivers"`
+		Uplinks []struct {
+			State string `json:"state"`
+			Ack   string `json:"ack"`
+			Acked int    `json:"acked"`
+		} `json:"uplinks"`
+	}
+	if err := json.Unmarshal(text, &st); err != nil || len(st.Receivers) != 1 || len(st.Uplinks) != 1 {
+		t.Fatalf("status %s: %v", text, err)
+	}
+	r, u := st.Receivers[0], st.Uplinks[0]
+	if st.Role != "tracker" || st.DeviceID != "van_7" || r.State != "reading" || r.Mode != 3 || r.Fixes < 15 ||
+		r.Age == nil || r.NSat < 4 || u.State != "connected" || u.Ack != "echo" || u.Acked < 10 {
+		t.Errorf("status %s", text)
+	}
+	if line := d.Status().Line(); !strings.HasPrefix(line, "3D fix ") || !strings.Contains(line, "uplink connected") {
+		t.Errorf("line %q", line)
+	}
+	if err := d.healthy(); err != nil {
+		t.Errorf("not healthy: %v", err)
+	}
+}

@@ -1,0 +1,73 @@
+package bridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"testing"
+
+	"gpsbridge/nmea"
+)
+
+func TestFixMessageNamesItself(t *testing.T) {
+	m := newMessages("van_7")
+	f := nmea.Fix{Mode: nmea.Mode3D}
+	f.Lat, f.Lon = nmea.Value{V: 51.5, Set: true}, nmea.Value{V: -0.125, Set: true}
+	for seq := 1; seq <= 2; seq++ {
+		msg := m.fix(&f)
+		want := fmt.Sprintf(`^{"class":"TPV","device_id":"van_7","run":"[0-9a-f]{16}","seq":%d,"mode":3,.*"lat":51\.50*,.*}$`, seq)
+		if !json.Valid(msg) || !regexp.MustCompile(want).Match(msg) {
+			t.Errorf("message %s\ndoes not match %s", msg, want)
+		}
+	}
+	if a, b := newMessages("van_7").run, m.run; a == b {
+		t.Errorf("two runs are both called %s", a)
+	}
+}
+
+func TestMessagesDoNotShareMemory(t *testing.T) {
+	m := newMessages("van_7")
+	first := m.fix(&nmea.Fix{})
+	kept := string(first)
+	m.fix(&nmea.Fix{Mode: nmea.Mode3D})
+	if string(first) != kept {
+		t.Errorf("the second message overwrote the first: %s", first)
+	}
+}
+
+func TestFixMessageAllocatesItselfAlone(t *testing.T) {
+	m := newMessages("van_7")
+	f := nmea.Fix{Mode: nmea.Mode3D, Lat: nmea.Value{V: 51.5, Set: true}}
+	m.fix(&f)
+	if n := testing.AllocsPerRun(100, func() { m.fix(&f) }); n != 1 {
+		t.Errorf("%g allocations a message, want 1", n)
+	}
+}
+
+func TestSkyMessage(t *testing.T) {
+	msg := newMessages("van_7").sky(&nmea.Sky{})
+	var got struct {
+		Class    string `json:"class"`
+		DeviceID string `json:"device_id"`
+	}
+	if err := json.Unmarshal(msg, &got); err != nil || got.Class != "SKY" || got.DeviceID != "van_7" {
+		t.Errorf("message %s, %v", msg, err)
+	}
+	if key, ok := messageKey(msg); ok {
+		t.Errorf("a SKY message has the key %q", key)
+	}
+}
+
+func TestMessageKeySurvivesTheServer(t *testing.T) {
+	for msg, want := range map[string]string{
+		`{"class":"TPV","run":"5f1c09ae77b2d041","seq":1843,"mode":3}`:        "5f1c09ae77b2d041/1843",
+		`{"class": "TPV", "seq": 1843, "mode": 3, "run": "5f1c09ae77b2d041"}`: "5f1c09ae77b2d041/1843",
+		`{"class":"TPV","run":"a","seq":9007199254740991}`:                    "a/9007199254740991",
+		`{"class":"TPV","seq":1}`:                                             "", `{"run":"a"}`: "", `{"run":1,"seq":1}`: "", `{"run":"a","seq":-1}`: "",
+		`[1]`: "", `"x"`: "", `null`: "", ``: "", `{"run":"a","seq":1`: "", `{"run":"a","seq":1.5}`: "",
+	} {
+		if got, ok := messageKey([]byte(msg)); got != want || ok != (want != "") {
+			t.Errorf("key of %s = %q %v, want %q", msg, got, ok, want)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// gga is an epoch of its own: a position at 09:00:00.
+const gga = "$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,*44\r\n"
+
+// invoke runs a command line and returns its exit code and what it printed.
+func invoke(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := process{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}
+	code = dispatch(t.Context(), p, args)
+	return code, out.String(), errs.String()
+}
+
+func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.toml")
+	if err := os.WriteFile(bad, []byte("[relay]\nlissten = \"x\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ line, want string }{
+		{"fly", `unknown command "fly": gpsbridge help`},
+		{"run --fly", `gpsbridge run: .*-fly.*: gpsbridge run -h`},
+		{"run now", `"now" is one word too many: gpsbridge run \[-c FILE\]`},
+		{"run --device-id van-7", `device_id "van-7" is not allowed: use`},
+		{"run --device ftp://x", `ftp://x`},
+		{"run --device sim:?rate=99", `rate`},
+		{"run --listen 0.0.0.0:0", `relay\.listen .*(token_file|open)`},
+		{"run -c " + bad, `bad\.toml:2: unknown key "relay\.lissten"`},
+		{"run -c /nonexistent/x.toml", `/nonexistent/x\.toml`},
+		{"check " + bad, `bad\.toml:2: unknown key`},
+		{"check", `no file: gpsbridge check -c FILE`},
+		{"relay", `--publish-token-file FILE`},
+		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
+		{"watch", `WebSocket URL, such as ws://`},
+		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
+		{"demo --rate 0", `rate`},
+		{"sim --rate 26", `26`},
+		{"sim --rate fast", `fast`},
+		{"decode a b", `"b" is one word too many`},
+		{"version now", `one word too many`},
+	} {
+		code, stdout, stderr := invoke(t, "", strings.Fields(test.line)...)
+		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
+			t.Errorf("gpsbridge %s: exit code %d, stdout %q, stderr %q, want 2, nothing, one line that matches %q",
+				test.line, code, stdout, stderr, test.want)
+		}
+	}
+}
+
+func TestFailureIsOneLineAndExitCode1(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
+		{"decode /", `/`},
+		{"status --listen 127.0.0.1:1", `no daemon answers at 127\.0\.0\.1:1: start it with gpsbridge run`},
+	} {
+		code, _, stderr := invoke(t, "", strings.Fields(test.line)...)
+		if code != exitFailed || strings.Count(stderr, "\n") != 1 || !regexp.MustCompile(test.want).MatchString(stderr) {
+			t.Errorf("gpsbridge %s: exit code %d, stderr %q, want 1 and one line that matches %q", test.line, code, stderr, test.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	code, _, stderr := invoke(t, "")
+	if code != exitUsage {
+		t.Errorf("no command: exit code %d, want 2", code)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(stderr, "gpsbridge "+c.name+" ") {
+			t.Errorf("the help does not name %s", c.name)
+		}
+		code, stdout, stderr := invoke(t, "", c.name, "-h")
+		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, "gpsbridge "+c.name+" "+c.args) {
+			t.Errorf("gpsbridge %s -h: exit code %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
+		}
+	}
+}
+
+func TestDecode(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "drive.log")
+	if err := os.WriteFile(file, []byte("# a comment\n"+gga), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fix := regexp.MustCompile(`^{"class":"TPV","mode":3,"status":1,"lat":51\.50*,"lon":-0\.1250*,"altMSL":11\.20*,[^\n]*}\n$`)
+	for _, args := range [][]string{{"decode"}, {"decode", "-"}, {"decode", file}, {"decode", file, "--sky"}} {
+		code, stdout, stderr := invoke(t, gga, args...)
+		if code != exitDone || !fix.MatchString(stdout) || stderr != "" {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+		if strings.Contains(stdout, `"time"`) {
+			t.Errorf("%v: a time without a date in the input: %s", args, stdout)
+		}
+	}
+	if code, _, stderr := invoke(t, gga, "decode", "--stats"); code != exitDone || !strings.Contains(stderr, "GGA") {
+		t.Errorf("--stats: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestCheckNamesTheDevice(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "good.toml")
+	if err := os.WriteFile(file, []byte("device_id = \"van_7\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := invoke(t, "", "check", "-c", file); code != exitDone || !strings.Contains(stdout, "van_7") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, stdout, _ := invoke(t, "", "version"); code != exitDone || !strings.HasPrefix(stdout, "gpsbridge ") {
+		t.Errorf("exit code %d, stdout %q", code, stdout)
+	}
+}
