@@ -61,6 +61,7 @@ type attempt struct {
 	target *url.URL
 	header http.Header
 
+	via     string      // host:port of a proxy, if one is used
 	linked  atomic.Bool // TCP is connected: what fails later is the handshake
 	release func()
 }
@@ -68,6 +69,9 @@ type attempt struct {
 // connect makes the TCP connection. The WebSocket handshake behind it knows a
 // deadline only, so the end of ctx closes the connection under it.
 func (a *attempt) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr != net.JoinHostPort(a.target.Hostname(), a.port()) {
+		a.via = addr
+	}
 	dial := a.c.NetDial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext

@@ -260,6 +260,22 @@ func TestDialNamesBadFiles(t *testing.T) {
 	}
 }
 
+// A proxy of the environment is named: it may be what fails.
+func TestRefusalNamesTheProxy(t *testing.T) {
+	target, err := parseURL("wss://h.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+	for addr, want := range map[string]bool{"h.example:443": false, "proxy.example:3128": true} {
+		a := attempt{c: Config{NetDial: refuse}.withDefaults(), target: target}
+		_, err := a.connect(t.Context(), "tcp", addr)
+		if text := a.explain(nil, err).Error(); strings.Contains(text, "through proxy "+addr) != want {
+			t.Errorf("dialing %s: %s", addr, text)
+		}
+	}
+}
+
 func TestDialEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

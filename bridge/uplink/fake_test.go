@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		os.Unsetenv(name) // servers in memory are not behind a proxy
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // record is a record with the key that seqKey reads.
 func record(seq int) []byte { return fmt.Appendf(nil, `{"run":"r1","seq":%d}`, seq) }

@@ -77,6 +77,9 @@ func (a *attempt) explain(resp *http.Response, err error) error {
 	default:
 		a.explainNetwork(r, err)
 	}
+	if a.via != "" {
+		r.Text += fmt.Sprintf(" (through proxy %s of the environment)", a.via)
+	}
 	r.Text = oneLine(r.Text)
 	return r
 }
