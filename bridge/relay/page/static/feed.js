@@ -1,0 +1,126 @@
+// The two ways in which the page hears: the WebSocket of the group, and the
+// status that it asks for. Both go on for ever and say how they are.
+
+const HISTORY = 600;
+const FIRST_RETRY = 500, LAST_RETRY = 8000; // ms
+
+// Feed keeps a WebSocket open to the group of a device.
+// on.message(object), on.state() after every change of state.
+export class Feed {
+  constructor(device, token, on) {
+    this.device = device;
+    this.token = token;
+    this.on = on;
+    this.state = 'connecting'; // connecting | open | waiting
+    this.since = performance.now();
+    this.retryAt = 0;
+    this.retry = FIRST_RETRY;
+    this.opened = 0; // how often
+    this.garbled = 0;
+    this.connect();
+    // A phone that comes back to its network or to this page should not wait.
+    addEventListener('online', () => this.hurry());
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry(); });
+  }
+
+  connect() {
+    clearTimeout(this.timer);
+    this.become('connecting');
+    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+    const protocols = ['gpsbridge.v1'];
+    if (this.token) protocols.push(`gpsbridge.token.${this.token}`);
+    let socket;
+    try {
+      socket = new WebSocket(`${scheme}//${location.host}/ws/gps-tracking/${this.device}/?history=${HISTORY}&sky=1`, protocols);
+    } catch {
+      this.again();
+      return;
+    }
+    this.socket = socket;
+    socket.onopen = () => { this.opened++; this.become('open'); };
+    socket.onmessage = (event) => {
+      if (socket !== this.socket) return;
+      this.retry = FIRST_RETRY;
+      let message;
+      try { message = JSON.parse(event.data); } catch { this.garbled++; return; }
+      this.on.message(message);
+    };
+    socket.onclose = () => { if (socket === this.socket) this.again(); };
+  }
+
+  // again waits with full jitter, so that the pages of a whole depot do not
+  // come back in the same instant.
+  again() {
+    this.socket = null;
+    const wait = 200 + Math.random() * this.retry;
+    this.retry = Math.min(LAST_RETRY, this.retry * 1.8);
+    this.retryAt = performance.now() + wait;
+    this.become('waiting');
+    this.timer = setTimeout(() => this.connect(), wait);
+  }
+
+  hurry() {
+    if (this.state === 'waiting') this.connect();
+  }
+
+  // restart drops a socket that says nothing although there is something to say.
+  restart() {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+    this.connect();
+  }
+
+  become(state) {
+    if (state !== this.state || state === 'open') this.since = performance.now();
+    this.state = state;
+    this.on.state();
+  }
+}
+
+// Poll asks for the status over and over. It keeps the last answer and when
+// the question was put; error says why there is no newer one.
+export class Poll {
+  constructor(token, interval, changed) {
+    this.token = token;
+    this.interval = interval;
+    this.changed = changed;
+    this.status = null;
+    this.askedAt = 0;    // performance.now() of the question that was answered last
+    this.answeredAt = 0;
+    this.error = '';
+    this.refused = false;
+  }
+
+  async run() {
+    for (;;) {
+      await this.ask();
+      await new Promise((done) => { this.wake = done; setTimeout(done, this.interval); });
+    }
+  }
+
+  now() { this.wake?.(); }
+
+  async ask() {
+    const asked = performance.now();
+    try {
+      const answer = await fetch('/api/v1/status', {
+        headers: this.token ? { Authorization: `Bearer ${this.token}` } : {},
+        signal: AbortSignal.timeout(4000),
+        cache: 'no-store',
+      });
+      this.refused = answer.status === 401;
+      if (!answer.ok) {
+        const body = await answer.json().catch(() => ({}));
+        throw new Error(body.error ?? `the status was answered with ${answer.status}`);
+      }
+      this.status = await answer.json();
+      this.askedAt = asked;
+      this.answeredAt = performance.now();
+      this.error = '';
+    } catch (e) {
+      this.error = this.refused ? e.message : 'gpsbridge does not answer';
+    }
+    this.changed();
+  }
+}

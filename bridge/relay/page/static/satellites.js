@@ -1,0 +1,77 @@
+// Constellations by gnssid as gpsd numbers them: name, the letter before a
+// satellite's number, and a shape each, so that colour is never needed to tell
+// them apart.
+
+import { isNumber, svg } from './format.js';
+
+const CONSTELLATIONS = {
+  0: { name: 'GPS', letter: 'G', shape: 'circle' },
+  6: { name: 'GLONASS', letter: 'R', shape: 'diamond' },
+  2: { name: 'Galileo', letter: 'E', shape: 'down' },
+  3: { name: 'BeiDou', letter: 'B', shape: 'up' },
+  5: { name: 'QZSS', letter: 'Q', shape: 'hexagon' },
+  7: { name: 'NavIC', letter: 'I', shape: 'pentagon' },
+  1: { name: 'SBAS', letter: 'S', shape: 'square' },
+};
+const OTHER = { name: 'Other', letter: '', shape: 'cross' };
+const ORDER = [0, 6, 2, 3, 5, 7, 1];
+
+// satellitesOf makes a list out of a SKY message: one entry a satellite, sorted
+// by constellation and number. A receiver that reports a satellite once a
+// signal is shown with its strongest.
+export function satellitesOf(sky) {
+  const found = new Map();
+  for (const s of sky?.satellites ?? []) {
+    const id = s.gnssid in CONSTELLATIONS ? s.gnssid : -1;
+    const c = CONSTELLATIONS[id] ?? OTHER;
+    const number = s.svid ?? s.PRN;
+    const key = `${id}:${number}`;
+    const old = found.get(key);
+    if (old && (old.ss ?? -1) >= (s.ss ?? -1)) { old.used ||= Boolean(s.used); continue; }
+    found.set(key, {
+      key, id, name: c.name, shape: c.shape, label: `${c.letter}${number}`, number,
+      el: s.el, az: s.az, ss: isNumber(s.ss) && s.ss > 0 ? s.ss : undefined,
+      used: Boolean(s.used) || Boolean(old?.used),
+    });
+  }
+  const place = (s) => (s.id < 0 ? 99 : ORDER.indexOf(s.id));
+  return [...found.values()].sort((a, b) => place(a) - place(b) || a.number - b.number);
+}
+
+const POINTS = {
+  diamond: [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]],
+  up: [[0, -1.2], [1.2, 0.95], [-1.2, 0.95]],
+  down: [[0, 1.2], [1.2, -0.95], [-1.2, -0.95]],
+  square: [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+  hexagon: ring(6, 1.15),
+  pentagon: ring(5, 1.2),
+};
+
+function ring(n, r) {
+  return Array.from({ length: n }, (_, i) => [r * Math.sin(2 * Math.PI * i / n), -r * Math.cos(2 * Math.PI * i / n)]);
+}
+
+// mark draws a constellation's shape with radius r around a point.
+export function mark(shape, x, y, r, className) {
+  if (shape === 'circle') return svg('circle', { cx: x, cy: y, r, class: className });
+  if (shape === 'cross') return svg('path', { d: `M${x - r} ${y - r}l${2 * r} ${2 * r}M${x + r} ${y - r}l${-2 * r} ${2 * r}`, class: className });
+  return svg('polygon', { points: POINTS[shape].map(([px, py]) => `${(x + px * r).toFixed(1)},${(y + py * r).toFixed(1)}`).join(' '), class: className });
+}
+
+// describe is a satellite in words, for a tooltip.
+export function describe(s) {
+  const where = isNumber(s.el) && isNumber(s.az) ? `, elevation ${s.el}°, azimuth ${s.az}°` : ', direction unknown';
+  return `${s.name} ${s.number}: ${s.ss ? `${s.ss} dB-Hz` : 'no signal'}${where}, ${s.used ? 'used' : 'not used'}`;
+}
+
+// groupsOf counts used and seen of each constellation, in order.
+export function groupsOf(satellites) {
+  const groups = new Map();
+  for (const s of satellites) {
+    if (!groups.has(s.name)) groups.set(s.name, { name: s.name, id: s.id, shape: s.shape, list: [], used: 0 });
+    const g = groups.get(s.name);
+    g.list.push(s);
+    if (s.used) g.used++;
+  }
+  return [...groups.values()];
+}
