@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ import (
 // refuse runs gpsbridge to its end, and checks that it refuses in one line.
 func refuse(t *testing.T, cmd *exec.Cmd, wants ...string) {
 	t.Helper()
-	p := realtest.Start(t, "gpsbridge", cmd)
+	p := start(t, cmd)
 	code, err := p.Exit(soon)
 	if err != nil || code != exitUsage {
 		t.Errorf("exit code %d, %v; want %d", code, err, exitUsage)
@@ -129,6 +130,7 @@ func TestPortWithoutPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path(), "--listen", "127.0.0.1:0")
+	cmd.Path = forEverybody(t, cmd.Path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	d := startDaemonCmd(t, cmd)
 	viewer := d.group()
@@ -138,6 +140,21 @@ func TestPortWithoutPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	goesOn(t, d, line, viewer)
+}
+
+// forEverybody copies a program to where every user can run it: go test keeps its own in a folder of the caller's.
+func forEverybody(t *testing.T, path string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gpsbridge-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	program := filepath.Join(dir, "gpsbridge")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(program, readFile(t, path), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 func writeFile(t *testing.T, path, text string) {

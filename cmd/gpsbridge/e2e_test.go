@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/realtest"
@@ -32,50 +32,46 @@ const (
 	deviceID = "van_7"
 )
 
-// programFolder holds the built program. It can be read by everybody: one test runs it as nobody.
-var programFolder string
+// asProgram is the environment variable under which the test binary is gpsbridge. So the tests run the program that was
+// compiled with them, by -race with its detector, and go test knows when a change calls for running them again.
+const asProgram = "GPSBRIDGE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	os.Exit(testMain(m))
+	if os.Getenv(asProgram) != "" {
+		main() // exits
+	}
+	goleak.VerifyTestMain(m)
 }
 
-func testMain(m *testing.M) int {
-	var err error
-	if programFolder, err = os.MkdirTemp("", "gpsbridge-"); err == nil {
-		defer os.RemoveAll(programFolder)
-		err = os.Chmod(programFolder, 0o755)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-// program builds gpsbridge once and returns its path.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programFolder, "gpsbridge")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build gpsbridge: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// gpsbridge returns a run of gpsbridge that no setting of the caller's environment reaches.
+// gpsbridge returns a run of the program that no setting of the caller's environment reaches.
 func gpsbridge(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := program()
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = "/"
+	// The race detector would wait a second at the end, for reports that come late.
+	cmd.Env = append(cmd.Env, asProgram+"=1", "GORACE=atexit_sleep_ms=50")
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GPSBRIDGE_") {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
 	return cmd
+}
+
+// start starts the program, and fails the test when the race detector has anything to say of it.
+func start(t *testing.T, cmd *exec.Cmd) *realtest.Process {
+	t.Helper()
+	p := realtest.Start(t, "gpsbridge", cmd)
+	t.Cleanup(func() {
+		if strings.Contains(p.Output(), "DATA RACE") {
+			t.Error("the program has a data race, see its output")
+		}
+	})
+	return p
 }
 
 // daemon is a running gpsbridge run with viewers on a port of its own.
@@ -95,7 +91,7 @@ var pageAddress = regexp.MustCompile(`page="?http://([^/]+)/`)
 
 func startDaemonCmd(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
-	d := &daemon{t: t, Process: realtest.Start(t, "gpsbridge", cmd)}
+	d := &daemon{t: t, Process: start(t, cmd)}
 	out, err := d.WaitOutput(soon, pageAddress.MatchString)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +109,7 @@ func (d *daemon) status() (bridge.Status, error) {
 	if err != nil {
 		return st, err
 	}
+	req.Close = true // no idle connection stays behind
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return st, err
