@@ -68,6 +68,7 @@ func TestPace(t *testing.T) {
 		{"hours between", []string{rmc("120000"), rmc("170000"), rmc("170001")}, 1, []time.Duration{0, 10 * s, 11 * s}},
 		{"minutes between, slowly", []string{rmc("120000"), rmc("120100"), rmc("120101")}, 0.5, []time.Duration{0, 10 * s, 12 * s}},
 		{"back", []string{rmc("120000"), rmc("110000"), rmc("110001")}, 1, []time.Duration{0, 0, s}},
+		{"a little back", []string{rmc("120005"), rmc("120000"), rmc("120001")}, 1, []time.Duration{0, 0, s}},
 		{"comments and noise", []string{"# a log\n", rmc("120000"), "\xb5\x62\x00\n", "# $GPRMC,1\n", rmc("120001"), "no line end"}, 1,
 			[]time.Duration{0, 0, 0, 0, s, s}},
 		{"no time at all", []string{gsv, gsv}, 1, []time.Duration{0, 0}},

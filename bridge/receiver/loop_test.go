@@ -178,9 +178,13 @@ func TestDeadPortDoesNotSpin(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			reads := 0
 			src := &fakeSource{try: func(int) (conn, error) { return deadConn{reads: &reads, err: err}, nil }}
-			r := run(t, Config{}, src)
+			log := &logged{}
+			r := run(t, Config{Log: log.logger()}, src)
 			time.Sleep(time.Minute)
 			synctest.Wait()
+			if len(log.lines) != 1 {
+				t.Errorf("what stays the same is said %d times", len(log.lines))
+			}
 			if s := r.Status(); s.State != Opening && s.State != Waiting {
 				t.Errorf("status: %+v", s)
 			}

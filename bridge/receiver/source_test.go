@@ -79,9 +79,13 @@ func TestDefaultSource(t *testing.T) {
 
 // TestSimulated: a simulated receiver comes through the serial code, and nothing of it is left behind.
 func TestSimulated(t *testing.T) {
+	before := descriptors(t)
 	r, rec, stop := start(t, Config{Source: "sim:?rate=25&baud=460800&seed=2"})
 	rec.wait(t, "10 epochs", func(data string) bool { return strings.Count(data, "$GNRMC,") >= 10 })
 	stop()
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors are open, %d were", after, before)
+	}
 	if s := r.Status(); !strings.HasPrefix(s.Port, "/dev/pts/") || s.Opens != 1 {
 		t.Errorf("status: %+v", s)
 	}

@@ -63,6 +63,35 @@ func TestStdinIsInterrupted(t *testing.T) {
 	}
 }
 
+// TestStdinThatHasEnded: what was written is read, although whoever wrote it is gone.
+func TestStdinThatHasEnded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo") // opening a named pipe waits for a writer, unless told not to
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, rec, stop := startSource(t, Config{}, given{in})
+	rec.wait(t, "end", func(string) bool { return r.Status().State == Ended })
+	stop()
+	if got := strings.Join(rec.what(), " "); got != "opened hello quiet" {
+		t.Error(got)
+	}
+}
+
 func TestStdinFileAndSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {

@@ -155,11 +155,11 @@ func TestSkipIsAnEpochThatIsNotSent(t *testing.T) {
 }
 
 func TestOutage(t *testing.T) {
-	outage := func(since time.Duration) bool { return since >= 2*time.Second && since < 4*time.Second }
+	outage := func(since time.Duration) bool { return since >= 1500*time.Millisecond && since < 3500*time.Millisecond }
 	g := generator(t, Config{Rate: 2, Outage: outage})
 	for i := range 12 {
 		all := sentences(t, g.Epoch())
-		lost := i >= 4 && i < 8
+		lost := i >= 3 && i < 7
 		if g.State().Fix == lost {
 			t.Fatalf("epoch %d: Fix is %v", i, g.State().Fix)
 		}

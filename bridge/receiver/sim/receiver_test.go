@@ -113,6 +113,10 @@ func TestNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer term.close()
+	// A reader that was killed has left its claim on the port.
+	if err := unix.IoctlSetInt(int(term.slave.Fd()), unix.TIOCEXCL, 0); err != nil {
+		t.Fatal(err)
+	}
 	old := bytes.Repeat([]byte("old "), 1024)
 	now := time.Now()
 	for i := range 30 { // 120 kB; the kernel takes some 70
@@ -128,6 +132,9 @@ func TestNobodyReads(t *testing.T) {
 	}
 	if err := term.write([]byte("new")); err != nil {
 		t.Fatal(err)
+	}
+	if held, err := unix.IoctlGetInt(int(term.slave.Fd()), unix.TIOCGEXCL); err != nil || held != 0 {
+		t.Errorf("the port is still claimed: %d, %v", held, err)
 	}
 	f := reader(t, term.path)
 	var got []byte

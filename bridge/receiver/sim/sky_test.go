@@ -22,6 +22,9 @@ func TestSky(t *testing.T) {
 				if sat.Elevation < maskView || sat.Elevation > 90 || sat.Azimuth < 0 || sat.Azimuth > 359 || sat.CN0 < 15 || sat.CN0 > 54 {
 					t.Fatalf("%+v", sat)
 				}
+				if sat.Used != (sat.Elevation >= maskUse && sat.CN0 >= minUse) {
+					t.Fatalf("%+v is used or not against the rule", sat)
+				}
 			}
 			for system := range g.profile.systems {
 				if n := perSystem[system]; n < 4 || n > maxView {
