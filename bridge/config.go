@@ -22,6 +22,7 @@ type Config struct {
 	DeviceID string `toml:"device_id"`
 
 	Receivers []ReceiverConfig `toml:"receiver"`
+	Report    ReportConfig     `toml:"report"`
 	Uplinks   []UplinkConfig   `toml:"uplink"`
 	Spool     SpoolConfig      `toml:"spool"`
 	Relay     RelayConfig      `toml:"relay"`
@@ -32,6 +33,11 @@ type Config struct {
 type ReceiverConfig struct {
 	Source  string   `toml:"source"`  // see package receiver
 	Silence Duration `toml:"silence"` // a port that says nothing for this long is reopened; 0: receiver's default
+}
+
+// ReportConfig is [report]: what goes to the tracking servers.
+type ReportConfig struct {
+	Sky bool `toml:"sky"` // satellites too, not only fixes
 }
 
 // UplinkConfig is one [[uplink]]: a tracking server. Zero values mean package uplink's defaults.

@@ -63,7 +63,10 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 		show = d.relay.Publish
 	}
 	for _, r := range c.Receivers {
-		in := &intake{deviceID: c.DeviceID, keep: d.spool.Append, show: show, messages: newMessages(c.DeviceID), log: log}
+		in := &intake{
+			deviceID: c.DeviceID, keep: d.spool.Append, keepSky: c.Report.Sky, show: show,
+			messages: newMessages(c.DeviceID), log: log,
+		}
 		in.assembler = nmea.NewAssembler(in, nmea.Options{})
 		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})
 		if err != nil {

@@ -317,3 +317,34 @@ func TestStatusSaysWhatGoesOn(t *testing.T) {
 		t.Errorf("not healthy: %v", err)
 	}
 }
+
+func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
+	uplink, group := trackingServer(t)
+	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), group+"?sky=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(patience))
+	start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=5"}}
+		c.Uplinks = []UplinkConfig{uplink}
+		c.Report.Sky = true
+	})
+	for {
+		var msg struct {
+			Class      string            `json:"class"`
+			DeviceID   string            `json:"device_id"`
+			Satellites []json.RawMessage `json:"satellites"`
+		}
+		if err := conn.ReadJSON(&msg); err != nil {
+			t.Fatal(err)
+		}
+		if msg.Class == "SKY" {
+			if msg.DeviceID != "van_7" || len(msg.Satellites) < 4 {
+				t.Errorf("%d satellites of device %q", len(msg.Satellites), msg.DeviceID)
+			}
+			return
+		}
+	}
+}

@@ -16,6 +16,7 @@ type intake struct {
 	receiver *receiver.Receiver
 	deviceID string
 	keep     func(msg []byte) (pos uint64, err error) // the spool's Append
+	keepSky  bool                                     // satellites too
 	show     func(device, class string, msg []byte)   // the relay's Publish
 	log      *slog.Logger
 
@@ -25,7 +26,7 @@ type intake struct {
 	messages  *messages
 	last      nmea.Fix  // the newest epoch
 	fixAt     time.Time // when the last epoch with a position came
-	refused   uint64    // fixes that the spool did not take
+	refused   uint64    // messages that the spool did not take
 }
 
 var (
@@ -68,15 +69,24 @@ func (in *intake) Fix(f *nmea.Fix) {
 		in.fixAt = time.Now()
 	}
 	msg := in.messages.fix(f)
-	if _, err := in.keep(msg); err != nil {
-		if in.refused++; in.refused == 1 {
-			in.log.Error("fix not kept", "seq", in.messages.seq, "err", err)
-		}
-	}
+	in.spool(msg)
 	in.show(in.deviceID, "TPV", msg)
 }
 
 // Sky is called by the assembler once a cycle; mu is held.
 func (in *intake) Sky(s *nmea.Sky) {
-	in.show(in.deviceID, "SKY", in.messages.sky(s))
+	msg := in.messages.sky(s)
+	if in.keepSky {
+		in.spool(msg)
+	}
+	in.show(in.deviceID, "SKY", msg)
+}
+
+// spool keeps a message until the servers have it. A spool that does not take it is said once.
+func (in *intake) spool(msg []byte) {
+	if _, err := in.keep(msg); err != nil {
+		if in.refused++; in.refused == 1 {
+			in.log.Error("message not kept", "err", err)
+		}
+	}
 }

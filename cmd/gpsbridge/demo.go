@@ -37,6 +37,7 @@ func runDemo(ctx context.Context, p process, c command, args []string) error {
 	config.DeviceID = "demo_van"
 	config.Receivers = []bridge.ReceiverConfig{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
 	config.Uplinks = []bridge.UplinkConfig{{Name: "demo", Server: "ws://" + server.Addr(), Token: token.file}}
+	config.Report.Sky = true
 	config.Relay.Listen = "127.0.0.1:0"
 	if err := config.Validate(); err != nil {
 		return err
