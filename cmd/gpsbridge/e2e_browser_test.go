@@ -43,9 +43,10 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 		if err := chromedp.Do(browser, chromedp.Navigate(pages.URL+"/?host="+host)); err != nil {
 			t.Fatal(err)
 		}
-		waitPage(t, browser, `socket.readyState === WebSocket.OPEN`)
+		const state = `JSON.stringify({socket: socket.readyState, fixes: fixes.length, last: fixes[fixes.length-1]})`
+		poll(t, browser, `socket.readyState === WebSocket.OPEN`, state)
 		v.feed(t, line, i*each, (i+1)*each)
-		waitPage(t, browser, fmt.Sprintf(`fixes.length > 0 && fixes[fixes.length-1].seq === %d`, (i+1)*each))
+		poll(t, browser, fmt.Sprintf(`fixes.length > 0 && fixes[fixes.length-1].seq === %d`, (i+1)*each), state)
 		// The relay begins with the last fix before the page came.
 		const newer = `fixes.filter((fix) => fix.seq > %d)`
 		got, err := chromedp.Run(browser, chromedp.Evaluate[[]position](fmt.Sprintf(newer, i*each)))
@@ -60,16 +61,16 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 	}
 }
 
-// waitPage waits until an expression is true in the page. It asks by the clock: the default, at each frame that the page
-// draws, never asks where a browser without a screen sees nothing to draw.
-func waitPage(t *testing.T, browser context.Context, expression string) {
+// poll waits until an expression is true in the page; when it stays false, state is what the page says of itself. It asks
+// by the clock: the default, at each frame that the page draws, never asks where a browser without a screen sees nothing
+// to draw.
+func poll(t *testing.T, browser context.Context, expression, state string) {
 	t.Helper()
 	_, err := chromedp.Run(browser, chromedp.Poll[bool](expression,
 		chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(soon)))
 	if err == nil {
 		return
 	}
-	const state = `JSON.stringify({socket: socket.readyState, fixes: fixes.length, last: fixes[fixes.length-1]})`
 	page, stateErr := chromedp.Run(browser, chromedp.Evaluate[string](state))
 	t.Fatalf("waited for %s: %v; the page: %s %v", expression, err, page, stateErr)
 }
