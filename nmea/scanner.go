@@ -20,7 +20,7 @@ type Scanner struct {
 	n     int // bytes of the open sentence that came with earlier pieces
 	size  int // length of the open sentence, those included; 0 when none is open
 	sum   byte
-	star  int  // characters since the last `*`, itself included; 0 without one
+	star  int  // characters of a checksum so far: 1 for `*`, 2 with a digit
 	want  byte // sum at the last `*`
 	digit byte // first digit of the checksum
 	wrong bool // a checksum came that does not match
@@ -51,13 +51,17 @@ func (s *Scanner) Stats() ScannerStats {
 // completes, as `$...*hh`. A sentence is valid until yield returns.
 func (s *Scanner) Scan(p []byte, yield func(sentence []byte)) {
 	s.stats.Bytes += uint64(len(p))
-	start := 0 // of the open sentence in p; all of it is here when s.n is 0
-	for i, c := range p {
-		switch {
+	start := 0 // of the open sentence in p, if it did not come with an earlier piece
+	for i := 0; i < len(p); i++ {
+		if s.size > 0 && s.star == 0 {
+			if i += s.plain(p[i:]); i == len(p) {
+				break
+			}
+		}
+		switch c := p[i]; {
 		case c == '$' || c == '!':
 			s.drop(p[start:i])
-			s.open(i)
-			start = i
+			s.size, start = 1, i
 		case s.size == 0:
 			if c != '\r' && c != '\n' {
 				s.stats.NoiseBytes++
@@ -67,21 +71,38 @@ func (s *Scanner) Scan(p []byte, yield func(sentence []byte)) {
 		case c < ' ' || c == 0x7f:
 			s.drop(p[start:i])
 			s.stats.NoiseBytes++
-		default:
-			if s.add(c) {
-				yield(s.sentence(p[start : i+1]))
-				s.stats.Sentences++
-				s.close()
-			}
+		case s.add(c):
+			s.stats.Sentences++
+			yield(s.sentence(p[start : i+1]))
+			s.close()
 		}
 	}
-	s.carry(p[start:])
+	if s.size > 0 {
+		s.n += copy(s.buf[s.n:], p[start:])
+	}
 }
 
-// open starts a sentence.
-func (s *Scanner) open(int) {
-	s.close()
-	s.size = 1
+// special marks the bytes that mean something to the Scanner.
+var special = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c < ' ' || c == 0x7f || c == '$' || c == '!' || c == '*'
+	}
+	return t
+}()
+
+// plain takes the characters at the start of p that are mere text of the open
+// sentence, as many as it has room for, and returns their number. Nearly all
+// bytes go through here.
+func (s *Scanner) plain(p []byte) int {
+	p = p[:min(len(p), MaxSentence-s.size)]
+	n, sum := 0, s.sum
+	for n < len(p) && !special[p[n]] {
+		sum ^= p[n]
+		n++
+	}
+	s.sum = sum
+	s.size += n
+	return n
 }
 
 // close forgets the open sentence.
@@ -162,13 +183,6 @@ func (s *Scanner) sentence(tail []byte) []byte {
 	}
 	n := copy(s.buf[s.n:], tail)
 	return s.buf[:s.n+n]
-}
-
-// carry keeps what the piece holds of the open sentence for the next one.
-func (s *Scanner) carry(tail []byte) {
-	if s.size > 0 {
-		s.n += copy(s.buf[s.n:], tail)
-	}
 }
 
 // address returns the address field of a sentence (talker and type, such as
