@@ -91,20 +91,7 @@ func (r *Receiver) lost(port string, err error) {
 // read hands what s sends to c until s fails or ends, ctx ends, or a port that is not finite has been silent too long. It
 // closes s. It returns how many bytes came, and why no more do.
 func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, err error) {
-	// Closing is what interrupts a blocked read. The close that ends ctx runs beside this goroutine: wait for it, so that
-	// nothing is left open when Run returns.
-	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = s.Close() // the read fails, whatever this says
-		close(closed)
-	})
-	defer func() {
-		if stop() {
-			_ = s.Close() // opened for reading: nothing of ours can be lost here
-			return
-		}
-		<-closed
-	}()
+	defer closeWith(ctx, s)()
 
 	open := false // bytes have come since the last Quiet
 	last := time.Now()
@@ -137,6 +124,23 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 		if !quiet {
 			return n, err
 		}
+	}
+}
+
+// closeWith closes s when ctx ends, which is what interrupts a blocked read, or when the function that it returns is called.
+// When that has returned, s is closed and nothing runs any more.
+func closeWith(ctx context.Context, s stream) func() {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = s.Close() // the read fails, whatever this says
+		close(closed)
+	})
+	return func() {
+		if stop() {
+			_ = s.Close() // opened for reading: nothing of ours can be lost here
+			return
+		}
+		<-closed
 	}
 }
 
