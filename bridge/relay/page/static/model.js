@@ -12,7 +12,6 @@ export class Model {
     this.fix = null;        // newest TPV
     this.heardAt = 0;       // performance.now() at which it was true
     this.position = null;   // newest TPV with a position
-    this.positionAt = 0;
     this.positionTime = 0;
     this.sky = null;
     this.skyAt = 0;
@@ -34,7 +33,7 @@ export class Model {
     const key = keyOf(m);
     if (this.keys.has(key)) { this.doubles++; return; }
     this.keys.add(key);
-    const t = timeOf(m, now);
+    const t = this.timeOf(m, now);
     if (isNumber(m.lat) && isNumber(m.lon) && m.mode >= 2) this.addPoint({ t, lat: m.lat, lon: m.lon, speed: m.speed, key });
     else if (this.keys.size > 4 * TRAIL) this.keys = new Set(this.trail.map((p) => p.key));
     if (this.fix && !isNewer(m, t, this.fix, this.fixTime)) return;
@@ -62,7 +61,6 @@ export class Model {
     if (m.backlog && late > 0 && late < 30 * DAY) this.heardAt = now - late * 1000;
     if (isNumber(m.lat) && m.mode >= 2) {
       this.position = m;
-      this.positionAt = this.heardAt;
       this.positionTime = t;
     }
   }
@@ -81,17 +79,25 @@ export class Model {
     if (!this.fix || this.heardAt > askedAt) return;
     const was = now - age * 1000;
     if (was >= this.heardAt - 300) return; // within the time an answer takes
-    this.positionAt -= this.heardAt - was;
     this.heardAt = was;
   }
 
-  // age is seconds since the last message about the position.
+  // age is seconds since the last TPV, with a position or without.
   age(now = performance.now()) {
     return this.fix ? Math.max(0, now - this.heardAt) / 1000 : NaN;
   }
 
+  // positionAge is seconds since the last TPV with a position.
   positionAge(now = performance.now()) {
-    return this.position ? Math.max(0, now - this.positionAt) / 1000 : NaN;
+    return this.position ? this.age(now) + Math.max(0, this.fixTime - this.positionTime) : NaN;
+  }
+
+  // timeOf is the receiver's time in seconds. While it has none it is counted on
+  // from the last one, or from this browser's if there was never any.
+  timeOf(m, now) {
+    const t = Date.parse(m.time) / 1000;
+    if (isNumber(t)) return t;
+    return this.fix ? this.fixTime + (now - this.heardAt) / 1000 : (performance.timeOrigin + now) / 1000;
   }
 
   // modeFor is seconds in the present mode; at least that if the change to it
@@ -116,12 +122,6 @@ export class Model {
 // keyOf identifies a message for ever; one without (run, seq) by its content.
 const keyOf = (m) => (m.run && m.seq ? `${m.run}:${m.seq}` : `${m.time}:${m.lat}:${m.lon}:${m.mode}`);
 
-// timeOf is the receiver's time in seconds, or this browser's while it has none.
-function timeOf(m, now) {
-  const t = Date.parse(m.time) / 1000;
-  return isNumber(t) ? t : (performance.timeOrigin + now) / 1000;
-}
-
 function isNewer(m, t, last, lastTime) {
   if (m.run && m.run === last.run) return m.seq > last.seq;
   return !m.backlog || t > lastTime;
@@ -143,7 +143,7 @@ export function conditionOf(model, feed, reason, now = performance.now()) {
   if (feed.state !== 'open') {
     const wait = Math.max(0, (feed.retryAt - now) / 1000);
     const next = feed.state === 'waiting' && wait >= 1 ? `trying again in ${wait.toFixed(0)} s` : 'trying again now';
-    if (!model.fix) return { kind: feed.opened || feed.state === 'waiting' ? 'down' : 'waiting', title: feed.opened || feed.state === 'waiting' ? 'Not connected' : 'Connecting', text: reason || next };
+    if (!feed.opened && feed.state === 'connecting') return { kind: 'waiting', title: 'Connecting', text: reason };
     return { kind: 'down', title: 'Not connected', text: `${reason ? `${reason}; ` : ''}${next}` };
   }
   if (!model.fix) return { kind: 'waiting', title: 'Waiting for the first message', text: reason || 'connected; nothing has come yet' };

@@ -1,0 +1,197 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// pipes is a listener in memory: a write waits until the other side reads, so
+// "never reads" needs no full kernel buffer, and time is the bubble's.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.IPAddr{} }
+
+func (p *pipes) join(t *testing.T, query string) *websocket.Conn {
+	t.Helper()
+	d := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		p.conns <- there
+		return here, nil
+	}}
+	conn, _, err := d.Dial("ws://localhost/ws/gps-tracking/van_7/"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// inBubble serves c in memory for test, and stops it.
+func inBubble(t *testing.T, c Config, test func(t *testing.T, r *Relay, p *pipes)) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPipes()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.serve(ctx, p) }()
+		test(t, r, p)
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+}
+
+// reader counts what a viewer gets, in order.
+type reader struct {
+	mu   sync.Mutex
+	seqs []int
+	err  error
+	done chan struct{}
+}
+
+func read(conn *websocket.Conn) *reader {
+	r := &reader{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		for {
+			var v struct{ Seq int }
+			err := conn.ReadJSON(&v)
+			r.mu.Lock()
+			if r.err = err; err == nil {
+				r.seqs = append(r.seqs, v.Seq)
+			}
+			r.mu.Unlock()
+			if err != nil {
+				conn.Close()
+				return
+			}
+		}
+	}()
+	return r
+}
+
+func (r *reader) got() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]int(nil), r.seqs...)
+}
+
+func TestViewerThatNeverReads(t *testing.T) {
+	inBubble(t, Config{Queue: 8, SlowTimeout: 10 * time.Second}, func(t *testing.T, r *Relay, p *pipes) {
+		slow, fast := p.join(t, ""), read(p.join(t, ""))
+		synctest.Wait()
+		for i := 1; i <= 100; i++ {
+			r.tpv(i)
+			synctest.Wait()
+		}
+		if got := fast.got(); len(got) != 100 || got[99] != 100 {
+			t.Errorf("the other viewer got %d messages, want 100 at once", len(got))
+		}
+		// One is in the writer's hands, eight wait, the rest is dropped.
+		if s := r.Status(); s.Dropped != 91 || s.Viewers != 2 || s.ClosedSlow != 0 {
+			t.Errorf("status %+v, want 91 dropped and both viewers", s)
+		}
+		time.Sleep(10*time.Second + time.Millisecond)
+		synctest.Wait()
+		if s := r.Status(); s.Viewers != 1 || s.ClosedSlow != 1 {
+			t.Errorf("status %+v, want the slow viewer closed after its 10 s", s)
+		}
+		slow.Close()
+	})
+}
+
+func TestSlowViewerKeepsTheNewest(t *testing.T) {
+	inBubble(t, Config{Queue: 4}, func(t *testing.T, r *Relay, p *pipes) {
+		conn := p.join(t, "")
+		synctest.Wait()
+		for i := 1; i <= 50; i++ {
+			r.tpv(i)
+			synctest.Wait()
+		}
+		late := read(conn)
+		synctest.Wait()
+		want := []int{1, 47, 48, 49, 50}
+		if got := late.got(); len(got) != 5 || got[0] != want[0] || got[1] != want[1] || got[4] != want[4] {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+func TestDeadPeerIsClosed(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, r *Relay, p *pipes) {
+		answers, mute := p.join(t, ""), p.join(t, "")
+		pings := 0
+		mute.SetPingHandler(func(string) error { pings++; return nil })
+		alive, dead := read(answers), read(mute)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		select {
+		case <-dead.done:
+		default:
+			t.Error("a viewer that answers no ping is still there")
+		}
+		select {
+		case <-alive.done:
+			t.Errorf("a viewer that answers was closed: %v", alive.err)
+		default:
+		}
+		if s := r.Status(); s.Viewers != 1 || s.ClosedSlow != 0 {
+			t.Errorf("status %+v, want one viewer and none slow", s)
+		}
+		if pings < 2 {
+			t.Errorf("%d pings before it was given up, want 2 at least", pings)
+		}
+	})
+}
+
+// A viewer that does not even answer the close frame holds up nobody's stop.
+func TestShutdownIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := New(Config{})
+		p := newPipes()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.serve(ctx, p) }()
+		stuck, polite := p.join(t, ""), read(p.join(t, ""))
+		r.tpv(1) // the writer of the stuck one hangs in this
+		synctest.Wait()
+		began := time.Now()
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("took %v", took)
+		}
+		<-polite.done
+		if !websocket.IsCloseError(polite.err, websocket.CloseGoingAway) {
+			t.Errorf("a viewer was told %v, want 1001", polite.err)
+		}
+		stuck.Close()
+	})
+}
