@@ -96,10 +96,7 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 	open := false // bytes have come since the last Quiet
 	last := time.Now()
 	for {
-		if err := s.SetReadDeadline(r.deadline(last, open)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
-			return n, err
-		}
-		k, err := s.Read(r.buf)
+		k, err := r.readUntil(s, r.deadline(last, open))
 		if k > 0 {
 			n += uint64(k)
 			open = true
@@ -125,6 +122,14 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 			return n, err
 		}
 	}
+}
+
+// readUntil reads what has come, or comes until the deadline.
+func (r *Receiver) readUntil(s stream, deadline time.Time) (int, error) {
+	if err := s.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		return 0, err
+	}
+	return s.Read(r.buf)
 }
 
 // closeWith closes s when ctx ends, which is what interrupts a blocked read, or when the function that it returns is called.
