@@ -82,6 +82,12 @@ func (a *Assembler) Push(sentence []byte) {
 	r, err := a.parser.parse(sentence)
 	a.stats.Sentences++
 	a.types.count(sentence, r.flaws, err == nil)
+	if r.flaws != 0 {
+		a.stats.Refused++
+	}
+	if r.flaws&flawPanic != 0 {
+		a.stats.Panics++
+	}
 	switch {
 	case r.kind == kindOther || r.kind == kindTXT:
 	case r.kind == kindGSV:

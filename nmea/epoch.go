@@ -156,11 +156,24 @@ func (e *epoch) note(r *reading) {
 // matches tells whether the time of r is the epoch's. A sentence whose like was
 // here with another time is of another epoch, however close.
 func (e *epoch) matches(r *reading) bool {
-	if !near(e.stamp, r.tod) {
+	if !near(e.stamp, r.tod) &&
+		!shortened(e.stamp, e.decimals, r.tod, r.timeDecimals) &&
+		!shortened(r.tod, r.timeDecimals, e.stamp, e.decimals) {
 		return false
 	}
 	i := e.has(originOf(r))
 	return i < 0 || e.stamps[i] == r.tod
+}
+
+// shortened tells whether b is a with the zero behind the point dropped: the
+// receivers of Magellan's eXplorist line write .076 in one sentence and .76 in
+// another.
+func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) bool {
+	if aDecimals != 3 || bDecimals != 2 || a/time.Second != b/time.Second {
+		return false
+	}
+	ms, hundredths := a%time.Second/time.Millisecond, b%time.Second/(10*time.Millisecond)
+	return ms == hundredths && ms >= 10
 }
 
 // fix tells whether the receiver vouches for a position: one sentence does, and

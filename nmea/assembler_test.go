@@ -1,0 +1,508 @@
+package nmea
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// modes returns the modes of the fixes as digits.
+func (r *recorder) modes() string {
+	var b strings.Builder
+	for i := range r.fixes {
+		fmt.Fprintf(&b, "%d", r.fixes[i].Mode)
+	}
+	return b.String()
+}
+
+// oneEach fails unless the fixes have n different times, in order.
+func (r *recorder) oneEach(t *testing.T, n int) {
+	t.Helper()
+	if len(r.fixes) != n {
+		t.Errorf("%d fixes, want %d: %s", len(r.fixes), n, r.times())
+	}
+	for i := 1; i < len(r.fixes); i++ {
+		a, b := r.fixes[i-1], r.fixes[i]
+		if b.Time.IsZero() || !b.Time.After(a.Time) && !a.LeapSecond {
+			t.Errorf("fix %d: %v after %v", i, b.Time, a.Time)
+		}
+	}
+}
+
+// TestOneFixAnEpoch counts fixes whatever happens to the sentences.
+func TestOneFixAnEpoch(t *testing.T) {
+	order := []string{"RMC", "VTG", "GGA", "GSA", "GSV", "GLL"}
+	drop := func(kind string, at int) func(int) []string {
+		return func(i int) []string {
+			var k []string
+			for _, o := range order {
+				if i != at || o != kind {
+					k = append(k, o)
+				}
+			}
+			return k
+		}
+	}
+	tests := []struct {
+		name string
+		step float64
+		say  func(i int) []string
+	}{
+		{"steady", 1, func(int) []string { return order }},
+		{"25 Hz", 0.04, func(int) []string { return order }},
+		{"an RMC lost", 1, drop("RMC", 10)},
+		{"a GGA lost", 1, drop("GGA", 10)},
+		{"a GSA lost", 1, drop("GSA", 10)},
+		{"a GLL lost", 1, drop("GLL", 10)},
+		{"all but GLL lost", 1, func(i int) []string {
+			if i == 10 {
+				return []string{"GLL"}
+			}
+			return order
+		}},
+		{"the order changed", 1, func(i int) []string {
+			if i >= 10 {
+				return []string{"GGA", "GLL", "GSA", "GSV", "RMC", "VTG"}
+			}
+			return order
+		}},
+		{"RMC gone for good", 1, func(i int) []string {
+			if i >= 10 {
+				return order[1:]
+			}
+			return order
+		}},
+		{"GGA added", 1, func(i int) []string {
+			if i < 10 {
+				return []string{"RMC", "GLL"}
+			}
+			return order
+		}},
+		{"RMC twice", 1, func(int) []string { return []string{"RMC", "GGA", "RMC", "GSA"} }},
+		{"ZDA first", 1, func(int) []string { return []string{"ZDA", "RMC", "GGA", "GST", "GBS"} }},
+		{"ZDA last", 1, func(int) []string { return []string{"RMC", "GGA", "GST", "GBS", "ZDA"} }},
+		{"GLL alone with RMC at times", 1, func(i int) []string {
+			if i%5 == 0 {
+				return []string{"GLL", "RMC"}
+			}
+			return []string{"GLL"}
+		}},
+		{"a slower clock", 1, func(i int) []string {
+			if i >= 5 && i < 8 {
+				return nil
+			}
+			return order
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var s stream
+			n := 0
+			for i := range 40 {
+				kinds := tt.say(i)
+				s.epoch(36000+float64(i)*tt.step, kinds...)
+				if len(kinds) > 0 {
+					n++
+				}
+			}
+			r := assemble(s.Bytes(), Options{})
+			r.oneEach(t, n)
+			for i, f := range r.fixes {
+				if !f.Lat.Set || f.Mode < Mode2D {
+					t.Errorf("fix %d has no position: %+v", i, f)
+				}
+			}
+		})
+	}
+}
+
+// TestLearnedCycle holds that a fix leaves with the last sentence that adds to
+// it, and that nothing is missing from it.
+func TestLearnedCycle(t *testing.T) {
+	tests := []struct {
+		name  string
+		kinds []string
+		last  int // number of the sentence with which the fix leaves
+	}{
+		{"u-blox", []string{"RMC", "VTG", "GGA", "GSA", "GSV", "GSV", "GLL"}, 4},
+		{"u-blox with everything", []string{"RMC", "VTG", "GGA", "GSA", "GSV", "GLL", "GST", "ZDA", "GBS"}, 4},
+		{"SiRF", []string{"GGA", "GSA", "GSV", "RMC"}, 4},
+		{"MediaTek", []string{"GGA", "GSA", "GSV", "RMC", "VTG"}, 4},
+		{"RMC that only repeats", []string{"GGA", "VTG", "GSA", "RMC", "GLL"}, 3},
+		{"RMC alone", []string{"RMC"}, 1},
+		{"GNS", []string{"GNS", "GLL", "VTG", "ZDA"}, 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var s stream
+			for i := range 10 {
+				s.epoch(36000+float64(i), tt.kinds...)
+			}
+			r := assemble(s.Bytes(), Options{})
+			r.oneEach(t, 10)
+			for i := 2; i < 10; i++ {
+				if want := i*len(tt.kinds) + tt.last; r.after[i] != want {
+					t.Errorf("fix %d left with sentence %d, want %d", i, r.after[i]-i*len(tt.kinds), tt.last)
+				}
+			}
+			whole := r.fixes[0] // closed by the second epoch, so it has everything
+			for i, f := range r.fixes[2:] {
+				got := []bool{f.AltMSL.Set, f.Speed.Set, f.Track.Set, f.HDOP.Set, f.VDOP.Set, f.Eph.Set, f.USat.Set}
+				want := []bool{whole.AltMSL.Set, whole.Speed.Set, whole.Track.Set, whole.HDOP.Set, whole.VDOP.Set, whole.Eph.Set, whole.USat.Set}
+				if d := cmp.Diff(want, got); d != "" || f.Mode != whole.Mode {
+					t.Errorf("fix %d lacks something (-want +got):\n%s%+v", i+2, d, f)
+				}
+			}
+		})
+	}
+}
+
+// TestLostSentence holds that an epoch whose last sentence is lost leaves with
+// the next epoch, and that the one after is as quick as ever.
+func TestLostSentence(t *testing.T) {
+	var s stream
+	for i := range 12 {
+		if i == 6 {
+			s.epoch(36000+float64(i), "GGA", "GSA")
+			continue
+		}
+		s.epoch(36000+float64(i), "GGA", "GSA", "RMC")
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 12)
+	if r.after[6] != 21 {
+		t.Errorf("fix 6 left with sentence %d, want 21, the first of the next epoch", r.after[6])
+	}
+	if r.fixes[6].Speed.Set || !r.fixes[6].AltMSL.Set {
+		t.Errorf("fix 6: %+v", r.fixes[6])
+	}
+	if r.after[7] != 23 {
+		t.Errorf("fix 7 left with sentence %d, want 23, its RMC", r.after[7])
+	}
+}
+
+// TestUnlearned holds that a sentence that no longer comes is no longer waited
+// for.
+func TestUnlearned(t *testing.T) {
+	var s stream
+	for i := range 20 {
+		if i < 10 {
+			s.epoch(36000+float64(i), "GGA", "RMC")
+		} else {
+			s.epoch(36000+float64(i), "GGA")
+		}
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 20)
+	for i := 10 + confirmations; i < 19; i++ {
+		if r.after[i] != 20+i-10+1 {
+			t.Errorf("fix %d left with sentence %d, want %d", i, r.after[i], 20+i-10+1)
+		}
+	}
+}
+
+// TestFastAndSlow holds for GGA at 10 Hz with RMC at 1 Hz, over midnight: one fix
+// each, at once, the right day, and the speed in those that have an RMC.
+func TestFastAndSlow(t *testing.T) {
+	for _, order := range [][]string{{"GGA", "RMC"}, {"RMC", "GGA"}} {
+		var s stream
+		for i := range 100 {
+			sec := 86395 + float64(i)/10
+			s.date = "231126"
+			if sec >= 86400-1e-9 {
+				sec, s.date = sec-86400, "241126"
+			}
+			if i%10 == 0 {
+				s.epoch(sec, order...)
+			} else {
+				s.epoch(sec, "GGA")
+			}
+		}
+		r := assemble(s.Bytes(), Options{})
+		r.oneEach(t, 100)
+		for i, f := range r.fixes {
+			if i == 0 {
+				continue
+			}
+			want := time.Date(2026, 11, 23, 23, 59, 55, 0, time.UTC).Add(time.Duration(i) * 100 * time.Millisecond)
+			if !f.Time.Equal(want) {
+				t.Errorf("%v: fix %d at %v, want %v", order, i, f.Time, want)
+			}
+			if f.Speed.Set != (i%10 == 0) {
+				t.Errorf("%v: fix %d: speed %+v", order, i, f.Speed)
+			}
+		}
+		late := 0
+		for i := 12; i < 99; i++ {
+			if last := i + 2 + i/10; r.after[i] > last {
+				late++
+			}
+		}
+		if late > confirmations {
+			t.Errorf("%v: %d fixes waited for the next epoch: %v", order, late, r.after)
+		}
+	}
+}
+
+// TestFixLostAndFound holds that an epoch without a fix is a fix of mode 1, and
+// that the first one with a fix is whole.
+func TestFixLostAndFound(t *testing.T) {
+	var s stream
+	for i := range 30 {
+		s.void = i < 5 || i >= 15 && i < 20
+		s.epoch(36000+float64(i), "RMC", "VTG", "GGA", "GSA", "GLL")
+	}
+	r := assemble(s.Bytes(), Options{})
+	if want := "111113333333333111113333333333"; r.modes() != want {
+		t.Errorf("modes %s, want %s", r.modes(), want)
+	}
+	for i, f := range r.fixes {
+		if f.Mode == ModeNone && (f.Lat.Set || f.Lon.Set || f.AltMSL.Set || f.Speed.Set || f.Status != 0) {
+			t.Errorf("fix %d without a fix: %+v", i, f)
+		}
+		if i < 5 != f.Time.IsZero() {
+			t.Errorf("fix %d: time %v", i, f.Time)
+		}
+		if f.Mode == Mode3D && !(f.AltMSL.Set && f.Speed.Set && f.VDOP.Set) {
+			t.Errorf("fix %d is not whole: %+v", i, f)
+		}
+	}
+}
+
+// TestNoTimeAtAll holds for a receiver that has just been switched on: it sends
+// neither time nor position, and each round of it is one fix of mode 1.
+func TestNoTimeAtAll(t *testing.T) {
+	var s stream
+	for range 5 {
+		s.say("GPRMC,,V,,,,,,,,,,N", "GPVTG,,,,,,,,,N", "GPGGA,,,,,,0,00,99.99,,,,,,", "GPGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99", "GPGLL,,,,,,V,N")
+	}
+	for i := range 3 {
+		s.epoch(36000+float64(i), "RMC", "VTG", "GGA", "GSA", "GLL")
+	}
+	if r := assemble(s.Bytes(), Options{}); r.modes() != "11111333" {
+		t.Errorf("modes %s, want 11111333", r.modes())
+	}
+}
+
+// TestClockStandsStill holds for a receiver without a fix whose clock does not
+// run: each round is one fix of mode 1 still.
+func TestClockStandsStill(t *testing.T) {
+	s := stream{void: true}
+	for range 5 {
+		s.epoch(0, "RMC", "GGA", "GSA")
+	}
+	if r := assemble(s.Bytes(), Options{}); r.modes() != "11111" {
+		t.Errorf("modes %s, want 11111", r.modes())
+	}
+}
+
+// TestFlush holds that a quiet line lets the fix go, that the rest of its epoch
+// makes no second one, and that what comes before the next stamp is the next
+// epoch's.
+func TestFlush(t *testing.T) {
+	r := &recorder{}
+	a := NewAssembler(r, Options{})
+	push := func(sec float64, kinds ...string) {
+		var s stream
+		s.epoch(sec, kinds...)
+		var sc Scanner
+		sc.Scan(s.Bytes(), a.Push)
+	}
+	push(36000, "GGA")
+	a.Flush()
+	a.Flush()
+	if len(r.fixes) != 1 {
+		t.Fatalf("%d fixes after Flush, want 1", len(r.fixes))
+	}
+	push(36000, "RMC")
+	push(36000, "GSA")
+	if a.Flush(); len(r.fixes) != 1 {
+		t.Errorf("the rest of the epoch made a second fix: %s", r.times())
+	}
+	if n := a.Stats().Late; n != 1 {
+		t.Errorf("%d late sentences, want 1", n)
+	}
+	push(36001, "VTG", "GGA")
+	a.Flush()
+	if len(r.fixes) != 2 || !r.fixes[1].Speed.Set {
+		t.Errorf("VTG before the stamp is lost: %+v", r.fixes)
+	}
+}
+
+// TestReset holds that a reopened port closes the epoch, forgets the cycle and
+// keeps the date.
+func TestReset(t *testing.T) {
+	r := &recorder{}
+	a := NewAssembler(r, Options{})
+	push := func(sec float64, kinds ...string) {
+		var s stream
+		s.epoch(sec, kinds...)
+		var sc Scanner
+		sc.Scan(s.Bytes(), a.Push)
+	}
+	for i := range 5 {
+		push(36000+float64(i), "RMC", "GGA")
+	}
+	push(36005, "RMC")
+	a.Reset()
+	if len(r.fixes) != 6 {
+		t.Fatalf("%d fixes after Reset, want 6", len(r.fixes))
+	}
+	push(36100, "GGA") // another receiver: GGA and VTG
+	if len(r.fixes) != 6 {
+		t.Errorf("the cycle was not forgotten")
+	}
+	push(36100, "VTG")
+	a.Flush()
+	if f := r.fixes[6]; f.Time.IsZero() || !f.Speed.Set {
+		t.Errorf("after Reset: %+v", f)
+	}
+}
+
+// TestStamps holds for stamps of one epoch that are written differently.
+func TestStamps(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		s.say(fmt.Sprintf("GPGLL,5130.0%d,N,00030.0,E,0144%02d.076,A,A", i, 13+i),
+			fmt.Sprintf("GPGGA,0144%02d.08,5130.0%d,N,00030.0,E,1,05,1.0,11.0,M,,M,,", 13+i, i),
+			fmt.Sprintf("GPRMC,0144%02d.76,A,5130.0%d,N,00030.0,E,1.0,2.0,231126,,,A", 13+i, i))
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 10)
+	for i, f := range r.fixes {
+		if !f.Speed.Set || !f.AltMSL.Set {
+			t.Errorf("fix %d: %+v", i, f)
+		}
+	}
+}
+
+// TestTalkers holds for receivers that repeat sentences for several talkers.
+func TestTalkers(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		at := clock(36000 + float64(i))
+		for _, talker := range []string{"GP", "GL", "GN"} {
+			s.say(talker+"RMC,"+at+",A,5130.0,N,00030.0,E,1.0,2.0,231126,,,A",
+				talker+"GGA,"+at+",5130.0,N,00030.0,E,1,05,1.0,11.0,M,,M,,")
+		}
+	}
+	assemble(s.Bytes(), Options{}).oneEach(t, 10)
+}
+
+// TestQuality checks the members that say how good a fix is.
+func TestQuality(t *testing.T) {
+	const gga = "GNGGA,100000,5130.0,N,00030.0,E,%s,%s,0.8,11.2,M,46.7,M,,"
+	tests := []struct {
+		name string
+		say  []string
+		want string
+	}{
+		{"GPS", []string{fmt.Sprintf(gga, "1", "09")}, `"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
+		{"DGPS", []string{fmt.Sprintf(gga, "2", "09")}, `"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":9`},
+		{"GSA", []string{fmt.Sprintf(gga, "4", "09"), "GNGSA,A,3,01,02,03,04,05,06,07,08,09,,,,1.4,0.8,1.1"},
+			`"mode":3,"status":3,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"vdop":1.10,"pdop":1.40,"eph":15.20,"epv":25.30,"uSat":9`},
+		{"GST", []string{fmt.Sprintf(gga, "5", "09"), "GNGST,100000,1.2,,,,3.0,4.0,5.0"},
+			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":10.00,"uSat":9`},
+		{"no altitude", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,03,2.5,,M,,M,,", "GNGSA,A,2,01,02,03,,,,,,,,,,2.7,2.5,1.0"},
+			`"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"hdop":2.50,"vdop":1.00,"pdop":2.70,"eph":47.50,"uSat":3`},
+		{"no separation", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"},
+			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"hdop":2.50,"eph":47.50,"uSat":5`},
+		{"void", []string{fmt.Sprintf(gga, "0", "02")}, `"mode":1,"uSat":2`},
+		{"RMC says no", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
+		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
+		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"track":2.00`},
+		{"RTK decimals", []string{"GNRMC,100000,A,5130.12345678,N,00030.12345678,E,,,,,,R"}, `"mode":2,"status":3,"lat":51.5020576130,"lon":0.5020576130`},
+		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"track":0.00`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var s stream
+			s.say(tt.say...)
+			r := assemble(s.Bytes(), Options{})
+			if len(r.fixes) != 1 {
+				t.Fatalf("%d fixes", len(r.fixes))
+			}
+			if got := string(r.fixes[0].AppendMembers(nil)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestClimb holds that two altitudes give a climb.
+func TestClimb(t *testing.T) {
+	var s stream
+	for i := range 3 {
+		s.say(fmt.Sprintf("GNGGA,1000%02d,5130.0,N,00030.0,E,1,09,0.8,%d.5,M,46.7,M,,", 2*i, 11+i))
+	}
+	r := assemble(s.Bytes(), Options{})
+	if f := r.fixes[0]; f.Climb.Set {
+		t.Errorf("the first fix has a climb: %+v", f.Climb)
+	}
+	if f := r.fixes[2]; f.Climb != some(0.5) {
+		t.Errorf("climb %+v, want 0.5", f.Climb)
+	}
+}
+
+// TestSky checks the view of the sky over constellations and signals.
+func TestSky(t *testing.T) {
+	var s stream
+	cycle := func(sec int) {
+		s.say(fmt.Sprintf("GNGGA,10%04d,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,", sec),
+			"GNGSA,A,3,05,31,,,,,,,,,,,1.4,0.8,1.1,1", "GNGSA,A,3,04,,,,,,,,,,,,1.4,0.8,1.1,3",
+			"GPGSV,2,1,05,05,71,210,40,07,20,100,,31,15,300,22,12,05,010,18,1", "GPGSV,2,2,05,46,38,150,33,1",
+			"GPGSV,1,1,02,05,71,210,43,07,20,100,,6", "GAGSV,1,1,01,04,51,190,39,7", "GLGSV,1,1,01,70,,,21,1")
+	}
+	cycle(0)
+	s.say("GNGGA,100001,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,", "GPGSV,2,2,05,46,38,150,33,1") // no whole group
+	cycle(2)
+	r := assemble(s.Bytes(), Options{})
+	want := `{"class":"SKY","satellites":[` +
+		`{"gnssid":0,"svid":5,"PRN":5,"el":71,"az":210,"ss":43,"used":true},` +
+		`{"gnssid":0,"svid":7,"PRN":7,"el":20,"az":100,"used":false},` +
+		`{"gnssid":0,"svid":31,"PRN":31,"el":15,"az":300,"ss":22,"used":true},` +
+		`{"gnssid":0,"svid":12,"PRN":12,"el":5,"az":10,"ss":18,"used":false},` +
+		`{"gnssid":1,"svid":133,"PRN":133,"el":38,"az":150,"ss":33,"used":false},` +
+		`{"gnssid":2,"svid":4,"PRN":304,"el":51,"az":190,"ss":39,"used":true},` +
+		`{"gnssid":6,"svid":6,"PRN":70,"ss":21,"used":false}],` +
+		`"hdop":0.80,"vdop":1.10,"pdop":1.40,"nSat":7,"uSat":3}`
+	if len(r.skies) != 2 {
+		t.Fatalf("%d skies, want 2", len(r.skies))
+	}
+	for i := range r.skies {
+		if got := string(r.skies[i].AppendJSON(nil)); got != want {
+			t.Errorf("sky %d\ngot  %s\nwant %s", i, got, want)
+		}
+	}
+	if f := r.fixes[2]; f.NSat != some(7) {
+		t.Errorf("nSat %+v, want 7", f.NSat)
+	}
+}
+
+// TestRefused holds that a panic and refusals are counted, and that the rest goes
+// on.
+func TestRefused(t *testing.T) {
+	var s stream
+	s.say("IIALC", "GNRMC,990000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A", "PMTK010,001", "GPFOO,1")
+	s.epoch(36000, "RMC")
+	a := NewAssembler(&recorder{}, Options{})
+	var sc Scanner
+	sc.Scan(s.Bytes(), a.Push)
+	a.Flush()
+	want := map[string]TypeStats{
+		"other":   {Refused: 1, Reasons: map[string]uint64{"parser panic": 1}},
+		"GNRMC":   {Good: 1, Refused: 1, Reasons: map[string]uint64{"malformed time": 1, "implausible value": 1}},
+		"PMTK010": {Unsupported: 1},
+		"GPFOO":   {Unsupported: 1},
+	}
+	st := a.Stats()
+	if d := cmp.Diff(want, st.Types); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if st.Panics != 1 || st.Refused != 2 {
+		t.Errorf("counters: %+v", st)
+	}
+}
