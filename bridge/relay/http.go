@@ -38,6 +38,9 @@ func upgrader(readBuffer int) *websocket.Upgrader {
 func (r *Relay) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws/gps-tracking/{device_id}/{$}", r.serveGroup)
+	// The first of the two keeps the mux from redirecting to the route with the
+	// slash, which no WebSocket client follows.
+	mux.HandleFunc("GET /ws/gps-tracking/{device_id}", explainRoute)
 	mux.HandleFunc("GET /ws/", explainRoute)
 	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))

@@ -1,0 +1,72 @@
+package relay
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// BenchmarkPublish measures one fix on its way to all viewers, over loopback
+// sockets, the viewers' own reading in the same process included. Publishing
+// runs ahead of the slowest viewer by half a queue at most, so nothing is
+// dropped and deliveries/s is what really arrived.
+func BenchmarkPublish(b *testing.B) {
+	for _, viewers := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) { benchmarkPublish(b, viewers) })
+	}
+}
+
+func benchmarkPublish(b *testing.B, viewers int) {
+	const queue = 256
+	r := start(b, Config{Queue: queue})
+	msg := []byte(`{"class":"TPV","device_id":"van_7","run":"5f1c09ae77b2d041","seq":1843,"mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
+		`"lat":51.50336350,"lon":-0.12762480,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":13.89,"track":84.40,"climb":0.1,"magvar":0.6,` +
+		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.2,"epv":25.3,"uSat":9,"nSat":14}`)
+	var arrived atomic.Int64
+	var reading sync.WaitGroup
+	// Every half queue all viewers meet the publisher.
+	round := make(chan struct{}, viewers)
+	for range viewers {
+		m := dial(b, r, "", nil)
+		reading.Go(func() {
+			for n := 1; n <= b.N; n++ {
+				_, in, err := m.NextReader()
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				var buf [512]byte
+				for err == nil {
+					_, err = in.Read(buf[:])
+				}
+				arrived.Add(1)
+				if n%(queue/2) == 0 || n == b.N {
+					round <- struct{}{}
+				}
+			}
+		})
+	}
+	until(b, "all joined", func() bool { return r.Status().Viewers == int64(viewers) })
+	var publishing time.Duration
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 1; n <= b.N; n++ {
+		begin := time.Now()
+		r.Publish("van_7", "TPV", msg)
+		publishing += time.Since(begin)
+		if n%(queue/2) == 0 || n == b.N {
+			for range viewers {
+				<-round
+			}
+		}
+	}
+	b.StopTimer()
+	reading.Wait()
+	b.ReportMetric(float64(arrived.Load())/b.Elapsed().Seconds(), "deliveries/s")
+	b.ReportMetric(float64(publishing.Nanoseconds())/float64(b.N), "ns-in-Publish/op")
+	if n := r.Status().Dropped; n != 0 {
+		b.Errorf("%d messages were dropped", n)
+	}
+}
