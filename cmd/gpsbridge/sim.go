@@ -18,9 +18,12 @@ func runSim(ctx context.Context, p process, c command, args []string) error {
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
 	}
+	if _, err := sim.New(config); err != nil {
+		return usageError{err}
+	}
 	receiver, err := sim.Open(config, *link)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	defer receiver.Close()
 	fmt.Fprintf(p.stdout, "%s: read it with gpsbridge run --device %[1]s\n", receiver.Path())
