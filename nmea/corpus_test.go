@@ -134,6 +134,7 @@ func TestCorpus(t *testing.T) {
 		if _, err := Decode(t.Context(), &out, bytes.NewReader(raw), DecodeOptions{}); err != nil {
 			t.Errorf("decode %s: %v", log, err)
 		}
+		checkOnce(t, log, readTPV(t, out.Bytes()))
 		want, err := os.ReadFile(strings.TrimSuffix(log, ".log") + ".tpv.jsonl")
 		if err != nil {
 			continue // gpsd has no fix
@@ -151,6 +152,18 @@ func TestCorpus(t *testing.T) {
 	}
 	if p := total["position"]; float64(p.same) < 0.98*float64(total["epoch"].all) {
 		t.Errorf("%d of %d epochs have gpsd's position, want 98 %%", p.same, total["epoch"].all)
+	}
+}
+
+// checkOnce fails when a log has two fixes of one time.
+func checkOnce(t *testing.T, log string, fixes []tpv) {
+	t.Helper()
+	seen := map[time.Time]bool{}
+	for _, f := range fixes {
+		if seen[f.at] {
+			t.Errorf("%s: two fixes of %v", log, f.at)
+		}
+		seen[f.at] = true
 	}
 }
 

@@ -162,7 +162,7 @@ func (e *epoch) matches(r *reading) bool {
 		return false
 	}
 	i := e.has(originOf(r))
-	return i < 0 || e.stamps[i] == r.tod
+	return i < 0 || e.stamps[i]-r.tod < time.Millisecond && r.tod-e.stamps[i] < time.Millisecond
 }
 
 // shortened tells whether b is a with the zero behind the point dropped: the
@@ -177,8 +177,12 @@ func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) b
 }
 
 // fix tells whether the receiver vouches for a position: one sentence does, and
-// none says that there is none.
-func (e *epoch) fix() bool { return e.placed && e.valids > 0 && e.voids == 0 }
+// none says that there is none. What is simulated or entered by hand is a fix all
+// the same, though the standard wants RMC and GLL to call it void.
+func (e *epoch) fix() bool {
+	made := e.status == StatusSimulated || e.status == StatusSurveyed
+	return e.placed && e.valids > 0 && (e.voids == 0 || made)
+}
 
 // mode returns the dimension of the fix. dim is the latest GSA's when that is
 // fresh. Like gpsd, an altitude makes the fix three-dimensional, also when GSA

@@ -122,6 +122,8 @@ func parseGGA(r *reading) {
 		r.status = StatusSimulated
 	case '9': // NovAtel's SBAS solution
 		r.status = StatusDGPS
+	case 0: // left empty: the other sentences tell
+		r.verdict = unsaid
 	default:
 		r.verdict = void
 	}

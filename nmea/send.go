@@ -13,7 +13,7 @@ const (
 // about one.
 func (a *Assembler) send() {
 	e := &a.epoch
-	if e.sent || e.voids+e.valids == 0 {
+	if e.sent || e.norigins == 0 {
 		return
 	}
 	e.sent = true
@@ -144,8 +144,8 @@ func (a *Assembler) settle() {
 	}
 	if e.dim != ModeUnknown {
 		a.dim, a.dimAt = e.dim, now
-	} else if a.dimAt < 0 {
-		a.dimAt = now
+	} else if a.dimAt < 0 || a.fix.Mode == Mode3D && e.alt.Set {
+		a.dim, a.dimAt = max(a.dim, a.fix.Mode), now
 	}
 	if e.eph.Set || e.epv.Set {
 		a.eph, a.epv, a.errorsAt = e.eph, e.epv, now
