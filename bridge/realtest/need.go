@@ -33,6 +33,7 @@ const (
 	Browser       Part = "Chromium"
 	GPSD          Part = "gpsd"
 	Corpus        Part = "the recorded receiver logs"
+	Root          Part = "root, who may run a program as somebody else"
 )
 
 // part says how to find one Part (an error says what is missing) and how to install it.
@@ -51,6 +52,12 @@ var parts = map[Part]part{
 	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
 	Corpus: {func() error { _, err := corpusFolder(); return err },
 		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
+	Root: {func() error {
+		if os.Getuid() != 0 {
+			return fmt.Errorf("this is user %d", os.Getuid())
+		}
+		return nil
+	}, "run the tests with sudo"},
 }
 
 func apt(packages string) string {

@@ -122,9 +122,7 @@ func TestServerForbids(t *testing.T) {
 const nobody = 65534
 
 func TestPortWithoutPermission(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("running the program as another user needs root: run this test as root")
-	}
+	realtest.Need(t, realtest.Root)
 	line := realtest.OpenPty(t)
 	if err := os.Chmod(line.Path(), 0o660); err != nil {
 		t.Fatal(err)
