@@ -218,3 +218,6 @@ addEventListener('hashchange', () => location.reload());
 
 setInterval(tick, 100);
 poll.run();
+
+// For the console of whoever debugs this page, and for its tests.
+globalThis.gpsbridge = { model, poll, map };

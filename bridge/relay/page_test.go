@@ -1,0 +1,344 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// tab is the page in a browser, with all that it complained of and asked for.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	mu       sync.Mutex
+	errors   []string // of the console
+	crashes  []string // exceptions nobody caught
+	requests []string
+}
+
+func openTab(t *testing.T, browser context.Context) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
+	p := &tab{t: t, ctx: ctx}
+	var listening sync.WaitGroup
+	t.Cleanup(func() { cancel(); listening.Wait() })
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	console, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
+	sockets := chromedp.Events(ctx, network.WebSocketCreated)
+	listening.Go(func() {
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if m.IsException() {
+				p.note(&p.crashes, m.String())
+			} else if m.Type == chromedp.ConsoleError {
+				p.note(&p.errors, m.String())
+			}
+		}
+	})
+	listening.Go(func() {
+		for e, err := range requests {
+			if err != nil {
+				return
+			}
+			p.note(&p.requests, e.Request.URL)
+		}
+	})
+	listening.Go(func() {
+		for e, err := range sockets {
+			if err != nil {
+				return
+			}
+			p.note(&p.requests, e.URL)
+		}
+	})
+	return p
+}
+
+func (p *tab) note(list *[]string, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*list = append(*list, text)
+}
+
+func (p *tab) noted(list *[]string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), *list...)
+}
+
+func (p *tab) open(address string) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.Navigate(address)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// until waits until a JavaScript expression is true.
+func (p *tab) until(expression string) {
+	p.t.Helper()
+	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience)))
+	if err != nil {
+		p.t.Fatalf("never came: %s (%v)\nthe page shows: %s", expression, err,
+			eval[string](p, `document.body.dataset.condition + ": " + document.body.innerText`))
+	}
+}
+
+func eval[T any](p *tab, expression string) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return v
+}
+
+func (p *tab) condition(want string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.body.dataset.condition === %q`, want))
+}
+
+func (p *tab) shows(id, want string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q)`, id, want))
+}
+
+// fixAt is a fix on a straight road, 10 m further for each seq. A fix a second
+// carries that time.
+func fixAt(seq int) []byte {
+	return fmt.Appendf(nil, `{"class":"TPV","device_id":"van_7","run":"5f1c09ae77b2d041","seq":%d,"mode":3,"time":%q,"lat":%.7f,"lon":-0.12,"speed":%d,"track":0,"eph":5,"altMSL":11,"uSat":9,"nSat":14}`,
+		seq, time.Unix(1795424400+int64(seq), 0).UTC().Format("2006-01-02T15:04:05.000Z"), 51.5+float64(seq)*10/111_250, 10*seq)
+}
+
+// serveOn serves until the returned function is called.
+func serveOn(t *testing.T, c Config) (*Relay, func()) {
+	t.Helper()
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Serve(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return r, stop
+}
+
+func TestPage(t *testing.T) {
+	browser := realtest.Chromium(t)
+	t.Run("live, stale, restart", func(t *testing.T) { testLife(t, openTab(t, browser)) })
+	t.Run("waiting and no fix", func(t *testing.T) { testReasons(t, openTab(t, browser)) })
+	t.Run("token", func(t *testing.T) { testPageToken(t, openTab(t, browser)) })
+	t.Run("old fix", func(t *testing.T) { testOldFix(t, openTab(t, browser)) })
+	t.Run("forty satellites", func(t *testing.T) { testCrowdedSky(t, openTab(t, browser)) })
+	t.Run("dark", func(t *testing.T) { testDark(t, openTab(t, browser)) })
+	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, openTab(t, browser)) })
+}
+
+func testLife(t *testing.T, p *tab) {
+	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	address := r.Addr().String()
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + address + "/")
+	p.shows("speed", "36")
+	r.Publish("van_7", "TPV", fixAt(2))
+	p.condition("live")
+	p.shows("speed", "72")
+	p.shows("used", "9")
+	at := eval[float64](p, `gpsbridge.map.vehicle[1]`)
+	r.Publish("van_7", "TPV", fixAt(3))
+	p.shows("speed", "108")
+	// The map draws with the next frame.
+	p.until(fmt.Sprintf(`Math.abs(gpsbridge.map.vehicle[1] - %f - 10) < 0.5`, at))
+
+	p.condition("stale")
+	p.shows("banner-title", "Stale")
+	p.until(`parseFloat(document.getElementById("age").textContent) > 3`)
+	p.until(`getComputedStyle(document.querySelector(".numbers")).opacity < 0.5`)
+	if e := p.noted(&p.errors); len(e) > 0 {
+		t.Errorf("console errors while all was well: %q", e)
+	}
+
+	stop()
+	p.condition("down")
+	p.shows("banner-title", "Not connected")
+	p.until(`document.getElementById("socket").textContent !== "connected"`)
+	again, _ := serveOn(t, Config{Listen: address})
+	for seq := 3; seq <= 6; seq++ { // 3 the page has already
+		again.Publish("van_7", "TPV", fixAt(seq))
+	}
+	p.shows("speed", "216")
+	p.until(`gpsbridge.model.trail.length === 6`)
+	if d := cmp.Diff([]string(nil), p.noted(&p.crashes)); d != "" {
+		t.Errorf("uncaught exceptions:\n%s", d)
+	}
+	requests := p.noted(&p.requests)
+	for _, asked := range requests {
+		if u, err := url.Parse(asked); err != nil || u.Host != address {
+			t.Errorf("off-site request to %s", asked)
+		}
+	}
+	if n := len(requests); n < 12 || !strings.HasPrefix(strings.Join(requests, "\n"), "http://"+address+"/\n") {
+		t.Errorf("requests %q: they are not seen at all", requests)
+	}
+}
+
+// The page says what it waits for, and why.
+func testReasons(t *testing.T, p *tab) {
+	receiver := map[string]any{"source": "auto", "state": "waiting", "detail": "no receiver found: plug one in"}
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Status: func() any {
+		return map[string]any{"role": "tracker", "device_id": "van_7", "receivers": []any{receiver}, "uplinks": []any{}}
+	}})
+	p.open("http://" + r.Addr().String())
+	p.condition("waiting")
+	p.shows("banner-text", "no receiver found: plug one in")
+	p.shows("chain", "Receiver")
+	p.until(`document.querySelector("#chain .bad .word").textContent === "waiting"`)
+	for seq := 1; seq <= 2; seq++ {
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":1,"run":"a","seq":%d,"uSat":0,"nSat":3}`, seq))
+	}
+	p.condition("nofix")
+	p.shows("mode", "NO FIX")
+	p.shows("banner-text", "sees 3 satellites and uses 0")
+	if age := eval[string](p, `document.getElementById("age").textContent`); age != "–" {
+		t.Errorf("fix age %q where there was never a fix", age)
+	}
+	p.shows("announce", "No fix")
+}
+
+func testPageToken(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("chain", "token needed")
+	p.open("http://" + r.Addr().String() + "/?x#token=see-me")
+	p.shows("speed", "36")
+	for _, asked := range p.noted(&p.requests) {
+		if strings.Contains(strings.Split(asked, "#")[0], "see-me") {
+			t.Errorf("the token is in the address of %s", asked)
+		}
+	}
+}
+
+// What comes from the history is as old as it is, not new.
+func testOldFix(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	g := r.hub.lookup("van_7")
+	g.mu.Lock()
+	g.fixed = g.fixed.Add(-5 * time.Minute)
+	g.mu.Unlock()
+	p.open("http://" + r.Addr().String() + "/")
+	p.condition("stale")
+	p.shows("age", "5:0")
+}
+
+func testCrowdedSky(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	r.Publish("van_7", "SKY", crowdedSky(40))
+	const overlaps = `(() => {
+	  const boxes = [...document.querySelectorAll(%q)].map((e) => e.getBoundingClientRect());
+	  let n = 0;
+	  boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b) => {
+	    if (a.left + 1 < b.right && b.left + 1 < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom) n++;
+	  }));
+	  return n;
+	})()`
+	for _, size := range []struct{ w, h int64 }{{390, 844}, {1440, 900}} {
+		if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(size.w, size.h)); err != nil {
+			t.Fatal(err)
+		}
+		p.open("http://" + r.Addr().String() + "/")
+		p.until(`document.querySelectorAll("#sky .sat .mark").length === 40 && document.querySelectorAll("#bars .sat .number").length === 40`)
+		for _, labels := range []string{"#sky .sat text, #sky .wind", "#bars .number", "#bars .group"} {
+			if n := eval[int](p, fmt.Sprintf(overlaps, labels)); n > 0 {
+				t.Errorf("%d px: %d labels of %s overlap", size.w, n, labels)
+			}
+		}
+		if n := eval[int](p, `document.querySelectorAll("#sky .sat text").length`); n < 36 {
+			t.Errorf("%d px: only %d of 40 satellites have a label", size.w, n)
+		}
+		if wide := eval[int](p, `document.documentElement.scrollWidth`); wide > int(size.w) {
+			t.Errorf("%d px: the page is %d px wide", size.w, wide)
+		}
+	}
+}
+
+// crowdedSky spreads n satellites of five constellations by the golden angle.
+func crowdedSky(n int) []byte {
+	var list []string
+	for i := range n {
+		el := 90 - 86*math.Sqrt(float64(i)/float64(n))
+		list = append(list, fmt.Sprintf(`{"gnssid":%d,"svid":%d,"PRN":%d,"el":%.0f,"az":%.0f,"ss":%d,"used":%v}`,
+			[]int{0, 6, 2, 3, 1}[i%5], 1+i+100*(i%5/4), i, el, math.Mod(float64(i)*137.508, 360), 20+i%25, i%3 > 0))
+	}
+	return []byte(`{"class":"SKY","satellites":[` + strings.Join(list, ",") + `]}`)
+}
+
+func testDark(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	brightness := func(scheme string) int {
+		_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.open("http://" + r.Addr().String() + "/")
+		p.shows("speed", "36")
+		// The page and a corner of the map, which is drawn and not styled.
+		return eval[int](p, `(() => {
+		  const [r, g, b] = gpsbridge.map.context.getImageData(3, 3, 1, 1).data;
+		  const page = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number);
+		  return Math.round((r + g + b + page[0] + page[1] + page[2]) / 6);
+		})()`)
+	}
+	if dark, light := brightness("dark"), brightness("light"); dark > 40 || light < 215 {
+		t.Errorf("brightness dark %d, light %d", dark, light)
+	}
+}
+
+func testKeyboard(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	press := func(key string) {
+		if err := chromedp.Do(p.ctx, chromedp.Focus(chromedp.CSS("#map")), chromedp.KeyEvent(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := eval[float64](p, `gpsbridge.map.k`)
+	press("+")
+	p.until(fmt.Sprintf(`gpsbridge.map.k > %f`, before*1.2))
+	press("-")
+	p.until(fmt.Sprintf(`Math.abs(gpsbridge.map.k / %f - 1) < 0.01`, before))
+	press("f")
+	p.until(`document.getElementById("follow").getAttribute("aria-pressed") === "false"`)
+}
