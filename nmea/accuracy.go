@@ -91,14 +91,3 @@ func parseUBX(r *reading) {
 	r.hdop, r.vdop = r.dop(14), r.dop(15)
 	r.used = r.number(17, 0, 255)
 }
-
-// parseTXT keeps the text of the sentence: parts, part, severity, text. One
-// receiver sends the text alone.
-func parseTXT(r *reading) {
-	if len(r.Fields) < 4 {
-		r.text = r.field(0)
-		return
-	}
-	r.textKind, _ = digits(r.field(2), 2)
-	r.text = r.field(3)
-}

@@ -89,7 +89,9 @@ func (a *Assembler) Push(sentence []byte) {
 		a.stats.Panics++
 	}
 	switch {
-	case r.kind == kindOther || r.kind == kindTXT:
+	case r.kind == kindOther:
+	case r.kind == kindTXT:
+		a.stats.note(r.text)
 	case r.kind == kindGSV:
 		a.sky.view(r, a.now())
 	case r.timed && (r.kind.position() || r.kind == kindZDA):

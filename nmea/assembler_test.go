@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,26 @@ func TestFastAndSlow(t *testing.T) {
 	}
 }
 
+// TestDrive holds that the positions of a drive come back as they were driven,
+// within half of the last digit that the sentences have.
+func TestDrive(t *testing.T) {
+	var s stream
+	for i := range 1000 {
+		s.epoch(36000+float64(i)*0.1, "GGA", "RMC", "GSA")
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 1000)
+	for i, f := range r.fixes[1:] {
+		sec := 36000 + float64(i+1)*0.1
+		if d := math.Abs(f.Lat.V - 51 - latitude(sec)/60); d > 0.5e-5/60+1e-12 {
+			t.Fatalf("fix %d: latitude %v is %v off", i+1, f.Lat.V, d)
+		}
+		if want := -(6 + math.Floor(math.Mod(sec, 3600)*10)/1e5) / 60; math.Abs(f.Lon.V-want) > 1e-5/60 {
+			t.Fatalf("fix %d: longitude %v, want %v", i+1, f.Lon.V, want)
+		}
+	}
+}
+
 // TestFixLostAndFound holds that an epoch without a fix is a fix of mode 1, and
 // that the first one with a fix is whole.
 func TestFixLostAndFound(t *testing.T) {
@@ -390,122 +411,4 @@ func TestTalkers(t *testing.T) {
 		}
 	}
 	assemble(s.Bytes(), Options{}).oneEach(t, 10)
-}
-
-// TestQuality checks the members that say how good a fix is.
-func TestQuality(t *testing.T) {
-	const gga = "GNGGA,100000,5130.0,N,00030.0,E,%s,%s,0.8,11.2,M,46.7,M,,"
-	tests := []struct {
-		name string
-		say  []string
-		want string
-	}{
-		{"GPS", []string{fmt.Sprintf(gga, "1", "09")}, `"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
-		{"DGPS", []string{fmt.Sprintf(gga, "2", "09")}, `"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":9`},
-		{"GSA", []string{fmt.Sprintf(gga, "4", "09"), "GNGSA,A,3,01,02,03,04,05,06,07,08,09,,,,1.4,0.8,1.1"},
-			`"mode":3,"status":3,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"vdop":1.10,"pdop":1.40,"eph":15.20,"epv":25.30,"uSat":9`},
-		{"GST", []string{fmt.Sprintf(gga, "5", "09"), "GNGST,100000,1.2,,,,3.0,4.0,5.0"},
-			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":10.00,"uSat":9`},
-		{"no altitude", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,03,2.5,,M,,M,,", "GNGSA,A,2,01,02,03,,,,,,,,,,2.7,2.5,1.0"},
-			`"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"hdop":2.50,"vdop":1.00,"pdop":2.70,"eph":47.50,"uSat":3`},
-		{"no separation", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"},
-			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"hdop":2.50,"eph":47.50,"uSat":5`},
-		{"void", []string{fmt.Sprintf(gga, "0", "02")}, `"mode":1,"uSat":2`},
-		{"RMC says no", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
-		{"simulated", []string{fmt.Sprintf(gga, "8", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,S"},
-			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
-		{"no quality", []string{fmt.Sprintf(gga, "", "09")}, `"mode":1,"uSat":9`},
-		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
-		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"track":2.00`},
-		{"RTK decimals", []string{"GNRMC,100000,A,5130.12345678,N,00030.12345678,E,,,,,,R"}, `"mode":2,"status":3,"lat":51.5020576130,"lon":0.5020576130`},
-		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"track":0.00`},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var s stream
-			s.say(tt.say...)
-			r := assemble(s.Bytes(), Options{})
-			if len(r.fixes) != 1 {
-				t.Fatalf("%d fixes", len(r.fixes))
-			}
-			if got := string(r.fixes[0].AppendMembers(nil)); got != tt.want {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
-			}
-		})
-	}
-}
-
-// TestClimb holds that two altitudes give a climb.
-func TestClimb(t *testing.T) {
-	var s stream
-	for i := range 3 {
-		s.say(fmt.Sprintf("GNGGA,1000%02d,5130.0,N,00030.0,E,1,09,0.8,%d.5,M,46.7,M,,", 2*i, 11+i))
-	}
-	r := assemble(s.Bytes(), Options{})
-	if f := r.fixes[0]; f.Climb.Set {
-		t.Errorf("the first fix has a climb: %+v", f.Climb)
-	}
-	if f := r.fixes[2]; f.Climb != some(0.5) {
-		t.Errorf("climb %+v, want 0.5", f.Climb)
-	}
-}
-
-// TestSky checks the view of the sky over constellations and signals.
-func TestSky(t *testing.T) {
-	var s stream
-	cycle := func(sec int) {
-		s.say(fmt.Sprintf("GNGGA,10%04d,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,", sec),
-			"GNGSA,A,3,05,31,,,,,,,,,,,1.4,0.8,1.1,1", "GNGSA,A,3,04,,,,,,,,,,,,1.4,0.8,1.1,3",
-			"GPGSV,2,1,05,05,71,210,40,07,20,100,,31,15,300,22,12,05,010,18,1", "GPGSV,2,2,05,46,38,150,33,1",
-			"GPGSV,1,1,02,05,71,210,43,07,20,100,,6", "GAGSV,1,1,01,04,51,190,39,7", "GLGSV,1,1,01,70,,,21,1")
-	}
-	cycle(0)
-	s.say("GNGGA,100001,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,", "GPGSV,2,2,05,46,38,150,33,1") // no whole group
-	cycle(2)
-	r := assemble(s.Bytes(), Options{})
-	want := `{"class":"SKY","satellites":[` +
-		`{"gnssid":0,"svid":5,"PRN":5,"el":71,"az":210,"ss":43,"used":true},` +
-		`{"gnssid":0,"svid":7,"PRN":7,"el":20,"az":100,"used":false},` +
-		`{"gnssid":0,"svid":31,"PRN":31,"el":15,"az":300,"ss":22,"used":true},` +
-		`{"gnssid":0,"svid":12,"PRN":12,"el":5,"az":10,"ss":18,"used":false},` +
-		`{"gnssid":1,"svid":133,"PRN":133,"el":38,"az":150,"ss":33,"used":false},` +
-		`{"gnssid":2,"svid":4,"PRN":304,"el":51,"az":190,"ss":39,"used":true},` +
-		`{"gnssid":6,"svid":6,"PRN":70,"ss":21,"used":false}],` +
-		`"hdop":0.80,"vdop":1.10,"pdop":1.40,"nSat":7,"uSat":3}`
-	if len(r.skies) != 2 {
-		t.Fatalf("%d skies, want 2", len(r.skies))
-	}
-	for i := range r.skies {
-		if got := string(r.skies[i].AppendJSON(nil)); got != want {
-			t.Errorf("sky %d\ngot  %s\nwant %s", i, got, want)
-		}
-	}
-	if f := r.fixes[2]; f.NSat != some(7) {
-		t.Errorf("nSat %+v, want 7", f.NSat)
-	}
-}
-
-// TestRefused holds that a panic and refusals are counted, and that the rest goes
-// on.
-func TestRefused(t *testing.T) {
-	var s stream
-	s.say("IIALC", "GNRMC,990000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A", "PMTK010,001", "GPFOO,1")
-	s.epoch(36000, "RMC")
-	a := NewAssembler(&recorder{}, Options{})
-	var sc Scanner
-	sc.Scan(s.Bytes(), a.Push)
-	a.Flush()
-	want := map[string]TypeStats{
-		"other":   {Refused: 1, Reasons: map[string]uint64{"parser panic": 1}},
-		"GNRMC":   {Good: 1, Refused: 1, Reasons: map[string]uint64{"malformed time": 1, "implausible value": 1}},
-		"PMTK010": {Unsupported: 1},
-		"GPFOO":   {Unsupported: 1},
-	}
-	st := a.Stats()
-	if d := cmp.Diff(want, st.Types); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-	if st.Panics != 1 || st.Refused != 2 {
-		t.Errorf("counters: %+v", st)
-	}
 }

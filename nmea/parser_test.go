@@ -101,7 +101,7 @@ func TestParse(t *testing.T) {
 		{"PGRME", "PGRME,15.0,M,22.5,M,15.0,M", reading{kind: kindRMZ, eph: some(30), epv: some(45)}},
 		{"HDG", "HCHDG,98.3,0.0,E,12.6,W", reading{kind: kindHDG, magvar: some(-12.6)}},
 		{"HDG with NaN", "HCHDG,98.3,0.0,E,nan,W", reading{}},
-		{"TXT", "GPTXT,01,01,02,ANTSTATUS=OK", reading{kind: kindTXT, textKind: 2, text: "ANTSTATUS=OK"}},
+		{"TXT", "GPTXT,01,01,02,ANTSTATUS=OK", reading{kind: kindTXT, text: "ANTSTATUS=OK"}},
 		{"TXT on which the library panics", "GPTXT,DEFAULT PVT CONFIGURATION", reading{kind: kindTXT, text: "DEFAULT PVT CONFIGURATION"}},
 		{"a type on which the library panics", "IIALC", reading{flaws: flawPanic}},
 		{"the library's no", "GPHDT,x,T", reading{flaws: flawLibrary}},

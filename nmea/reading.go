@@ -73,7 +73,6 @@ type reading struct {
 	signal              byte  // GSV
 	sats                []Satellite
 	text                string // TXT
-	textKind            int
 }
 
 // reset empties r for the next sentence.

@@ -11,6 +11,10 @@ type AssemblerStats struct {
 	// Rollovers is how many times 1024 weeks were added to the receiver's latest
 	// date.
 	Rollovers int `json:"rollovers"`
+	// Antenna is what the receiver last said about it in TXT: OK, OPEN, SHORT.
+	Antenna string `json:"antenna,omitempty"`
+	// Firmware is its version, if the receiver said so in TXT.
+	Firmware string `json:"firmware,omitempty"`
 	// Types counts by the address field of the sentence, such as GPRMC.
 	Types map[string]TypeStats `json:"-"`
 }
