@@ -25,12 +25,14 @@ func (r *reading) deviations(lat, lon, alt int) {
 	}
 }
 
-// parseGBS: time and the expected errors of latitude, longitude and altitude.
-// It is timed, but its estimates are those of fault detection, not of the fix.
+// parseGBS: time and the expected errors of latitude, longitude and altitude,
+// then what fault detection found. They count where there is no GST.
 func parseGBS(r *reading) {
-	if r.require(4) {
-		r.clock(0)
+	if !r.require(4) {
+		return
 	}
+	r.clock(0)
+	r.deviations(1, 2, 3)
 }
 
 // parseRME: Garmin's estimated errors, horizontal, M, vertical, M, spherical,

@@ -1,6 +1,9 @@
 package nmea
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// dimAge is how long the dimension that GSA stated holds for epochs without
@@ -14,6 +17,11 @@ const (
 	climbAge = 5 * time.Second
 	// remembered is the number of closed epochs whose late sentences are known.
 	remembered = 4
+	// copies is how often the beginning of an epoch with a fix comes with the same
+	// time before the receiver's clock is taken to stand: networks double packets.
+	copies = 3
+	// maxLate is how many late sentences in a row are one epoch's.
+	maxLate = 32
 )
 
 // Handler takes what an Assembler makes. It is called on the goroutine that
@@ -57,6 +65,8 @@ type Assembler struct {
 	nclosed int
 	last    origin // starter of the latest closed epoch
 	lastFix bool   // and whether it had a fix
+	repeats int    // of that sentence with the same time
+	lateRun int    // late sentences in a row
 
 	listed   int  // satellites in the GSA of the latest epoch that had them
 	dim      Mode // latest of GSA
@@ -114,36 +124,53 @@ func (a *Assembler) now() time.Duration {
 // timed takes a sentence that belongs to the epoch of its time of day.
 func (a *Assembler) timed(r *reading) {
 	e := &a.epoch
-	o := originOf(r)
 	switch {
 	case e.open && e.stamped && e.matches(r):
-		if r.verdict == void && o == e.starter && e.sentences > 1 && !e.fix() {
-			a.next(r) // a clock that stands still
+		if originOf(r) == e.starter && a.stands(r, e.sentences > 1, e.fix()) {
+			a.next(r)
 		}
 	case e.open && e.stamped && r.kind == kindZDA && backward(e.stamp, r.tod):
 		return // truncated to a whole second
 	case a.late(r):
 		a.stats.Late++
 		return
-	case e.open && !e.stamped && e.has(o) < 0 && !(e.voids > 0 && r.verdict == valid):
+	case e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid):
 		e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
 	default:
+		if a.nclosed == 0 || !near(a.closed[0], r.tod) {
+			a.repeats = 0
+		}
 		a.next(r)
 	}
 	a.merge(r)
 }
 
-// late tells whether r belongs to an epoch that is closed. A receiver without a
-// fix may send the same time for ever: its starter begins a new epoch.
-func (a *Assembler) late(r *reading) bool {
-	for i, stamp := range a.closed[:a.nclosed] {
-		if !near(stamp, r.tod) {
-			continue
-		}
-		stands := i == 0 && !a.epoch.open && !a.lastFix && r.verdict == void && originOf(r) == a.last
-		return !stands
+// stands tells whether a new epoch begins though the clock does not run: the
+// sentence that began the latest one came again with the same time. Without a
+// fix that is enough, if only something came between. With a fix it may be a copy
+// of the sentence; a receiver that goes on like this has lost its fix and repeats
+// the last one, which gpsd takes for none too.
+func (a *Assembler) stands(r *reading, between, fix bool) bool {
+	if !fix && r.verdict == void {
+		return between
 	}
-	return false
+	a.repeats++
+	return a.repeats >= copies
+}
+
+// late tells whether r belongs to an epoch that is closed. One that is answered
+// with late sentences alone was no such thing: the source plays in a loop.
+func (a *Assembler) late(r *reading) bool {
+	i := slices.IndexFunc(a.closed[:a.nclosed], func(stamp time.Duration) bool { return near(stamp, r.tod) })
+	if i == 0 && !a.epoch.open && originOf(r) == a.last && a.stands(r, true, a.lastFix) {
+		return false
+	}
+	if i < 0 || a.lateRun >= maxLate {
+		a.lateRun = 0
+		return false
+	}
+	a.lateRun++
+	return true
 }
 
 // near tells whether two stamps are of one epoch.
@@ -169,14 +196,23 @@ func (a *Assembler) companion(r *reading) {
 	if !a.epoch.open {
 		if !a.heads || r.timed {
 			a.orphan(r)
+			a.early(r)
 			return
 		}
 		a.open()
 	}
 	if r.timed && !(a.epoch.stamped && a.epoch.matches(r)) {
+		a.early(r)
 		return
 	}
 	a.merge(r)
+}
+
+// early takes error estimates that come before the epoch of their time.
+func (a *Assembler) early(r *reading) {
+	if r.eph.Set || r.epv.Set {
+		a.eph, a.epv, a.errorsAt = r.eph, r.epv, r.tod
+	}
 }
 
 // orphan takes the end of an epoch that nobody saw. The dimension that GSA states
@@ -198,7 +234,7 @@ func (a *Assembler) next(r *reading) {
 
 // open begins an epoch.
 func (a *Assembler) open() {
-	a.epoch = epoch{open: true}
+	a.epoch = epoch{open: true, frozen: a.repeats >= copies}
 	a.heads = false
 }
 
@@ -238,7 +274,7 @@ func (a *Assembler) Reset() {
 	a.close()
 	a.cycle.forget()
 	a.sky = sky{}
-	a.heads, a.nclosed = false, 0
+	a.heads, a.nclosed, a.repeats, a.lateRun = false, 0, 0, 0
 	a.dim, a.eph, a.epv, a.alt = ModeUnknown, Value{}, Value{}, Value{}
 }
 

@@ -14,6 +14,7 @@ const sameStamp = 10 * time.Millisecond
 // epoch is what the sentences of one instant say together.
 type epoch struct {
 	open, sent bool
+	frozen     bool // the clock stands, so the position is an old one
 	stamped    bool
 	stamp      time.Duration
 	decimals   int    // of the stamp, as written
@@ -101,8 +102,10 @@ func (e *epoch) mergeQuality(r *reading) (added bool) {
 	added = mergeValue(&e.vdop, r.vdop, 0.1) || added
 	added = mergeValue(&e.pdop, r.pdop, 0.1) || added
 	added = mergeValue(&e.used, r.used, 0.5) || added
-	mergeValue(&e.eph, r.eph, 0)
-	mergeValue(&e.epv, r.epv, 0)
+	if r.kind != kindGBS || !e.eph.Set && !e.epv.Set {
+		mergeValue(&e.eph, r.eph, 0)
+		mergeValue(&e.epv, r.epv, 0)
+	}
 	return added
 }
 
@@ -181,7 +184,7 @@ func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) b
 // the same, though the standard wants RMC and GLL to call it void.
 func (e *epoch) fix() bool {
 	made := e.status == StatusSimulated || e.status == StatusSurveyed
-	return e.placed && e.valids > 0 && (e.voids == 0 || made)
+	return e.placed && e.valids > 0 && (e.voids == 0 || made) && !e.frozen
 }
 
 // mode returns the dimension of the fix. dim is the latest GSA's when that is

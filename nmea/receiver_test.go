@@ -1,0 +1,187 @@
+package nmea
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestFixLostAndFound holds that an epoch without a fix is a fix of mode 1, and
+// that the first one with a fix is whole.
+func TestFixLostAndFound(t *testing.T) {
+	var s stream
+	for i := range 30 {
+		s.void = i < 5 || i >= 15 && i < 20
+		s.epoch(36000+float64(i), "RMC", "VTG", "GGA", "GSA", "GLL")
+	}
+	r := assemble(s.Bytes(), Options{})
+	if want := "111113333333333111113333333333"; r.modes() != want {
+		t.Errorf("modes %s, want %s", r.modes(), want)
+	}
+	for i, f := range r.fixes {
+		if f.Mode == ModeNone && (f.Lat.Set || f.Lon.Set || f.AltMSL.Set || f.Speed.Set || f.Status != 0) {
+			t.Errorf("fix %d without a fix: %+v", i, f)
+		}
+		if i < 5 != f.Time.IsZero() {
+			t.Errorf("fix %d: time %v", i, f.Time)
+		}
+		if f.Mode == Mode3D && !(f.AltMSL.Set && f.Speed.Set && f.VDOP.Set) {
+			t.Errorf("fix %d is not whole: %+v", i, f)
+		}
+	}
+}
+
+// TestNoTimeAtAll holds for a receiver that has just been switched on: it sends
+// neither time nor position, and each round of it is one fix of mode 1.
+func TestNoTimeAtAll(t *testing.T) {
+	var s stream
+	for range 5 {
+		s.say("GPRMC,,V,,,,,,,,,,N", "GPVTG,,,,,,,,,N", "GPGGA,,,,,,0,00,99.99,,,,,,", "GPGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99", "GPGLL,,,,,,V,N")
+	}
+	for i := range 3 {
+		s.epoch(36000+float64(i), "RMC", "VTG", "GGA", "GSA", "GLL")
+	}
+	if r := assemble(s.Bytes(), Options{}); r.modes() != "11111333" {
+		t.Errorf("modes %s, want 11111333", r.modes())
+	}
+}
+
+// TestClockStandsStill holds for a receiver without a fix whose clock does not
+// run: each round is one fix of mode 1 still.
+func TestClockStandsStill(t *testing.T) {
+	s := stream{void: true}
+	for range 5 {
+		s.epoch(0, "RMC", "GGA", "GSA")
+	}
+	if r := assemble(s.Bytes(), Options{}); r.modes() != "11111" {
+		t.Errorf("modes %s, want 11111", r.modes())
+	}
+}
+
+// TestFlush holds that a quiet line lets the fix go, that the rest of its epoch
+// makes no second one, and that what comes before the next stamp is the next
+// epoch's.
+func TestFlush(t *testing.T) {
+	r := &recorder{}
+	a := NewAssembler(r, Options{})
+	push := func(sec float64, kinds ...string) {
+		var s stream
+		s.epoch(sec, kinds...)
+		var sc Scanner
+		sc.Scan(s.Bytes(), a.Push)
+	}
+	push(36000, "GGA")
+	a.Flush()
+	a.Flush()
+	if len(r.fixes) != 1 {
+		t.Fatalf("%d fixes after Flush, want 1", len(r.fixes))
+	}
+	push(36000, "RMC")
+	push(36000, "GSA")
+	if a.Flush(); len(r.fixes) != 1 {
+		t.Errorf("the rest of the epoch made a second fix: %s", r.times())
+	}
+	if n := a.Stats().Late; n != 1 {
+		t.Errorf("%d late sentences, want 1", n)
+	}
+	push(36001, "VTG", "GGA")
+	a.Flush()
+	if len(r.fixes) != 2 || !r.fixes[1].Speed.Set {
+		t.Errorf("VTG before the stamp is lost: %+v", r.fixes)
+	}
+}
+
+// TestReset holds that a reopened port closes the epoch, forgets the cycle and
+// keeps the date.
+func TestReset(t *testing.T) {
+	r := &recorder{}
+	a := NewAssembler(r, Options{})
+	push := func(sec float64, kinds ...string) {
+		var s stream
+		s.epoch(sec, kinds...)
+		var sc Scanner
+		sc.Scan(s.Bytes(), a.Push)
+	}
+	for i := range 5 {
+		push(36000+float64(i), "RMC", "GGA")
+	}
+	push(36005, "RMC")
+	a.Reset()
+	if len(r.fixes) != 6 {
+		t.Fatalf("%d fixes after Reset, want 6", len(r.fixes))
+	}
+	push(36100, "GGA") // another receiver: GGA and VTG
+	if len(r.fixes) != 6 {
+		t.Errorf("the cycle was not forgotten")
+	}
+	push(36100, "VTG")
+	a.Flush()
+	if f := r.fixes[6]; f.Time.IsZero() || !f.Speed.Set {
+		t.Errorf("after Reset: %+v", f)
+	}
+}
+
+// TestStamps holds for stamps of one epoch that are written differently.
+func TestStamps(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		s.say(fmt.Sprintf("GPGLL,5130.0%d,N,00030.0,E,0144%02d.076,A,A", i, 13+i),
+			fmt.Sprintf("GPGGA,0144%02d.08,5130.0%d,N,00030.0,E,1,05,1.0,11.0,M,,M,,", 13+i, i),
+			fmt.Sprintf("GPRMC,0144%02d.76,A,5130.0%d,N,00030.0,E,1.0,2.0,231126,,,A", 13+i, i))
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 10)
+	for i, f := range r.fixes {
+		if !f.Speed.Set || !f.AltMSL.Set {
+			t.Errorf("fix %d: %+v", i, f)
+		}
+	}
+}
+
+// TestTalkers holds for receivers that repeat sentences for several talkers.
+func TestTalkers(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		at := clock(36000 + float64(i))
+		for _, talker := range []string{"GP", "GL", "GN"} {
+			s.say(talker+"RMC,"+at+",A,5130.0,N,00030.0,E,1.0,2.0,231126,,,A",
+				talker+"GGA,"+at+",5130.0,N,00030.0,E,1,05,1.0,11.0,M,,M,,")
+		}
+	}
+	assemble(s.Bytes(), Options{}).oneEach(t, 10)
+}
+
+// TestFrozen holds for a receiver that goes on with the same time and a fix: that
+// is no fix any more. A copy or two of a sentence are none the less one epoch.
+func TestFrozen(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		r := &recorder{}
+		a := NewAssembler(r, Options{})
+		push := func(sec float64) {
+			var s stream
+			s.epoch(sec, "RMC", "GGA")
+			var sc Scanner
+			sc.Scan(s.Bytes(), a.Push)
+			if quiet {
+				a.Flush()
+			}
+		}
+		for _, sec := range []float64{36000, 36000, 36001, 36002, 36002, 36002, 36002, 36002, 36003, 36004} {
+			push(sec)
+		}
+		a.Flush()
+		if r.modes() != "3331133" {
+			t.Errorf("quiet %v: modes %s, want 3331133", quiet, r.modes())
+		}
+	}
+}
+
+// TestLoop holds that a recording played in a loop does not fall silent.
+func TestLoop(t *testing.T) {
+	var s stream
+	for i := range 300 {
+		s.epoch(36000+float64(i%3), "RMC", "GGA")
+	}
+	if r := assemble(s.Bytes(), Options{}); len(r.fixes) < 10 {
+		t.Errorf("%d fixes", len(r.fixes))
+	}
+}
