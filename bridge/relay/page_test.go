@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/url"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
@@ -102,7 +102,7 @@ func (p *tab) until(expression string) {
 
 func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, func(q *runtime.EvaluateParams) { q.AwaitPromise = new(true) }))
 	if err != nil {
 		p.t.Fatalf("evaluate %s: %v", expression, err)
 	}
@@ -160,6 +160,11 @@ func TestPage(t *testing.T) {
 	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, openTab(t, browser)) })
 }
 
+const agesInASecond = `new Promise((done) => {
+  const ages = new Set(), timer = setInterval(() => ages.add(document.getElementById("age").textContent), 20);
+  setTimeout(() => { clearInterval(timer); done(ages.size); }, 1000);
+})`
+
 func testLife(t *testing.T, p *tab) {
 	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0"})
 	address := r.Addr().String()
@@ -176,6 +181,9 @@ func testLife(t *testing.T, p *tab) {
 	// The map draws with the next frame.
 	p.until(fmt.Sprintf(`Math.abs(gpsbridge.map.vehicle[1] - %f - 10) < 0.5`, at))
 
+	if n := eval[int](p, agesInASecond); n < 6 {
+		t.Errorf("%d different ages in a second, want tenths", n)
+	}
 	p.condition("stale")
 	p.shows("banner-title", "Stale")
 	p.until(`parseFloat(document.getElementById("age").textContent) > 3`)
@@ -281,7 +289,7 @@ func testCrowdedSky(t *testing.T, p *tab) {
 				t.Errorf("%d px: %d labels of %s overlap", size.w, n, labels)
 			}
 		}
-		if n := eval[int](p, `document.querySelectorAll("#sky .sat text").length`); n < 36 {
+		if n := eval[int](p, `document.querySelectorAll("#sky .sat text").length`); n < 32 {
 			t.Errorf("%d px: only %d of 40 satellites have a label", size.w, n)
 		}
 		if wide := eval[int](p, `document.documentElement.scrollWidth`); wide > int(size.w) {
@@ -290,13 +298,12 @@ func testCrowdedSky(t *testing.T, p *tab) {
 	}
 }
 
-// crowdedSky spreads n satellites of five constellations by the golden angle.
+// crowdedSky puts n satellites of five constellations into the western half.
 func crowdedSky(n int) []byte {
 	var list []string
 	for i := range n {
-		el := 90 - 86*math.Sqrt(float64(i)/float64(n))
-		list = append(list, fmt.Sprintf(`{"gnssid":%d,"svid":%d,"PRN":%d,"el":%.0f,"az":%.0f,"ss":%d,"used":%v}`,
-			[]int{0, 6, 2, 3, 1}[i%5], 1+i+100*(i%5/4), i, el, math.Mod(float64(i)*137.508, 360), 20+i%25, i%3 > 0))
+		list = append(list, fmt.Sprintf(`{"gnssid":%d,"svid":%d,"PRN":%d,"el":%d,"az":%d,"ss":%d,"used":%v}`,
+			[]int{0, 6, 2, 3, 1}[i%5], 1+i+100*(i%5/4), i, 4+i*37%83, 180+i*53%180, 20+i%25, i%3 > 0))
 	}
 	return []byte(`{"class":"SKY","satellites":[` + strings.Join(list, ",") + `]}`)
 }
@@ -304,23 +311,22 @@ func crowdedSky(n int) []byte {
 func testDark(t *testing.T, p *tab) {
 	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
 	r.Publish("van_7", "TPV", fixAt(1))
-	brightness := func(scheme string) int {
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	// The page and a corner of the map, which is drawn and not styled; without a
+	// reload, as when evening comes.
+	const brightness = `(() => {
+	  const [r, g, b] = gpsbridge.map.context.getImageData(3, 3, 1, 1).data;
+	  const page = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number);
+	  return Math.round((r + g + b + page[0] + page[1] + page[2]) / 6);
+	})()`
+	for scheme, want := range map[string]string{"dark": " < 40", "light": " > 215"} {
 		_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.open("http://" + r.Addr().String() + "/")
-		p.shows("speed", "36")
-		// The page and a corner of the map, which is drawn and not styled.
-		return eval[int](p, `(() => {
-		  const [r, g, b] = gpsbridge.map.context.getImageData(3, 3, 1, 1).data;
-		  const page = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number);
-		  return Math.round((r + g + b + page[0] + page[1] + page[2]) / 6);
-		})()`)
-	}
-	if dark, light := brightness("dark"), brightness("light"); dark > 40 || light < 215 {
-		t.Errorf("brightness dark %d, light %d", dark, light)
+		p.until(brightness + want)
 	}
 }
 

@@ -80,6 +80,7 @@ func TestBadFrames(t *testing.T) {
 		{"not UTF-8", true, websocket.TextMessage, "\"\xff\"", websocket.CloseInvalidFramePayloadData},
 		{"too big for a viewer", false, websocket.TextMessage, strings.Repeat(" ", viewerReadLimit+1), websocket.CloseMessageTooBig},
 		{"too big for a publisher", true, websocket.TextMessage, strings.Repeat(" ", publisherReadLimit+1), websocket.CloseMessageTooBig},
+		{"far too big", true, websocket.TextMessage, strings.Repeat(" ", 6*publisherReadLimit), websocket.CloseMessageTooBig},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			header := bearer("pub")

@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,14 +35,14 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.IPAddr{} }
 
-func (p *pipes) join(t *testing.T, query string) *websocket.Conn {
+func (p *pipes) join(t *testing.T, query string, header ...http.Header) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
 		p.conns <- there
 		return here, nil
 	}}
-	conn, _, err := d.Dial("ws://localhost/ws/gps-tracking/van_7/"+query, nil)
+	conn, _, err := d.Dial("ws://localhost/ws/gps-tracking/van_7/"+query, slices.Concat(header, []http.Header{nil})[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func TestSlowViewerKeepsTheNewest(t *testing.T) {
 		late := read(conn)
 		synctest.Wait()
 		want := []int{1, 47, 48, 49, 50}
-		if got := late.got(); len(got) != 5 || got[0] != want[0] || got[1] != want[1] || got[4] != want[4] {
+		if got := late.got(); !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
@@ -193,5 +195,53 @@ func TestShutdownIsBounded(t *testing.T) {
 			t.Errorf("a viewer was told %v, want 1001", polite.err)
 		}
 		stuck.Close()
+	})
+}
+
+// A publisher that reads none of its echoes is not read either, so that what
+// waits for it stays bounded, and is closed in the end.
+func TestPublisherThatNeverReads(t *testing.T) {
+	inBubble(t, Config{Queue: 8, PublishToken: "pub"}, func(t *testing.T, r *Relay, p *pipes) {
+		conn := p.join(t, "", bearer("pub"))
+		sent := make(chan int, 1)
+		go func() {
+			n := 0
+			for conn.WriteMessage(websocket.TextMessage, []byte(tpv(n+1))) == nil {
+				n++
+			}
+			sent <- n
+		}()
+		time.Sleep(DefaultSlowTimeout + time.Second)
+		synctest.Wait()
+		// One echo is in the writer's hands, eight wait.
+		if n := <-sent; n != 9 {
+			t.Errorf("%d messages were taken, want 9", n)
+		}
+		if s := r.Status(); s.Publishers != 0 || s.ClosedSlow != 1 || s.Dropped != 0 {
+			t.Errorf("status %+v, want it closed and nothing dropped", s)
+		}
+		conn.Close()
+	})
+}
+
+// Its own messages and those of others reach a publisher in the order of the
+// group, however long they waited.
+func TestPublisherSeesTheOrderOfTheGroup(t *testing.T) {
+	inBubble(t, Config{PublishToken: "pub"}, func(t *testing.T, r *Relay, p *pipes) {
+		conn := p.join(t, "", bearer("pub"))
+		synctest.Wait()
+		for i := 1; i <= 6; i++ {
+			if i == 1 || i == 4 || i == 5 {
+				conn.WriteMessage(websocket.TextMessage, []byte(tpv(i)))
+			} else {
+				r.tpv(i)
+			}
+			synctest.Wait()
+		}
+		late := read(conn)
+		synctest.Wait()
+		if got, want := late.got(), []int{1, 2, 3, 4, 5, 6}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	})
 }
