@@ -43,7 +43,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 func TestDecode(t *testing.T) {
 	in := "# a comment with " + gll + " in it\n" +
 		"#" + gll + "\r\n" + rmc + "\r\n" +
-		"\xb5\x62\x01\n#\x00\x07" + gll + "\r\n" + // binary data, no comment
+		"\xb5\x62\x01\n#\x00#" + gll + "\r\n" + // binary data, no comment
 		"text # " + strings.TrimSpace(sentence("GPGGA,090002,5130.0,N,00007.0,W,1,09,0.8,11.2,M,46.7,M,,")) + "\n"
 	want := `{"class":"TPV","mode":2,"status":1,"time":"2026-11-23T09:00:01.000Z","lat":51.50336333,"lon":-0.12762500,"speed":13.890,"track":84.40}
 {"class":"TPV","mode":3,"status":1,"time":"2026-11-23T09:00:02.000Z","lat":51.50000000,"lon":-0.11666667,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9}

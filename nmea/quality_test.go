@@ -39,6 +39,8 @@ func TestQuality(t *testing.T) {
 		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
 		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"track":2.00`},
 		{"RTK decimals", []string{"GNRMC,100000,A,5130.12345678,N,00030.12345678,E,,,,,,R"}, `"mode":2,"status":3,"lat":51.5020576130,"lon":0.5020576130`},
+		{"the finer position", []string{"GNGGA,100000,5130.12345,N,00030.12345,E,1,05,2.5,,M,,M,,", "GNRMC,100000,A,5130.12,N,00030.12,E,,,,,,A"},
+			`"mode":2,"status":1,"lat":51.50205750,"lon":0.50205750,"hdop":2.50,"eph":47.50,"uSat":5`},
 		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"track":0.00`},
 	}
 	for _, tt := range tests {
