@@ -45,6 +45,9 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 		}
 		const state = `JSON.stringify({socket: socket.readyState, fixes: fixes.length, last: fixes[fixes.length-1]})`
 		poll(t, browser, `socket.readyState === WebSocket.OPEN`, state)
+		if host == d.addr {
+			d.waitViewer()
+		}
 		v.feed(t, line, i*each, (i+1)*each)
 		poll(t, browser, fmt.Sprintf(`fixes.length > 0 && fixes[fixes.length-1].seq === %d`, (i+1)*each), state)
 		// The relay begins with the last fix before the page came.

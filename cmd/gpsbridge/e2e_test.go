@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/relay"
 )
 
 // The tests of these files run the built program against real parts: pseudo-terminals, a Django Channels server,
@@ -152,7 +154,17 @@ func (d *daemon) waitOpen() {
 // group joins the device's group at the daemon's own relay.
 func (d *daemon) group() *realtest.Member {
 	d.t.Helper()
-	return realtest.Join(d.t, "ws://"+d.addr+"/ws/gps-tracking/"+deviceID+"/")
+	m := realtest.Join(d.t, "ws://"+d.addr+"/ws/gps-tracking/"+deviceID+"/")
+	d.waitViewer()
+	return m
+}
+
+// waitViewer waits until the relay counts a member of the group: that begins a moment after it has taken the connection.
+func (d *daemon) waitViewer() {
+	d.t.Helper()
+	d.waitStatus("a viewer to be a member", func(st bridge.Status) bool {
+		return slices.ContainsFunc(st.Relay.Devices, func(g relay.DeviceStatus) bool { return g.DeviceID == deviceID && g.Viewers > 0 })
+	})
 }
 
 // warnings returns the lines of the log that warn or say an error.
