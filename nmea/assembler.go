@@ -13,8 +13,9 @@ const (
 	// everything else, and the fix does not wait for them: the previous epoch's
 	// serve.
 	estimateAge = 2500 * time.Millisecond
-	// climbAge is how far apart two altitudes may be that give a climb.
-	climbAge = 5 * time.Second
+	// climbBase and climbAge are how far apart two altitudes are that give a climb.
+	climbBase = time.Second - jitter
+	climbAge  = 5 * time.Second
 	// remembered is the number of closed epochs whose late sentences are known.
 	remembered = 4
 	// copies is how often the beginning of an epoch with a fix comes with the same
@@ -73,12 +74,17 @@ type Assembler struct {
 	dimAt    time.Duration
 	eph, epv Value // latest estimates
 	errorsAt time.Duration
-	alt      Value // of the latest 3D fix
-	altAt    time.Duration
+	heights  [2]height // of 3D fixes a second apart, latest first
 
 	fix   Fix // the one handed out
 	stats AssemblerStats
 	types types
+}
+
+// height is an altitude and the time of day of its epoch.
+type height struct {
+	alt Value
+	at  time.Duration
 }
 
 // NewAssembler returns an Assembler that calls h.
@@ -275,7 +281,7 @@ func (a *Assembler) Reset() {
 	a.cycle.forget()
 	a.sky = sky{}
 	a.heads, a.nclosed, a.repeats, a.lateRun = false, 0, 0, 0
-	a.dim, a.eph, a.epv, a.alt = ModeUnknown, Value{}, Value{}, Value{}
+	a.dim, a.eph, a.epv, a.heights = ModeUnknown, Value{}, Value{}, [2]height{}
 }
 
 // close ends the open epoch: its fix leaves unless it has, and so does a Sky.

@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,18 +59,33 @@ func TestQuality(t *testing.T) {
 	}
 }
 
-// TestClimb holds that two altitudes give a climb.
+// TestClimb holds that altitudes a second or more apart give a climb.
 func TestClimb(t *testing.T) {
-	var s stream
-	for i := range 3 {
-		s.say(fmt.Sprintf("GNGGA,1000%02d,5130.0,N,00030.0,E,1,09,0.8,%d.5,M,46.7,M,,", 2*i, 11+i))
+	tests := []struct {
+		step float64
+		want string
+	}{
+		{2, "- 0.50 0.50 0.50 0.50 0.50"},
+		{1, "- 1.00 1.00 1.00 1.00 1.00"},
+		{0.5, "- - 2.00 2.00 2.00 2.00"},
+		{6, "- - - - - -"},
 	}
-	r := assemble(s.Bytes(), Options{})
-	if f := r.fixes[0]; f.Climb.Set {
-		t.Errorf("the first fix has a climb: %+v", f.Climb)
-	}
-	if f := r.fixes[2]; f.Climb != some(0.5) {
-		t.Errorf("climb %+v, want 0.5", f.Climb)
+	for _, tt := range tests {
+		var s stream
+		for i := range 6 {
+			s.say(fmt.Sprintf("GNGGA,%s,5130.0,N,00030.0,E,1,09,0.8,%d.5,M,46.7,M,,", clock(36000+float64(i)*tt.step), 11+i))
+		}
+		var got []string
+		for _, f := range assemble(s.Bytes(), Options{}).fixes {
+			c := "-"
+			if f.Climb.Set {
+				c = fmt.Sprintf("%.2f", f.Climb.V)
+			}
+			got = append(got, c)
+		}
+		if g := strings.Join(got, " "); g != tt.want {
+			t.Errorf("step %v: %s, want %s", tt.step, g, tt.want)
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ func TestNoiseBetweenSentences(t *testing.T) {
 	}
 	want := assemble(clean.Bytes(), Options{})
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 50 {
+	for range 20 {
 		var dirty bytes.Buffer
 		for _, line := range bytes.SplitAfter(clean.Bytes(), []byte("\n")) {
 			dirty.Write(noise(r, r.IntN(200)))

@@ -1,6 +1,6 @@
 package nmea
 
-import "math"
+import "time"
 
 // Errors of a range at 95 %, in metres, by which a DOP becomes an estimated
 // error. They are gpsd's.
@@ -93,15 +93,31 @@ func (a *Assembler) position(f *Fix) {
 	f.Climb = a.climb()
 }
 
-// climb returns the vertical speed that was stated, or like gpsd that between
-// this altitude and the latest one.
+// climb returns the vertical speed that was stated, or like gpsd the slope
+// between this altitude and an earlier one. That is a second old at least: over a
+// tenth of it the last digit of the altitude alone would make 1 m/s.
 func (a *Assembler) climb() Value {
 	e := &a.epoch
-	dt := forward(a.altAt, e.stamp)
-	if e.climb.Set || !e.stamped || !e.alt.Set || !a.alt.Set || dt <= sameStamp || dt > climbAge {
+	if e.climb.Set || !e.stamped || !e.alt.Set {
 		return e.climb
 	}
-	return some((e.alt.V - a.alt.V) / dt.Seconds())
+	for _, h := range a.heights {
+		if dt := forward(h.at, e.stamp); h.alt.Set && dt >= climbBase && dt <= climbAge {
+			return some((e.alt.V - h.alt.V) / dt.Seconds())
+		}
+	}
+	return Value{}
+}
+
+// climbFrom keeps the altitude of a closed epoch for later ones, a second after
+// the one before.
+func (a *Assembler) climbFrom(now time.Duration) {
+	switch newest := &a.heights[0]; {
+	case a.fix.Mode != Mode3D || !a.epoch.alt.Set || !a.epoch.stamped:
+		a.heights = [2]height{}
+	case !newest.alt.Set || forward(newest.at, now) >= climbBase:
+		a.heights[1], *newest = *newest, height{a.epoch.alt, now}
+	}
 }
 
 // quality sets the dilutions of precision and the estimated errors.
@@ -150,8 +166,5 @@ func (a *Assembler) settle() {
 	if e.eph.Set || e.epv.Set {
 		a.eph, a.epv, a.errorsAt = e.eph, e.epv, now
 	}
-	a.alt = Value{}
-	if a.fix.Mode == Mode3D && !math.IsNaN(e.alt.V) {
-		a.alt, a.altAt = e.alt, now
-	}
+	a.climbFrom(now)
 }
