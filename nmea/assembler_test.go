@@ -185,6 +185,41 @@ func TestLostSentence(t *testing.T) {
 	}
 }
 
+// TestStragglers holds that a sentence of an epoch before the last, which comes
+// while another is open, makes no fix of its own and ends none.
+func TestStragglers(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		sec := 36000 + float64(i)*0.1
+		s.epoch(sec, "GGA", "GSA")
+		if i > 1 {
+			s.epoch(sec-0.1, "GLL")
+			s.epoch(sec-0.2, "GNS")
+		}
+		s.epoch(sec, "RMC")
+	}
+	r := assemble(s.Bytes(), Options{})
+	r.oneEach(t, 10)
+	for i, f := range r.fixes {
+		if !f.Speed.Set {
+			t.Errorf("fix %d: %+v", i, f)
+		}
+	}
+}
+
+// TestModeOfGSA holds that a fix waits for the GSA that alone tells its mode.
+func TestModeOfGSA(t *testing.T) {
+	var s stream
+	for i := range 10 {
+		dim := 2 + i%2
+		s.epoch(36000+float64(i), "RMC")
+		s.say(fmt.Sprintf("GNGSA,A,%d,01,02,03,04,,,,,,,,,,,", dim))
+	}
+	if r := assemble(s.Bytes(), Options{}); r.modes() != "2323232323" {
+		t.Errorf("modes %s, want 2323232323", r.modes())
+	}
+}
+
 // TestUnlearned holds that a sentence that no longer comes is no longer waited
 // for.
 func TestUnlearned(t *testing.T) {

@@ -38,6 +38,8 @@ func TestQuality(t *testing.T) {
 			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
 		{"no quality", []string{fmt.Sprintf(gga, "", "09")}, `"mode":1,"uSat":9`},
 		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
+		{"latitude 91", []string{"GNGGA,100000,9100.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
+		{"longitude 181", []string{"GNGGA,100000,5130.0,N,18100.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
 		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"track":2.00`},
 		{"RTK decimals", []string{"GNRMC,100000,A,5130.12345678,N,00030.12345678,E,,,,,,R"}, `"mode":2,"status":3,"lat":51.5020576130,"lon":0.5020576130`},
 		{"the finer position", []string{"GNGGA,100000,5130.12345,N,00030.12345,E,1,05,2.5,,M,,M,,", "GNRMC,100000,A,5130.12,N,00030.12,E,,,,,,A"},
@@ -121,6 +123,19 @@ func TestSky(t *testing.T) {
 	}
 	if f := r.fixes[2]; f.NSat != some(7) {
 		t.Errorf("nSat %+v, want 7", f.NSat)
+	}
+}
+
+// TestManySatellites holds that GSA counts where GGA ends at 12.
+func TestManySatellites(t *testing.T) {
+	var s stream
+	for i := range 3 {
+		s.say(fmt.Sprintf("GNGGA,10000%d,5130.0,N,00030.0,E,1,12,0.8,11.2,M,46.7,M,,", i),
+			"GNGSA,A,3,01,02,03,04,05,06,07,08,09,10,11,12,1.4,0.8,1.1,1", "GNGSA,A,3,01,02,,,,,,,,,,,1.4,0.8,1.1,3")
+	}
+	r := assemble(s.Bytes(), Options{})
+	if f := r.fixes[2]; f.USat != some(14) {
+		t.Errorf("uSat %+v, want 14", f.USat)
 	}
 }
 
