@@ -18,9 +18,9 @@ var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 // Small buffers: messages are framed already and written past the buffer, and a
 // viewer sends control frames only. They decide what an idle viewer costs.
 var (
-	writeBuffers    sync.Pool
-	viewerUpgrade   = upgrader(256)
-	publisherUpgrde = upgrader(4096)
+	writeBuffers     sync.Pool
+	viewerUpgrade    = upgrader(256)
+	publisherUpgrade = upgrader(4096)
 )
 
 func upgrader(readBuffer int) *websocket.Upgrader {
@@ -143,7 +143,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 	}
 	up := viewerUpgrade
 	if publisher {
-		up = publisherUpgrde
+		up = publisherUpgrade
 	}
 	conn, err := up.Upgrade(w, q, nil) // answers by itself on error
 	if err != nil {

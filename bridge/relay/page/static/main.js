@@ -1,7 +1,7 @@
 // Wires the page: what is heard goes into the model, the model and the status
 // into the views. One timer counts the ages; everything else is drawn on change.
 
-import { NONE, ageText, coordinate, element, fixed, isNumber, setText, spanText, wind } from './format.js';
+import { NONE, ageText, coordinate, element, fixed, isNumber, setText, spanText, svg, wind } from './format.js';
 import { Feed, Poll } from './feed.js';
 import { Model, conditionOf, modeOf } from './model.js';
 import { chainOf, reasonOf } from './chain.js';
@@ -30,26 +30,25 @@ let kind = '';
 let open = '';       // name of the station whose detail is shown
 
 // What changed since the last frame: a history of 600 fixes is drawn once.
-let changed = { fix: false, sky: false };
+let changed = null;
 
 function onMessage(m) {
   model.take(m);
-  if (m?.class === 'SKY') changed.sky = true;
-  else if (m?.class === 'TPV') changed.fix = true;
-  else return;
-  if (!changed.asked) requestAnimationFrame(render);
-  changed.asked = true;
+  if (m?.class !== 'SKY' && m?.class !== 'TPV') return;
+  if (!changed) requestAnimationFrame(render);
+  changed ??= {};
+  changed[m.class] = true;
 }
 
 function render() {
-  const { fix, sky: skyChanged } = changed;
-  changed = {};
-  if (skyChanged) {
+  const { SKY, TPV } = changed;
+  changed = null;
+  if (SKY) {
     const list = satellitesOf(model.sky);
     sky.render(list);
     bars.render(list);
   }
-  if (fix) showFix();
+  if (TPV) showFix();
 }
 
 function onSocket() {
@@ -113,7 +112,7 @@ function showFix() {
   setText($('mode'), mode.word);
   setText($('used'), isNumber(model.used) ? String(model.used) : NONE);
   setText($('seen'), isNumber(model.seen) ? String(model.seen) : NONE);
-  setText($('time'), isNumber(Date.parse(f.time)) ? `${f.time.slice(11, 21).replace(/Z$/, '')} UTC · ${f.time.slice(0, 10)}` : 'not known yet');
+  setText($('time'), typeof f.time === 'string' && isNumber(Date.parse(f.time)) ? `${f.time.slice(11, 21).replace(/Z$/, '')} UTC · ${f.time.slice(0, 10)}` : 'not known yet');
   setText($('dop'), ['hdop', 'vdop', 'pdop'].map((k) => `${k[0].toUpperCase()} ${fixed(f[k], 1)}`).join('  '));
   if (p) showMotion(p);
   drawMap();
@@ -187,24 +186,18 @@ function showChain(chain) {
 }
 
 function stationItem(s) {
-  const li = element('li', { className: s.level });
-  const button = element('button', { title: s.detail }, element('span', { className: 'name' }, s.name), element('span', { className: 'word' }, s.word));
+  const button = element('button', { title: s.detail }, svg('svg', { viewBox: '0 0 16 16', 'aria-hidden': 'true' }, svg('path', { d: SIGNS[s.level] })),
+    element('span', { className: 'name' }, s.name), element('span', { className: 'word' }, s.word));
   button.dataset.station = s.name;
   button.setAttribute('aria-expanded', String(open === s.name));
   button.setAttribute('aria-controls', 'why');
-  const ns = 'http://www.w3.org/2000/svg';
-  const icon = document.createElementNS(ns, 'svg'), path = document.createElementNS(ns, 'path');
-  icon.setAttribute('viewBox', '0 0 16 16');
-  icon.setAttribute('aria-hidden', 'true');
-  path.setAttribute('d', SIGNS[s.level]);
-  icon.append(path);
-  button.prepend(icon);
-  button.addEventListener('click', () => { open = open === s.name ? '' : s.name; host().dataset.key = ''; tick(); });
-  li.append(button);
-  return li;
+  button.addEventListener('click', () => {
+    open = open === s.name ? '' : s.name;
+    $('chain').dataset.key = ''; // draw it again
+    tick();
+  });
+  return element('li', { className: s.level }, button);
 }
-
-const host = () => $('chain');
 
 $('zoom-in').addEventListener('click', () => map.zoom(1.5));
 $('zoom-out').addEventListener('click', () => map.zoom(1 / 1.5));
