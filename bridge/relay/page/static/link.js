@@ -23,7 +23,7 @@ function rowsOf(status, model) {
     section(`Uplink ${u.name ?? ''}`, u.state, u.state === 'connected' ? 'ok' : u.state === 'connecting' ? 'warn' : 'bad', [['Server', u.url], ['', u.detail ?? ''],
       ['Sent', many(u.sent)], ['Acknowledged', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined], ['Resent', some(u.resent)],
       ['In flight', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
-      ['Round trip', u.rtt > 0 ? `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last word', span(u.last_ack_age)], ['Connects', many(u.connects)]]);
+      ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last word', span(u.last_ack_age)], ['Connects', many(u.connects)]]);
   }
   if (status.relay) {
     const r = status.relay;

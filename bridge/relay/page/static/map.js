@@ -154,7 +154,8 @@ export class TrailMap {
       c.beginPath();
       c.arc(x, y, r, 0, 2 * Math.PI);
       c.stroke();
-      this.text(c, metres(i * ring), x - r * Math.SQRT1_2, y + r * Math.SQRT1_2 + 4);
+      const [tx, ty] = [x - r * Math.SQRT1_2, y + r * Math.SQRT1_2 + 4];
+      if (tx > 150 || ty < this.height - 48) this.text(c, metres(i * ring), tx, ty); // not on the scale bar
     }
     c.setLineDash([]);
   }
