@@ -44,7 +44,9 @@ func TestJoin(t *testing.T) {
 func TestLive(t *testing.T) {
 	r := start(t, Config{})
 	plain, withSky := dial(t, r, "", nil), dial(t, r, "?sky=1", nil)
-	until(t, "both joined", func() bool { return r.Status().Viewers == 2 })
+	if n := r.Status().Viewers; n != 2 {
+		t.Fatalf("%d viewers: who is connected must be a member", n)
+	}
 	r.Publish("van_8", "TPV", []byte(`{"another":"device"}`))
 	r.tpv(1)
 	r.sky(2)

@@ -135,8 +135,17 @@ func wishes(q *http.Request, who role) (want int, sky bool, err error) {
 	return want, q.FormValue("sky") == "1", nil
 }
 
+// upgrade makes the client a member first and answers its handshake then, so
+// that who is connected misses nothing, as on the Django server.
 func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, publisher, sky bool, want int) {
-	if err := r.hub.admit(); err != nil {
+	v := newViewer(r.hub, q.RemoteAddr, publisher, sky)
+	err := r.hub.admit()
+	if err == nil {
+		if err = r.hub.join(v, device, want); err != nil {
+			r.hub.release()
+		}
+	}
+	if err != nil {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -147,6 +156,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 	}
 	conn, err := up.Upgrade(w, q, nil) // answers by itself on error
 	if err != nil {
+		v.group.leave(v)
 		r.hub.release()
 		return
 	}
@@ -156,11 +166,11 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 		// are dropped.
 		tcp.SetWriteBuffer(64 << 10)
 	}
-	v := newViewer(r.hub, conn, publisher, sky)
-	if err := r.hub.join(v, device, want); err != nil {
-		frame := websocket.FormatCloseMessage(websocket.CloseTryAgainLater, closeReason(err))
+	if err := r.hub.start(v, conn); err != nil {
+		frame := websocket.FormatCloseMessage(websocket.CloseGoingAway, closeReason(err))
 		conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(r.hub.limits.linger))
 		conn.Close()
+		v.group.leave(v)
 		r.hub.release()
 		return
 	}

@@ -172,29 +172,30 @@ func (h *hub) admit() error {
 
 func (h *hub) release() { h.conns.Add(-1) }
 
-// join makes v a member and starts its two goroutines. want is how many TPV of
-// the history it gets first.
+// join makes v a member. want is how many TPV of the history it gets first.
 func (h *hub) join(v *viewer, device string, want int) error {
 	for {
 		g, err := h.group(device)
 		if err != nil {
 			return err
 		}
-		h.mu.RLock()
-		if h.closing {
-			h.mu.RUnlock()
-			return errClosing
-		}
-		joined := g.join(v, want)
-		if joined {
-			h.running.Go(v.write)
-			h.running.Go(v.read)
-		}
-		h.mu.RUnlock()
-		if joined {
+		if g.join(v, want) {
 			return nil
 		}
 	}
+}
+
+// start gives a member its connection and its two goroutines.
+func (h *hub) start(v *viewer, conn *websocket.Conn) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.closing {
+		return errClosing
+	}
+	v.conn = conn
+	h.running.Go(v.write)
+	h.running.Go(v.read)
+	return nil
 }
 
 // left forgets a group that has nobody and never had a message.
@@ -226,7 +227,9 @@ func (h *hub) close() {
 	case <-patience.C:
 	}
 	for _, v := range h.everyone() {
-		v.conn.Close()
+		if v.conn != nil { // nil: still shaking hands, start will refuse it
+			v.conn.Close()
+		}
 	}
 	<-done
 }

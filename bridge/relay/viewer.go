@@ -21,8 +21,8 @@ const (
 type viewer struct {
 	// Set once.
 	hub       *hub
-	conn      *websocket.Conn
-	peer      string // remote address, for the log
+	conn      *websocket.Conn // set by hub.start: a member is in its group before its handshake is answered
+	peer      string          // remote address, for the log
 	publisher bool
 	sky       bool // wants SKY
 	group     *group
@@ -46,9 +46,9 @@ type viewer struct {
 	reason  string
 }
 
-func newViewer(h *hub, conn *websocket.Conn, publisher, sky bool) *viewer {
+func newViewer(h *hub, peer string, publisher, sky bool) *viewer {
 	return &viewer{
-		hub: h, conn: conn, peer: conn.RemoteAddr().String(), publisher: publisher, sky: sky,
+		hub: h, peer: peer, publisher: publisher, sky: sky,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), dead: make(chan struct{}), mute: make(chan struct{}),
 	}
