@@ -1,9 +1,6 @@
 package nmea
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 const (
 	// dimAge is how long the dimension that GSA stated holds for epochs without
@@ -61,6 +58,10 @@ type Assembler struct {
 	calendar calendar
 	sky      sky
 	heads    bool // untimed sentences begin the next epoch: the line was quiet
+	quiet    bool // nothing came since Flush
+	pauses   int  // how often Flush came inside an epoch of late
+	flushed  bool // the latest epoch was closed by Flush
+	resumed  bool // and a sentence of it came afterwards
 
 	closed  [remembered]time.Duration // stamps, latest first
 	nclosed int
@@ -96,6 +97,7 @@ func NewAssembler(h Handler, o Options) *Assembler {
 // at again. The sentence is not retained.
 func (a *Assembler) Push(sentence []byte) {
 	r, err := a.parser.parse(sentence)
+	a.quiet = false
 	a.stats.Sentences++
 	a.types.count(sentence, r.flaws, err == nil)
 	if r.flaws != 0 {
@@ -151,43 +153,6 @@ func (a *Assembler) timed(r *reading) {
 	a.merge(r)
 }
 
-// stands tells whether a new epoch begins though the clock does not run: the
-// sentence that began the latest one came again with the same time. Without a
-// fix that is enough, if only something came between. With a fix it may be a copy
-// of the sentence; a receiver that goes on like this has lost its fix and repeats
-// the last one, which gpsd takes for none too.
-func (a *Assembler) stands(r *reading, between, fix bool) bool {
-	if !fix && r.verdict == void {
-		return between
-	}
-	a.repeats++
-	return a.repeats >= copies
-}
-
-// late tells whether r belongs to an epoch that is closed. One that is answered
-// with late sentences alone was no such thing: the source plays in a loop.
-func (a *Assembler) late(r *reading) bool {
-	i := slices.IndexFunc(a.closed[:a.nclosed], func(stamp time.Duration) bool { return near(stamp, r.tod) })
-	if i == 0 && !a.epoch.open && originOf(r) == a.last && a.stands(r, true, a.lastFix) {
-		return false
-	}
-	if i < 0 || a.lateRun >= maxLate {
-		a.lateRun = 0
-		return false
-	}
-	a.lateRun++
-	return true
-}
-
-// near tells whether two stamps are of one epoch.
-func near(a, b time.Duration) bool { return a-b <= sameStamp && b-a <= sameStamp }
-
-// backward tells whether b lies before a, seen over midnight.
-func backward(a, b time.Duration) bool {
-	d := forward(a, b)
-	return d > wrap
-}
-
 // untimedPosition takes a position, or the lack of one, that came without a
 // time. It belongs to the open epoch unless its like was already there.
 func (a *Assembler) untimedPosition(r *reading) {
@@ -240,6 +205,10 @@ func (a *Assembler) next(r *reading) {
 
 // open begins an epoch.
 func (a *Assembler) open() {
+	if a.flushed {
+		a.pause(a.resumed)
+	}
+	a.flushed, a.resumed = false, false
 	a.epoch = epoch{open: true, frozen: a.repeats >= copies}
 	a.heads = false
 }
@@ -249,6 +218,7 @@ func (a *Assembler) merge(r *reading) {
 	e := &a.epoch
 	added := e.merge(r)
 	e.sentences++
+	e.resumed = e.paused
 	if r.kind.position() {
 		e.note(r)
 	}
@@ -268,10 +238,17 @@ func (a *Assembler) merge(r *reading) {
 	}
 }
 
-// Flush closes the open epoch: the line is quiet, or the input has ended.
+// Flush closes the open epoch: the line is quiet, or the input has ended. From a
+// receiver that is known to pause in the middle of its epochs it takes two calls
+// with nothing between.
 func (a *Assembler) Flush() {
+	if a.pauses >= confirmations && a.epoch.open && !a.quiet {
+		a.quiet, a.epoch.paused = true, true
+		return
+	}
+	a.flushed = a.flushed || a.epoch.open
 	a.close()
-	a.heads = true
+	a.quiet, a.heads = true, true
 }
 
 // Reset closes the open epoch and forgets the learned cycle, because what
@@ -280,7 +257,7 @@ func (a *Assembler) Reset() {
 	a.close()
 	a.cycle.forget()
 	a.sky = sky{}
-	a.heads, a.nclosed, a.repeats, a.lateRun = false, 0, 0, 0
+	a.heads, a.nclosed, a.repeats, a.lateRun, a.pauses = false, 0, 0, 0, 0
 	a.dim, a.eph, a.epv, a.heights = ModeUnknown, Value{}, Value{}, [2]height{}
 }
 
@@ -289,6 +266,9 @@ func (a *Assembler) close() {
 	e := &a.epoch
 	if !e.open {
 		return
+	}
+	if e.paused && !e.resumed {
+		a.pause(false)
 	}
 	a.send()
 	if e.sent {

@@ -14,6 +14,8 @@ const sameStamp = 10 * time.Millisecond
 // epoch is what the sentences of one instant say together.
 type epoch struct {
 	open, sent bool
+	paused     bool // Flush came, and was not followed
+	resumed    bool // and sentences came after it
 	frozen     bool // the clock stands, so the position is an old one
 	stamped    bool
 	stamp      time.Duration

@@ -185,3 +185,36 @@ func TestLoop(t *testing.T) {
 		t.Errorf("%d fixes", len(r.fixes))
 	}
 }
+
+// TestPauses holds for a receiver that pauses in the middle of its epochs for so
+// long that the line counts as quiet: that is learned, and unlearned.
+func TestPauses(t *testing.T) {
+	r := &recorder{}
+	a := NewAssembler(r, Options{})
+	push := func(sec float64, kinds ...string) {
+		var s stream
+		s.epoch(sec, kinds...)
+		var sc Scanner
+		sc.Scan(s.Bytes(), a.Push)
+		a.Flush()
+	}
+	for i := range 20 {
+		push(36000+float64(i), "GGA", "GSA")
+		push(36000+float64(i), "RMC", "VTG")
+	}
+	r.oneEach(t, 20)
+	for i, f := range r.fixes[8:] {
+		if !f.Speed.Set || !f.AltMSL.Set {
+			t.Errorf("fix %d: %+v", i+8, f)
+		}
+	}
+	for i := range 20 {
+		push(36100+float64(i), "GGA", "RMC")
+		if i > 10 && len(r.fixes) != 21+i {
+			t.Errorf("%d fixes after epoch %d: Flush lets them wait still", len(r.fixes), 20+i)
+		}
+	}
+	push(36200, "GGA")
+	a.Flush()
+	r.oneEach(t, 41)
+}
