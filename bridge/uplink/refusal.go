@@ -99,11 +99,11 @@ func (a *attempt) explainStatus(r *Refusal, resp *http.Response) {
 	case code == http.StatusForbidden:
 		set(Forbidden, "token or Origin not accepted (%s, Origin %q); check token_file and origin, and ALLOWED_HOSTS on a Django server", a.credentials(), a.header.Get("Origin"))
 	case code == http.StatusNotFound || code == http.StatusGone:
-		set(NotFound, "no WebSocket at path %q%s; check the path of url", a.target.Path, a.slash())
+		set(NotFound, "no WebSocket at path %q%s; check the path of the server's URL", a.target.Path, a.slash())
 	case code >= 300 && code < 400:
-		set(Redirect, "moved to %s; put that address into url (ws:// for http://, wss:// for https://)", location(resp))
+		set(Redirect, "moved to %s; put that address into server (ws:// for http://, wss:// for https://)", location(resp))
 	case code == http.StatusInternalServerError:
-		set(ServerError, "on a Django Channels server: path %q has no route%s, the device ID is not valid there, or its channel layer (Redis) is down; check url, then the server's log", a.target.Path, a.slash())
+		set(ServerError, "on a Django Channels server: path %q has no route%s, the device ID is not valid there, or its channel layer (Redis) is down; check the server's URL, then its log", a.target.Path, a.slash())
 	case code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout:
 		set(ServerError, "the proxy in front does not reach the application; it may be starting")
 	case code >= 500:
@@ -111,15 +111,15 @@ func (a *attempt) explainStatus(r *Refusal, resp *http.Response) {
 	case strings.Contains(body, "SSL certificate"): // how nginx words it
 		set(ClientCert, "it wants a client certificate; set cert_file and key_file")
 	case strings.Contains(body, "HTTP request") && strings.Contains(body, "HTTPS"): // nginx and Go
-		set(WrongTLS, "the port speaks TLS; use wss:// in url")
+		set(WrongTLS, "the port speaks TLS; use wss:// in the server's URL")
 	case code == http.StatusBadRequest || code == http.StatusUpgradeRequired || code == http.StatusSwitchingProtocols:
 		set(BadStatus, "the WebSocket handshake did not get through; check origin (%q), and that a proxy between passes Upgrade and Connection on", a.header.Get("Origin"))
 	case code == http.StatusTooManyRequests:
 		set(BadStatus, "too many connections from here; it will be tried again slowly")
 	case code >= 200 && code < 300:
-		set(NotFound, "an ordinary web page, not a WebSocket; check the path of url%s", a.slash())
+		set(NotFound, "an ordinary web page, not a WebSocket; check the path of the server's URL%s", a.slash())
 	default:
-		set(BadStatus, "it does not take the connection; check url")
+		set(BadStatus, "it does not take the connection; check the server's URL")
 	}
 }
 
@@ -170,11 +170,11 @@ func (a *attempt) explainTLS(r *Refusal, err error) bool {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return set(CertTime, "%s", certTime(host, invalid.Cert, time.Now()))
 	case errors.As(err, &name):
-		return set(BadCert, "certificate of the server is for %s, not for %s; use the name of the certificate in url", certNames(name.Certificate), host)
+		return set(BadCert, "certificate of the server is for %s, not for %s; use the name of the certificate in the server's URL", certNames(name.Certificate), host)
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return set(WrongTLS, "port does not speak TLS; use ws:// in url, or the port for TLS")
+		return set(WrongTLS, "port does not speak TLS; use ws:// in the server's URL, or the port for TLS")
 	case a.target.Scheme == "ws" && strings.Contains(text, `malformed HTTP response "\x15\x03`): // a TLS alert
-		return set(WrongTLS, "port speaks TLS; use wss:// in url")
+		return set(WrongTLS, "port speaks TLS; use wss:// in the server's URL")
 	case strings.Contains(text, "tls: certificate required"),
 		// TLS 1.2 has no alert of its own for a missing certificate.
 		a.c.CertFile == "" && (strings.Contains(text, "remote error: tls: bad certificate") || strings.Contains(text, "remote error: tls: handshake failure")):
@@ -221,11 +221,11 @@ func (a *attempt) explainNetwork(r *Refusal, err error) {
 	set := func(k Kind, format string, args ...any) { r.Kind, r.Text = k, fmt.Sprintf(format, args...) }
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		set(NameNotFound, "name %q not found; check the host in url, and that there is a network with DNS", dns.Name)
+		set(NameNotFound, "name %q not found; check the host in the server's URL, and that there is a network with DNS", dns.Name)
 	case errors.As(err, &dns):
 		set(NameNotFound, "name %q cannot be looked up (%s); is there a network with DNS?", host, dns.Err)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		set(Refused, "connection refused: nothing listens on port %s of %s; check that the server runs, and the port in url", port, host)
+		set(Refused, "connection refused: nothing listens on port %s of %s; check that the server runs, and the port in its URL", port, host)
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETDOWN):
 		set(NoRoute, "no route to %s; is the network (modem, Wi-Fi) up?", host)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -233,7 +233,7 @@ func (a *attempt) explainNetwork(r *Refusal, err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		set(NoConnection, "connection closed during the handshake: server on port %s of %s is stopping, wants TLS (wss://) or a client certificate, or is no web server", port, host)
 	case strings.Contains(err.Error(), "malformed HTTP"):
-		set(BadStatus, "port %s of %s does not speak HTTP; check the port in url", port, host)
+		set(BadStatus, "port %s of %s does not speak HTTP; check the port in the server's URL", port, host)
 	default:
 		set(NoConnection, "%s", plain(err))
 	}
