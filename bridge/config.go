@@ -1,15 +1,18 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
@@ -33,6 +36,9 @@ type Config struct {
 type ReceiverConfig struct {
 	Source  string   `toml:"source"`  // see package receiver
 	Silence Duration `toml:"silence"` // a port that says nothing for this long is reopened; 0: receiver's default
+	// Rollover says what is done about dates that are 1024 weeks old: "mend", "keep", or "auto" (the default), mend those
+	// of a receiver and keep those of a recording.
+	Rollover string `toml:"rollover"`
 }
 
 // ReportConfig is [report]: what goes to the tracking servers.
@@ -89,7 +95,7 @@ func Default() Config {
 	host, _ := os.Hostname()
 	return Config{
 		DeviceID:  deviceIDFrom(host),
-		Receivers: []ReceiverConfig{{Source: "auto"}},
+		Receivers: []ReceiverConfig{{Source: receiver.DefaultSource, Rollover: rolloverAuto}},
 		Spool:     SpoolConfig{Max: spool.DefaultMax},
 		Relay:     RelayConfig{Listen: DefaultListen, History: relay.DefaultHistory},
 		Log:       LogConfig{Format: "text"},
@@ -120,8 +126,11 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("%d [[receiver]] sections: one is needed, and more than one is not supported", len(c.Receivers)))
 	}
 	for i := range c.Receivers {
-		if c.Receivers[i].Source == "" {
-			c.Receivers[i].Source = "auto"
+		r := &c.Receivers[i]
+		r.Source = cmp.Or(r.Source, receiver.DefaultSource)
+		r.Rollover = cmp.Or(r.Rollover, rolloverAuto)
+		if !slices.Contains([]string{rolloverAuto, rolloverMend, rolloverKeep}, r.Rollover) {
+			errs = append(errs, fmt.Errorf("receiver.rollover %q is unknown: use \"auto\", \"mend\" or \"keep\"", r.Rollover))
 		}
 	}
 	c.Relay.Token = expandCredentials(c.Relay.Token)

@@ -44,7 +44,7 @@ level = "debug"
 	}
 	want := Default()
 	want.DeviceID = "from_env"
-	want.Receivers = []ReceiverConfig{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second)}}
+	want.Receivers = []ReceiverConfig{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second), Rollover: "auto"}}
 	want.Uplinks = []UplinkConfig{{
 		Name: "flag.example:8000", Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong",
 		endpoint: "ws://flag.example:8000/live/from_env/",
@@ -87,6 +87,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
 		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: use one of GPSBRIDGE_DEVICE, `},
 		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
+		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover "no" is unknown: use "auto", "mend" or "keep"`},
 		"negative history":    {file: "[relay]\nhistory = -1", want: `relay\.history is -1`},
 		"spool of nothing":    {file: "[spool]\nmax = \"0B\"", want: `spool\.max is 0 bytes`},
 	} {

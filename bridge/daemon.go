@@ -67,11 +67,11 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 			deviceID: c.DeviceID, keep: d.spool.Append, keepSky: c.Report.Sky, show: show,
 			messages: newMessages(c.DeviceID), log: log,
 		}
-		in.assembler = nmea.NewAssembler(in, nmea.Options{})
 		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("receiver: %w", err)
 		}
+		in.assembler = nmea.NewAssembler(in, calendar(r.Rollover, in.receiver.Finite(), d.started))
 		d.intakes = append(d.intakes, in)
 	}
 	return d, nil

@@ -37,7 +37,7 @@ var (
 // Run reads the receiver until ctx ends or a finite source has ended.
 func (in *intake) Run(ctx context.Context) error {
 	err := in.receiver.Run(ctx, in)
-	in.Quiet() // the last epoch has no next one to close it
+	in.Opened() // what is open stays without a sequel
 	return err
 }
 
@@ -55,7 +55,7 @@ func (in *intake) Quiet() {
 	in.assembler.Flush()
 }
 
-// Opened begins with a port that may be another receiver.
+// Opened closes the open epoch and begins anew: the port may be another receiver's.
 func (in *intake) Opened() {
 	in.mu.Lock()
 	defer in.mu.Unlock()

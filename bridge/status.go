@@ -33,6 +33,10 @@ type ReceiverStatus struct {
 	Sentences   uint64    `json:"sentences"`
 	BadChecksum uint64    `json:"bad_checksum"`
 	NoiseBytes  uint64    `json:"noise_bytes"`
+	Refused     uint64    `json:"refused"`   // sentences with a malformed or implausible value, which was left out
+	Rollovers   int       `json:"rollovers"` // times that 1024 weeks were added to the receiver's date
+	Antenna     string    `json:"antenna,omitempty"`
+	Firmware    string    `json:"firmware,omitempty"`
 	Fixes       uint64    `json:"fixes"`             // messages made: one an epoch, with a position or without
 	FixAge      *float64  `json:"fix_age,omitempty"` // since the last epoch with a position
 	Mode        nmea.Mode `json:"mode"`              // of the last epoch
@@ -66,6 +70,8 @@ func (in *intake) status() ReceiverStatus {
 	sc := in.scanner.Stats()
 	st.Run, st.Fixes, st.Mode = in.messages.run, in.messages.seq, in.last.Mode
 	st.Sentences, st.BadChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoiseBytes
+	as := in.assembler.Stats()
+	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
 	if !in.fixAt.IsZero() {
 		age := time.Since(in.fixAt).Seconds()
 		st.FixAge = &age

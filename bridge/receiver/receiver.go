@@ -102,6 +102,9 @@ func (r *Receiver) Run(ctx context.Context, c Consumer) error {
 	return r.run(ctx, c)
 }
 
+// Finite says whether the source comes to an end by itself: a file or standard input, a recording and no receiver.
+func (r *Receiver) Finite() bool { return r.src.finite() }
+
 // Status says what the receiver is doing. It may be called from any goroutine.
 func (r *Receiver) Status() Status {
 	return r.status.snapshot(time.Now())
