@@ -48,7 +48,7 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 		if host == d.addr {
 			d.waitViewer()
 		}
-		v.feed(t, line, i*each, (i+1)*each)
+		v.feed(d, line, i*each, (i+1)*each)
 		poll(t, browser, fmt.Sprintf(`fixes.length > 0 && fixes[fixes.length-1].seq === %d`, (i+1)*each), state)
 		// The relay begins with the last fix before the page came.
 		const newer = `fixes.filter((fix) => fix.seq > %d)`

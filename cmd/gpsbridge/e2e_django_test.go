@@ -32,7 +32,7 @@ func TestEveryFixReachesTheGroup(t *testing.T) {
 		member := realtest.Join(t, server.GroupURL(deviceID))
 		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
 		d.waitOpen()
-		v.feed(t, line, 0, fixes)
+		v.feed(d, line, 0, fixes)
 		v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
 
 		st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked == fixes })
@@ -51,15 +51,15 @@ func TestEveryFixReachesAServerThatIsKilled(t *testing.T) {
 		member := realtest.Join(t, server.GroupURL(deviceID))
 		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
 		d.waitOpen()
-		v.feed(t, line, 0, 1000)
+		v.feed(d, line, 0, 1000)
 		member.WaitDistinct(900, delivery)
-		v.feed(t, line, 1000, 1200)
+		v.feed(d, line, 1000, 1200)
 		member.WaitDistinct(1001, delivery)
 		server.Kill() // in the middle of 200
-		v.feed(t, line, 1200, 2000)
+		v.feed(d, line, 1200, 2000)
 		server.Restart()
 		member.WaitJoined(2, soon)
-		v.feed(t, line, 2000, fixes)
+		v.feed(d, line, 2000, fixes)
 
 		v.checkAll(t, waitProcessed(t, server, fixes), fixes)
 		if st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Spool.Records == 0 }); st.Spool.Dropped != 0 {
@@ -110,10 +110,8 @@ func TestRecordedLogReachesTheGroup(t *testing.T) {
 		member := realtest.Join(t, server.GroupURL(deviceID))
 		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
 		d.waitOpen()
-		for chunk := range slices.Chunk(drive, 4096) {
-			if _, err := line.Write(chunk); err != nil {
-				t.Fatal(err)
-			}
+		for _, epochs := range cycles(drive, "$GNGGA,", 32<<10) {
+			d.send(line, epochs)
 		}
 		messages := member.WaitDistinct(len(want), delivery)
 		if err := realtest.Complete(messages); err != nil {
@@ -128,6 +126,20 @@ func TestRecordedLogReachesTheGroup(t *testing.T) {
 			}
 		}
 	})
+}
+
+// cycles cuts a log into pieces of at most about size bytes that begin with the sentence that begins an epoch.
+func cycles(log []byte, first string, size int) [][]byte {
+	var pieces [][]byte
+	for len(log) > size {
+		cut := bytes.LastIndex(log[:size], []byte(first))
+		if cut <= 0 {
+			break
+		}
+		pieces = append(pieces, log[:cut])
+		log = log[cut:]
+	}
+	return append(pieces, log)
 }
 
 // members returns the members of a message without those that say who sent it. Of the time it keeps the place within
@@ -158,7 +170,7 @@ func TestInterruptDeliversWhatWasRead(t *testing.T) {
 	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
 	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
 	d.waitOpen()
-	v.feed(t, line, 0, 500)
+	v.feed(d, line, 0, 500)
 	read := d.waitStatus("fixes", func(st bridge.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
 
 	d.Signal(syscall.SIGINT)
@@ -183,7 +195,7 @@ func startUnanswered(t *testing.T) *daemon {
 	d.waitStatus("a connection", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
 	d.waitOpen()
 	server.Hang()
-	v.feed(t, line, 0, 10)
+	v.feed(d, line, 0, 10)
 	d.waitStatus("fixes on the way", func(st bridge.Status) bool { return st.Uplinks[0].Outstanding > 0 })
 	return d
 }

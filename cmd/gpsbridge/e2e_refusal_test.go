@@ -70,7 +70,7 @@ func goesOn(t *testing.T, d *daemon, line *realtest.Pty, viewer *realtest.Member
 	t.Helper()
 	v := newVehicle()
 	d.waitOpen()
-	v.feed(t, line, 0, 50)
+	v.feed(d, line, 0, 50)
 	v.checkAll(t, viewer.WaitDistinct(50, soon), 50)
 }
 

@@ -29,7 +29,7 @@ const (
 	// delivery bounds the way of thousands of fixes through Django: with Redis it takes some 500 to 1000 a second.
 	delivery = 90 * time.Second
 	// pollEvery is how often the program is asked for what it does not announce.
-	pollEvery = 20 * time.Millisecond
+	pollEvery = 10 * time.Millisecond
 
 	deviceID = "van_7"
 )
@@ -81,6 +81,7 @@ type daemon struct {
 	*realtest.Process
 	t    *testing.T
 	addr string // of the relay
+	sent uint64 // bytes, to its receiver
 }
 
 // startDaemon starts gpsbridge run and waits until it serves viewers.
@@ -151,6 +152,18 @@ func (d *daemon) waitOpen() {
 	d.waitStatus("the port to be opened", func(st bridge.Status) bool { return st.Receivers[0].Opens > 0 })
 }
 
+// send writes whole epochs, up to 32 KiB at a time, and waits until the daemon has read them. So much the terminal takes in
+// one piece: a test that the machine holds up cannot hold up the line in the middle of an epoch, which would end it there.
+func (d *daemon) send(line *realtest.Pty, epochs []byte) {
+	d.t.Helper()
+	n, err := line.Write(epochs)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.sent += uint64(n)
+	d.waitStatus("the epochs to be read", func(st bridge.Status) bool { return st.Receivers[0].Bytes >= d.sent })
+}
+
 // group joins the device's group at the daemon's own relay.
 func (d *daemon) group() *realtest.Member {
 	d.t.Helper()
@@ -219,14 +232,12 @@ func appendSentence(b []byte, format string, args ...any) []byte {
 	return fmt.Appendf(b, "$%s*%02X\r\n", body, sum)
 }
 
-// feed writes epochs as fast as the daemon reads them, in bursts. The terminal loses nothing.
-func (v vehicle) feed(t *testing.T, line *realtest.Pty, from, to int) {
-	t.Helper()
-	const burst = 25
+// feed sends the epochs from to to-1 as fast as the daemon reads them.
+func (v vehicle) feed(d *daemon, line *realtest.Pty, from, to int) {
+	d.t.Helper()
+	const burst = 100
 	for i := from; i < to; i += burst {
-		if _, err := line.Write(v.epochs(i, min(i+burst, to))); err != nil {
-			t.Fatal(err)
-		}
+		d.send(line, v.epochs(i, min(i+burst, to)))
 	}
 }
 
@@ -310,7 +321,7 @@ func processed(t *testing.T, server *realtest.Server) []realtest.Message {
 func waitProcessed(t *testing.T, server *realtest.Server, n int) []realtest.Message {
 	t.Helper()
 	deadline := time.After(delivery)
-	tick := time.NewTicker(5 * pollEvery) // each look reads the whole journal
+	tick := time.NewTicker(10 * pollEvery) // each look reads the whole journal
 	defer tick.Stop()
 	for {
 		messages := processed(t, server)
