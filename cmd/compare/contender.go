@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -121,8 +122,10 @@ func gpsd(path string) starter {
 	return starter{name: "gpsd", start: start}
 }
 
-// gpsbridge is the daemon without a tracking server, watched by a viewer of its own relay.
+// gpsbridge is the daemon without a tracking server, watched by a viewer of its own relay. Builds are told apart by the
+// names of their files.
 func gpsbridge(path string) starter {
+	name := filepath.Base(path)
 	start := func(ctx context.Context, l *line, baud int) (*program, *client, error) {
 		addr, err := freePort()
 		if err != nil {
@@ -130,14 +133,14 @@ func gpsbridge(path string) starter {
 		}
 		cmd := exec.Command(path, "run", "--device", l.path+"?baud="+strconv.Itoa(baud), "--device-id", device, "--listen", addr)
 		cmd.Env = cleanEnvironment()
-		p, err := start("gpsbridge", cmd)
+		p, err := start(name, cmd)
 		if err != nil {
 			return nil, nil, err
 		}
 		c, err := connect(ctx, p, func() (*client, error) { return watchGroup(ctx, addr, device) })
 		return p, c, err
 	}
-	return starter{name: "gpsbridge", start: start}
+	return starter{name: name, start: start}
 }
 
 // connect makes a client of a program that has just been started. The program is returned to the caller to stop in any

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 )
@@ -21,16 +20,18 @@ type scenario interface {
 
 // gpsdOptions are what the command line says.
 type gpsdOptions struct {
-	gpsbridge, log, only string
-	epochs               int
-	quick, json          bool
-	chunk, apart         time.Duration
+	gpsbridge    []string // paths of built programs
+	log, only    string
+	epochs       int
+	quick, json  bool
+	chunk, apart time.Duration
 }
 
 // report is what --json prints.
 type report struct {
 	GPSD      string    `json:"gpsd"` // version
 	CPUs      int       `json:"cpus"`
+	Load      string    `json:"load"` // of the machine at the start: above CPUs others are in the way
 	Go        string    `json:"go"`
 	Scenarios []outcome `json:"scenarios"`
 }
@@ -38,7 +39,8 @@ type report struct {
 func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	fs := newFlags(c)
 	var o gpsdOptions
-	fs.StringVar(&o.gpsbridge, "gpsbridge", "", "built program at `PATH`; without it, it is built from this checkout")
+	fs.Func("gpsbridge", "built program at `PATH`, several times to compare builds; without it, this checkout is built",
+		func(path string) error { o.gpsbridge = append(o.gpsbridge, path); return nil })
 	fs.IntVar(&o.epochs, "epochs", 40, "measure `N` epochs at 1 Hz, and ten times as many at 10 Hz")
 	fs.BoolVar(&o.quick, "quick", false, "a few epochs of each scenario: whether it works, not how fast")
 	fs.StringVar(&o.only, "only", "", "one `SCENARIO` alone: 1hz-9600, 10hz-9600, 1hz-115200, 10hz-115200 or full")
@@ -47,7 +49,7 @@ func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	fs.DurationVar(&o.chunk, "chunk", 10*time.Millisecond,
 		"bytes of up to `TIME` on the line, and of one sentence at the most, become readable together")
 	fs.DurationVar(&o.apart, "apart", 2*time.Millisecond,
-		"how long after gpsd gpsbridge gets the same bytes, so that neither stands in the other's way; 0 for together")
+		"how long after one program the next gets the same bytes, so that none stands in another's way; 0 for together")
 	if err := parse(w, c, fs, args); err != nil {
 		return err
 	}
@@ -59,18 +61,24 @@ func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.gpsbridge == "" {
+	if o.gpsbridge == nil {
 		folder, err := os.MkdirTemp("", "compare")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(folder)
-		if o.gpsbridge, err = buildGpsbridge(ctx, folder); err != nil {
+		built, err := buildGpsbridge(ctx, folder)
+		if err != nil {
 			return err
 		}
+		o.gpsbridge = []string{built}
 	}
-	r := report{GPSD: version, CPUs: runtime.NumCPU(), Go: runtime.Version()}
-	return r.run(ctx, w, o.json, scenarios, []starter{gpsd(path), gpsbridge(o.gpsbridge)})
+	starters := []starter{gpsd(path)}
+	for _, built := range o.gpsbridge {
+		starters = append(starters, gpsbridge(built))
+	}
+	r := report{GPSD: version, CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version()}
+	return r.run(ctx, w, o.json, scenarios, starters)
 }
 
 // scenarios are those that the options ask for.
@@ -124,8 +132,8 @@ func (r *report) run(ctx context.Context, w world, asJSON bool, scenarios []scen
 		lasts += s.lasts()
 	}
 	fmt.Fprintf(w.stderr, "gpsd and gpsbridge read the same simulated receiver, for about %v\n", lasts.Round(time.Second))
-	fmt.Fprintf(tables, "gpsd %s and gpsbridge, %d CPUs, built with %s\n\n%s", r.GPSD, r.CPUs, r.Go, legend)
-	for s := range slices.Values(scenarios) {
+	fmt.Fprintf(tables, "gpsd %s and gpsbridge (%s), %d CPUs, load %s\n\n%s", r.GPSD, r.Go, r.CPUs, r.Load, legend)
+	for _, s := range scenarios {
 		o, err := s.run(ctx, starters)
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted: %w", ctx.Err())

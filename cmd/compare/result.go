@@ -71,19 +71,21 @@ func fixes(all []arrival) []fix {
 
 // measure compares what arrived with what was sent: log is of epochs, one for one.
 func measure(epochs []epoch, log []sent, list []fix) result {
-	count := 0
-	first := make(map[string]time.Time) // the first message of an epoch
-	for _, e := range epochs {
-		for _, f := range list {
-			if f.time != e.time {
-				continue
-			}
-			if count++; first[e.time].IsZero() {
-				first[e.time] = f.at
-			}
+	came := make(map[string]int)        // messages of an epoch
+	first := make(map[string]time.Time) // and when the first one came
+	for _, f := range list {
+		if came[f.time]++; came[f.time] == 1 {
+			first[f.time] = f.at
 		}
 	}
-	r := result{FixesPerEpoch: float64(count) / float64(len(epochs)), EpochsWithout: len(epochs) - len(first)}
+	count, without := 0, 0
+	for _, e := range epochs {
+		count += came[e.time]
+		if came[e.time] == 0 {
+			without++
+		}
+	}
+	r := result{FixesPerEpoch: float64(count) / float64(len(epochs)), EpochsWithout: without}
 	reports := reportsAt(epochs, log, first)
 	r.ReportsAt = reports.String()
 	var fromFirst, fromLast, reaction []time.Duration

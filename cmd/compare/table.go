@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// columns of the table: two lines of heading, and what a result has there. A value that is negative or nil is absent.
+// columns of the table: two lines of heading, and what a result has there, if anything.
 var columns = []struct {
 	above, below string
 	value        func(r result) (v float64, ok bool)
 	decimals     int
-	ratio        bool // a quotient with the first program says something
+	ratio        bool // a quotient with the first program says something, where both are above zero
 }{
 	{"fixes an", "epoch", func(r result) (float64, bool) { return r.FixesPerEpoch, true }, 2, false},
 	{"epochs", "without", func(r result) (float64, bool) { return float64(r.EpochsWithout), true }, 0, false},
-	{"first byte", "ms", func(r result) (float64, bool) { return r.FirstByte.median() }, 2, true},
+	{"first byte", "median", func(r result) (float64, bool) { return r.FirstByte.median() }, 2, true},
 	{"", "p99", func(r result) (float64, bool) { return r.FirstByte.p99() }, 2, true},
-	{"last byte", "ms", func(r result) (float64, bool) { return r.LastByte.median() }, 2, true},
+	{"last byte", "median", func(r result) (float64, bool) { return r.LastByte.median() }, 2, true},
 	{"", "p99", func(r result) (float64, bool) { return r.LastByte.p99() }, 2, true},
-	{"reaction", "ms", func(r result) (float64, bool) { return r.Reaction.median() }, 2, true},
+	{"reaction", "median", func(r result) (float64, bool) { return r.Reaction.median() }, 2, true},
 	{"", "p99", func(r result) (float64, bool) { return r.Reaction.p99() }, 2, true},
 	{"sentences", "a second", func(r result) (float64, bool) { return r.Rate, r.Rate > 0 }, 0, true},
 	{"CPU ms", "a 1000", func(r result) (float64, bool) { return r.CPU, true }, 2, true},
@@ -43,10 +43,10 @@ func (s *span) p99() (float64, bool) {
 }
 
 // legend says what the columns are.
-const legend = `first byte: from the first byte of the epoch on the line to the fix at a client, median and p99
-last byte:  the same from the last byte of the last sentence that adds to the fix (` + "RMC, VTG, GGA, GSA" + `)
-reaction:   the same from the last byte of the sentence at which the program reports, named at the end of the line
-CPU:        processor time for a thousand sentences;  memory: resident at the end
+const legend = `first byte: ms from the first byte of the epoch on the line to the fix at a client
+last byte:  ms from the last byte of the last sentence that may add to it (RMC, VTG, GGA, GSA); below zero: it was not waited for
+reaction:   ms from the last byte of the sentence at which the program reports, named at the end of the line
+CPU:        ms of processor time for a thousand sentences;  memory: resident at the end, 1e6 bytes
 `
 
 // print writes one scenario as a table.
@@ -94,7 +94,7 @@ func (o outcome) rows() [][]string {
 		for _, r := range o.Programs[1:] {
 			v, ok := c.value(r)
 			cell := ""
-			if c.ratio && ok && base > 0 {
+			if c.ratio && ok && base > 0 && v > 0 {
 				cell = strconv.FormatFloat(v/base, 'f', 2, 64)
 			}
 			cells = append(cells, cell)

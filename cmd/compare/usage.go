@@ -36,6 +36,16 @@ func cpuTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
+// loadAverage is how many processes wanted a processor in the last minute, "unknown" where the system does not tell.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	load, _, _ := bytes.Cut(b, []byte{' '})
+	return string(load)
+}
+
 // residentMemory is the memory of a process that is in RAM, in bytes: its own and what it shares with others, such as
 // the code of libraries.
 func residentMemory(pid int) (int64, error) {

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// A program that is left running leaves the goroutine that waits for it.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// invoke runs a command line and returns its exit code and what it printed.
+func invoke(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = dispatch(ctx, world{&out, &errs}, args)
+	return code, out.String(), errs.String()
+}
+
+func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{"fly", `unknown command "fly": compare help`},
+		{"gpsd --fly", `compare gpsd: .*-fly.*: compare gpsd -h`},
+		{"gpsd now", `"now" is one word too many`},
+		{"gpsd --epochs 3", `--epochs 3 is too few.*use 10`},
+		{"gpsd --chunk 0s", `--chunk 0s`},
+		{"gpsd --apart -1s", `--apart -1s`},
+		{"gpsd --only 5hz-9600", `--only "5hz-9600" is no scenario: use one of 1hz-9600, .*full`},
+		{"gpsd --log /nonexistent/drive.log", `/nonexistent/drive\.log.*: name a file`},
+		{"gpsd --log /dev/null", `no sentence with a time: name a file`},
+	} {
+		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)
+		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
+			t.Errorf("compare %s: exit code %d, stdout %q, stderr %q, want 2, nothing, one line that matches %q",
+				test.line, code, stdout, stderr, test.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	if code, _, stderr := invoke(t.Context()); code != exitUsage || !strings.Contains(stderr, "compare gpsd") {
+		t.Errorf("no command: exit code %d, stderr %q, want 2 and the commands", code, stderr)
+	}
+	for _, c := range commands() {
+		code, stdout, stderr := invoke(t.Context(), c.name, "-h")
+		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, "compare "+c.name+" "+c.args) {
+			t.Errorf("compare %s -h: exit code %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
+		}
+	}
+}
+
+func TestMissingGPSDIsOneLineWithTheMend(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, _, err := findGPSD(t.Context()); err == nil {
+		t.Skip("gpsd is where it is found without PATH")
+	}
+	code, _, stderr := invoke(t.Context(), "gpsd")
+	if code != exitFailed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, installGPSD) {
+		t.Errorf("exit code %d, stderr %q, want 1 and how to install gpsd", code, stderr)
+	}
+}
+
+func TestGPSDSideBySide(t *testing.T) {
+	realtest.Need(t, realtest.GPSD)
+	t.Parallel()
+	code, stdout, stderr := invoke(t.Context(), "gpsd", "--quick", "--json")
+	if code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	var r report
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.GPSD == "" || len(r.Scenarios) != 5 {
+		t.Errorf("version %q and %d scenarios, want one and 5", r.GPSD, len(r.Scenarios))
+	}
+	for _, o := range r.Scenarios {
+		if o.Scenario == "10hz-9600" {
+			if o.LeftOut == "" {
+				t.Errorf("%s is not left out, and its bytes do not fit the line", o.Scenario)
+			}
+			continue
+		}
+		if len(o.Programs) != 2 || o.Programs[0].Program != "gpsd" || o.Programs[1].Program != "gpsbridge" {
+			t.Fatalf("%s: programs %+v, want gpsd and gpsbridge", o.Scenario, o.Programs)
+		}
+		for _, p := range o.Programs {
+			if p.FixesPerEpoch <= 0 || p.CPU <= 0 || p.Memory <= 0 {
+				t.Errorf("%s: %s has no fixes, processor time or memory: %+v", o.Scenario, p.Program, p)
+			}
+			delays := p.FirstByte != nil && p.LastByte != nil && p.Reaction != nil && p.ReportsAt != ""
+			if full := o.Scenario == "full"; full == delays || full != (p.Rate > 0) {
+				t.Errorf("%s: %s has the wrong figures: %+v", o.Scenario, p.Program, p)
+			}
+		}
+	}
+}
+
+func TestInterruptEndsThePrograms(t *testing.T) {
+	realtest.Need(t, realtest.GPSD)
+	t.Parallel()
+	path, _, err := findGPSD(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var started *program
+	interrupted := gpsd(path)
+	begin := interrupted.start
+	interrupted.start = func(ctx context.Context, l *line, baud int) (*program, *client, error) {
+		p, c, err := begin(ctx, l, baud)
+		started = p
+		cancel()
+		return p, c, err
+	}
+	s := paced{rate: 1, baud: 9600, epochs: 1000, chunk: 1}
+	if _, err := s.run(ctx, []starter{interrupted}); ctx.Err() == nil || err == nil {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	if started.alive() == nil {
+		t.Errorf("gpsd (process %d) still runs", started.pid())
+	}
+}
