@@ -39,6 +39,8 @@ type ReceiverConfig struct {
 	// Rollover says what is done about dates that are 1024 weeks old: "mend", "keep", or "auto" (the default), mend those
 	// of a receiver and keep those of a recording.
 	Rollover string `toml:"rollover"`
+	// AllowNoChecksum takes sentences without a checksum, which any noise may have changed.
+	AllowNoChecksum bool `toml:"allow_no_checksum"`
 }
 
 // ReportConfig is [report]: what goes to the tracking servers.

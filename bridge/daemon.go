@@ -67,6 +67,7 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 			deviceID: c.DeviceID, keep: d.spool.Append, keepSky: c.Report.Sky, show: show,
 			messages: newMessages(c.DeviceID), log: log,
 		}
+		in.scanner.AllowNoChecksum = r.AllowNoChecksum
 		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("receiver: %w", err)

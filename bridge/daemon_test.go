@@ -348,3 +348,32 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 		}
 	}
 }
+
+func TestReceiverSettingsReachTheSentences(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.nmea")
+	const old = "$GPRMC,090000.00,A,5130.0000,N,00007.5000,W,27.0,84.4,100407,,,A\r\n" // 1024 weeks before 2026-11-22
+	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		receiver    ReceiverConfig
+		fixes       uint64
+		year, rolls int
+	}{
+		{ReceiverConfig{}, 0, 0, 0},
+		{ReceiverConfig{AllowNoChecksum: true}, 1, 2007, 0},
+		{ReceiverConfig{AllowNoChecksum: true, Rollover: "mend"}, 1, 2026, 1},
+	} {
+		test.receiver.Source = "file:" + path + "?rate=0"
+		d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{test.receiver} })
+		d.wait(t, patience)
+		st := d.Status().Receivers[0]
+		if st.Fixes != test.fixes || st.Rollovers != test.rolls || st.NoChecksum != 1 {
+			t.Errorf("%+v: %d fixes, %d rollovers, %d without checksum, want %d, %d, 1",
+				test.receiver, st.Fixes, st.Rollovers, st.NoChecksum, test.fixes, test.rolls)
+		}
+		if year := d.intakes[0].last.Time.Year(); test.fixes > 0 && year != test.year {
+			t.Errorf("%+v: the fix is of %d, want %d", test.receiver, year, test.year)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type ReceiverStatus struct {
 	Run         string    `json:"run"`
 	Sentences   uint64    `json:"sentences"`
 	BadChecksum uint64    `json:"bad_checksum"`
+	NoChecksum  uint64    `json:"no_checksum"`
 	NoiseBytes  uint64    `json:"noise_bytes"`
 	Refused     uint64    `json:"refused"`   // sentences with a malformed or implausible value, which was left out
 	Rollovers   int       `json:"rollovers"` // times that 1024 weeks were added to the receiver's date
@@ -69,7 +70,7 @@ func (in *intake) status() ReceiverStatus {
 	defer in.mu.Unlock()
 	sc := in.scanner.Stats()
 	st.Run, st.Fixes, st.Mode = in.messages.run, in.messages.seq, in.last.Mode
-	st.Sentences, st.BadChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoiseBytes
+	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
 	if !in.fixAt.IsZero() {
