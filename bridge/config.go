@@ -43,11 +43,6 @@ type ReceiverConfig struct {
 	AllowNoChecksum bool `toml:"allow_no_checksum"`
 }
 
-// ReportConfig is [report]: what goes to the tracking servers.
-type ReportConfig struct {
-	Sky bool `toml:"sky"` // satellites too, not only fixes
-}
-
 // UplinkConfig is one [[uplink]]: a tracking server. Zero values mean package uplink's defaults.
 type UplinkConfig struct {
 	Name     string            `toml:"name"`   // in the log and the status; default: the server's host
@@ -145,6 +140,9 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("two [[uplink]] sections are called %q: give each a name of its own", u.Name))
 		}
 		names[u.Name] = true
+	}
+	if r := c.Report; r.Distance < 0 || r.Turn < 0 || r.Turn > 180 || r.Speed < 0 {
+		errs = append(errs, errors.New("report: distance (m) and speed (m/s) must not be negative, and turn is 0 to 180 degrees"))
 	}
 	if c.Spool.Max <= 0 {
 		errs = append(errs, fmt.Errorf("spool.max is %d bytes: use a size such as \"32MiB\"", c.Spool.Max))

@@ -19,9 +19,9 @@ import (
 	"gpsbridge/nmea"
 )
 
-// drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to seconds; who pressed
-// Ctrl-C wants the prompt back within five.
-const drainTimeout = 3 * time.Second
+// drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; who pressed
+// Ctrl-C wants the prompt back within five, of which closing the connections may take two.
+const drainTimeout = 2500 * time.Millisecond
 
 // Daemon is a tracker: one receiver, the spool, the uplinks, the viewers' relay.
 type Daemon struct {
@@ -65,7 +65,7 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 	for _, r := range c.Receivers {
 		in := &intake{
 			deviceID: c.DeviceID, keep: d.spool.Append, keepSky: c.Report.Sky, show: show,
-			messages: newMessages(c.DeviceID), log: log,
+			messages: newMessages(c.DeviceID), report: reporter{limits: c.Report}, log: log,
 		}
 		in.scanner.AllowNoChecksum = r.AllowNoChecksum
 		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})

@@ -24,6 +24,8 @@ type intake struct {
 	scanner   nmea.Scanner
 	assembler *nmea.Assembler
 	messages  *messages
+	report    reporter
+	epochs    uint64
 	last      nmea.Fix  // the newest epoch
 	fixAt     time.Time // when the last epoch with a position came
 	refused   uint64    // messages that the spool did not take
@@ -67,6 +69,11 @@ func (in *intake) Fix(f *nmea.Fix) {
 	in.last = *f
 	if f.Mode >= nmea.Mode2D {
 		in.fixAt = time.Now()
+	}
+	in.epochs++
+	if !in.report.wants(f, time.Now()) {
+		in.show(in.deviceID, "TPV", in.messages.unreported(f))
+		return
 	}
 	msg := in.messages.fix(f)
 	in.spool(msg)

@@ -17,6 +17,7 @@ type messages struct {
 	run     string
 	seq     uint64 // of the last fix
 	fixHead string // up to the value of seq
+	tpvHead string // of a fix without run and seq, up to the first member
 	skyHead string // up to the first member
 	scratch []byte
 }
@@ -30,6 +31,7 @@ func newMessages(deviceID string) *messages {
 	return &messages{
 		run:     run,
 		fixHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,"run":%q,"seq":`, deviceID, run),
+		tpvHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,`, deviceID),
 		skyHead: fmt.Sprintf(`{"class":"SKY","device_id":%q,`, deviceID),
 	}
 }
@@ -42,6 +44,11 @@ func (m *messages) fix(f *nmea.Fix) []byte {
 	b = strconv.AppendUint(b, m.seq, 10)
 	b = append(b, ',')
 	return m.finish(f.AppendMembers(b))
+}
+
+// unreported returns the message of a fix that only viewers in the vehicle get: it has no place in the run.
+func (m *messages) unreported(f *nmea.Fix) []byte {
+	return m.finish(f.AppendMembers(append(m.scratch[:0], m.tpvHead...)))
 }
 
 // sky returns the message of the satellites in view. It has no seq: it is not spooled and nobody acknowledges it.

@@ -38,7 +38,8 @@ type ReceiverStatus struct {
 	Rollovers   int       `json:"rollovers"` // times that 1024 weeks were added to the receiver's date
 	Antenna     string    `json:"antenna,omitempty"`
 	Firmware    string    `json:"firmware,omitempty"`
-	Fixes       uint64    `json:"fixes"`             // messages made: one an epoch, with a position or without
+	Fixes       uint64    `json:"fixes"`             // epochs, with a position or without
+	Reported    uint64    `json:"reported"`          // messages made for the servers
 	FixAge      *float64  `json:"fix_age,omitempty"` // since the last epoch with a position
 	Mode        nmea.Mode `json:"mode"`              // of the last epoch
 	USat        *float64  `json:"uSat,omitempty"`
@@ -69,7 +70,7 @@ func (in *intake) status() ReceiverStatus {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	sc := in.scanner.Stats()
-	st.Run, st.Fixes, st.Mode = in.messages.run, in.messages.seq, in.last.Mode
+	st.Run, st.Fixes, st.Reported, st.Mode = in.messages.run, in.epochs, in.messages.seq, in.last.Mode
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
@@ -77,13 +78,16 @@ func (in *intake) status() ReceiverStatus {
 		age := time.Since(in.fixAt).Seconds()
 		st.FixAge = &age
 	}
-	if in.last.USat.Set {
-		st.USat = &in.last.USat.V
-	}
-	if in.last.NSat.Set {
-		st.NSat = &in.last.NSat.V
-	}
+	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
 	return st
+}
+
+// stated is a copy of a value, nil where the receiver did not state it.
+func stated(v nmea.Value) *float64 {
+	if !v.Set {
+		return nil
+	}
+	return &v.V
 }
 
 // staleFix is the age from which a position no longer says where the vehicle is: receivers send one a second, and one

@@ -11,7 +11,7 @@ import (
 // receiver's sentences.
 func benchStream(b *testing.B) []byte {
 	b.Helper()
-	dir := os.Getenv("GPSBRIDGE_CORPUS")
+	dir := os.Getenv("GPSBRIDGE_TEST_CORPUS")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared", "corpus", "gpsd")
 	}

@@ -16,7 +16,7 @@ const (
 	EnvReal = "GPSBRIDGE_TEST_REAL"
 	// EnvCorpus names the folder of recorded receiver logs, where it is not ../shared/corpus/gpsd beside the checkout.
 	// The value "absent" says that there is none: then its tests skip even under EnvReal, because no package has it.
-	EnvCorpus = "GPSBRIDGE_CORPUS"
+	EnvCorpus = "GPSBRIDGE_TEST_CORPUS"
 	// EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
 	EnvPython = "GPSBRIDGE_TEST_PYTHON"
 )

@@ -241,15 +241,17 @@ func (u *Uplink) ack(done []uint64) {
 	if len(done) == 0 {
 		return
 	}
+	u.mu.Lock()
+	u.deaf = 0
+	u.lastAck = time.Now()
+	u.status.Acked += uint64(len(done)) // before the queue knows, so that an empty queue means that all is counted
+	u.recovered()
+	u.mu.Unlock()
 	for _, pos := range done {
 		u.queue.Ack(pos)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.deaf = 0
-	u.lastAck = time.Now()
-	u.status.Acked += uint64(len(done))
-	u.recovered()
 	u.notify()
 }
 

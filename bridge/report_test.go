@@ -1,0 +1,123 @@
+package bridge
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"gpsbridge/nmea"
+)
+
+// drive makes one fix a second, each by a change of the one before.
+type drive struct {
+	fixes []nmea.Fix
+	now   nmea.Fix
+}
+
+func newDrive() *drive {
+	set := func(v float64) nmea.Value { return nmea.Value{V: v, Set: true} }
+	return &drive{now: nmea.Fix{
+		Mode: nmea.Mode3D, Time: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC),
+		Lat: set(51.5), Lon: set(-0.125), Speed: set(0), Track: set(0),
+	}}
+}
+
+// metresNorth is a degree of latitude on the sphere of metres.
+const metresNorth = 111195.08
+
+func (d *drive) during(seconds int, change func(*nmea.Fix)) *drive {
+	for range seconds {
+		change(&d.now)
+		d.now.Lat.V += d.now.Speed.V / metresNorth
+		d.fixes = append(d.fixes, d.now)
+		d.now.Time = d.now.Time.Add(time.Second)
+	}
+	return d
+}
+
+func at(speed float64) func(*nmea.Fix)     { return func(f *nmea.Fix) { f.Speed.V = speed } }
+func course(track float64) func(*nmea.Fix) { return func(f *nmea.Fix) { f.Track.V = track } }
+func lost(f *nmea.Fix)                     { f.Mode = nmea.ModeNone }
+func found(f *nmea.Fix)                    { f.Mode = nmea.Mode3D }
+
+func TestReporter(t *testing.T) {
+	second := Duration(time.Second)
+	for name, test := range map[string]struct {
+		limits ReportConfig
+		drive  *drive
+		want   []int // seconds of the reports
+	}{
+		"every fix by default": {ReportConfig{}, newDrive().during(3, at(0)), []int{0, 1, 2}},
+		"the first, the start, the stop": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(0)).during(10, at(10)).during(10, at(0)), []int{0, 5, 20},
+		},
+		"a bend is no stop": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(4, at(0)).during(5, at(10)), []int{0},
+		},
+		"by time": {ReportConfig{Interval: 10 * second}, newDrive().during(31, at(10)), []int{0, 10, 20, 30}},
+		"standing is reported less": {
+			ReportConfig{Interval: 2 * second, Stopped: 10 * second},
+			newDrive().during(21, at(0)), []int{0, 10, 20},
+		},
+		"by distance": {ReportConfig{Distance: 50}, newDrive().during(16, at(10)), []int{0, 5, 10, 15}},
+		"by turn, over north, either way": {
+			ReportConfig{Turn: 15},
+			newDrive().during(3, course(355)).during(3, func(f *nmea.Fix) { f.Speed.V = 10 }).during(2, course(5)).
+				during(2, course(11)).during(2, course(350)), []int{0, 3, 8, 10},
+		},
+		"a course means nothing at walking pace": {
+			ReportConfig{Turn: 15},
+			newDrive().during(2, at(1.6)).during(3, course(90)).during(3, course(270)), []int{0},
+		},
+		"by speed": {ReportConfig{Speed: 5}, newDrive().during(3, at(10)).during(3, at(14.9)).during(3, at(15.1)), []int{0, 6}},
+		"the loss of the fix and its return, and a sign of life between": {
+			ReportConfig{Interval: 100 * second, NoFix: 5 * second},
+			newDrive().during(3, at(10)).during(12, lost).during(3, found), []int{0, 3, 8, 13, 15},
+		},
+		"parked drift is no motion": {
+			ReportConfig{Distance: 10},
+			newDrive().during(2, at(0)).during(1, func(f *nmea.Fix) { f.Lat.V += 40 / metresNorth }).during(5, at(0)), []int{0},
+		},
+		"towed without speed": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(2, at(0)).during(1, func(f *nmea.Fix) { f.Lat.V += 70 / metresNorth }).during(1, at(0)), []int{0, 2},
+		},
+		"the clock was set back": {
+			ReportConfig{Interval: 100 * second},
+			newDrive().during(3, at(10)).during(3, func(f *nmea.Fix) {
+				if f.Time.Year() == 2026 {
+					f.Time = f.Time.AddDate(-1, 0, 0)
+				}
+			}), []int{0, 3},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := reporter{limits: test.limits}
+			var got []int
+			for i := range test.drive.fixes {
+				if r.wants(&test.drive.fixes[i], time.Time{}) {
+					got = append(got, i)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("reported %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestReporterWithoutAReceiversTime(t *testing.T) {
+	r := reporter{limits: ReportConfig{Interval: Duration(10 * time.Second)}}
+	f := nmea.Fix{Mode: nmea.ModeNone}
+	start := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {9 * time.Second, false}, {10 * time.Second, true}, {19 * time.Second, false}, {20 * time.Second, true}} {
+		if got := r.wants(&f, start.Add(step.after)); got != step.want {
+			t.Errorf("after %v: %v, want %v", step.after, got, step.want)
+		}
+	}
+}
