@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -39,17 +40,7 @@ type report struct {
 func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	fs := newFlags(c)
 	var o gpsdOptions
-	fs.Func("gpsbridge", "built program at `PATH`, several times to compare builds; without it, this checkout is built",
-		func(path string) error { o.gpsbridge = append(o.gpsbridge, path); return nil })
-	fs.IntVar(&o.epochs, "epochs", 40, "measure `N` epochs at 1 Hz, and ten times as many at 10 Hz")
-	fs.BoolVar(&o.quick, "quick", false, "a few epochs of each scenario: whether it works, not how fast")
-	fs.StringVar(&o.only, "only", "", "one `SCENARIO` alone: 1hz-9600, 10hz-9600, 1hz-115200, 10hz-115200 or full")
-	fs.StringVar(&o.log, "log", "", "play the recorded `FILE` at full speed instead of a simulated drive")
-	fs.BoolVar(&o.json, "json", false, "print JSON instead of tables")
-	fs.DurationVar(&o.chunk, "chunk", 10*time.Millisecond,
-		"bytes of up to `TIME` on the line, and of one sentence at the most, become readable together")
-	fs.DurationVar(&o.apart, "apart", 2*time.Millisecond,
-		"how long after one program the next gets the same bytes, so that none stands in another's way; 0 for together")
+	o.register(fs)
 	if err := parse(w, c, fs, args); err != nil {
 		return err
 	}
@@ -61,12 +52,12 @@ func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	if err != nil {
 		return err
 	}
+	folder, err := os.MkdirTemp("", "compare")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
 	if o.gpsbridge == nil {
-		folder, err := os.MkdirTemp("", "compare")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(folder)
 		built, err := buildGpsbridge(ctx, folder)
 		if err != nil {
 			return err
@@ -79,6 +70,20 @@ func compareGPSD(ctx context.Context, w world, c command, args []string) error {
 	}
 	r := report{GPSD: version, CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version()}
 	return r.run(ctx, w, o.json, scenarios, starters)
+}
+
+func (o *gpsdOptions) register(fs *flag.FlagSet) {
+	fs.Func("gpsbridge", "built program at `PATH`, several times to compare builds; without it, this checkout is built",
+		func(path string) error { o.gpsbridge = append(o.gpsbridge, path); return nil })
+	fs.IntVar(&o.epochs, "epochs", 40, "measure `N` epochs at 1 Hz, and ten times as many at 10 Hz")
+	fs.BoolVar(&o.quick, "quick", false, "a few epochs of each scenario: whether it works, not how fast")
+	fs.StringVar(&o.only, "only", "", "one `SCENARIO` alone: 1hz-9600, 10hz-9600, 1hz-115200, 10hz-115200 or full")
+	fs.StringVar(&o.log, "log", "", "play the recorded `FILE` at full speed instead of a simulated drive")
+	fs.BoolVar(&o.json, "json", false, "print JSON instead of tables")
+	fs.DurationVar(&o.chunk, "chunk", 10*time.Millisecond,
+		"bytes of up to `TIME` on the line, and of one sentence at the most, become readable together")
+	fs.DurationVar(&o.apart, "apart", 2*time.Millisecond,
+		"how long after one program the next gets the same bytes, so that none stands in another's way; 0 for together")
 }
 
 // scenarios are those that the options ask for.
