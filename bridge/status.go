@@ -94,12 +94,15 @@ func stated(v nmea.Value) *float64 {
 // may be lost on the line.
 const staleFix = 3.0
 
+// Stale says that the receiver's last position no longer says where the vehicle is, or that there was none yet.
+func (r ReceiverStatus) Stale() bool { return r.FixAge == nil || *r.FixAge > staleFix }
+
 // healthy says what keeps fixes from flowing, for GET /healthz.
 func (d *Daemon) healthy() error {
 	var errs []error
 	st := d.Status()
 	for _, r := range st.Receivers {
-		if r.FixAge == nil || *r.FixAge > staleFix {
+		if r.Stale() {
 			errs = append(errs, fmt.Errorf("no fix: receiver %s %s", r.State, r.Detail))
 		}
 	}
@@ -118,7 +121,7 @@ func (s Status) Line() string {
 		switch {
 		case r.State != receiver.Reading:
 			parts = append(parts, "receiver "+join(string(r.State), r.Detail))
-		case r.FixAge == nil || *r.FixAge > staleFix:
+		case r.Stale():
 			parts = append(parts, fmt.Sprintf("no fix, %s satellites", satellites(r)))
 		default:
 			parts = append(parts, fmt.Sprintf("%s fix %.1f s old, %s satellites, %d fixes", r.Mode, *r.FixAge, satellites(r), r.Fixes))

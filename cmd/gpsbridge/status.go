@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -84,14 +85,17 @@ func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
 
 func printStatus(w io.Writer, st bridge.Status) {
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-9s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "%-9s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 	row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
 	for _, r := range st.Receivers {
 		row("receiver", "%s %s %s", r.Source, r.State, r.Detail)
 		fix := "no fix yet"
-		if r.FixAge != nil {
-			fix = fmt.Sprintf("%s, last position %.1f s ago", r.Mode, *r.FixAge)
+		switch {
+		case !r.Stale():
+			fix = fmt.Sprintf("%s, %.1f s old", r.Mode, *r.FixAge)
+		case r.FixAge != nil:
+			fix = fmt.Sprintf("no fix, the last one %.0f s ago", *r.FixAge)
 		}
 		row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
 			fix, r.Fixes, r.Sentences, r.BadChecksum, r.NoiseBytes)
