@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -152,7 +153,18 @@ func buildGpsbridge(ctx context.Context, folder string) (string, error) {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", fmt.Errorf("build gpsbridge: %w: %s: run compare in the checkout, or name a built program with --gpsbridge", err, out)
+		return "", fmt.Errorf("build gpsbridge: %w: %s: run compare in the checkout, or name a built program with --gpsbridge",
+			err, firstComplaint(out))
 	}
 	return path, nil
+}
+
+// firstComplaint is the first line of a compiler's output that is not the name of a package.
+func firstComplaint(out []byte) string {
+	for line := range bytes.Lines(out) {
+		if !bytes.HasPrefix(line, []byte{'#'}) {
+			return string(bytes.TrimSpace(line))
+		}
+	}
+	return "it does not say why"
 }

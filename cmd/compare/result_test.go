@@ -105,8 +105,9 @@ func TestLoadCountsSentencesAndEpochs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.sentences != 5 || r.epochs != 2 {
-		t.Errorf("%d sentences in %d epochs, want 5 in 2", r.sentences, r.epochs)
+	// Two epochs in five sentences, repeated.
+	if r.sentences != defaultSentences || r.epochs != defaultSentences/5*2 || len(r.data) != defaultSentences/5*len(log) {
+		t.Errorf("%d sentences in %d epochs, %d bytes, want %d sentences in 2/5 as many epochs", r.sentences, r.epochs, len(r.data), defaultSentences)
 	}
 }
 

@@ -123,7 +123,16 @@ func load(path string) (*recording, error) {
 	if r.epochs == 0 {
 		return nil, fmt.Errorf("read log %s: it has no sentence with a time: name a file of NMEA sentences with --log", path)
 	}
-	return r, nil
+	return r.repeated(defaultSentences), nil
+}
+
+// repeated is r over and over, until it has so many sentences: a short log tells more about starting and stopping than
+// about the work.
+func (r *recording) repeated(sentences int) *recording {
+	times := (sentences + r.sentences - 1) / r.sentences
+	return &recording{
+		name: r.name, data: bytes.Repeat(r.data, times), sentences: r.sentences * times, epochs: r.epochs * times,
+	}
 }
 
 // timeOfDay returns the time field of a sentence of a position, "" when it has none. Programs that group sentences by
