@@ -58,8 +58,9 @@ func (s paced) run(ctx context.Context, starters []starter) (outcome, error) {
 	origin := time.Now().Add(leadTime)
 	for i, c := range all {
 		g.Go(func() error {
-			out.Programs[i], err = s.one(ctx, c, epochs, origin.Add(time.Duration(i)*s.apart))
-			out.Programs[i].Program = c.program.name
+			r, err := s.one(ctx, c, epochs, origin.Add(time.Duration(i)*s.apart))
+			r.Program = c.program.name
+			out.Programs[i] = r
 			return err
 		})
 	}
