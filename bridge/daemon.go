@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
-	"gpsbridge/nmea"
 )
 
 // drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; who pressed
@@ -63,16 +58,10 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 		show = d.relay.Publish
 	}
 	for _, r := range c.Receivers {
-		in := &intake{
-			deviceID: c.DeviceID, keep: d.spool.Append, keepSky: c.Report.Sky, show: show,
-			messages: newMessages(c.DeviceID), report: reporter{limits: c.Report}, log: log,
-		}
-		in.scanner.AllowNoChecksum = r.AllowNoChecksum
-		in.receiver, err = receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: log})
+		in, err := r.build(d, show)
 		if err != nil {
 			return nil, fmt.Errorf("receiver: %w", err)
 		}
-		in.assembler = nmea.NewAssembler(in, calendar(r.Rollover, in.receiver.Finite(), d.started))
 		d.intakes = append(d.intakes, in)
 	}
 	return d, nil
@@ -147,95 +136,5 @@ func (d *Daemon) reportDrops(ctx context.Context) error {
 	}
 }
 
-// relayRetry paces the attempts at a port that somebody else holds.
-const relayRetry = 10 * time.Second
-
-// serveViewers runs the relay. A port that cannot be had is no reason to stop tracking: it is said once and tried
-// again.
-func (d *Daemon) serveViewers(ctx context.Context) error {
-	if d.relay == nil {
-		close(d.ready)
-		return nil
-	}
-	for first := true; ; first = false {
-		err := d.relay.Listen()
-		if first {
-			close(d.ready)
-		}
-		if err == nil {
-			d.log.Info("serving viewers", "page", d.Page())
-			return d.relay.Serve(ctx)
-		}
-		if first {
-			d.log.Error("no viewers can be served, tracking goes on", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(relayRetry):
-		}
-	}
-}
-
 // Ready is closed when the receivers are being read and the relay has tried to listen.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
-
-// Page returns the address of the viewer page, "" while viewers are not served.
-func (d *Daemon) Page() string {
-	if d.relay == nil || d.relay.Addr() == nil {
-		return ""
-	}
-	return "http://" + d.relay.Addr().String() + "/?device=" + d.config.DeviceID
-}
-
-func (u UplinkConfig) build(q uplink.Queue, log *slog.Logger) (*uplink.Uplink, error) {
-	ack, err := uplink.ParseAckMode(u.Ack)
-	if err != nil {
-		return nil, err
-	}
-	header := http.Header{}
-	for name, value := range u.Headers {
-		header.Set(name, value)
-	}
-	return uplink.New(uplink.Config{
-		Name: u.Name, URL: u.endpoint, Origin: u.Origin, Header: header,
-		TokenFile: u.Token, CAFile: u.CA, CertFile: u.Cert, KeyFile: u.Key,
-		Ack: ack, Window: u.Window, Ping: time.Duration(u.Ping), Key: messageKey, Log: log,
-	}, q)
-}
-
-func (r RelayConfig) build(d *Daemon, log *slog.Logger) (*relay.Relay, error) {
-	token, err := readSecret(r.Token)
-	if err != nil {
-		return nil, fmt.Errorf("relay.token_file: %w", err)
-	}
-	return relay.New(relay.Config{
-		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
-		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout),
-		Status: func() any { return d.Status() }, Ready: d.healthy, Log: log,
-	})
-}
-
-// kept is a history as package relay counts it, whose 0 means its default: here 0 means none.
-func kept(history int) int {
-	if history == 0 {
-		return -1
-	}
-	return history
-}
-
-// readSecret returns the one line of a file, "" when there is no file to read.
-func readSecret(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(b))
-	if secret == "" || strings.ContainsAny(secret, "\r\n\t ") {
-		return "", fmt.Errorf("%s must hold one line with the secret and nothing else", path)
-	}
-	return secret, nil
-}
