@@ -2,8 +2,6 @@ package uplink
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -13,13 +11,14 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
 
 // Dial connects to c.URL and returns the open WebSocket. Of c it uses what
-// concerns the connecting: URL, Origin, Header, the files, HandshakeTimeout and
-// NetDial. An error is one line without secrets; where the server or the
+// concerns the connecting: URL, Origin, Header, the files, HandshakeTimeout,
+// NetDial and Clock. An error is one line without secrets; where the server or the
 // network refused, it is a *Refusal that names the likely cause and the mend.
 func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	c = c.withDefaults()
@@ -31,11 +30,12 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := c.tlsConfig()
+	a := attempt{c: c, target: target, header: header, release: func() {}}
+	a.now, a.clock = c.Clock()
+	trust, err := c.tlsConfig(a.now)
 	if err != nil {
 		return nil, err
 	}
-	a := attempt{c: c, target: target, header: header, release: func() {}}
 	defer func() { a.release() }()
 	d := websocket.Dialer{
 		NetDialContext:   func(_ context.Context, network, addr string) (net.Conn, error) { return a.connect(ctx, network, addr) },
@@ -60,6 +60,8 @@ type attempt struct {
 	c      Config
 	target *url.URL
 	header http.Header
+	now    time.Time // at which certificates are verified
+	clock  string    // who told it
 
 	via     string      // host:port of a proxy, if one is used
 	linked  atomic.Bool // TCP is connected: what fails later is the handshake
@@ -173,31 +175,4 @@ func readToken(file string) (string, error) {
 		}
 	}
 	return token, nil
-}
-
-// tlsConfig trusts the system's authorities and those of CAFile.
-func (c Config) tlsConfig() (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read ca_file: %w", err)
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool() // a system without any: CAFile alone
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read ca_file %q: no certificate in it; want PEM (-----BEGIN CERTIFICATE-----)", c.CAFile)
-		}
-		t.RootCAs = pool
-	}
-	if c.CertFile != "" || c.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read client certificate cert_file %q with key_file %q: %w", c.CertFile, c.KeyFile, err)
-		}
-		t.Certificates = []tls.Certificate{cert}
-	}
-	return t, nil
 }

@@ -49,6 +49,8 @@ type fakeQueue struct {
 	mu      sync.Mutex
 	data    [][]byte
 	acked   []bool
+	added   []time.Time
+	ackedAt []time.Time // of the first acknowledgement
 	low     uint64
 	changed chan struct{} // closed at each change
 }
@@ -70,6 +72,7 @@ func (q *fakeQueue) add(data []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.data, q.acked = append(q.data, data), append(q.acked, false)
+	q.added, q.ackedAt = append(q.added, time.Now()), append(q.ackedAt, time.Time{})
 	q.wake()
 }
 
@@ -95,7 +98,9 @@ func (q *fakeQueue) Next(ctx context.Context, after uint64) (uint64, []byte, err
 func (q *fakeQueue) Ack(pos uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.acked[pos-1] = true
+	if !q.acked[pos-1] {
+		q.acked[pos-1], q.ackedAt[pos-1] = true, time.Now()
+	}
 	for q.low < uint64(len(q.data)) && q.acked[q.low] {
 		q.low++
 	}
@@ -181,6 +186,8 @@ type server struct {
 	n      int
 	times  []time.Time // of the attempts to connect
 	got    []int       // seq of each record, in the order of arrival
+	late   []bool      // of each of them: it was marked
+	gotAt  []time.Time // when each of them came
 	closes []int       // codes of the close frames received
 	refuse int         // answer this status in place of a connection
 	ended  sync.WaitGroup
@@ -240,8 +247,22 @@ func (s *server) receive(conn *websocket.Conn) (msg []byte, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	s.got = append(s.got, seqOf(msg))
+	s.arrived(msg)
 	return msg, true
+}
+
+// arrived takes note of a record. Caller holds mu.
+func (s *server) arrived(msg []byte) {
+	s.got = append(s.got, seqOf(msg))
+	s.late = append(s.late, bytes.Contains(msg, []byte(lateMark)))
+	s.gotAt = append(s.gotAt, time.Now())
+}
+
+// lateMark is what marks a late record.
+const lateMark = `"backlog":true,`
+
+func markLate(msg []byte) []byte {
+	return append([]byte("{"+lateMark), msg[1:]...)
 }
 
 // rewrite is a message as Django's consumer writes it anew: other bytes, the
@@ -284,6 +305,70 @@ func (s *server) firsts() (order []int, repeats int) {
 		order = append(order, seq)
 	}
 	return order, repeats
+}
+
+// wantOrder checks what live-first promises: what is not marked only ever moves
+// forward, and of what is marked each record comes for the first time behind
+// all before it (strict: where the server dropped nothing silently).
+func (s *server) wantOrder(t *testing.T, records int, strict bool) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[int]bool{}
+	live, backlog := 0, 0
+	for i, seq := range s.got {
+		switch {
+		case !s.late[i]:
+			if seq < live || (seq == live && !seen[seq]) {
+				t.Errorf("record %d arrived unmarked behind %d", seq, live)
+			}
+			live = max(live, seq)
+		case !seen[seq] && strict:
+			if seq < backlog {
+				t.Errorf("record %d of the backlog arrived for the first time behind %d", seq, backlog)
+			}
+			backlog = max(backlog, seq)
+		}
+		seen[seq] = true
+	}
+	if len(seen) != records {
+		t.Errorf("server got %d different records, want %d", len(seen), records)
+	}
+}
+
+// distant serves as the tracking group does at a round trip rtt, and takes each
+// for every record.
+func distant(rtt, each time.Duration) func(*server, int, *websocket.Conn) {
+	return func(s *server, _ int, conn *websocket.Conn) {
+		type item struct {
+			msg []byte
+			at  time.Time
+		}
+		in, out := make(chan item, 1e5), make(chan item, 1e5)
+		var workers sync.WaitGroup
+		defer workers.Wait()
+		defer close(in)
+		workers.Go(func() {
+			defer close(out)
+			for it := range in {
+				<-time.After(time.Until(it.at.Add(rtt/2)) + each)
+				out <- item{it.msg, time.Now()}
+			}
+		})
+		workers.Go(func() {
+			for it := range out {
+				<-time.After(time.Until(it.at.Add(rtt / 2)))
+				conn.WriteMessage(websocket.TextMessage, rewrite(it.msg))
+			}
+		})
+		for {
+			msg, ok := s.receive(conn)
+			if !ok {
+				return
+			}
+			in <- item{msg, time.Now()}
+		}
+	}
 }
 
 // wantAll checks that every record arrived, first deliveries in order.

@@ -45,6 +45,10 @@ func (s *session) keep(ctx context.Context) error {
 			return ctx.Err()
 		case <-timer.C:
 		case <-s.poke:
+		case _, ok := <-s.u.network:
+			if s.u.networkChanged(ok) {
+				s.suspectLink()
+			}
 		}
 		todo, err := s.due(time.Now())
 		if err != nil {
@@ -95,6 +99,10 @@ func (s *session) due(now time.Time) (t todo, err error) {
 		return t, errRenew
 	}
 	t.pong, s.pong = s.pong, nil
+	stalled, draining := s.stalled()
+	if draining && !now.Before(stalled) {
+		s.repeatTail()
+	}
 	if s.wantsPing(now) {
 		payload := s.nextPing(now)
 		t.ping = &payload
@@ -102,6 +110,9 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	t.next = s.nextLook(now)
 	if busy {
 		t.next = earliest(t.next, deaf)
+	}
+	if draining && now.Before(stalled) {
+		t.next = earliest(t.next, stalled)
 	}
 	return t, nil
 }
@@ -129,7 +140,8 @@ func (s *session) nextLook(now time.Time) time.Time {
 func (s *session) wantsPing(now time.Time) bool {
 	u := s.u
 	switch {
-	case !now.Before(s.ping.at.Add(u.c.Ping)):
+	case s.hurry || !now.Before(s.ping.at.Add(u.c.Ping)):
+		s.hurry = false
 		return true
 	case u.awaitsVerdict(now):
 		return !s.ping.verdict || !s.ping.waiting
@@ -173,8 +185,17 @@ func (s *session) ponged(payload string) {
 	s.acked = s.acked || len(done) > 0
 	u.mu.Unlock()
 	u.ack(done)
-	signal(s.room)
+	s.freed()
 	signal(s.poke)
+}
+
+// suspectLink checks after a change of the network whether the connection has
+// survived: a ping goes out now, and the time for its answer runs.
+func (s *session) suspectLink() {
+	s.conn.SetReadDeadline(time.Now().Add(s.u.c.PongTimeout))
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	s.hurry = true
 }
 
 // patience is how long outstanding records may stay without any

@@ -20,6 +20,20 @@ const (
 	closeForbidden    = 4403
 )
 
+// brokenOff is an end of the connection that a record may have caused.
+type brokenOff struct {
+	text string
+	mute bool // no close frame said so
+}
+
+func (e *brokenOff) Error() string { return e.text }
+
+// errEnded is also what Uvicorn does when an application fails on a record.
+var errEnded = &brokenOff{text: "connection ended without a close frame: server stopped or restarted", mute: true}
+
+// pingTimeout is how Uvicorn words a 1011 that says nothing about records.
+const pingTimeout = "keepalive ping timeout"
+
 // explainLoss turns the error of a read into a reason that names the cause.
 func (s *session) explainLoss(err error) error {
 	var closed *websocket.CloseError
@@ -28,12 +42,12 @@ func (s *session) explainLoss(err error) error {
 	case errors.As(err, &closed):
 		return explainClose(closed)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		silent := (s.u.c.Ping + s.u.c.PongTimeout).Round(time.Millisecond)
+		silent := time.Since(s.heard).Round(time.Millisecond)
 		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
 	case errors.Is(err, syscall.ECONNRESET):
-		return errors.New("connection reset by the server or a box between")
+		return &brokenOff{text: "connection reset by the server or a box between", mute: true}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("connection ended without a close frame: server stopped or restarted")
+		return errEnded
 	}
 	return fmt.Errorf("read from the server: %w", plain(err))
 }
@@ -57,13 +71,19 @@ func explainClose(c *websocket.CloseError) error {
 	case closeUnauthorized, closeForbidden, websocket.ClosePolicyViolation:
 		return &Refusal{Kind: Forbidden, Text: said + " right behind the handshake: token or device ID not accepted; check token_file, device_id and the server's log", Err: c}
 	case websocket.CloseAbnormalClosure:
-		return errors.New("connection ended without a close frame: server stopped or restarted")
+		return errEnded
 	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseServiceRestart:
 		return fmt.Errorf("%s: it is stopping, restarting or limits the age of connections", said)
 	case websocket.CloseMessageTooBig:
-		return fmt.Errorf("%s: a record is longer than the server takes", said)
+		return &brokenOff{text: said + ": a record is longer than the server takes"}
 	case websocket.CloseInternalServerErr:
-		return fmt.Errorf("%s: its application failed, its channel layer (Redis) is down, or its ping went unanswered; see the server's log", said)
+		said += ": its application failed, its channel layer (Redis) is down, or its ping went unanswered; see the server's log"
+		if strings.Contains(c.Text, pingTimeout) {
+			return errors.New(said)
+		}
+		return &brokenOff{text: said}
+	case websocket.CloseProtocolError, websocket.CloseUnsupportedData, websocket.CloseInvalidFramePayloadData:
+		return &brokenOff{text: said + ": it does not take a record"}
 	case websocket.CloseTryAgainLater:
 		return fmt.Errorf("%s: it is overloaded", said)
 	}

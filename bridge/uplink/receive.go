@@ -33,6 +33,7 @@ func (s *session) prepareReading() {
 // alive extends the time in which the server must be heard again. Pings go out
 // at least every Ping, so a silence of Ping + PongTimeout is a dead link.
 func (s *session) alive() {
+	s.heard = time.Now()
 	s.conn.SetReadDeadline(time.Now().Add(s.u.c.Ping + s.u.c.PongTimeout))
 }
 
@@ -79,7 +80,7 @@ func (s *session) received(msg []byte) {
 	u.mu.Unlock()
 	if len(done) > 0 {
 		u.ack(done)
-		signal(s.room)
+		s.freed()
 	}
 	if first {
 		signal(s.poke) // the round trip is known now, and with it how long silence may last

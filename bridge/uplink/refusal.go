@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Kind is the class of a refusal.
@@ -168,7 +167,7 @@ func (a *attempt) explainTLS(r *Refusal, err error) bool {
 	case errors.As(err, &unknown):
 		return set(BadCert, "certificate of %s is signed by an authority that is not known here; put its certificate into a file and set ca_file", host)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return set(CertTime, "%s", certTime(host, invalid.Cert, time.Now()))
+		return set(CertTime, "%s", a.certTime(host, invalid.Cert))
 	case errors.As(err, &name):
 		return set(BadCert, "certificate of the server is for %s, not for %s; use the name of the certificate in the server's URL", certNames(name.Certificate), host)
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
@@ -185,17 +184,6 @@ func (a *attempt) explainTLS(r *Refusal, err error) bool {
 		return set(BadCert, "TLS with %s does not come about: %s", host, text)
 	}
 	return false
-}
-
-// certTime tells an expired certificate from one that is not yet valid, and
-// puts the clock beside it: a machine without a battery clock boots in the past.
-func certTime(host string, cert *x509.Certificate, now time.Time) string {
-	const day = "2006-01-02"
-	clock := now.UTC().Format("2006-01-02 15:04 UTC")
-	if now.Before(cert.NotBefore) {
-		return fmt.Sprintf("certificate of %s is valid only from %s, and the clock here says %s; check the clock", host, cert.NotBefore.UTC().Format(day), clock)
-	}
-	return fmt.Sprintf("certificate of %s expired on %s (the clock here says %s; check it too); the server needs a new one", host, cert.NotAfter.UTC().Format(day), clock)
 }
 
 // certNames is what a certificate is for.

@@ -55,11 +55,19 @@ type session struct {
 	end     context.CancelCauseFunc // ends the session for a reason
 
 	// Owned by the writer.
-	cursor uint64          // position of the last record taken from the queue
-	next   context.Context // of the waits for the queue
+	lanes lanes           // places in the queue
+	next  context.Context // of the waits for the queue
+
+	// Owned by the reader.
+	heard time.Time // when the server was heard last
 
 	// Guarded by u.mu.
 	interrupt context.CancelFunc // ends next
+	waits     bool               // the writer waits for a live record with a backlog left
+	hurry     bool               // a ping is due now
+	repeat    *flight            // to be sent again to find out about it; still on its way
+	repeated  uint64             // position of the last repeat
+	vouched   bool               // another record passed alone, ahead of the one on trial
 	ping      ping
 	pong      *string // payload of a server's ping to be answered; the newest is enough
 	acked     bool    // anything, on this connection
@@ -80,7 +88,6 @@ func (s *session) run(ctx context.Context) error {
 	parent := ctx
 	ctx, s.end = context.WithCancelCause(parent)
 	defer s.end(nil)
-	s.cursor = s.u.queue.Acked()
 	s.ping.at = time.Now()
 	s.prepareReading()
 
@@ -134,6 +141,10 @@ func (s *session) goodbye(code int, read <-chan struct{}) {
 
 // write sends records while the window has room.
 func (s *session) write(ctx context.Context) error {
+	if err := s.trial(ctx); err != nil {
+		return err
+	}
+	s.lanes = newLanes(s.u.queue.Acked())
 	for {
 		f, err := s.pick(ctx)
 		if err != nil {
@@ -143,69 +154,6 @@ func (s *session) write(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// pick waits for the record to be sent next: what was lost goes first, then the
-// queue in its order.
-func (s *session) pick(ctx context.Context) (f flight, err error) {
-	for {
-		next := s.waiting(ctx)
-		f, room, ok := s.resend()
-		switch {
-		case ok:
-			return f, nil
-		case !room:
-			select {
-			case <-s.room:
-				continue
-			case <-ctx.Done():
-				return f, ctx.Err()
-			}
-		}
-		pos, data, err := s.u.queue.Next(next, s.cursor)
-		switch {
-		case err == nil:
-			s.cursor = pos
-			if sendable(data) {
-				return s.flight(pos, data), nil
-			}
-			s.u.skip(pos, data)
-		case ctx.Err() != nil:
-			return f, ctx.Err()
-		case next.Err() == nil:
-			return f, &queueError{err}
-		}
-	}
-}
-
-// waiting is the context for waiting for the queue. Interrupt ends it, so that
-// something lost is sent again at once; then the next wait gets a new one.
-func (s *session) waiting(ctx context.Context) context.Context {
-	if s.next == nil || s.next.Err() != nil {
-		next, cancel := context.WithCancel(ctx)
-		s.u.mu.Lock()
-		s.next, s.interrupt = next, cancel
-		s.u.mu.Unlock()
-	}
-	return s.next
-}
-
-// resend returns the next record that was lost, or else whether there is room
-// for a new one.
-func (s *session) resend() (f flight, room, ok bool) {
-	s.u.mu.Lock()
-	defer s.u.mu.Unlock()
-	f, ok = s.u.win.takeLost()
-	return f, s.u.win.room(), ok
-}
-
-// flight makes a record of the queue ready for sending.
-func (s *session) flight(pos uint64, data []byte) flight {
-	f := flight{pos: pos, data: data}
-	if s.u.c.Ack == AckAuto || s.u.c.Ack == AckEcho {
-		f.key, f.keyed = s.u.c.Key(data)
-	}
-	return f
 }
 
 // sendable reports whether a record may be sent at all. Servers answer an empty
@@ -230,19 +178,13 @@ func (u *Uplink) skip(pos uint64, data []byte) {
 func (s *session) send(f flight) error {
 	u := s.u
 	start := time.Now()
-	u.mu.Lock()
-	mode, idle := u.mode, u.win.outstanding() == 0
-	if mode != AckNone && u.win.sending(f, start) {
-		u.status.Resent++
+	mode, idle, late := u.sending(f, start)
+	data := f.data
+	if late && u.c.Backlog != nil {
+		data = u.c.Backlog(data)
 	}
-	if mode == AckAuto {
-		u.unechoed++
-	}
-	u.status.Sent++
-	u.mu.Unlock()
-
 	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
-	if err := s.conn.WriteMessage(websocket.TextMessage, f.data); err != nil {
+	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
 		return &writeError{err}
 	}
 	switch {
@@ -251,10 +193,38 @@ func (s *session) send(f flight) error {
 		s.acked = true
 		u.mu.Unlock()
 		u.ack([]uint64{f.pos})
-	case mode == AckPong || idle || !f.keyed:
+	case mode == AckPong || idle || !f.keyed || u.isDraining():
 		signal(s.poke)
 	}
 	return nil
+}
+
+// sending takes note of a record that is about to be written: the mode in
+// force, whether nothing was outstanding, and whether it goes out late.
+//
+// Late is what is sent after a newer record, on this connection or an earlier
+// one. So what is not late only ever moves forward, whatever is lost between.
+func (u *Uplink) sending(f flight, now time.Time) (mode AckMode, idle, late bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	mode, idle = u.mode, u.win.outstanding() == 0
+	switch {
+	case f.repeat:
+		u.win.repeated(f.pos)
+		u.status.Resent++
+	case mode != AckNone && u.win.sending(f, now):
+		u.status.Resent++
+	}
+	if mode == AckAuto {
+		u.unechoed++
+	}
+	u.status.Sent++
+	late = u.c.Order == LiveFirst && f.pos < u.newest
+	if late {
+		u.status.Backlog++
+	}
+	u.newest = max(u.newest, f.pos)
+	return mode, idle, late
 }
 
 // fruitful reports whether anything was acknowledged on this connection.

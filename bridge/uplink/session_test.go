@@ -50,7 +50,7 @@ func TestGapIsSentAgain(t *testing.T) {
 					continue
 				}
 				s.mu.Lock()
-				s.got = append(s.got, seqOf(msg))
+				s.arrived(msg)
 				s.mu.Unlock()
 				conn.WriteMessage(websocket.TextMessage, msg)
 			}

@@ -27,7 +27,11 @@ type Status struct {
 	// Detail is why there is no connection, with the mend, in one line.
 	Detail string `json:"detail,omitempty"`
 
-	Ack         AckMode `json:"ack"`         // in force; auto until known
+	Clock string `json:"clock,omitempty"` // who told the time at which certificates were verified; absent without TLS
+
+	Ack         AckMode `json:"ack"` // in force; auto until known
+	Order       Order   `json:"order"`
+	Behind      uint64  `json:"behind"`      // records not acknowledged, outstanding ones included
 	Window      int     `json:"window"`      // limit of outstanding records now
 	Outstanding int     `json:"outstanding"` // sent and not acknowledged
 
@@ -35,8 +39,14 @@ type Status struct {
 	Acked    uint64 `json:"acked"`   // records
 	Resent   uint64 `json:"resent"`  // frames that were repeats
 	Lost     uint64 `json:"lost"`    // records seen lost by the gap in the echoes, and sent again
+	Backlog  uint64 `json:"backlog"` // frames sent late: after a newer record had been sent
+	Aside    uint64 `json:"aside"`   // records set aside, because the server breaks the connection on them
 	Skipped  uint64 `json:"skipped"` // records that no server takes (empty, not text), thrown away
 	Connects uint64 `json:"connects"`
+
+	// As TCP carries them: handshakes, framing and TLS included.
+	SentBytes     uint64 `json:"sent_bytes"`
+	ReceivedBytes uint64 `json:"received_bytes"`
 
 	RTT        float64  `json:"rtt,omitempty"`          // s, of echo or ping, smoothed; absent until measured
 	RetryIn    float64  `json:"retry_in,omitempty"`     // s, while waiting
@@ -45,9 +55,15 @@ type Status struct {
 
 // Status returns what the uplink is doing now. It is safe from any goroutine.
 func (u *Uplink) Status() Status {
+	behind := u.behind()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.status
+	s.Order, s.Behind = u.c.Order, behind
+	s.SentBytes, s.ReceivedBytes = u.traffic.sent.Load(), u.traffic.received.Load()
+	if u.tls {
+		s.Clock = u.clock
+	}
 	s.Name, s.URL, s.Ack = u.c.Name, u.url, u.mode
 	s.Window, s.Outstanding = u.win.size, u.win.outstanding()
 	s.RTT = u.win.srtt.Seconds()
@@ -59,6 +75,19 @@ func (u *Uplink) Status() Status {
 		s.LastAckAge = &age
 	}
 	return s
+}
+
+// counter is a queue that knows how many of its records are not acknowledged.
+type counter interface{ Waiting() uint64 }
+
+// behind is the number of records not acknowledged. For a queue that does not
+// count, those are in it that were acknowledged ahead of others.
+func (u *Uplink) behind() uint64 {
+	if q, ok := u.queue.(counter); ok {
+		return q.Waiting()
+	}
+	acked := u.queue.Acked()
+	return u.queue.Last() - min(acked, u.queue.Last())
 }
 
 // enter changes the state. While attempts fail, connecting keeps the detail of
@@ -109,13 +138,14 @@ func (u *Uplink) refused(err error) {
 
 // connected takes note of a connection. When earlier ones were made and lost in
 // the same way again and again, it is not worth a line until it acknowledges.
-func (u *Uplink) connected() {
+func (u *Uplink) connected(s *session) {
 	u.enter(Connected, "", 0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.failed = nil
+	u.failed, u.session = nil, s
 	u.status.Connects++
 	u.win.restart(u.queue.Acked())
+	u.win.single = u.probe.careful()
 	if !u.trouble.lost || u.trouble.repeats == 0 {
 		u.log.Info("connected", append(u.after(u.trouble.repeats), "url", u.url, "ack", u.mode)...)
 	}
@@ -137,6 +167,7 @@ func (u *Uplink) recovered() {
 func (u *Uplink) disconnected(ctx context.Context, err error, fruitful bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.session = nil
 	if no := (*Refusal)(nil); errors.As(err, &no) {
 		u.failed = err
 	}

@@ -44,6 +44,7 @@ type Config struct {
 
 	Ack    AckMode // default auto
 	Window int     // upper limit of unacknowledged records, 1 to 99; default 32
+	Order  Order   // default live-first
 
 	HandshakeTimeout time.Duration // from name look-up to the answer of the server; default 10 s
 	Ping             time.Duration // between pings; default 20 s
@@ -57,6 +58,29 @@ type Config struct {
 	// without a key is acknowledged by the echo of a later one, or by pong.
 	// Without Key there is no acknowledgement by echo.
 	Key func(msg []byte) (key string, ok bool)
+
+	// Backlog, if set, is given each record that is sent late in live-first
+	// order, and returns what is sent in its place: the daemon marks it so. The
+	// key must stay the same, and msg must not be changed. Late is what goes
+	// out after a newer record did, be it from the backlog or sent again; so
+	// what is not marked is in order. What waited for a moment and goes out in
+	// its order, as after a short loss of the connection, is not late.
+	Backlog func(msg []byte) []byte
+
+	// Aside, if set, is given a record on which the server breaks the
+	// connection again and again while it takes others. When it returns nil,
+	// the record is done with. Without Aside such a record is tried for ever.
+	Aside func(msg []byte) error
+
+	// Changed, if set, is received from: a value says that the network has
+	// changed. A wait before the next attempt then ends, and an open connection
+	// is checked at once. A buffer of one keeps a change that comes meanwhile.
+	Changed <-chan struct{}
+
+	// Clock, if set, is the time at which certificates are verified, read at
+	// each connection, and the name of who told it, for status and errors.
+	// Default: the system's, "system".
+	Clock func() (now time.Time, source string)
 
 	Log *slog.Logger // default: none
 
@@ -82,6 +106,12 @@ func (c Config) withDefaults() Config {
 	if c.Ack == "" {
 		c.Ack = AckAuto
 	}
+	if c.Order == "" {
+		c.Order = defaultOrder
+	}
+	if c.Clock == nil {
+		c.Clock = systemClock
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -91,20 +121,29 @@ func (c Config) withDefaults() Config {
 // Uplink sends the records of a queue to one server.
 type Uplink struct {
 	// Set once.
-	c     Config
-	url   string // for people: without secrets
-	queue Queue
-	log   *slog.Logger
+	c       Config
+	url     string // for people: without secrets
+	tls     bool
+	queue   Queue
+	log     *slog.Logger
+	traffic traffic
 
-	// Owned by Run.
-	retry *retry
+	// Owned by Run, and lent to the keeper of a session.
+	retry   *retry
+	network <-chan struct{} // of its changes
 
 	mu       sync.Mutex // guards all below
 	win      window
-	mode     AckMode // in force; auto: not known yet
-	unechoed int     // sendings without any echo while the mode is not known
-	deaf     int     // connections in a row given up for silence
-	status   Status  // counters and state; the rest is filled in by Status
+	probe    probe
+	newest   uint64   // position, of the records ever sent
+	top      uint64   // newest position acknowledged
+	drains   int      // calls of Drain
+	session  *session // while connected
+	clock    string   // who told the time for the last attempt
+	mode     AckMode  // in force; auto: not known yet
+	unechoed int      // sendings without any echo while the mode is not known
+	deaf     int      // connections in a row given up for silence
+	status   Status   // counters and state; the rest is filled in by Status
 	lastAck  time.Time
 	retryAt  time.Time
 	failed   error         // why the last attempt to connect failed; nil while connected or not known
@@ -129,6 +168,9 @@ func New(c Config, q Queue) (*Uplink, error) {
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return nil, errors.New("check client certificate: cert_file and key_file are needed together")
 	}
+	if c.Order, err = ParseOrder(string(c.Order)); err != nil {
+		return nil, err
+	}
 	mode := c.Ack
 	if c.Key == nil {
 		if c.Ack == AckEcho {
@@ -143,9 +185,10 @@ func New(c Config, q Queue) (*Uplink, error) {
 		c.Name = target.Host
 	}
 	u := &Uplink{
-		c: c, url: redact(target), queue: q, retry: newRetry(),
-		win: newWindow(c.Window), mode: mode,
+		c: c, url: redact(target), tls: target.Scheme == "wss", queue: q, retry: newRetry(),
+		win: newWindow(c.Window), mode: mode, network: c.Changed,
 	}
+	u.c.NetDial = u.traffic.dialer(c.NetDial)
 	u.log = c.Log.With("uplink", c.Name)
 	u.status = Status{State: Connecting, Since: now()}
 	return u, nil
@@ -166,7 +209,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		pause := u.retry.after(err)
 		u.enter(Waiting, reason(err), pause)
-		sleep(ctx, pause)
+		u.sleep(ctx, pause)
 	}
 	return nil
 }
@@ -175,57 +218,39 @@ func (u *Uplink) Run(ctx context.Context) error {
 // says why it failed or ended.
 func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, "", 0)
-	conn, err := Dial(ctx, u.c)
+	conn, err := Dial(ctx, u.timed())
 	if err != nil {
 		if ctx.Err() == nil {
 			u.refused(err)
 		}
 		return err
 	}
-	u.connected()
 	s := newSession(u, conn)
+	u.connected(s)
 	err = s.run(ctx)
 	if s.fruitful() {
 		u.retry.reset()
 	}
+	u.judge(s, err)
 	u.disconnected(ctx, err, s.fruitful())
 	return err
 }
 
-// Drain returns nil when every record that was in the queue at the call is
-// acknowledged. It returns an error when ctx ends before that, and at once when
-// the server cannot be reached: then waiting would be in vain. A connection
-// that is being made, or made again after a loss, is waited for.
-func (u *Uplink) Drain(ctx context.Context) error {
-	target := u.queue.Last()
-	for {
-		u.mu.Lock()
-		if u.changed == nil {
-			u.changed = make(chan struct{})
-		}
-		changed, failed, stopped := u.changed, u.failed, u.status.State == Stopped
-		u.mu.Unlock()
-
-		acked := u.queue.Acked()
-		left := target - min(acked, target)
-		switch {
-		case left == 0:
-			return nil
-		case stopped:
-			return u.undrained(left, errors.New("uplink has stopped"))
-		case failed != nil:
-			return u.undrained(left, failed)
-		}
-		select {
-		case <-ctx.Done():
-			return u.undrained(left, context.Cause(ctx))
-		case <-changed:
-		}
-	}
+// timed is the configuration of one attempt, whose clock stands.
+func (u *Uplink) timed() Config {
+	c := u.c
+	at, source := c.Clock()
+	c.Clock = func() (time.Time, string) { return at, source }
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clock = source
+	return c
 }
 
-func (u *Uplink) undrained(left uint64, why error) error {
-	return fmt.Errorf("drain uplink %q: records not acknowledged: %d: %w", u.c.Name, left, why)
+func (u *Uplink) outstanding() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.win.outstanding()
 }
 
 // notify wakes Drain. Caller holds mu.
@@ -255,14 +280,33 @@ func (u *Uplink) ack(done []uint64) {
 	u.notify()
 }
 
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) {
+// sleep waits for d, a change of the network, or the end of ctx.
+func (u *Uplink) sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			return
+		case _, ok := <-u.network:
+			if u.networkChanged(ok) {
+				return
+			}
+		}
 	}
+}
+
+// networkChanged takes a value of Changed: what was learned about the server
+// being out of reach is void. Not ok: the channel is closed, and no more used.
+func (u *Uplink) networkChanged(ok bool) bool {
+	if !ok {
+		u.network = nil
+		return false
+	}
+	u.retry.reset()
+	return true
 }
 
 // now is the current time as status shows it: milliseconds are enough.

@@ -1,6 +1,9 @@
 package uplink
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// startWindow is where every connection begins. A fleet comes back at once
@@ -17,6 +20,9 @@ const (
 	// minWindow is where halving stops. With two, a record that the server
 	// never echoes does not stop the rest, and the next one shows its loss.
 	minWindow = 2
+	// maxUnsure bounds what is remembered of earlier connections, newest first.
+	// What is forgotten costs a repeat that nobody counts.
+	maxUnsure = 4 * capacity
 )
 
 // flight is one record on its way.
@@ -26,6 +32,9 @@ type flight struct {
 	key   string // of the record, if keyed
 	keyed bool
 	again bool // sent before: its round trip says nothing
+
+	backlog bool // taken from the backlog
+	repeat  bool // sent again while it is still on its way
 
 	n  uint64    // ordinal of its last sending, across all connections
 	at time.Time // of its last sending
@@ -37,6 +46,7 @@ type window struct {
 	limit int // of size; set once
 
 	size    int
+	single  bool     // one record at a time, whatever size says
 	flights []flight // on their way, in the order of sending
 	lost    []flight // to be sent again, before anything new
 	unsure  []flight // outstanding when an earlier connection ended; not sent on this one yet
@@ -63,7 +73,8 @@ func (w *window) restart(acked uint64) {
 	left := append(append(w.lost, w.flights...), w.unsure...)
 	w.unsure = nil
 	for _, f := range left {
-		if f.pos > acked {
+		if f.pos > acked && len(w.unsure) < maxUnsure {
+			f.data = nil
 			w.unsure = append(w.unsure, f)
 		}
 	}
@@ -73,7 +84,28 @@ func (w *window) restart(acked uint64) {
 }
 
 // room reports whether one more record may be on its way.
-func (w *window) room() bool { return len(w.flights) < w.size }
+func (w *window) room() bool { return len(w.flights) < w.open() }
+
+// open is how many records may be on their way.
+func (w *window) open() int {
+	if w.single {
+		return 1
+	}
+	return w.size
+}
+
+// backlogRoom reports whether one more record of the backlog may be on its way.
+// A quarter of the window is kept for live records, so that one can go at once;
+// not at the very bottom, where the backlog needs two to show a loss.
+func (w *window) backlogRoom() bool {
+	return len(w.flights) < max(w.open()-max(w.size/4, 1), min(w.open(), minWindow))
+}
+
+// has reports whether a record is on its way, or waits to be sent again.
+func (w *window) has(pos uint64) bool {
+	at := func(f flight) bool { return f.pos == pos }
+	return slices.ContainsFunc(w.flights, at) || slices.ContainsFunc(w.lost, at)
+}
 
 // outstanding is the number of records sent and not acknowledged.
 func (w *window) outstanding() int { return len(w.flights) + len(w.lost) }
@@ -84,6 +116,24 @@ func (w *window) oldest() (at time.Time, ok bool) {
 		return at, false
 	}
 	return w.flights[0].at, true
+}
+
+// all are the records sent and not acknowledged.
+func (w *window) all() []flight { return append(slices.Clone(w.flights), w.lost...) }
+
+// forget drops a record that needs no acknowledgement any more.
+func (w *window) forget(pos uint64) {
+	for _, list := range []*[]flight{&w.flights, &w.lost, &w.unsure} {
+		*list = slices.DeleteFunc(*list, func(f flight) bool { return f.pos == pos })
+	}
+}
+
+// tail is the record that was sent last, if it is still on its way.
+func (w *window) tail() (f flight, ok bool) {
+	if len(w.flights) == 0 {
+		return f, false
+	}
+	return w.flights[len(w.flights)-1], true
 }
 
 // keyless returns the oldest record on its way that can have no echo.
@@ -123,8 +173,17 @@ func (w *window) sending(f flight, now time.Time) (again bool) {
 	w.n++
 	f.n, f.at = w.n, now
 	w.flights = append(w.flights, f)
-	w.limited = w.limited || !w.room()
+	w.limited = w.limited || !w.room() || (f.backlog && !w.backlogRoom())
 	return f.again
+}
+
+// repeated takes note that a record on its way is sent once more.
+func (w *window) repeated(pos uint64) {
+	for i := range w.flights {
+		if w.flights[i].pos == pos {
+			w.flights[i].again = true
+		}
+	}
 }
 
 // echoed takes the echo of a key: done are the positions that it acknowledges,
@@ -199,7 +258,7 @@ func (w *window) acknowledged(f flight, now time.Time, timed bool) {
 	if f.n <= w.round {
 		return
 	}
-	if w.limited && f.n > w.recover {
+	if w.limited && f.n > w.recover && !w.single {
 		w.size = min(w.size+1, w.limit)
 	}
 	w.round, w.limited = w.n, false

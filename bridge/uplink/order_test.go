@@ -1,0 +1,320 @@
+package uplink
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// liveFirst is a configuration that marks what is late.
+func (s *server) liveFirst() Config {
+	c := s.config()
+	c.Order, c.Backlog = LiveFirst, markLate
+	return c
+}
+
+// After a long outage the newest record is there at once, new ones never wait
+// behind the backlog by more than a window, and the backlog comes in order.
+func TestLiveFirstAfterALongOutage(t *testing.T) {
+	const (
+		backlog = 10_000
+		live    = 200
+		rtt     = 100 * time.Millisecond
+		each    = time.Millisecond // of the server, for each record
+		every   = 100 * time.Millisecond
+	)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(distant(rtt, each))
+		q := newQueue(backlog)
+		begin := time.Now()
+		u, stop := start(t, s.liveFirst(), q)
+		for seq := backlog + 1; seq <= backlog+live; seq++ {
+			pass(every)
+			q.add(record(seq))
+		}
+		q.await(t, backlog+live, time.Hour)
+		took := time.Since(begin)
+
+		if took := q.ackedAt[backlog-1].Sub(begin); took > 2*rtt {
+			t.Errorf("newest record acknowledged after %s, want within two round trips of %s", took, rtt)
+		}
+		longest := time.Duration(0)
+		for pos := backlog; pos < backlog+live; pos++ {
+			longest = max(longest, q.ackedAt[pos].Sub(q.added[pos]))
+		}
+		if window := rtt + maxWindow*each; longest > window+rtt {
+			t.Errorf("a live record was acknowledged after %s, want within a window (%s) and a round trip (%s)", longest, window, rtt)
+		}
+		s.wantOrder(t, backlog+live, true)
+		st := u.Status()
+		if st.Backlog != backlog-1 || st.Resent != 0 || st.Connects != 1 || st.Window != maxWindow || st.Behind != 0 {
+			t.Errorf("status %+v", st)
+		}
+		// Three quarters of the window a round trip, and the start.
+		if limit := backlog / 24 * (rtt + 24*each) * 5 / 4; took > limit {
+			t.Errorf("drained in %s, want within %s", took, limit)
+		}
+		t.Logf("%d records in %s, live ones acknowledged within %s", backlog, took, longest)
+		stop()
+		s.stop()
+	})
+}
+
+// What fits into a window goes out in its order, and is not marked.
+func TestShortPileStaysInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(distant(50*time.Millisecond, 0))
+		q := newQueue(startWindow)
+		u, stop := start(t, s.liveFirst(), q)
+		q.await(t, startWindow, time.Second)
+		s.wantAll(t, startWindow)
+		if st := u.Status(); st.Backlog != 0 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+func TestOldestFirstIsStrict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(distant(50*time.Millisecond, 0))
+		c := s.liveFirst()
+		c.Order = OldestFirst
+		q := newQueue(1000)
+		u, stop := start(t, c, q)
+		for seq := 1001; seq <= 1020; seq++ {
+			pass(50 * time.Millisecond)
+			q.add(record(seq))
+		}
+		q.await(t, 1020, time.Minute)
+		s.wantAll(t, 1020)
+		if st := u.Status(); st.Backlog != 0 || slices.Contains(s.late, true) {
+			t.Errorf("records were marked: status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A pile that grows on a connection that stands, because the server is slow for
+// a while, stays in order at first, and then the newest record goes first.
+func TestPileOnAStandingConnection(t *testing.T) {
+	for slow, jumps := range map[time.Duration]bool{piledFor / 2: false, 3 * piledFor: true} {
+		t.Run(slow.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					begin := time.Now()
+					for {
+						msg, ok := s.receive(conn)
+						if !ok {
+							return
+						}
+						if since := time.Since(begin); since > time.Second && since < time.Second+slow {
+							<-time.After(time.Second)
+						}
+						conn.WriteMessage(websocket.TextMessage, msg)
+					}
+				})
+				q := newQueue(1)
+				u, stop := start(t, s.liveFirst(), q)
+				for seq := 2; seq <= 1000; seq++ {
+					pass(100 * time.Millisecond)
+					q.add(record(seq))
+				}
+				q.await(t, 1000, time.Hour)
+				s.wantOrder(t, 1000, true)
+				if st := u.Status(); (st.Backlog > 0) != jumps || st.Connects != 1 || st.Resent != 0 {
+					t.Errorf("status %+v", st)
+				}
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
+// The newest record may be done with already, by this process or an earlier
+// one: the backlog does not wait for the next.
+func TestNewestDoneWithAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		q := newQueue(500)
+		q.Ack(500)
+		q.Ack(250)
+		_, stop := start(t, s.liveFirst(), q)
+		q.await(t, 500, lookFor+time.Second)
+		order, repeats := s.firsts()
+		if len(order) != 498 || repeats != 0 || !slices.IsSorted(order) {
+			t.Errorf("%d records, %d repeats, in order: %t; want 498, 0, true", len(order), repeats, slices.IsSorted(order))
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// Records that no server takes, in the middle of the backlog and at its end.
+func TestUnsendableInTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		q := newQueue(100)
+		q.add(nil)
+		for seq := 102; seq <= 200; seq++ {
+			q.add(record(seq))
+		}
+		q.add([]byte("\xff"))
+		u, stop := start(t, s.liveFirst(), q)
+		q.await(t, 201, time.Minute)
+		if st := u.Status(); st.Skipped != 2 || st.Sent != 199 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// The backlog of a server that drops what it cannot take comes again by the gap
+// in the echoes, whatever positions lie between.
+func TestGapsAreSeenByOrderOfSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		count := 0
+		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+			for {
+				_, msg, err := conn.ReadMessage()
+				if err != nil {
+					return
+				}
+				if count++; count%13 == 0 {
+					continue
+				}
+				s.mu.Lock()
+				s.arrived(msg)
+				s.mu.Unlock()
+				<-time.After(5 * time.Millisecond)
+				conn.WriteMessage(websocket.TextMessage, msg)
+			}
+		})
+		q := newQueue(1000)
+		u, stop := start(t, s.liveFirst(), q)
+		for seq := 1001; seq <= 1100; seq++ {
+			pass(20 * time.Millisecond)
+			q.add(record(seq))
+		}
+		q.await(t, 1100, time.Minute)
+		s.wantOrder(t, 1100, false)
+		if st := u.Status(); st.Lost < 50 || st.Resent < st.Lost {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// Everything at once: the server dies, goes deaf, swallows, drops, delays,
+// breaks the connection with 1011 and refuses; records come in bursts.
+func TestRandomFaultsKeepTheOrders(t *testing.T) {
+	for _, order := range []Order{LiveFirst, OldestFirst} {
+		for seed := range uint64(8) {
+			t.Run(fmt.Sprint(order, seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { randomFaults(t, order, seed) })
+			})
+		}
+	}
+}
+
+func randomFaults(t *testing.T, order Order, seed uint64) {
+	const records = 4000
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	drops := seed%2 == 1 // silently, which no order can survive
+	s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		faultyServer(s, conn, rand.New(rand.NewPCG(seed, uint64(n))), drops)
+	})
+	c := s.liveFirst()
+	c.Order = order
+	c.Aside = func(msg []byte) error {
+		t.Errorf("set aside: %s", msg)
+		return nil
+	}
+	q := newQueue(records / 2)
+	u, stop := start(t, c, q)
+	for seq := records/2 + 1; seq <= records; seq++ {
+		if rnd.IntN(4) == 0 {
+			pass(time.Duration(rnd.IntN(1000)) * time.Millisecond)
+		}
+		switch rnd.IntN(300) {
+		case 0:
+			s.setRefuse(http.StatusInternalServerError)
+		case 1, 2, 3:
+			s.setRefuse(0)
+		}
+		q.add(record(seq))
+	}
+	s.setRefuse(0)
+	q.await(t, records, 24*time.Hour)
+	st := u.Status()
+	stop()
+	s.stop()
+	_, repeats := s.firsts()
+	t.Logf("%d connections, %d repeats, %d lost, %d sent late", st.Connects, repeats, st.Lost, st.Backlog)
+	switch {
+	case order == LiveFirst:
+		s.wantOrder(t, records, !drops)
+	case !drops:
+		s.wantAll(t, records)
+	}
+	if st.Acked != records || st.Connects < 5 || st.Behind != 0 || st.Aside != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// faultyServer echoes until its end, which is of a random kind.
+func faultyServer(s *server, conn *websocket.Conn, rnd *rand.Rand, drops bool) {
+	for life := rnd.IntN(400); life > 0; life-- {
+		_, msg, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		switch r := rnd.IntN(100); {
+		case r == 0 && drops:
+			continue
+		case r < 5:
+			<-time.After(time.Duration(rnd.IntN(2000)) * time.Millisecond)
+		}
+		s.mu.Lock()
+		s.arrived(bytes.Clone(msg))
+		s.mu.Unlock()
+		if conn.WriteMessage(websocket.TextMessage, rewrite(msg)) != nil {
+			return
+		}
+	}
+	switch rnd.IntN(4) {
+	case 0: // deaf: it takes, answers pings, and never echoes
+		silent(s, 0, conn)
+	case 1: // a black hole
+		for buf := make([]byte, 4096); ; {
+			if _, err := conn.NetConn().Read(buf); err != nil {
+				return
+			}
+		}
+	case 2:
+		conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""), time.Now().Add(time.Second))
+	}
+}
+
+func TestParseOrder(t *testing.T) {
+	for in, want := range map[string]Order{"": defaultOrder, "live-first": LiveFirst, "oldest-first": OldestFirst} {
+		if got, err := ParseOrder(in); got != want || err != nil {
+			t.Errorf("ParseOrder(%q) = %q, %v", in, got, err)
+		}
+	}
+	if _, err := ParseOrder("newest"); err == nil {
+		t.Error("an unknown order was taken")
+	}
+}

@@ -1,0 +1,44 @@
+package uplink
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+)
+
+// traffic counts the bytes of all connections as TCP carries them: records,
+// framing, handshakes, pings and TLS. The headers of TCP and IP (40 to 60 bytes
+// a packet, and more on repeats) are the system's and not in it.
+type traffic struct{ sent, received atomic.Uint64 }
+
+// dialer makes connections that count, by dial or as usual.
+func (t *traffic) dialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &countingConn{Conn: conn, traffic: t}, nil
+	}
+}
+
+// countingConn is a connection that counts.
+type countingConn struct {
+	net.Conn
+	traffic *traffic
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.traffic.received.Add(uint64(n))
+	return n, err
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.traffic.sent.Add(uint64(n))
+	return n, err
+}
