@@ -1,0 +1,128 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// dropping serves like the tracking group, and drops some sendings silently:
+// ordinals of what it receives, from 1.
+func dropping(rtt time.Duration, drop func(n int) bool) func(*server, int, *websocket.Conn) {
+	return func(s *server, _ int, conn *websocket.Conn) {
+		for n := 1; ; n++ {
+			_, msg, err := conn.ReadMessage()
+			switch {
+			case err != nil:
+				return
+			case drop(n):
+				continue
+			}
+			s.mu.Lock()
+			s.arrived(msg)
+			s.mu.Unlock()
+			<-time.After(rtt)
+			conn.WriteMessage(websocket.TextMessage, msg)
+		}
+	}
+}
+
+// The loss of the last records is found during a drain within 3 s, on the same
+// connection, by repeating the very last; the others come again by the gap.
+func TestDrainFindsALossAtTheEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lost   int // of ten, at the end
+		resent uint64
+	}{"one": {1, 1}, "three": {3, 3}, "all": {8, 8}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(dropping(50*time.Millisecond, func(n int) bool { return n > 10-tc.lost && n <= 10 }))
+				q := newQueue(2)
+				u, stop := start(t, s.config(), q)
+				q.await(t, 2, time.Second) // the server is seen to echo
+				for seq := 3; seq <= 10; seq++ {
+					q.add(record(seq))
+				}
+				pass(time.Second / 2)
+				begin := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				if err := u.Drain(ctx); err != nil {
+					t.Errorf("drain: %v", err)
+				}
+				if st := u.Status(); st.Connects != 1 || st.Resent != tc.resent {
+					t.Errorf("after %s: status %+v", time.Since(begin), st)
+				}
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
+// Outside of a drain nothing is sent again on the same connection.
+func TestNoRepeatOutsideOfADrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(dropping(time.Millisecond, func(n int) bool { return n == 10 }))
+		q := newQueue(10)
+		u, stop := start(t, s.config(), q)
+		pass(deafMin - time.Second)
+		if st := u.Status(); st.Resent != 0 || st.Connects != 1 || st.Outstanding != 1 {
+			t.Errorf("status %+v", st)
+		}
+		q.await(t, 10, time.Minute)
+		if st := u.Status(); st.Resent != 1 || st.Connects != 2 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A server that echoes nothing any more gets one repeat, however long the drain.
+func TestDrainRepeatsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(dropping(time.Millisecond, func(n int) bool { return n > 2 }))
+		q := newQueue(2)
+		u, stop := start(t, s.config(), q)
+		q.await(t, 2, time.Second)
+		q.add(record(3))
+		q.add(record(4))
+		ctx, cancel := context.WithTimeout(t.Context(), deafMin-time.Second)
+		defer cancel()
+		if err := u.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not acknowledged: 2") {
+			t.Errorf("drain: %v", err)
+		}
+		if st := u.Status(); st.Resent != 1 || st.Outstanding != 2 || st.Connects != 1 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A server that is merely slow gets its time: echoes of 800 ms are no loss.
+func TestDrainWaitsForASlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(distant(800*time.Millisecond, 0))
+		q := newQueue(20)
+		u, stop := start(t, s.config(), q)
+		q.await(t, 20, time.Minute)
+		for seq := 21; seq <= 60; seq++ {
+			q.add(record(seq))
+		}
+		if err := u.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if st := u.Status(); st.Resent != 0 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}

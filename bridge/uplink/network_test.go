@@ -1,0 +1,185 @@
+package uplink
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A change of the network ends the wait, and the backoff starts again.
+func TestNetworkChangeEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		s.setRefuse(http.StatusForbidden) // retried slowly: waits of 20 s and more
+		changed := make(chan struct{}, 1)
+		c := s.config()
+		c.Changed = changed
+		q := newQueue(3)
+		u, stop := start(t, c, q)
+		for u.Status().RetryIn < 15 {
+			pass(time.Second)
+		}
+		before := len(s.gaps())
+		changed <- struct{}{}
+		synctest.Wait()
+		if st := u.Status(); len(s.gaps()) != before+1 || st.State != Waiting || st.RetryIn > 7.5 {
+			t.Errorf("%d attempts at once, status %+v; want one, and a wait as after the first refusal", len(s.gaps())-before, st)
+		}
+		s.setRefuse(0)
+		changed <- struct{}{}
+		begin := time.Now()
+		q.await(t, 3, time.Second)
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("connected %s after the network had changed", took)
+		}
+		close(changed) // is no change, and none for ever
+		pass(time.Minute)
+		if st := u.Status(); st.State != Connected || st.Connects != 1 {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A closed channel does not keep the uplink busy.
+func TestClosedChangedIsNoChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		s.setRefuse(http.StatusForbidden)
+		changed := make(chan struct{})
+		close(changed)
+		c := s.config()
+		c.Changed = changed
+		_, stop := start(t, c, newQueue(1))
+		pass(10 * time.Minute)
+		if n := len(s.gaps()); n > 40 {
+			t.Errorf("%d attempts in 10 minutes", n)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// A change of the network checks an open connection at once: one that has died
+// is found within the time of a pong, one that lives stays.
+func TestNetworkChangeChecksTheConnection(t *testing.T) {
+	for name, dead := range map[string]bool{"alive": false, "dead": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				died := make(chan struct{})
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					if n > 1 || !dead {
+						echo(s, n, conn)
+						return
+					}
+					go func() {
+						<-died
+						conn.NetConn().SetReadDeadline(time.Now())
+					}()
+					echo(s, n, conn)
+					conn.NetConn().SetReadDeadline(time.Time{})
+					io.Copy(io.Discard, conn.NetConn())
+				})
+				changed := make(chan struct{}, 1)
+				c := s.config()
+				c.Changed, c.Ping, c.PongTimeout = changed, 10*time.Minute, 10*time.Second
+				q := newQueue(1)
+				u, stop := start(t, c, q)
+				q.await(t, 1, time.Second)
+				pass(time.Minute)
+				close(died)
+				synctest.Wait()
+				changed <- struct{}{}
+				pass(c.PongTimeout + time.Second)
+				want := uint64(1)
+				if dead {
+					want = 2
+				}
+				if st := u.Status(); st.State != Connected || st.Connects != want {
+					t.Errorf("status %+v, want %d connections", st, want)
+				}
+				pass(5 * time.Minute)
+				if st := u.Status(); st.Connects != want {
+					t.Errorf("status %+v, want %d connections", st, want)
+				}
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
+// What TCP carries is counted, handshake and framing included.
+func TestTrafficIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(echo)
+		q := newQueue(0)
+		u, stop := start(t, s.config(), q)
+		synctest.Wait()
+		before := u.Status()
+		if before.SentBytes < 200 || before.ReceivedBytes < 100 {
+			t.Errorf("handshake: status %+v", before)
+		}
+		q.add(record(1))
+		q.await(t, 1, time.Second)
+		synctest.Wait()
+		after := u.Status()
+		// A frame of a client has 6 bytes of head up to 125 bytes, one of a server 2 (RFC 6455, section 5.2).
+		sent, received := len(record(1))+6, len(rewrite(record(1)))+2
+		if after.SentBytes-before.SentBytes != uint64(sent) || after.ReceivedBytes-before.ReceivedBytes != uint64(received) {
+			t.Errorf("one record: %d sent, %d received, want %d, %d", after.SentBytes-before.SentBytes, after.ReceivedBytes-before.ReceivedBytes, sent, received)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// countingQueue knows how many records wait.
+type countingQueue struct{ *fakeQueue }
+
+func (countingQueue) Waiting() uint64 { return 7 }
+
+func TestBehind(t *testing.T) {
+	for want, q := range map[uint64]Queue{3: newQueue(3), 7: countingQueue{newQueue(3)}} {
+		u, err := New(Config{URL: "ws://h.example/"}, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := u.Status(); st.Behind != want {
+			t.Errorf("behind %d, want %d", st.Behind, want)
+		}
+	}
+}
+
+// Ends of a connection that a record may have caused, and others.
+func TestWhichEndsARecordMayHaveCaused(t *testing.T) {
+	for _, tc := range []struct {
+		code         int
+		text         string
+		caused, mute bool
+	}{
+		{code: websocket.CloseInternalServerErr, caused: true},
+		{code: websocket.CloseInternalServerErr, text: "keepalive ping timeout"},
+		{code: websocket.CloseMessageTooBig, caused: true},
+		{code: websocket.CloseInvalidFramePayloadData, caused: true},
+		{code: websocket.CloseAbnormalClosure, caused: true, mute: true},
+		{code: websocket.CloseNormalClosure},
+		{code: websocket.CloseGoingAway},
+		{code: websocket.CloseServiceRestart},
+		{code: websocket.CloseTryAgainLater},
+		{code: websocket.ClosePolicyViolation},
+		{code: closeForbidden},
+	} {
+		broken := (*brokenOff)(nil)
+		caused := errors.As(explainClose(&websocket.CloseError{Code: tc.code, Text: tc.text}), &broken)
+		if caused != tc.caused || (caused && broken.mute != tc.mute) {
+			t.Errorf("code %d %q: may be caused by a record: %t, %+v", tc.code, tc.text, caused, broken)
+		}
+	}
+}

@@ -1,0 +1,391 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// asides collects what was set aside.
+type asides struct {
+	mu   sync.Mutex
+	seqs []int
+	err  error // of taking them
+}
+
+func (a *asides) take(msg []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err != nil {
+		return a.err
+	}
+	a.seqs = append(a.seqs, seqOf(msg))
+	return nil
+}
+
+func (a *asides) setErr(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err = err
+}
+
+// want checks what was set aside, in any order.
+func (a *asides) want(t *testing.T, want ...int) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	got := slices.Sorted(slices.Values(a.seqs))
+	if !slices.Equal(got, want) {
+		t.Errorf("set aside %v, want %v", got, want)
+	}
+}
+
+// breakOff ends a connection as Daphne does when an application fails, up to a
+// second later and without any echo of what it has taken; or as Uvicorn does.
+func breakOff(s *server, conn *websocket.Conn, mute bool) {
+	if mute {
+		return
+	}
+	timeout := time.Now().Add(time.Second)
+	conn.SetReadDeadline(timeout)
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			break
+		}
+	}
+	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""), timeout.Add(time.Second))
+}
+
+// poisoned serves like the tracking group, whose application fails on some
+// records. Echoes go out by a second task, rtt later, and are lost with it.
+func poisoned(mute bool, rtt time.Duration, bad ...int) func(*server, int, *websocket.Conn) {
+	return func(s *server, n int, conn *websocket.Conn) {
+		echoes := make(chan []byte, 1000)
+		var task sync.WaitGroup
+		done := make(chan struct{})
+		task.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				case msg := <-echoes:
+					<-time.After(rtt)
+					select {
+					case <-done:
+						return
+					default:
+						conn.WriteMessage(websocket.TextMessage, rewrite(msg))
+					}
+				}
+			}
+		})
+		end := sync.OnceFunc(func() { close(done); task.Wait() })
+		defer end()
+		for {
+			msg, ok := s.receive(conn)
+			switch {
+			case !ok:
+				return
+			case slices.Contains(bad, seqOf(msg)):
+				end()
+				breakOff(s, conn, mute)
+				return
+			}
+			echoes <- msg
+		}
+	}
+}
+
+// Bad records are set aside, however they lie, and nothing else is; live ones
+// go on meanwhile.
+func TestBadRecordsAreSetAside(t *testing.T) {
+	for name, bad := range map[string][]int{
+		"one": {500}, "the oldest": {1}, "the newest": {1000}, "side by side": {300, 301, 302},
+		"the second and the next to last": {2, 999}, "live": {1005}, "live side by side": {1010, 1011},
+	} {
+		for _, order := range []Order{LiveFirst, OldestFirst} {
+			for _, mute := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, order, mute), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						s := newServer(poisoned(mute, 20*time.Millisecond, bad...))
+						var aside asides
+						var log logBuffer
+						c := s.liveFirst()
+						c.Order, c.Aside, c.Log = order, aside.take, log.logger()
+						q := newQueue(1000)
+						begin := time.Now()
+						u, stop := start(t, c, q)
+						const records = 1200
+						for seq := 1001; seq <= records; seq++ {
+							pass(time.Second)
+							q.add(record(seq))
+						}
+						q.await(t, records, time.Hour)
+						t.Logf("%d connections, %s", u.Status().Connects, time.Since(begin))
+						aside.want(t, bad...)
+						if st := u.Status(); st.Aside != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 {
+							t.Errorf("status %+v", st)
+						}
+						if n := strings.Count(log.String(), "record set aside"); n != len(bad) {
+							t.Errorf("%d lines for %d records set aside:\n%s", n, len(bad), log.String())
+						}
+						stop()
+						s.stop()
+						if order, _ := s.firsts(); len(order) != records {
+							t.Errorf("server got %d of %d records", len(order), records)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A server in trouble breaks connections on records that it would take later:
+// none of them may be set aside.
+func TestServerTroubleSetsNothingAside(t *testing.T) {
+	trouble := 30 * time.Minute
+	for name, serve := range map[string]func(s *server, n int, conn *websocket.Conn){
+		"breaks on everything": func(s *server, n int, conn *websocket.Conn) {
+			if _, ok := s.receive(conn); ok {
+				breakOff(s, conn, false)
+			}
+		},
+		"ends on everything": func(s *server, n int, conn *websocket.Conn) { s.receive(conn) },
+		"breaks on the second": func(s *server, n int, conn *websocket.Conn) {
+			if msg, ok := s.receive(conn); ok {
+				conn.WriteMessage(websocket.TextMessage, msg)
+				s.receive(conn)
+				breakOff(s, conn, false)
+			}
+		},
+		"breaks on the first of every other": func(s *server, n int, conn *websocket.Conn) {
+			if n%2 == 0 {
+				echo(s, n, conn)
+			} else if _, ok := s.receive(conn); ok {
+				breakOff(s, conn, false)
+			}
+		},
+		"breaks at random": breaksAtRandom(false),
+		"ends at random":   breaksAtRandom(true),
+		"its ping timed out": func(s *server, n int, conn *websocket.Conn) {
+			rnd := rand.New(rand.NewPCG(7, uint64(n)))
+			if _, ok := s.receive(conn); ok && (n < 50 || rnd.IntN(2) == 0) {
+				conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, pingTimeout), time.Now().Add(time.Second))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					if time.Since(begin) < trouble {
+						serve(s, n, conn)
+					} else {
+						echo(s, n, conn)
+					}
+				})
+				var aside asides
+				c := s.liveFirst()
+				c.Aside = aside.take
+				q := newQueue(1000)
+				_, stop := start(t, c, q)
+				for seq := 1001; time.Since(begin) < trouble; seq++ {
+					pass(time.Second)
+					q.add(record(seq))
+				}
+				q.await(t, q.Last(), time.Hour)
+				aside.want(t)
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
+// breaksAtRandom serves until a record in five breaks the connection.
+func breaksAtRandom(mute bool) func(s *server, n int, conn *websocket.Conn) {
+	return func(s *server, n int, conn *websocket.Conn) {
+		rnd := rand.New(rand.NewPCG(7, uint64(n)))
+		for {
+			msg, ok := s.receive(conn)
+			if !ok {
+				return
+			}
+			if rnd.IntN(5) == 0 {
+				breakOff(s, conn, mute)
+				return
+			}
+			conn.WriteMessage(websocket.TextMessage, msg)
+		}
+	}
+}
+
+// Redis stops for some seconds again and again: 1011 on all that is on its way,
+// 500 until it is back.
+func TestRedisTroubleSetsNothingAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		down := make(chan struct{})
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			mu.Lock()
+			down := down
+			mu.Unlock()
+			over := make(chan struct{})
+			defer close(over)
+			go func() {
+				select {
+				case <-over:
+				case <-down:
+					<-time.After(400 * time.Millisecond)
+					conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""), time.Now().Add(time.Second))
+				}
+			}()
+			for {
+				msg, ok := s.receive(conn)
+				if !ok {
+					return
+				}
+				select {
+				case <-down:
+				default:
+					conn.WriteMessage(websocket.TextMessage, msg)
+				}
+			}
+		})
+		var aside asides
+		c := s.liveFirst()
+		c.Aside = aside.take
+		q := newQueue(200)
+		_, stop := start(t, c, q)
+		rnd := rand.New(rand.NewPCG(3, 3))
+		for seq := 201; seq <= 3000; seq++ {
+			pass(time.Duration(rnd.IntN(400)) * time.Millisecond)
+			q.add(record(seq))
+			if rnd.IntN(20) == 0 {
+				mu.Lock()
+				close(down)
+				s.setRefuse(http.StatusInternalServerError)
+				pass(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+				down = make(chan struct{})
+				s.setRefuse(0)
+				mu.Unlock()
+			}
+		}
+		q.await(t, 3000, time.Hour)
+		aside.want(t)
+		stop()
+		s.stop()
+	})
+}
+
+// A bad record that cannot be set aside is kept, and set aside when it can be.
+// Without a place for it, it is tried for ever.
+func TestBadRecordIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(poisoned(false, time.Millisecond, 50))
+		aside := asides{err: errors.New("no space left on device")}
+		var log logBuffer
+		c := s.liveFirst()
+		c.Aside, c.Log = aside.take, log.logger()
+		q := newQueue(100)
+		u, stop := start(t, c, q)
+		for seq := 101; seq <= 700; seq++ {
+			pass(time.Second)
+			q.add(record(seq))
+		}
+		if st := u.Status(); q.Acked() != 49 || st.Aside != 0 {
+			t.Errorf("acknowledged up to %d, status %+v", q.Acked(), st)
+		}
+		if n := strings.Count(log.String(), "no space left"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, log.String())
+		}
+		aside.setErr(nil)
+		q.await(t, 700, 10*time.Minute)
+		aside.want(t, 50)
+		stop()
+		s.stop()
+
+		s = newServer(poisoned(false, time.Millisecond, 50))
+		q = newQueue(100)
+		u, stop = start(t, s.liveFirst(), q)
+		pass(time.Hour)
+		if st := u.Status(); st.Aside != 0 || q.Acked() > 49 {
+			t.Errorf("acknowledged up to %d, status %+v", q.Acked(), st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// The only record there is may be the bad one: without another to compare it
+// with, it stays.
+func TestLoneRecordIsNotConvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(poisoned(false, time.Millisecond, 1))
+		var aside asides
+		c := s.liveFirst()
+		c.Aside = aside.take
+		q := newQueue(1)
+		_, stop := start(t, c, q)
+		pass(time.Hour)
+		aside.want(t)
+		for seq := 2; seq <= 200; seq++ {
+			q.add(record(seq))
+			pass(time.Second)
+		}
+		q.await(t, 200, time.Hour)
+		aside.want(t, 1)
+		stop()
+		s.stop()
+	})
+}
+
+func TestProbe(t *testing.T) {
+	var p probe
+	for pos := range uint64(10) {
+		if p.suspected([]flight{{pos: pos + 100}}) {
+			t.Error("breaks with different records outstanding raised suspicion")
+		}
+	}
+	out := []flight{{pos: 9}, {pos: 4}, {pos: 5}}
+	for i := range suspicious {
+		if raised := p.suspected(out); raised != (i == suspicious-1) || p.careful() != raised {
+			t.Errorf("break %d: raised %t, careful %t", i+1, raised, p.careful())
+		}
+	}
+	// Failures of one kind alone prove nothing.
+	for range 10 {
+		if p.failed(4, false, false) || p.failed(4, false, false) {
+			t.Error("convicted without another record having passed")
+		}
+	}
+	if p.failed(5, false, false); p.suspect != 5 || p.first != 0 {
+		t.Errorf("another record that fails is the suspect: %+v", p)
+	}
+	for i := range proofs {
+		p.failed(5, false, false)
+		if convicted := p.failed(5, true, false); convicted != (i == proofs-1) {
+			t.Errorf("convicted %t after %d failures of each kind", convicted, i+1)
+		}
+	}
+	p.passed(5)
+	if p.suspect != 0 || !p.careful() {
+		t.Errorf("a suspect that passed is none: %+v", p)
+	}
+	for range 2 * len(out) {
+		p.passed(100)
+	}
+	if p.careful() || p.breaks != 0 {
+		t.Errorf("still careful: %+v", p)
+	}
+}

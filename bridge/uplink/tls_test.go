@@ -1,0 +1,160 @@
+package uplink
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Certificates are verified at the time of Clock, whatever the system's says.
+func TestCertificatesAreVerifiedAtClock(t *testing.T) {
+	ca := newAuthority(t)
+	future, _, _ := ca.sign(func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = time.Now().Add(500*time.Hour), time.Now().Add(1500*time.Hour)
+	})
+	current, _, _ := ca.sign(nil)
+	serve := func(c tls.Certificate) string {
+		return "wss://" + listen(t, upgrade, &tls.Config{Certificates: []tls.Certificate{c}}) + "/"
+	}
+	for _, tc := range []struct {
+		name  string
+		url   string
+		at    time.Duration // Clock, from now
+		wants []string      // of the error; none: it connects
+	}{
+		{"valid at Clock, not yet at the system's time", serve(future), 1000 * time.Hour, nil},
+		{"valid at the system's time, expired at Clock", serve(current), 1200 * time.Hour, []string{"expired on", "time of the receiver says " + time.Now().Add(1200*time.Hour).UTC().Format("2006-01-02")}},
+		{"valid at the system's time, not yet at Clock", serve(current), -1500 * time.Hour, []string{"valid only from", "time of the receiver says"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			conn, err := Dial(t.Context(), Config{
+				URL: tc.url, CAFile: ca.file,
+				Clock: func() (time.Time, string) { return time.Now().Add(tc.at), "receiver" },
+			})
+			if err == nil {
+				conn.Close()
+			}
+			no := (*Refusal)(nil)
+			if errors.As(err, &no) != (tc.wants != nil) || (no != nil && (no.Kind != CertTime || no.Slow())) {
+				t.Fatalf("%v", err)
+			}
+			for _, want := range tc.wants {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("lacks %q: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+// The clock of an uplink is asked at each attempt, and named in the status.
+func TestUplinkAsksTheClockAtEachAttempt(t *testing.T) {
+	ca := newAuthority(t)
+	cert, _, _ := ca.sign(nil)
+	asked := make(chan struct{}, 100)
+	first := true
+	clock := func() (time.Time, string) {
+		asked <- struct{}{}
+		if first {
+			first = false
+			return time.Unix(0, 0), systemName // as a machine without a battery boots
+		}
+		return time.Now(), "receiver"
+	}
+	q := newQueue(1)
+	u, stop := start(t, Config{
+		URL:    "wss://" + listen(t, echoTLS, &tls.Config{Certificates: []tls.Certificate{cert}}) + "/",
+		CAFile: ca.file, Key: seqKey, Clock: clock,
+	}, q)
+	defer stop()
+	q.await(t, 1, 20*time.Second)
+	if st := u.Status(); st.Clock != "receiver" || len(asked) != 2 {
+		t.Errorf("asked %d times, status %+v", len(asked), st)
+	}
+	// TLS 1.3 with a certificate of P-256 costs some hundred bytes on top of the record.
+	if st := u.Status(); st.ReceivedBytes < 800 || st.SentBytes < 500 {
+		t.Errorf("bytes without those of TLS: status %+v", st)
+	}
+}
+
+func TestNoClockWithoutTLS(t *testing.T) {
+	u, err := New(Config{URL: "ws://h.example/"}, newQueue(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.timed()
+	if st := u.Status(); st.Clock != "" {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// Files of certificates are read again at each connection.
+func TestCertificateFilesAreReadAgain(t *testing.T) {
+	ca, foreign := newAuthority(t), newAuthority(t)
+	server, _, _ := ca.sign(nil)
+	pool := x509.NewCertPool()
+	pool.AddCert(mustParse(t, ca.file))
+	addr := listen(t, upgrade, &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	_, goodCert, goodKey := ca.sign(nil)
+	_, badCert, badKey := foreign.sign(nil)
+
+	copyFile := func(to, from string) {
+		t.Helper()
+		data, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(to, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	caFile, certFile, keyFile := writeFile(t, ""), writeFile(t, ""), writeFile(t, "")
+	c := Config{URL: "wss://" + addr + "/", CAFile: caFile, CertFile: certFile, KeyFile: keyFile}
+	for _, step := range []struct {
+		ca, cert, key string
+		kind          Kind // "": it connects
+	}{
+		{foreign.file, goodCert, goodKey, BadCert},
+		{ca.file, badCert, badKey, ClientCert},
+		{ca.file, goodCert, goodKey, ""},
+		{foreign.file, goodCert, goodKey, BadCert},
+	} {
+		copyFile(caFile, step.ca)
+		copyFile(certFile, step.cert)
+		copyFile(keyFile, step.key)
+		conn, err := Dial(t.Context(), c)
+		if err == nil {
+			conn.Close()
+		}
+		no, kind := (*Refusal)(nil), Kind("")
+		if errors.As(err, &no) {
+			kind = no.Kind
+		}
+		if kind != step.kind || (err == nil) != (step.kind == "") {
+			t.Errorf("%+v: %v", step, err)
+		}
+	}
+}
+
+// echoTLS takes any WebSocket, and echoes.
+func echoTLS(w http.ResponseWriter, r *http.Request) {
+	var up websocket.Upgrader
+	conn, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		kind, msg, err := conn.ReadMessage()
+		if err != nil || conn.WriteMessage(kind, msg) != nil {
+			return
+		}
+	}
+}
