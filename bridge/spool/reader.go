@@ -6,14 +6,13 @@ import "context"
 // any goroutine.
 type Reader struct {
 	spool *Spool // set once
-	bit   uint32 // set once
+	name  string // set once
 
-	low uint64 // guarded by spool.mu; everything up to here is acknowledged by this reader or dropped
+	acked ranges // changed with spool.out and spool.mu held
 }
 
 // Next returns the first record after a position that this reader has not acknowledged, and waits for one when there
-// is none. It removes nothing: asked again, it answers the same. The data is shared and must not be changed. The error
-// is ctx's or ErrClosed.
+// is none. It removes nothing: asked again, it answers the same. The error is ctx's or ErrClosed.
 func (r *Reader) Next(ctx context.Context, after uint64) (pos uint64, data []byte, err error) {
 	for {
 		pos, data, wake, err := r.next(after)
@@ -31,50 +30,127 @@ func (r *Reader) Next(ctx context.Context, after uint64) (pos uint64, data []byt
 // next looks once; without a record it returns the channel that the next arrival closes.
 func (r *Reader) next(after uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
 	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	for {
+		pos, data, wake, err := r.look(r.acked.missing(after + 1))
+		if err != nil || pos == 0 || data != nil && !r.acked.has(pos) {
+			return pos, data, wake, err
+		}
+		if data != nil { // acknowledged ahead of older ones
+			after = pos
+		}
+	}
+}
+
+// look returns the first record held from a position on, whoever holds it, with no data when it turned out to be
+// damaged. spool.out is held.
+func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
+	s := r.spool
+	l, seg, e, unreadable := s.disk, (*segment)(nil), entry{}, error(nil)
+	if l != nil {
+		seg, e, unreadable = l.find(from)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return 0, nil, nil, ErrClosed
 	}
-	for pos := max(after+1, r.lowest()+1); pos <= s.last(); pos++ {
-		if rec := s.records[pos-s.first]; rec.acked&r.bit == 0 {
-			return pos, rec.data, nil, nil
+	if unreadable != nil { // for now: the next arrival tries again, and nothing is passed over
+		return 0, nil, s.wake, nil
+	}
+	if seg == nil {
+		l = s.recent
+		if seg, e, unreadable = l.find(from); seg == nil {
+			return 0, nil, s.wake, nil
 		}
 	}
-	return 0, nil, s.wake, nil
+	rec, ok := l.get(seg, e)
+	if !ok {
+		return e.pos, nil, nil, nil
+	}
+	return e.pos, rec.data, nil, nil
 }
 
 // Ack acknowledges one record, in any order. A position that was acknowledged before, was dropped, or never was, is
 // passed over.
 func (r *Reader) Ack(pos uint64) {
 	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	if s.acknowledge(r, pos) && s.disk != nil {
+		_ = s.disk.release(pos) // unreadable for now: it is found acknowledged when it can be read
+	}
+	if r.advance() {
+		s.mu.Lock()
+		s.signal()
+		s.mu.Unlock()
+	}
+}
+
+// acknowledge notes the acknowledgement and says whether it was the last that the record waited for. out is held.
+func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if pos < s.first || pos > s.last() {
-		return
+	if s.closed || pos > s.last || r.acked.has(pos) {
+		return false
 	}
-	s.records[pos-s.first].acked |= r.bit
-	for r.low = r.lowest(); r.low < s.last() && s.records[r.low+1-s.first].acked&r.bit != 0; {
-		r.low++
+	r.acked.add(pos, pos)
+	if s.disk != nil {
+		// An error costs a repeat after a restart.
+		_ = s.recent.append(s.last+1, record{kind: kindAck, pos: pos, data: []byte(r.name)})
+		s.recent.publish()
+		if pos <= s.saved {
+			s.change()
+		}
 	}
-	if r.low == s.last() {
-		s.signal()
+	if s.wanted(pos) {
+		s.partly = true
+		return false
 	}
-	s.removeAcked()
+	_ = s.recent.release(pos)
+	return true
+}
+
+// advance takes into acked what is not held any more at its low end: thinned, damaged, or never there. It says whether
+// that end has reached the newest record. spool.out is held.
+func (r *Reader) advance() (done bool) {
+	s := r.spool
+	for {
+		low := r.acked.low()
+		var seg *segment
+		var e entry
+		if s.disk != nil {
+			var err error
+			if seg, e, err = s.disk.find(low + 1); err != nil {
+				return false // unreadable for now
+			}
+		}
+		s.mu.Lock()
+		if seg == nil {
+			seg, e, _ = s.recent.find(low + 1) // its segments are all loaded
+		}
+		next := s.last + 1
+		if seg != nil {
+			next = e.pos
+		}
+		if next > low+1 && !s.closed {
+			r.acked.add(low+1, next-1)
+		}
+		done = r.acked.low() == s.last
+		s.mu.Unlock()
+		if done || next == low+1 || r.acked.low() == low {
+			return done
+		}
+	}
 }
 
 // Drained waits until this reader has acknowledged everything that was ever appended. The error is ctx's or ErrClosed.
 func (r *Reader) Drained(ctx context.Context) error {
-	s := r.spool
 	for {
-		s.mu.Lock()
-		drained, closed, wake := r.lowest() == s.last(), s.closed, s.wake
-		s.mu.Unlock()
-		switch {
-		case drained:
-			return nil
-		case closed:
-			return ErrClosed
+		drained, wake, err := r.drained()
+		if drained || err != nil {
+			return err
 		}
 		select {
 		case <-wake:
@@ -84,12 +160,29 @@ func (r *Reader) Drained(ctx context.Context) error {
 	}
 }
 
+func (r *Reader) drained() (bool, <-chan struct{}, error) {
+	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	closed, wake, done := s.closed, s.wake, r.acked.low() == s.last // what happens after this wakes
+	s.mu.Unlock()
+	switch {
+	case done:
+		return true, nil, nil
+	case closed:
+		return false, nil, ErrClosed
+	}
+	return r.advance(), wake, nil
+}
+
 // Acked returns the position up to which this reader has acknowledged everything, or lost it to a full spool; 0 at
 // first. Reading starts again from here after a lost connection.
 func (r *Reader) Acked() uint64 {
-	r.spool.mu.Lock()
-	defer r.spool.mu.Unlock()
-	return r.lowest()
+	r.spool.out.Lock()
+	defer r.spool.out.Unlock()
+	r.advance()
+	return r.acked.low()
 }
 
 // Last returns the position of the newest record ever appended, 0 before the first. When Acked has reached it, this
@@ -97,8 +190,5 @@ func (r *Reader) Acked() uint64 {
 func (r *Reader) Last() uint64 {
 	r.spool.mu.Lock()
 	defer r.spool.mu.Unlock()
-	return r.spool.last()
+	return r.spool.last
 }
-
-// lowest is low, moved up past what the spool has dropped meanwhile. spool.mu is held.
-func (r *Reader) lowest() uint64 { return max(r.low, r.spool.first-1) }

@@ -3,121 +3,268 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"slices"
 	"sync"
 	"time"
 )
 
-// DefaultMax is the default bound in bytes. A fix is about 270 bytes as a record, so 32 MiB hold a day and a half at
-// one fix a second, and leave room in the 96 MiB that a small board can spare.
-const DefaultMax = 32 << 20
-
-// recordOverhead is what a record costs in memory beside its payload: its entry in the queue and the allocator's
-// rounding, which bound the memory that Max promises to bound.
-const recordOverhead = 64
-
-// maxReaders is the number of bits in record.acked.
-const maxReaders = 32
+const (
+	// DefaultMax is the default bound in bytes of a spool in memory. A fix is about 300 bytes as a record, so 32 MiB hold
+	// a day at one fix a second, and leave room in the 96 MiB that a small board can spare.
+	DefaultMax = 32 << 20
+	// DefaultDiskMax is the default bound in bytes of a spool on disk: ten days at one fix a second.
+	DefaultDiskMax = 256 << 20
+	// MinMax is the least bound in bytes: 16 of the smallest segments, so that there is something to thin.
+	MinMax = 16 * minSegment
+	// DefaultSync is how long a record may stay unacknowledged before it goes to the disk.
+	DefaultSync = time.Second
+	// recentMax bounds the log of what is not on the disk yet. It holds four hours of fixes at 1 Hz should the disk fail,
+	// and takes little of a tmpfs that is a tenth of a small board's memory.
+	recentMax = 4 << 20
+)
 
 // Errors that callers decide on.
 var (
 	ErrClosed   = errors.New("spool is closed")
-	ErrTooLarge = errors.New("record is larger than the spool")
+	ErrTooLarge = errors.New("record is too large for the spool")
 )
 
 // Options say how a spool is opened. The zero value is a spool without readers, which keeps nothing.
 type Options struct {
-	// Max bounds the memory in bytes, overhead included. 0 means DefaultMax.
+	// Dir is the folder on disk; it is made when missing. Without it records are held in memory and end with the process.
+	Dir string
+	// Runtime is a folder on a tmpfs that outlives the process, such as $RUNTIME_DIRECTORY with
+	// RuntimeDirectoryPreserve=yes. Records that are acknowledged within Sync are written there and never to Dir. Without
+	// it they are written to Dir at once and synced after Sync.
+	Runtime string
+	// Max bounds the files in Dir, or else the memory, in bytes; MinMax or more. 0 means DefaultDiskMax or DefaultMax.
 	Max int64
-	// Readers name those who must acknowledge each record, 32 at the most, each name once.
+	// MinFree is the space in bytes that others are left on the file system of Dir. Below it the spool stops growing.
+	MinFree int64
+	// Sync bounds what a power cut loses: the unacknowledged records of the time before it. 0 means DefaultSync.
+	Sync time.Duration
+	// Readers name those who must acknowledge each record, each name once, of 255 bytes at the most. One that the spool
+	// does not know begins at the oldest record that is held. One that is not named any more is forgotten. Without readers
+	// nothing is kept, and Dir is left as it is.
 	Readers []string
+	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
+	Log *slog.Logger
+
+	segment int64 // bytes, for tests; 0 for what suits Max
 }
 
 // Spool is a bounded queue of records. Its methods may be called from any goroutine.
+//
+// Two locks keep Append away from the disk. mu is held for moments and guards what Append touches; out is the readers'
+// side, held while they read files. Who takes both takes out first. What each reader has acknowledged is changed with
+// both held, and so may be read with either.
 type Spool struct {
-	max     int64              // set once
-	readers map[string]*Reader // set once
-	all     uint32             // set once: the acked bits of all readers
+	// set once
+	max     int64
+	every   time.Duration
+	log     *slog.Logger
+	readers map[string]*Reader
+	boot    [16]byte
+	disk    *log // nil when records are held in memory; its guard is out
+	lock    *os.File
+	stop    chan struct{} // closed by Close
+	stopped chan struct{} // closed when nothing runs in the background
 
-	mu      sync.Mutex
-	closed  bool
-	wake    chan struct{} // closed and replaced when a record arrives or the last is acknowledged; closed for good by Close
-	first   uint64        // position of records[0]
-	records []record      // positions first, first+1, ...
-	bytes   int64
-	stats   Stats
+	out sync.Mutex
+	mu  sync.Mutex
+
+	// guarded as the readers' acknowledgements
+	saved uint64 // up to here everything is on disk or acknowledged
+
+	// guarded by mu
+	recent   *log // what is not on disk yet; in memory mode everything
+	closed   bool
+	wake     chan struct{} // closed and replaced when a record arrives or the last is acknowledged; closed for good by Close
+	last     uint64
+	appended uint64
+	dropped  uint64    // at Open, and records that were too large
+	changed  time.Time // the first change of the state that is not on disk, zero when there is none
+	partly   bool      // the state on disk lacks acknowledgements of records that others still want
+	fault    error     // why the disk could not be written the last time
 }
 
-type record struct {
-	data  []byte
-	at    time.Time
-	acked uint32 // bit i: reader i has acknowledged it
-}
-
-func (r record) size() int64 { return int64(len(r.data)) + recordOverhead }
-
-// Stats count what went through a spool since it was opened.
+// Stats count what went through a spool.
 type Stats struct {
 	Records  int     `json:"records"`              // held now
 	Bytes    int64   `json:"bytes"`                // held now, overhead included
 	MaxBytes int64   `json:"max_bytes"`            // the bound
-	Appended uint64  `json:"appended"`             // records ever appended
-	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because the spool was full
+	Appended uint64  `json:"appended"`             // records appended since it was opened
+	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because there was no room, ever
+	Damaged  uint64  `json:"damaged"`              // records or stretches of records that the disk did not give back, since it was opened
 	Oldest   float64 `json:"oldest_age,omitempty"` // age of the oldest record held, in seconds
+	Fault    string  `json:"fault,omitempty"`      // why records are not getting to the disk
 }
 
-// Open returns an empty spool.
+// Open opens the spool in a folder, with what it holds, or an empty one in memory. The error says which option is
+// wrong, or that the folder cannot be used or is used by another process; damage is no error.
 func Open(o Options) (*Spool, error) {
-	if o.Max == 0 {
-		o.Max = DefaultMax
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	if o.Max < 0 {
-		return nil, fmt.Errorf("open spool: max is %d bytes, want more than 0", o.Max)
+	s := newSpool(o)
+	if o.Dir == "" || len(o.Readers) == 0 {
+		close(s.stopped)
+		return s, nil
 	}
-	if len(o.Readers) > maxReaders {
-		return nil, fmt.Errorf("open spool: %d readers, want %d or fewer", len(o.Readers), maxReaders)
+	if err := s.openDisk(o); err != nil {
+		return nil, fmt.Errorf("open spool: %w", errors.Join(err, s.release()))
 	}
-	s := &Spool{max: o.Max, readers: map[string]*Reader{}, first: 1, wake: make(chan struct{})}
-	for i, name := range o.Readers {
-		if s.readers[name] != nil {
-			return nil, fmt.Errorf("open spool: two readers are called %q", name)
-		}
-		s.readers[name] = &Reader{spool: s, bit: 1 << i}
-		s.all |= 1 << i
-	}
+	go s.run()
 	return s, nil
 }
 
-// Append stores a record, without copying it, as the newest and returns its position. It never waits: a full spool
-// drops its oldest records, counted. The caller must not change data afterwards. The error is ErrTooLarge, with the
-// record counted as dropped, or ErrClosed.
+// newSpool returns a spool in memory.
+func newSpool(o Options) *Spool {
+	s := &Spool{
+		max: o.Max, every: o.Sync, log: o.Log, readers: map[string]*Reader{}, wake: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	for _, name := range o.Readers {
+		s.readers[name] = &Reader{spool: s, name: name, acked: ranges{{0, 0}}}
+	}
+	s.recent = &log{
+		files: memory{}, guard: unguarded{}, needed: s.unsaved, state: func() record { return record{kind: kindState} },
+		name: "the spool in memory", segment: o.segment, max: o.Max, log: o.Log,
+	}
+	return s
+}
+
+// complete puts the defaults in and says what is wrong.
+func (o *Options) complete() error {
+	if o.Max == 0 {
+		o.Max = DefaultMax
+		if o.Dir != "" {
+			o.Max = DefaultDiskMax
+		}
+	}
+	if o.segment == 0 {
+		// A sixteenth of the bound in whole blocks of 4 KiB, within reason.
+		o.segment = min(maxSegment, max(minSegment, o.Max/16)&^4095)
+	}
+	if o.Sync == 0 {
+		o.Sync = DefaultSync
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	switch {
+	case o.Max < MinMax:
+		return fmt.Errorf("max is %d bytes, want %d or more", o.Max, MinMax)
+	case o.MinFree < 0:
+		return fmt.Errorf("free space to leave is %d bytes, want 0 or more", o.MinFree)
+	case o.Sync < 0:
+		return fmt.Errorf("sync is %s, want more than 0", o.Sync)
+	}
+	for i, name := range o.Readers {
+		if len(name) > 255 {
+			return fmt.Errorf("name of reader %q is %d bytes, want 255 or fewer", name, len(name))
+		}
+		if slices.Contains(o.Readers[:i], name) {
+			return fmt.Errorf("two readers are called %q", name)
+		}
+	}
+	return nil
+}
+
+// unguarded is the guard of a log that is used under a lock anyway.
+type unguarded struct{}
+
+func (unguarded) Lock()   {}
+func (unguarded) Unlock() {}
+
+// Append stores a copy of a record as the newest and returns its position. It never waits for the disk to sync: with a
+// Runtime folder it does not touch the disk at all. A full spool thins its oldest part, counted. The error is
+// ErrTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed, or that of
+// writing; the record is then counted as dropped.
 func (s *Spool) Append(data []byte) (pos uint64, err error) {
-	r := record{data: data, at: time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
+	if s.closed {
 		return 0, ErrClosed
-	case r.size() > s.max:
-		s.stats.Dropped++
-		return 0, fmt.Errorf("append %d bytes: %w of %d bytes", len(data), ErrTooLarge, s.max)
 	}
-	for s.bytes+r.size() > s.max {
-		s.stats.Dropped++
-		s.removeOldest()
+	r := record{kind: kindData, pos: s.last + 1, at: time.Now().UnixMilli(), data: data}
+	if limit := s.recent.capacity() / 2; int64(r.size()) > limit {
+		s.drop()
+		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), ErrTooLarge, limit-recordHeader)
 	}
-	s.records = append(s.records, r)
-	s.bytes += r.size()
-	s.stats.Appended++
-	pos = s.last()
-	s.removeAcked() // with no readers, at once
+	err = s.recent.append(r.pos, r)
+	if err != nil { // in a new segment it may go
+		err = s.recent.append(r.pos, r)
+	}
+	if err != nil {
+		s.drop()
+		return 0, fmt.Errorf("append: %w", err)
+	}
+	s.last = r.pos
+	s.appended++
+	s.recent.publish()
 	s.signal()
-	return pos, nil
+	return r.pos, nil
+}
+
+// drop counts a record that could not be taken. mu is held.
+func (s *Spool) drop() {
+	s.dropped++
+	s.change()
+}
+
+// change notes that the state on disk is not what it should be. mu is held.
+func (s *Spool) change() {
+	if s.changed.IsZero() {
+		s.changed = time.Now()
+	}
 }
 
 // signal wakes everybody who waits for a change. mu is held.
 func (s *Spool) signal() {
-	close(s.wake)
-	s.wake = make(chan struct{})
+	if !s.closed {
+		close(s.wake)
+		s.wake = make(chan struct{})
+	}
+}
+
+// wanted says whether a reader has yet to acknowledge a position. out or mu is held.
+func (s *Spool) wanted(pos uint64) bool {
+	for _, r := range s.readers {
+		if !r.acked.has(pos) {
+			return true
+		}
+	}
+	return false
+}
+
+// unsaved says whether the recent log needs a position. mu is held.
+func (s *Spool) unsaved(pos uint64) bool { return pos > s.saved && s.wanted(pos) }
+
+// stateHeld returns the state as a record. mu is held.
+func (s *Spool) stateHeld() record {
+	st := state{last: s.last, dropped: s.totalDropped(), boot: s.boot, readers: map[string]ranges{}}
+	for name, r := range s.readers {
+		st.readers[name] = r.acked
+	}
+	return st.encode()
+}
+
+func (s *Spool) stateRecord() record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stateHeld()
+}
+
+// totalDropped is what Stats.Dropped says. mu is held.
+func (s *Spool) totalDropped() uint64 {
+	n := s.dropped + s.recent.dropped.Load()
+	if s.disk != nil {
+		n += s.disk.dropped.Load()
+	}
+	return n
 }
 
 // Reader returns the reader of that name, nil when Options did not name it.
@@ -125,40 +272,55 @@ func (s *Spool) Reader(name string) *Reader { return s.readers[name] }
 
 // Stats returns the counts as they stand.
 func (s *Spool) Stats() Stats {
+	s.out.Lock()
+	defer s.out.Unlock()
+	st := Stats{MaxBytes: s.max}
+	var oldest *segment
+	var e entry
+	if s.disk != nil {
+		st.Records, st.Bytes = s.disk.held()
+		st.Damaged = s.disk.damaged
+		if st.Records > 0 && s.lock != nil {
+			oldest, e, _ = s.disk.find(0) // unreadable for now: its age is not known
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.stats
-	st.Records, st.Bytes, st.MaxBytes = len(s.records), s.bytes, s.max
-	if len(s.records) > 0 {
-		st.Oldest = time.Since(s.records[0].at).Seconds()
+	records, bytes := s.recent.held()
+	st.Records, st.Bytes, st.Damaged = st.Records+records, st.Bytes+bytes, st.Damaged+s.recent.damaged
+	st.Appended, st.Dropped = s.appended, s.totalDropped()
+	if oldest == nil && st.Records == records {
+		oldest, e, _ = s.recent.find(0)
+	}
+	if oldest != nil {
+		st.Oldest = max(0, time.Since(time.UnixMilli(e.at)).Seconds())
+	}
+	if s.fault != nil {
+		st.Fault = s.fault.Error()
 	}
 	return st
 }
 
-// Close ends every waiting Next with ErrClosed. What was not acknowledged by then is gone, and Stats still counts it
-// as held.
+// Close ends every waiting Next with ErrClosed, writes to the disk what is not acknowledged, and gives the folder free.
+// An error says that the disk did not take it; it is then still in the Runtime folder. In memory what is not
+// acknowledged is gone. Stats still counts it.
 func (s *Spool) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		close(s.wake)
+	if s.closed {
+		s.mu.Unlock()
+		return nil
 	}
-	return nil
-}
-
-// last is the position of the newest record ever appended, 0 before the first.
-func (s *Spool) last() uint64 { return s.first + uint64(len(s.records)) - 1 }
-
-func (s *Spool) removeOldest() {
-	s.bytes -= s.records[0].size()
-	s.records[0] = record{} // lets the payload go before the array does
-	s.records = s.records[1:]
-	s.first++
-}
-
-func (s *Spool) removeAcked() {
-	for len(s.records) > 0 && s.records[0].acked == s.all {
-		s.removeOldest()
+	s.closed = true
+	close(s.wake)
+	s.mu.Unlock()
+	close(s.stop)
+	<-s.stopped
+	if s.disk == nil {
+		return nil
 	}
+	err := s.flush(true)
+	if err != nil {
+		err = fmt.Errorf("close spool: %w", err)
+	}
+	return errors.Join(err, s.release())
 }

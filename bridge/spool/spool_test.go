@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,16 @@ func (m *model) next(reader string, after uint64) (uint64, string, bool) {
 		}
 	}
 	return 0, "", false
+}
+
+// held counts the records that somebody has not acknowledged.
+func (m *model) held(readers []string) (n int) {
+	for pos := range m.records {
+		if slices.ContainsFunc(readers, func(name string) bool { return !m.acked[name][pos] }) {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *model) low(reader string) uint64 {
@@ -79,7 +90,7 @@ func TestSpoolAgreesWithModel(t *testing.T) {
 						t.Fatalf("%s: next(%d) = %d %q %v, want %d %q", name, after, gotPos, gotData, err, pos, data)
 					}
 				}
-				if got, want := s.Stats().Records, int(m.last-min(m.low("a"), m.low("b"))); got != want {
+				if got, want := s.Stats().Records, m.held(names); got != want {
 					t.Fatalf("%d records held, want %d", got, want)
 				}
 			},
@@ -87,39 +98,71 @@ func TestSpoolAgreesWithModel(t *testing.T) {
 	})
 }
 
-func TestFullSpoolDropsOldestAndCounts(t *testing.T) {
-	size := int64(10 + recordOverhead)
-	s, err := Open(Options{Max: 3 * size, Readers: []string{"r"}})
+func TestFullSpoolThinsItsOldestPart(t *testing.T) {
+	s, err := Open(Options{Max: MinMax, Readers: []string{"r"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 5 {
-		if _, err := s.Append(fmt.Appendf(nil, "record %03d", i)); err != nil {
+	const n = 4 * MinMax / 1000 // four times what fits
+	for range n {
+		if _, err := s.Append(make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	got := positions(t, s.Reader("r"))
+	st := s.Stats()
+	if len(got) != st.Records || uint64(st.Records)+st.Dropped != n || st.Bytes > MinMax || st.Records < MinMax/2000 {
+		t.Fatalf("%d read of %d: %+v", len(got), n, st)
+	}
+	if last := got[len(got)-1]; got[0] != 1 || last != n {
+		t.Errorf("held from %d to %d, want 1 to %d", got[0], last, n)
+	}
+	gap := uint64(0)
+	for i := range got[1:] {
+		gap = max(gap, got[i+1]-got[i])
+	}
+	// Half of the bound holds what is as it was, at the most; the other seven parts of eight are evenly in the rest.
+	if gap > 16 {
+		t.Errorf("%d positions in a row are lost", gap-1)
+	}
+	for _, pos := range got[len(got)-MinMax/4000:] {
+		if pos < n-MinMax/3000 {
+			t.Fatalf("the newest part was thinned: %d is among the last %d", pos, MinMax/4000)
+		}
+	}
+
 	r := s.Reader("r")
-	var got []uint64
-	for pos := uint64(0); len(got) < 3; got = append(got, pos) {
-		if pos, _, err = r.Next(t.Context(), pos); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := []uint64{3, 4, 5}; !slices.Equal(got, want) {
-		t.Errorf("records left %v, want %v", got, want)
-	}
-	if st := s.Stats(); st.Dropped != 2 || st.Bytes != 3*size || r.Acked() != 2 {
-		t.Errorf("dropped %d, %d bytes, acked up to %d; want 2, %d, 2", st.Dropped, st.Bytes, r.Acked(), 3*size)
-	}
-	if _, err := s.Append(make([]byte, 3*size)); !errors.Is(err, ErrTooLarge) {
+	if _, err := s.Append(make([]byte, minSegment)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a record over the bound: %v, want %v", err, ErrTooLarge)
 	}
-	if st := s.Stats(); st.Records != 3 || st.Dropped != 3 {
-		t.Errorf("after a record over the bound: %d held, %d dropped, want 3 and 3", st.Records, st.Dropped)
+	if now := s.Stats(); now.Records != st.Records || now.Dropped != st.Dropped+1 {
+		t.Errorf("after a record over the bound: %+v", now)
 	}
-	r.Ack(1) // an echo that comes after its record was dropped
-	if pos, _, _ := r.Next(t.Context(), 0); pos != 3 {
-		t.Errorf("after a late acknowledgement Next = %d, want 3", pos)
+	r.Ack(2) // an echo that comes after its record was dropped
+	if pos, _, _ := r.Next(t.Context(), 0); pos != 1 || r.Acked() != 0 {
+		t.Errorf("after a late acknowledgement Next = %d, Acked = %d, want 1 and 0", pos, r.Acked())
+	}
+	for _, pos := range got {
+		r.Ack(pos)
+	}
+	if r.Acked() != n || s.Stats().Records != 0 || s.Stats().Bytes != 0 {
+		t.Errorf("all acknowledged: up to %d, %+v", r.Acked(), s.Stats())
+	}
+}
+
+// positions reads everything that a reader has not acknowledged.
+func positions(t testing.TB, r *Reader) (all []uint64) {
+	t.Helper()
+	for after := uint64(0); ; {
+		pos, _, _, err := r.next(after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pos == 0 {
+			return all
+		}
+		all = append(all, pos)
+		after = pos
 	}
 }
 
@@ -261,17 +304,18 @@ func TestEverythingArrivesOnce(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	many := make([]string, maxReaders+1)
-	for i := range many {
-		many[i] = fmt.Sprint(i)
-	}
 	for name, o := range map[string]Options{
-		"negative bound":   {Max: -1},
-		"same name twice":  {Readers: []string{"a", "a"}},
-		"too many readers": {Readers: many},
+		"negative bound":      {Max: -1},
+		"small bound":         {Max: MinMax - 1},
+		"negative free space": {MinFree: -1},
+		"negative sync":       {Sync: -1},
+		"same name twice":     {Readers: []string{"a", "a"}},
+		"long name":           {Readers: []string{strings.Repeat("a", 256)}},
+		"folder in a file":    {Dir: "spool_test.go/spool", Readers: []string{"a"}},
 	} {
-		if _, err := Open(o); err == nil {
+		if s, err := Open(o); err == nil {
 			t.Errorf("%s: no error", name)
+			s.Close()
 		}
 	}
 }

@@ -1,0 +1,234 @@
+package spool
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// machine is a spool on simulated folders, which outlive it, and what is known about it.
+type machine struct {
+	disk, tmpfs *simFolder
+	boot        byte
+	onDisk      bool // the recent part is on the disk too: there is no tmpfs
+	spool       *Spool
+	max         int64
+}
+
+func (m *machine) open(t interface{ Fatal(...any) }, readers ...string) {
+	o := Options{Dir: "simulated", Max: m.max, Readers: readers, Log: slog.New(slog.DiscardHandler), segment: minSegment}
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	m.spool = newSpool(o)
+	if err := m.spool.attach(o, m.disk, m.tmpfs, [16]byte{m.boot}); err != nil {
+		t.Fatal(err)
+	}
+	close(m.spool.stopped) // ticks are the test's
+}
+
+func (m *machine) powerCut(chance func() bool) {
+	m.disk.cut(chance)
+	if m.onDisk {
+		m.tmpfs.cut(chance)
+	} else {
+		m.tmpfs = newSimFolder()
+	}
+	m.boot++
+}
+
+func newMachine() *machine {
+	return &machine{disk: newSimFolder(), tmpfs: newSimFolder()}
+}
+
+// contents reads what a reader would be given.
+func contents(t interface{ Fatal(...any) }, r *Reader) map[uint64]string {
+	all := map[uint64]string{}
+	for after := uint64(0); ; {
+		pos, data, _, err := r.next(after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pos == 0 {
+			return all
+		}
+		if pos <= after {
+			t.Fatal("positions go back: ", after, pos)
+		}
+		all[pos] = string(data)
+		after = pos
+	}
+}
+
+// crashModel is what a spool owes: records by reader, and of these the ones that a power cut may not take.
+type crashModel struct {
+	*machine
+	names   []string
+	records map[uint64]string            // ever appended
+	owed    map[string]map[uint64]string // by reader, not acknowledged
+	safe    map[string]map[uint64]string // owed when the disk last had everything
+	last    uint64
+}
+
+func (m *crashModel) saved() {
+	m.safe = map[string]map[uint64]string{}
+	for name, owed := range m.owed {
+		m.safe[name] = maps.Clone(owed)
+	}
+}
+
+func (m *crashModel) append(t *rapid.T, size int) {
+	data := fmt.Sprintf("%d %s", m.last+1, strings.Repeat("x", size))
+	pos, err := m.spool.Append([]byte(data))
+	if err != nil || pos <= m.last {
+		t.Fatalf("Append = %d, %v after %d", pos, err, m.last)
+	}
+	m.last = pos
+	m.records[pos] = data
+	for _, name := range m.names {
+		m.owed[name][pos] = data
+	}
+}
+
+func (m *crashModel) ack(name string, pos uint64) {
+	m.spool.Reader(name).Ack(pos)
+	delete(m.owed[name], pos)
+	delete(m.safe[name], pos)
+}
+
+// exact checks that each reader is given what it is owed and nothing else.
+func (m *crashModel) exact(t *rapid.T, when string) {
+	for _, name := range m.names {
+		got := contents(t, m.spool.Reader(name))
+		if !maps.Equal(got, m.owed[name]) {
+			t.Fatalf("%s: %s is given too much: %v, too little: %v", when, name, without(got, m.owed[name]), without(m.owed[name], got))
+		}
+		low := m.last
+		if owed := slices.Sorted(maps.Keys(got)); len(owed) > 0 {
+			low = owed[0] - 1
+		}
+		if acked := m.spool.Reader(name).Acked(); acked != low && len(got) > 0 {
+			t.Fatalf("%s: %s acknowledged up to %d, want %d", when, name, acked, low)
+		}
+		if len(got) == 0 && m.spool.Reader(name).Acked() != m.spool.Reader(name).Last() {
+			t.Fatalf("%s: %s is through and has not reached the end", when, name)
+		}
+	}
+}
+
+// without returns the positions of a that b has not, or has otherwise.
+func without(a, b map[uint64]string) (all []uint64) {
+	for pos, data := range a {
+		if other, ok := b[pos]; !ok || other != data {
+			all = append(all, pos)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// survived checks what a power cut left, and goes on from there.
+func (m *crashModel) survived(t *rapid.T) {
+	for _, name := range m.names {
+		got := contents(t, m.spool.Reader(name))
+		for pos, data := range m.safe[name] {
+			if got[pos] != data {
+				t.Fatalf("%s lost %d in a power cut", name, pos)
+			}
+		}
+		for pos, data := range got {
+			if m.records[pos] != data {
+				t.Fatalf("%s is given %q at %d, which was %q", name, data, pos, m.records[pos])
+			}
+		}
+		m.owed[name] = got
+	}
+	m.saved() // what is held after opening was on the disk, or has been put there
+	if last := m.spool.Reader(m.names[0]).Last(); last < m.last {
+		t.Fatalf("positions go on from %d, and %d was given", last, m.last)
+	}
+}
+
+// TestNothingIsLostInCrashes drives spools through appends, acknowledgements, ticks, kills and power cuts.
+func TestNothingIsLostInCrashes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &crashModel{
+			machine: newMachine(), names: []string{"a", "b"}, records: map[uint64]string{},
+			owed: map[string]map[uint64]string{"a": {}, "b": {}},
+		}
+		m.onDisk = rapid.Bool().Draw(t, "without tmpfs")
+		m.max = 1 << 40 // nothing is dropped, and yet
+		m.open(t, m.names...)
+		m.saved()
+		t.Repeat(map[string]func(*rapid.T){
+			"append":      func(t *rapid.T) { m.append(t, rapid.IntRange(0, 2000).Draw(t, "size")) },
+			"append many": func(t *rapid.T) { m.appendMany(t) },
+			"ack":         func(t *rapid.T) { m.ack(rapid.SampledFrom(m.names).Draw(t, "reader"), m.drawPos(t)) },
+			"ack many":    func(t *rapid.T) { m.ackMany(t) },
+			"tick": func(t *rapid.T) {
+				if err := m.spool.flush(false); err != nil {
+					t.Fatal(err)
+				}
+				m.saved()
+			},
+			"kill": func(t *rapid.T) {
+				m.open(t, m.names...)
+				if last := m.spool.Reader("a").Last(); last < m.last {
+					t.Fatalf("positions go on from %d, and %d was given", last, m.last)
+				}
+				m.exact(t, "after a kill")
+			},
+			"close": func(t *rapid.T) {
+				m.reopened(t)
+				m.exact(t, "after closing and opening")
+			},
+			"power cut": func(t *rapid.T) {
+				bits := rapid.Uint64().Draw(t, "what reached the disk")
+				m.powerCut(func() bool { bits = bits*6364136223846793005 + 1442695040888963407; return bits>>63 == 1 })
+				m.open(t, m.names...)
+				m.survived(t)
+			},
+			"": func(t *rapid.T) { m.exact(t, "running") },
+		})
+	})
+}
+
+func (m *crashModel) drawPos(t *rapid.T) uint64 {
+	if all := slices.Sorted(maps.Keys(m.records)); len(all) > 0 {
+		return rapid.SampledFrom(all).Draw(t, "pos")
+	}
+	return 7 // was never
+}
+
+func (m *crashModel) appendMany(t *rapid.T) {
+	for range rapid.IntRange(20, 120).Draw(t, "count") {
+		m.append(t, 1500)
+	}
+}
+
+// ackMany acknowledges the oldest of what is owed, and of the window behind that every second.
+func (m *crashModel) ackMany(t *rapid.T) {
+	name := rapid.SampledFrom(m.names).Draw(t, "reader")
+	owed := slices.Sorted(maps.Keys(m.owed[name]))
+	n := len(owed) * rapid.IntRange(0, 4).Draw(t, "quarters") / 4
+	for i, pos := range owed[:min(n+32, len(owed))] {
+		if i < n || i%2 == 0 {
+			m.ack(name, pos)
+		}
+	}
+}
+
+// reopened closes and opens on a machine that was shut down between: the tmpfs is empty.
+func (m *crashModel) reopened(t *rapid.T) {
+	if err := m.spool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.powerCut(func() bool { return false })
+	m.open(t, m.names...)
+	m.saved()
+}

@@ -1,0 +1,415 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+)
+
+// log is a sequence of records in segment files. Two sides use it: one writer, which appends, syncs and makes room, and
+// readers, who find and release. A durable log is written by a goroutine of its own while others read, so everything
+// that both touch is guarded.
+type log struct {
+	// set once
+	files   files
+	guard   sync.Locker           // of segs and of what segments say is guarded
+	needed  func(pos uint64) bool // by somebody; called with guard held
+	state   func() record         // of kind state; called by the writer without guard
+	durable bool                  // sync what is written, and keep a spare segment
+	segment int64                 // size of a segment file
+	max     int64                 // bound of all segment files
+	floor   int64                 // of free space on the file system
+	open    int                   // segments to keep loaded, 0 for all
+	name    string                // for messages
+	log     *slog.Logger
+
+	// owned by the writer
+	active *segment // takes the next records; nil before the first and after a failure
+	spare  file     // a segment in reserve, with which a full disk can be thinned
+	fresh  []entry  // written to active, not yet published
+
+	// guarded
+	segs    []*segment // in the order of their positions
+	shut    bool       // nothing is to be opened any more
+	newest  uint64     // at load, up to where there may be records
+	tick    uint64
+	damaged uint64 // places or records that did not read back
+
+	dropped atomic.Uint64 // records removed while they were needed
+}
+
+const spareName = "spare"
+
+// errFull says that there is no room, and nothing that could be thinned for it.
+var errFull = errors.New("no room")
+
+// load reads the headers and seals of all segments and the content of the newest. It returns the state that it finds,
+// and whether there was any segment.
+func (l *log) load() (state, bool, error) {
+	names, err := l.files.list()
+	if err != nil {
+		return state{}, false, err
+	}
+	slices.Sort(names)
+	found := state{readers: map[string]ranges{}}
+	for _, name := range names {
+		base, ok := parseSegmentName(name)
+		if !ok {
+			continue
+		}
+		found.last = max(found.last, base-1) // it was given, or was to be
+		if s := l.loadHeader(name, base); s != nil {
+			l.segs = append(l.segs, s)
+		}
+	}
+	l.limit()
+	for _, s := range l.segs {
+		found.last = max(found.last, s.last)
+	}
+	for i := len(l.segs) - 1; i >= 0; i-- {
+		c, err := l.content(l.segs[i])
+		if err != nil {
+			return found, false, err
+		}
+		for _, r := range c.acks {
+			found.merge(state{last: r.pos, readers: map[string]ranges{string(r.data): {{r.pos, r.pos}}}})
+		}
+		found.last = max(found.last, c.last)
+		if i == len(l.segs)-1 {
+			l.newest = l.segs[i].base - 1
+			if n := len(c.records); n > 0 {
+				l.newest = max(l.newest, c.records[n-1].pos)
+			}
+		}
+		if c.state != nil {
+			found.merge(*c.state)
+			break // older ones say nothing more
+		}
+	}
+	return found, len(l.segs) > 0, nil
+}
+
+// loadHeader returns the segment of a file, nil when another version of the format has written it: that is left for the
+// program that can read it.
+func (l *log) loadHeader(name string, base uint64) *segment {
+	s := &segment{base: base, limit: noLimit, count: -1}
+	f, err := l.files.open(name)
+	if err != nil {
+		l.log.Warn("cannot read a part of the spool", "file", name, "err", err)
+		return nil
+	}
+	defer f.Close()
+	var b [segmentHeader]byte
+	if s.size, err = f.Size(); err == nil {
+		_, err = f.ReadAt(b[:], 0)
+	}
+	if h, ok := parseHeader(b[:]); ok {
+		if h.version != segmentVersion {
+			l.log.Warn("a part of the spool is in a format that this version cannot read, and stays as it is: "+
+				"run the version of gpsbridge that wrote it, or delete the file", "file", name, "format", h.version)
+			return nil
+		}
+		s.level = h.level
+	}
+	s.size = min(s.size, 16*maxSegment) // whoever put such a file there: it is not read into memory whole
+	s.readSeal(f)
+	return s
+}
+
+// content reads a segment whole.
+func (l *log) content(s *segment) (content, error) {
+	f := s.file
+	if f == nil {
+		var err error
+		if f, err = l.files.open(segmentName(s.base)); err != nil {
+			return content{}, err
+		}
+		defer f.Close()
+	}
+	return s.readContent(f), nil
+}
+
+// settle finds out which records are needed, once it is known what was acknowledged by all. Segments of which none was
+// are known by their seals, the others are read.
+func (l *log) settle(acked ranges) error {
+	for i, s := range l.segs {
+		newest := i == len(l.segs)-1
+		sealed := s.count >= 0 && s.last < s.limit
+		switch {
+		case sealed && len(acked) > 0 && acked.has(s.base) && acked.missing(s.base) > s.last:
+		case sealed && !acked.overlaps(s.base, s.last):
+			s.live, s.bytes = s.count, s.total
+		default:
+			c, err := l.fill(s)
+			if err != nil {
+				return err
+			}
+			if newest && !sealed && c.clean && s.size == l.segment {
+				l.active = s
+			}
+		}
+	}
+	return nil
+}
+
+// fill loads a segment: its file is open and its index known.
+func (l *log) fill(s *segment) (content, error) {
+	f, err := l.files.open(segmentName(s.base))
+	if err != nil {
+		return content{}, err
+	}
+	c := s.readContent(f)
+	if s.count < 0 {
+		s.count, s.total, s.end, s.last = len(c.records), 0, c.end, s.base-1
+		for _, e := range c.records {
+			s.total, s.last = s.total+int64(e.size), e.pos
+		}
+	}
+	if !s.told { // what the seal counted and is not there, or else the places that did not read
+		s.told = true
+		l.damaged += uint64(c.damaged)
+	}
+	s.file, s.index, s.live, s.bytes = f, make([]entry, 0, len(c.records)), 0, 0
+	for _, e := range c.records {
+		if l.needed(e.pos) {
+			s.put(e)
+		}
+	}
+	return c, nil
+}
+
+// loaded makes the index of a segment usable, and lets go that of the one not used for longest.
+func (l *log) loaded(s *segment) error {
+	l.tick++
+	s.used = l.tick
+	if s.file != nil {
+		return nil
+	}
+	if l.shut {
+		return fs.ErrClosed
+	}
+	_, err := l.fill(s)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has deleted it
+		l.damaged += uint64(s.live)
+		s.live, s.bytes = 0, 0
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var oldest *segment
+	n := 0
+	for _, other := range l.segs {
+		if other.file == nil || other == l.segs[len(l.segs)-1] {
+			continue
+		}
+		if n++; oldest == nil || other.used < oldest.used {
+			oldest = other
+		}
+	}
+	if l.open > 0 && n > l.open {
+		oldest.unload()
+	}
+	return nil
+}
+
+func (s *segment) unload() {
+	if s.file != nil {
+		_ = s.file.Close() // nothing is lost: what counts was synced
+		s.file, s.index = nil, nil
+	}
+}
+
+// limit tells each segment where the next begins.
+func (l *log) limit() {
+	for i := 1; i < len(l.segs); i++ {
+		l.segs[i-1].limit = l.segs[i].base
+	}
+}
+
+// at returns the index of the segment that a position belongs to.
+func (l *log) at(pos uint64) int {
+	return max(0, sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > pos })-1)
+}
+
+// find returns the first needed record from a position on; no segment when there is none.
+func (l *log) find(pos uint64) (*segment, entry, error) {
+	for i := l.at(pos); i < len(l.segs); i++ {
+		s := l.segs[i]
+		if s.live == 0 {
+			continue
+		}
+		if err := l.loaded(s); err != nil {
+			return nil, entry{}, err
+		}
+		if j := s.place(pos); j < len(s.index) {
+			return s, s.index[j], nil
+		}
+	}
+	return nil, entry{}, nil
+}
+
+// get returns a record that find has found. One that does not read back is damaged: it is counted and gone.
+func (l *log) get(s *segment, e entry) (record, bool) {
+	r, ok := s.read(e)
+	if !ok {
+		l.damaged++
+		s.take(s.place(e.pos))
+	}
+	return r, ok
+}
+
+// release says that a record is not needed any more.
+func (l *log) release(pos uint64) error {
+	if len(l.segs) == 0 {
+		return nil
+	}
+	s := l.segs[l.at(pos)]
+	if s.live == 0 || pos > s.last {
+		return nil
+	}
+	if err := l.loaded(s); err != nil {
+		return err
+	}
+	if i := s.place(pos); i < len(s.index) && s.index[i].pos == pos {
+		s.take(i)
+	}
+	return nil
+}
+
+// held returns what is needed, in records and bytes.
+func (l *log) held() (records int, bytes int64) {
+	for _, s := range l.segs {
+		records += s.live
+		bytes += s.bytes
+	}
+	return records, bytes
+}
+
+// capacity is the room for records in a segment.
+func (l *log) capacity() int64 { return l.segment - sealSize }
+
+// append writes records, in one write. Data among them has rising positions, higher than any before, and begins to be
+// found when it is published. base names the segment that is begun when the active one is full.
+func (l *log) append(base uint64, records ...record) error {
+	var b []byte
+	var fresh []entry
+	for _, r := range records {
+		if r.kind == kindData {
+			fresh = append(fresh, entry{pos: r.pos, at: r.at, off: uint32(len(b)), size: uint32(r.size())})
+		}
+		b = appendRecord(b, r)
+	}
+	if l.active == nil || l.active.end+int64(len(b)) > l.capacity() {
+		if err := l.rotate(base); err != nil {
+			return err
+		}
+	}
+	if l.active.end+int64(len(b)) > l.capacity() {
+		return fmt.Errorf("write %s: %d bytes do not fit into a segment", l.name, len(b))
+	}
+	if _, err := l.active.file.WriteAt(b, l.active.end); err != nil {
+		l.abandon()
+		return fmt.Errorf("write %s: %w", l.name, err)
+	}
+	for _, e := range fresh {
+		e.off += uint32(l.active.end)
+		l.fresh = append(l.fresh, e)
+	}
+	l.active.end += int64(len(b))
+	return nil
+}
+
+// sync makes what was appended durable. After an error nobody knows what the file holds (the kernel forgets pages that
+// it could not write), so nothing is written behind it and what was not published is to be appended again.
+func (l *log) sync() error {
+	if l.active == nil {
+		return nil
+	}
+	if err := l.active.file.Sync(); err != nil {
+		l.abandon()
+		return err
+	}
+	return nil
+}
+
+// abandon ends the active segment without a seal: opening has to read it.
+func (l *log) abandon() { l.active, l.fresh = nil, nil }
+
+// publish makes what was appended to be found. guard is held.
+func (l *log) publish() {
+	for _, e := range l.fresh {
+		l.active.count++
+		l.active.total += int64(e.size)
+		l.active.last = e.pos
+		if l.needed(e.pos) {
+			l.active.put(e)
+		}
+	}
+	l.fresh = l.fresh[:0]
+}
+
+// rotate begins a new segment.
+func (l *log) rotate(base uint64) error {
+	if n := len(l.segs); n > 0 {
+		base = max(base, l.segs[n-1].base)
+	}
+	if s := l.active; s != nil {
+		l.active = nil
+		// Without the seal opening takes longer, that is all: an error here is met again below.
+		_, _ = s.file.WriteAt(s.encodeSeal(), s.size-sealSize)
+	}
+	f, err := l.room()
+	if err != nil {
+		return err
+	}
+	s := &segment{base: base, limit: noLimit, size: l.segment, last: base - 1, file: f, index: []entry{}, told: true}
+	b := appendRecord(encodeHeader(base, 0, l.segment), l.state())
+	s.end = int64(len(b))
+	if s.end > l.capacity()/2 {
+		return errors.Join(fmt.Errorf("begin a segment of %s: %d bytes of state leave no room", l.name, s.end), f.Close())
+	}
+	if err := l.finish(f, segmentName(base), b); err != nil {
+		return err
+	}
+	l.guard.Lock()
+	defer l.guard.Unlock()
+	if n := len(l.segs); n > 0 && l.segs[n-1].base == base { // it held no record yet; the new file has replaced it
+		l.segs[n-1].unload()
+		l.segs = l.segs[:n-1]
+	}
+	l.segs = append(l.segs, s)
+	l.limit()
+	l.active = s
+	return nil
+}
+
+// finish writes the beginning of a new segment's file and gives it its name, in place of a file that has it. The
+// content is on the disk before the name is.
+func (l *log) finish(f file, name string, b []byte) error {
+	_, err := f.WriteAt(b, 0)
+	if err == nil && l.durable {
+		err = f.Sync()
+	}
+	if _, inMemory := f.(*memFile); err == nil && !(inMemory && l.fallback()) {
+		err = l.files.rename(spareName, name)
+	}
+	if err == nil && l.durable {
+		err = l.files.sync()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("begin a segment of %s: %w", l.name, err), f.Close())
+	}
+	return nil
+}
+
+// fallback says whether files in memory stand in for files that could not be created.
+func (l *log) fallback() bool {
+	_, inMemory := l.files.(memory)
+	return !inMemory && !l.durable
+}

@@ -1,0 +1,164 @@
+package spool
+
+import (
+	"io/fs"
+	"maps"
+	"slices"
+)
+
+// simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
+// to have written already: sectors of files in any order, names in the order of their changes.
+type simFolder struct {
+	names   map[string]*simFile
+	durable map[string]*simFile
+	pending []func(map[string]*simFile) // changes of names that are not durable
+	fail    func(op, name string) error // nil: nothing fails
+	written int64                       // bytes
+	space   int64                       // bytes free
+}
+
+type simFile struct {
+	folder *simFolder
+	name   string // the latest, for fail
+	b      []byte
+	synced []byte
+	dirty  [][2]int // from, to
+}
+
+const sector = 512
+
+func newSimFolder() *simFolder {
+	return &simFolder{names: map[string]*simFile{}, durable: map[string]*simFile{}, space: 1 << 40}
+}
+
+func (d *simFolder) failed(op, name string) error {
+	if d.fail == nil {
+		return nil
+	}
+	return d.fail(op, name)
+}
+
+func (d *simFolder) change(f func(map[string]*simFile)) {
+	f(d.names)
+	d.pending = append(d.pending, f)
+}
+
+func (d *simFolder) open(name string) (file, error) {
+	if err := d.failed("open", name); err != nil {
+		return nil, err
+	}
+	if f := d.names[name]; f != nil {
+		return f, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (d *simFolder) create(name string, size int64) (file, error) {
+	if err := d.failed("create", name); err != nil {
+		return nil, err
+	}
+	f := &simFile{folder: d, name: name, b: make([]byte, size), synced: make([]byte, size)}
+	d.change(func(names map[string]*simFile) { names[name] = f })
+	return f, nil
+}
+
+func (d *simFolder) rename(from, to string) error {
+	if err := d.failed("rename", from); err != nil {
+		return err
+	}
+	f := d.names[from]
+	if f == nil {
+		return fs.ErrNotExist
+	}
+	f.name = to
+	d.change(func(names map[string]*simFile) {
+		delete(names, from)
+		names[to] = f
+	})
+	return nil
+}
+
+func (d *simFolder) remove(name string) error {
+	if err := d.failed("remove", name); err != nil {
+		return err
+	}
+	if d.names[name] == nil {
+		return fs.ErrNotExist
+	}
+	d.change(func(names map[string]*simFile) { delete(names, name) })
+	return nil
+}
+
+func (d *simFolder) list() ([]string, error) { return slices.Collect(maps.Keys(d.names)), nil }
+func (d *simFolder) free() (int64, error)    { return d.space, nil }
+
+func (d *simFolder) sync() error {
+	if err := d.failed("syncdir", ""); err != nil {
+		return err
+	}
+	for _, change := range d.pending {
+		change(d.durable)
+	}
+	d.pending = nil
+	return nil
+}
+
+// cut is a power cut; chance says of each thing that was not synced whether it reached the disk.
+func (d *simFolder) cut(chance func() bool) {
+	for _, change := range d.pending {
+		if !chance() {
+			break
+		}
+		change(d.durable)
+	}
+	d.pending = nil
+	d.names = maps.Clone(d.durable)
+	for _, f := range d.names {
+		now := slices.Clone(f.synced)
+		for _, w := range f.dirty {
+			for from := w[0]; from < w[1]; {
+				to := min(w[1], (from/sector+1)*sector)
+				if chance() {
+					copy(now[from:to], f.b[from:to])
+				}
+				from = to
+			}
+		}
+		f.b, f.synced, f.dirty = now, slices.Clone(now), nil
+	}
+}
+
+func (f *simFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.folder.failed("read", f.name); err != nil {
+		return 0, err
+	}
+	return (&memFile{b: f.b, size: int64(len(f.b))}).ReadAt(p, off)
+}
+
+func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.folder.failed("write", f.name); err != nil {
+		half := len(p) / 2 // a write that fails may have written a part
+		copy(f.b[off:], p[:half])
+		f.dirty = append(f.dirty, [2]int{int(off), int(off) + half})
+		return half, err
+	}
+	f.folder.written += int64(len(p))
+	f.dirty = append(f.dirty, [2]int{int(off), int(off) + len(p)})
+	return copy(f.b[off:], p), nil
+}
+
+func (f *simFile) Sync() error {
+	if err := f.folder.failed("sync", f.name); err != nil {
+		// As Linux does: what was dirty counts as clean, and may or may not be on the disk. Here it is not.
+		for _, w := range f.dirty {
+			copy(f.b[w[0]:w[1]], f.synced[w[0]:w[1]])
+		}
+		f.dirty = nil
+		return err
+	}
+	f.synced, f.dirty = slices.Clone(f.b), nil
+	return nil
+}
+
+func (f *simFile) Size() (int64, error) { return int64(len(f.b)), nil }
+func (f *simFile) Close() error         { return nil }

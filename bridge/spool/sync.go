@@ -1,0 +1,306 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// openSegments is how many segments of the disk are kept loaded, each 100 KB for a full one: some for every place that
+// is being read, the backlog and its end for each of a few readers.
+const openSegments = 8
+
+// reserved is the distance to the next positions when nobody knows how many were given before a power cut: 13 years at
+// 10 Hz, and room for 4 billion power cuts.
+const reserved = 1 << 32
+
+// openDisk makes the folders that are missing, takes the lock and opens what is there.
+func (s *Spool) openDisk(o Options) error {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lock(o.Dir); err != nil {
+		return err
+	}
+	recent, err := recentFolder(o.Dir, o.Runtime)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(recent, 0o700); err != nil {
+		return err
+	}
+	return s.attach(o, folder(o.Dir), folder(recent), bootID())
+}
+
+// attach puts the spool on two folders, and takes over what they hold. Nobody else knows the spool yet.
+func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
+	s.boot = boot
+	s.disk = &log{
+		files: disk, guard: &s.out, needed: s.wanted, state: s.stateRecord, durable: true, name: fmt.Sprintf("spool %q", o.Dir),
+		segment: o.segment, max: o.Max, floor: o.MinFree, open: openSegments, log: o.Log,
+	}
+	s.recent = &log{
+		files: recent, guard: unguarded{}, needed: s.unsaved, state: s.stateHeld, name: "recent part of " + s.disk.name,
+		segment: minSegment, max: min(recentMax, o.Max), log: o.Log,
+	}
+	known, onDisk, err := s.disk.load()
+	if err != nil {
+		return err
+	}
+	lately, inRecent, err := s.recent.load()
+	if err != nil {
+		return err
+	}
+	sameBoot := inRecent && lately.boot == boot
+	known.merge(lately)
+	s.last, s.dropped, s.saved = known.last, known.dropped, s.disk.newest
+	if (onDisk || inRecent) && !sameBoot {
+		s.last = (s.last/reserved + 1) * reserved
+	}
+	s.adopt(known.readers)
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if n := s.disk.damaged + s.recent.damaged; n > 0 {
+		s.log.Warn("parts of the spool are damaged and were passed over", "places", n)
+	}
+	if !sameBoot {
+		s.recent.active = nil // its state is of another boot
+		s.changed = time.Now()
+		s.report(s.flush(false))
+	}
+	for _, r := range s.readers {
+		r.advance()
+	}
+	return nil
+}
+
+// recentFolder is where the records are that are not in dir yet. In a runtime folder its name tells spools apart: the
+// positions of one mean nothing to another.
+func recentFolder(dir, runtime string) (string, error) {
+	if runtime == "" {
+		return filepath.Join(dir, "recent"), nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	return filepath.Join(runtime, fmt.Sprintf("spool-%08x", crc32.Checksum([]byte(abs), castagnoli))), nil
+}
+
+// bootID tells one boot of the machine from the next, zero where that cannot be known.
+func bootID() (id [16]byte) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		copy(id[:], strings.ReplaceAll(string(bytes.TrimSpace(b)), "-", ""))
+	}
+	return id
+}
+
+// adopt gives the readers what they have acknowledged. A new one begins where all those before it had been.
+func (s *Spool) adopt(known map[string]ranges) {
+	all := intersect(slices.Collect(maps.Values(known))...)
+	for name, r := range s.readers {
+		acked, ok := known[name]
+		if !ok {
+			acked = all
+		}
+		r.acked.union(acked)
+	}
+}
+
+func (s *Spool) settle() error {
+	var sets []ranges
+	for _, r := range s.readers {
+		sets = append(sets, r.acked)
+	}
+	all := intersect(sets...)
+	if err := s.disk.settle(all); err != nil {
+		return err
+	}
+	all.add(0, s.saved)
+	return s.recent.settle(all)
+}
+
+// run moves to the disk what stays unacknowledged, until Close.
+func (s *Spool) run() {
+	defer close(s.stopped)
+	timer := time.NewTimer(s.every)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-timer.C:
+		}
+		wait := s.due()
+		if wait <= 0 {
+			err := s.flush(false)
+			s.report(err)
+			if wait = s.due(); err != nil || wait <= 0 {
+				wait = s.every
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+// due returns how long it is until something has to go to the disk, no more than one interval.
+func (s *Spool) due() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := s.every
+	if seg, e, _ := s.recent.find(s.saved + 1); seg != nil {
+		age := time.Since(time.UnixMilli(e.at))
+		if age < 0 { // the clock was set back
+			age = s.every
+		}
+		wait = min(wait, s.every-age)
+	}
+	if !s.changed.IsZero() {
+		wait = min(wait, s.every-time.Since(s.changed))
+	}
+	return wait
+}
+
+// report logs the first of a row of faults, and their end.
+func (s *Spool) report(err error) {
+	s.mu.Lock()
+	before := s.fault
+	s.fault = err
+	s.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		s.log.Error("the spool cannot be written to disk, a power cut would lose what is not acknowledged: "+
+			"free space, or check the card and its mount", "err", err)
+	case err == nil && before != nil:
+		s.log.Info("the spool is being written to disk again")
+	}
+}
+
+// flush moves everything unacknowledged to the disk and syncs it, in batches. Only one goroutine flushes at a time: the
+// background's, or Open's and Close's when that does not run.
+func (s *Spool) flush(closing bool) error {
+	for {
+		batch, base, upTo, changed := s.collect()
+		if len(batch) == 0 {
+			break
+		}
+		err := s.disk.append(base, batch...)
+		if err == nil {
+			err = s.disk.sync()
+		}
+		if err != nil {
+			s.mu.Lock()
+			s.partly = true // it may have been in the batch
+			s.mu.Unlock()
+			return err
+		}
+		if err := s.moved(upTo, changed); err != nil {
+			return err
+		}
+	}
+	if closing {
+		return nil
+	}
+	err := s.disk.sweep()
+	s.disk.keepSpare()
+	return err
+}
+
+// collect returns what is to be written next: records as many as fill a quarter of a segment, and the state when it has
+// changed since changed, or what it says of these records has. base is what a new segment would be named by.
+func (s *Spool) collect() (batch []record, base, upTo uint64, changed time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	base, upTo = s.saved+1, s.saved
+	changed = s.changed
+	var size int64
+	for {
+		seg, e, _ := s.recent.find(upTo + 1)
+		if seg == nil || size > 0 && size+int64(e.size) > s.disk.segment/4 {
+			break
+		}
+		r, ok := s.recent.get(seg, e)
+		if !ok {
+			continue
+		}
+		if size == 0 {
+			base = r.pos
+		}
+		batch = append(batch, r)
+		size += int64(r.size())
+		upTo = r.pos
+	}
+	if !changed.IsZero() || size > 0 && s.partly {
+		batch = append(batch, s.stateHeld())
+		s.partly = false
+	}
+	return batch, base, upTo, changed
+}
+
+// moved notes that the disk has everything up to a position, and the state as it was when it changed at changed.
+func (s *Spool) moved(upTo uint64, changed time.Time) error {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for pos := s.saved + 1; pos <= upTo; {
+		seg, e, err := s.recent.find(pos)
+		if err != nil || seg == nil || e.pos > upTo {
+			break
+		}
+		if err := s.recent.release(e.pos); err != nil {
+			return err
+		}
+		pos = e.pos + 1
+	}
+	s.saved = upTo
+	s.disk.publish()
+	if s.changed.Equal(changed) {
+		s.changed = time.Time{}
+	}
+	s.signal() // what could not be read before may be tried again
+	return nil
+}
+
+// release gives the folder free. Nothing runs in the background any more.
+func (s *Spool) release() error {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, l := range []*log{s.disk, s.recent} {
+		if l == nil {
+			continue
+		}
+		l.shut = true
+		for _, seg := range l.segs {
+			seg.unload()
+		}
+		if l.spare != nil {
+			errs = append(errs, l.spare.Close())
+			if err := l.files.remove(spareName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
