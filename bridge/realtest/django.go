@@ -71,7 +71,7 @@ func StartDjango(t testing.TB, o Options) *Server {
 			o.RedisURL = StartRedis(t).URL()
 		}
 	}
-	s := &Server{t: t, options: o, dir: t.TempDir(), port: freePort(t)}
+	s := &Server{t: t, options: o, dir: t.TempDir(), port: FreePort(t)}
 	s.writeProject()
 	s.env = append(os.Environ(), "TRACKING_JOURNAL="+s.journal(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
 	if o.Layer == Redis {
@@ -152,6 +152,11 @@ func (s *Server) Stop() {
 	if err := s.process.stop(); err != nil {
 		s.t.Error(err)
 	}
+}
+
+// Terminate sends SIGTERM and does not wait for the end: a server may take long, and has stopped listening meanwhile.
+func (s *Server) Terminate() {
+	s.process.Signal(syscall.SIGTERM)
 }
 
 // Restart kills the server if it still runs, and starts it again on the same port.

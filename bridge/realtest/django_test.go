@@ -114,6 +114,25 @@ func TestServerHangs(t *testing.T) {
 	}
 }
 
+func TestMemberLeaves(t *testing.T) {
+	server := StartDjango(t, Options{})
+	stays, leaves := Join(t, server.GroupURL("van_7")), Join(t, server.GroupURL("van_7"))
+	leaves.Leave()
+	stays.Send(fix("a1", 1))
+	stays.WaitDistinct(1, answer)
+	if got := leaves.Messages(); len(got) != 0 || len(leaves.Joins()) != 1 {
+		t.Errorf("a member that left got %d messages and joined %d times", len(got), len(leaves.Joins()))
+	}
+}
+
+func TestServerTerminated(t *testing.T) {
+	server := StartDjango(t, Options{})
+	member := Join(t, server.GroupURL("van_7"))
+	server.Terminate()
+	server.Restart() // kills what has not ended yet
+	member.WaitJoined(2, answer)
+}
+
 func TestServerStopped(t *testing.T) {
 	server := StartDjango(t, Options{})
 	server.Stop()

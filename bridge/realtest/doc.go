@@ -1,5 +1,6 @@
 // Package realtest gives tests the real parts that gpsbridge works with: a Django Channels tracking server under
-// Daphne or Uvicorn, Redis, Chromium, pseudo-terminals, and a member of a tracking group that keeps what it receives.
+// Daphne or Uvicorn, Redis, Chromium, pseudo-terminals, a network that fails, and a member of a tracking group that
+// keeps what it receives.
 //
 // It owns finding, starting, killing and ending those parts, and says in one line what to install when one is missing
 // ([Need]). It must not know anything of gpsbridge itself: it imports no package of the project, and what it asserts is

@@ -31,6 +31,7 @@ type key struct {
 type Member struct {
 	t    testing.TB
 	url  string
+	stop context.CancelFunc
 	done chan struct{} // closed when the reader has ended
 
 	mu       sync.Mutex
@@ -49,17 +50,21 @@ func Join(t testing.TB, url string) *Member {
 	m := &Member{t: t, url: url, done: make(chan struct{}), seen: make(map[key]bool), changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	go m.run(ctx)
-	t.Cleanup(func() {
-		cancel()
-		m.mu.Lock()
-		if m.conn != nil {
-			_ = m.conn.Close()
-		}
-		m.mu.Unlock()
-		<-m.done
-	})
+	m.stop = cancel
+	t.Cleanup(m.Leave)
 	m.WaitJoined(1, startTimeout)
 	return m
+}
+
+// Leave closes the connection and returns when nothing more is received. A member that has left stays away.
+func (m *Member) Leave() {
+	m.stop()
+	m.mu.Lock()
+	if m.conn != nil {
+		_ = m.conn.Close()
+	}
+	m.mu.Unlock()
+	<-m.done
 }
 
 // run joins and reads until the context ends.

@@ -181,10 +181,10 @@ func (w *tail) text() (string, <-chan struct{}) {
 	return string(w.data[max(0, len(w.data)-tailSize):]), w.more
 }
 
-// freePort returns a TCP port of 127.0.0.1 on which nobody listens. It lies below the range from which Linux takes the
+// FreePort returns a TCP port of 127.0.0.1 on which nobody listens. It lies below the range from which Linux takes the
 // ports of outgoing connections: a client that keeps dialling a killed server inside that range can be given that very
 // port, connect to itself, and hold the port against the server's return.
-func freePort(t testing.TB) int {
+func FreePort(t testing.TB) int {
 	t.Helper()
 	const low, high, tries = 20000, 30000, 100
 	for range tries {

@@ -53,6 +53,12 @@ func (p *Pty) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// Release ends the exclusive use (TIOCEXCL) that a program took which then died: the last close of the terminal does that,
+// and this end keeps it open.
+func (p *Pty) Release() error {
+	return onDescriptor(p.slave, func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) })
+}
+
 // Unplug closes the terminal, as a pulled cable does: readers of Path see a hang-up and the path vanishes when they
 // have closed it.
 func (p *Pty) Unplug() {
@@ -65,24 +71,27 @@ func (p *Pty) Unplug() {
 // makeRaw switches off everything that a terminal does to bytes: line editing, echo, signals, translation of line ends.
 // An echo would hand a receiver's own sentences back to it.
 func makeRaw(f *os.File) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		mode, err := unix.IoctlGetTermios(int(fd), unix.TCGETS)
+	return onDescriptor(f, func(fd int) error {
+		mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 		if err != nil {
-			failed = err
-			return
+			return err
 		}
 		mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 		mode.Oflag &^= unix.OPOST
 		mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 		mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-		failed = unix.IoctlSetTermios(int(fd), unix.TCSETS, mode)
+		return unix.IoctlSetTermios(fd, unix.TCSETS, mode)
 	})
+}
+
+// onDescriptor calls do with the descriptor of f, which f.Fd would set to blocking.
+func onDescriptor(f *os.File, do func(fd int) error) error {
+	raw, err := f.SyscallConn()
 	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
 		return err
 	}
 	return failed

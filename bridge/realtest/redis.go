@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,7 +25,7 @@ type RedisStore struct {
 func StartRedis(t testing.TB) *RedisStore {
 	t.Helper()
 	Need(t, RedisServer)
-	r := &RedisStore{t: t, dir: t.TempDir(), port: freePort(t)}
+	r := &RedisStore{t: t, dir: t.TempDir(), port: FreePort(t)}
 	r.start()
 	return r
 }
@@ -46,6 +47,16 @@ func (r *RedisStore) URL() string {
 // Kill ends Redis with SIGKILL; what it held is gone.
 func (r *RedisStore) Kill() {
 	r.process.Kill()
+}
+
+// Hang stops Redis without closing anything (SIGSTOP). Wake ends that.
+func (r *RedisStore) Hang() {
+	r.process.Signal(syscall.SIGSTOP)
+}
+
+// Wake lets Redis go on that Hang has stopped.
+func (r *RedisStore) Wake() {
+	r.process.Signal(syscall.SIGCONT)
 }
 
 // Restart kills Redis if it still runs, and starts an empty one on the same port.
