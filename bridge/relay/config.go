@@ -150,7 +150,7 @@ type limits struct {
 	groups     int // groups at a time
 	conns      int // members at a time
 
-	slow   time.Duration // one frame may take so long
+	slow   time.Duration // one write, of a frame or a few, may take so long
 	ping   time.Duration // between pings
 	pong   time.Duration // silence that means a dead peer
 	linger time.Duration // for the close handshake

@@ -15,7 +15,7 @@ import (
 // deviceID is what the route and a Django channel layer accept together.
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 
-// Small buffers: messages are framed already and written past the buffer, and a
+// Small buffers: messages are framed already and written past gorilla, and a
 // viewer sends control frames only. They decide what an idle viewer costs.
 var (
 	writeBuffers     sync.Pool
@@ -154,17 +154,11 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 	if publisher {
 		up = publisherUpgrade
 	}
-	conn, err := up.Upgrade(w, q, nil) // answers by itself on error
+	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
 	if err != nil {
 		v.group.leave(v)
 		r.hub.release()
 		return
-	}
-	if tcp, ok := conn.NetConn().(interface{ SetWriteBuffer(int) error }); ok {
-		// The kernel would hold up to 4 MB for a slow viewer, minutes of fixes
-		// that are old when they arrive. The queue is the place where the oldest
-		// are dropped.
-		tcp.SetWriteBuffer(64 << 10)
 	}
 	if err := r.hub.start(v, conn); err != nil {
 		frame := websocket.FormatCloseMessage(websocket.CloseGoingAway, closeReason(err))

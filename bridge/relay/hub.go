@@ -192,7 +192,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	if h.closing {
 		return errClosing
 	}
-	v.conn = conn
+	v.conn, v.wire = conn, conn.NetConn().(*wire)
 	h.running.Go(v.write)
 	h.running.Go(v.read)
 	return nil

@@ -127,10 +127,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 // who asked for it. msg must not change from then on. Publish never waits for
 // a viewer.
 func (r *Relay) Publish(device, class string, msg []byte) {
-	m, err := newMessage(header{Class: class}, msg)
-	if err == nil {
-		err = r.hub.publish(device, m, nil)
-	}
+	err := r.hub.publish(device, newMessage(header{Class: class}, msg), nil)
 	if err != nil && !errors.Is(err, errClosing) {
 		r.log.Warn("message not published", "device_id", device, "err", err)
 	}

@@ -213,9 +213,9 @@ func TestPublisherThatNeverReads(t *testing.T) {
 		}()
 		time.Sleep(DefaultSlowTimeout + time.Second)
 		synctest.Wait()
-		// One echo is in the writer's hands, eight wait.
-		if n := <-sent; n != 9 {
-			t.Errorf("%d messages were taken, want 9", n)
+		// Some echoes are in the writer's hands, eight wait.
+		if n := <-sent; n < 9 || n > 8+batchMessages {
+			t.Errorf("%d messages were taken, want 9 to %d", n, 8+batchMessages)
 		}
 		if s := r.Status(); s.Publishers != 0 || s.ClosedSlow != 1 || s.Dropped != 0 {
 			t.Errorf("status %+v, want it closed and nothing dropped", s)

@@ -23,6 +23,7 @@ type viewer struct {
 	hub       *hub
 	conn      *websocket.Conn // set by hub.start: a member is in its group before its handshake is answered
 	peer      string          // remote address, for the log
+	wire      *wire           // below conn
 	publisher bool
 	sky       bool // wants SKY
 	group     *group
@@ -32,6 +33,9 @@ type viewer struct {
 	quit      chan struct{} // closed by shut
 	dead      chan struct{} // closed when read has ended
 	mute      chan struct{} // closed when write has ended
+
+	// Owned by write.
+	frames net.Buffers // what send sends, kept for its memory
 
 	// Guarded by group.mu.
 	index int
@@ -112,99 +116,6 @@ func (v *viewer) shut(code int, reason string) {
 	close(v.quit)
 }
 
-// write is the goroutine that writes: messages, pings, the close frame.
-func (v *viewer) write() {
-	defer close(v.mute)
-	ping := time.NewTicker(v.hub.limits.ping)
-	defer ping.Stop()
-	for {
-		select {
-		case <-v.dead:
-			return
-		case <-v.quit:
-			v.goodbye()
-			return
-		case <-ping.C:
-			if !v.wrote(v.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(v.hub.limits.slow))) {
-				return
-			}
-		case <-v.wake:
-			if !v.drain() {
-				return
-			}
-		}
-	}
-}
-
-// drain writes until nothing is queued, or until shut, or for half a ping
-// interval, so that a viewer with much to read is pinged too.
-func (v *viewer) drain() bool {
-	start := time.Now()
-	for m := v.next(); m != nil; m = v.next() {
-		now := time.Now()
-		v.conn.SetWriteDeadline(now.Add(v.hub.limits.slow))
-		if !v.wrote(v.conn.WritePreparedMessage(m.frame)) {
-			return false
-		}
-		select {
-		case <-v.quit:
-			return true
-		default:
-		}
-		if now.Sub(start) > v.hub.limits.ping/2 {
-			signal(v.wake)
-			return true
-		}
-	}
-	return true
-}
-
-// goodbye sends what is queued and the close frame, for limits.linger in all,
-// and leaves the reader as long again to see the answer.
-func (v *viewer) goodbye() {
-	end := time.Now().Add(v.hub.limits.linger)
-	var err error
-	for m := v.next(); m != nil && err == nil; m = v.next() {
-		v.conn.SetWriteDeadline(end)
-		err = v.conn.WritePreparedMessage(m.frame)
-	}
-	if err == nil {
-		v.mu.Lock()
-		frame := websocket.FormatCloseMessage(v.code, v.reason)
-		v.mu.Unlock()
-		err = v.conn.WriteControl(websocket.CloseMessage, frame, end.Add(v.hub.limits.linger/4))
-	}
-	if err != nil && !errors.Is(err, websocket.ErrCloseSent) {
-		v.conn.Close()
-		return
-	}
-	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
-}
-
-// wrote judges the result of a write. After an error the connection is of no
-// use, except when the reader sent a close frame: then the reader ends it.
-func (v *viewer) wrote(err error) bool {
-	if err == nil {
-		return true
-	}
-	if errors.Is(err, websocket.ErrCloseSent) {
-		return false
-	}
-	if isTimeout(err) {
-		v.hub.closedSlow.Add(1)
-		v.hub.log.Info("viewer closed: it took no data", "device_id", v.group.device, "viewer", v.peer,
-			"for", v.hub.limits.slow, "dropped", v.lost())
-	}
-	v.conn.Close()
-	return false
-}
-
-func (v *viewer) lost() uint64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.dropped
-}
-
 // read is the goroutine that reads: control frames, and what a publisher sends.
 // The viewer ends with it.
 func (v *viewer) read() {
@@ -228,8 +139,7 @@ func (v *viewer) readAll() error {
 	}
 	v.alive()
 	v.conn.SetPongHandler(func(string) error { v.alive(); return nil })
-	answer := v.conn.PingHandler()
-	v.conn.SetPingHandler(func(data string) error { v.alive(); return answer(data) })
+	v.conn.SetPingHandler(func(data string) error { v.alive(); return v.pong(data) })
 	for {
 		kind, data, err := v.conn.ReadMessage()
 		if err != nil {
@@ -238,6 +148,20 @@ func (v *viewer) readAll() error {
 		v.alive()
 		v.received(kind, data)
 	}
+}
+
+// pongTime is how long the reader waits for its turn to answer a ping.
+const pongTime = time.Second
+
+// pong answers a ping, unless a message is on its way for so long that the
+// answer has to wait: who takes no messages is not waited for.
+func (v *viewer) pong(data string) error {
+	frame, _ := appendFrame(nil, pongFrame, []byte(data))
+	err := v.wire.send(&net.Buffers{frame}, time.Now().Add(pongTime))
+	if isTimeout(err) || errors.Is(err, websocket.ErrCloseSent) {
+		return nil
+	}
+	return err
 }
 
 // received handles one data frame. After shut the frames are read and dropped:
@@ -266,11 +190,7 @@ func (v *viewer) publish(data []byte) {
 		v.shut(websocket.CloseInvalidFramePayloadData, closeReason(err))
 		return
 	}
-	m, err := newMessage(head, data)
-	if err == nil {
-		err = v.hub.publish(v.group.device, m, v)
-	}
-	if err != nil {
+	if err := v.hub.publish(v.group.device, newMessage(head, data), v); err != nil {
 		v.shut(websocket.CloseTryAgainLater, closeReason(err))
 		return
 	}
@@ -318,11 +238,6 @@ func (v *viewer) linger() {
 func closeReason(err error) string {
 	s := err.Error()
 	return s[:min(len(s), 120)]
-}
-
-func isTimeout(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) && network.Timeout()
 }
 
 func signal(c chan<- struct{}) {
