@@ -61,6 +61,43 @@ func TestWindowDoesNotGrowUnused(t *testing.T) {
 	}
 }
 
+// Live records find room beside a backlog, however much of it there is.
+func TestWindowKeepsRoomForLiveRecords(t *testing.T) {
+	for size, want := range map[int]int{32: 24, 8: 6, 4: 3, 3: 2, 2: 2, 1: 1} {
+		w := newWindow(32)
+		w.size = size
+		for w.backlogRoom() {
+			w.sending(flight{pos: uint64(len(w.flights)) + 1, backlog: true}, time.Unix(0, 0))
+		}
+		if len(w.flights) != want || !w.limited {
+			t.Errorf("window %d: %d records of the backlog on their way, want %d; limited %t", size, len(w.flights), want, w.limited)
+		}
+	}
+	w := newWindow(32)
+	w.single = true
+	if !w.room() || !w.backlogRoom() {
+		t.Error("no room for one record")
+	}
+	w.sending(flight{pos: 1}, time.Unix(0, 0))
+	if w.room() || w.backlogRoom() {
+		t.Error("room for a second record, where one is to go at a time")
+	}
+}
+
+// What is remembered of earlier connections is bounded, and holds no data.
+func TestWindowForgetsEarlierConnections(t *testing.T) {
+	w := newWindow(32)
+	for pos := range uint64(10_000) {
+		w.sending(flight{pos: pos + 1, data: record(int(pos + 1))}, time.Unix(0, 0))
+		if pos%8 == 7 {
+			w.restart(0)
+		}
+	}
+	if len(w.unsure) != maxUnsure || w.unsure[0].pos != 9993 || w.unsure[0].data != nil {
+		t.Errorf("%d records remembered, the first %+v", len(w.unsure), w.unsure[0])
+	}
+}
+
 // One burst of losses is one loss; a loss of what was sent after it is another.
 func TestWindowHalvesOncePerLoss(t *testing.T) {
 	w := newWindow(32)
