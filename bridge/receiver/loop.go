@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -93,16 +94,18 @@ func (r *Receiver) lost(port string, err error) {
 func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, err error) {
 	defer closeWith(ctx, s)()
 
+	in := patient{conn: s.conn}
 	open := false // bytes have come since the last Quiet
 	last := time.Now()
 	for {
-		k, err := r.readUntil(s, r.deadline(last, open))
+		k, err := in.read(r.buf, r.deadline(last, open))
 		if k > 0 {
 			n += uint64(k)
 			open = true
 			last = time.Now()
 			r.status.read(k, last)
 			c.Data(r.buf[:k])
+			r.giveWay(k)
 		}
 		quiet := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
@@ -124,12 +127,12 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 	}
 }
 
-// readUntil reads what has come, or comes until the deadline.
-func (r *Receiver) readUntil(s stream, deadline time.Time) (int, error) {
-	if err := s.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
-		return 0, err
+// giveWay lets others run when a read of n bytes shows that more wait: a file, or a line that is read after a pause, would
+// keep a single processor until the runtime takes it away, after 10 ms, in which queues of viewers overflow.
+func (r *Receiver) giveWay(n int) {
+	if n >= len(r.buf)/2 {
+		runtime.Gosched()
 	}
-	return s.Read(r.buf)
 }
 
 // closeWith closes s when ctx ends, which is what interrupts a blocked read, or when the function that it returns is called.
