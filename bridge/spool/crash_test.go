@@ -11,6 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// testSegment makes what happens between segments happen often.
+const testSegment = 8 << 10
+
 // machine is a spool on simulated folders, which outlive it, and what is known about it.
 type machine struct {
 	disk, tmpfs *simFolder
@@ -21,7 +24,7 @@ type machine struct {
 }
 
 func (m *machine) open(t interface{ Fatal(...any) }, readers ...string) {
-	o := Options{Dir: "simulated", Max: m.max, Readers: readers, Log: slog.New(slog.DiscardHandler), segment: minSegment}
+	o := Options{Dir: "simulated", Max: m.max, Readers: readers, Log: slog.New(slog.DiscardHandler), segment: testSegment}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,9 @@ import (
 // is on the file, not in its existence, so a crash leaves nothing to clear away.
 const lockName = "lock"
 
+// ErrInUse is a folder that another process has open.
+var ErrInUse = errors.New("another gpsbridge is using this spool")
+
 // lock takes a folder for this process until the file is closed.
 func lock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -21,7 +24,7 @@ func lock(dir string) (*os.File, error) {
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fmt.Errorf("lock %q: another gpsbridge is using this spool: stop it, or give this one a folder of its own", dir)
+		err = fmt.Errorf("lock %q: %w: stop it, or give this one a folder of its own", dir, ErrInUse)
 	} else if err != nil {
 		err = fmt.Errorf("lock %q: %w", dir, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // log is a sequence of records in segment files. Two sides use it: one writer, which appends, syncs and makes room, and
@@ -37,6 +39,8 @@ type log struct {
 	segs    []*segment // in the order of their positions
 	shut    bool       // nothing is to be opened any more
 	newest  uint64     // at load, up to where there may be records
+	opaque  bool       // at load, there are files of which it is not known what positions are in them
+	foreign []Segment  // in a format of another version, found at load and left alone
 	tick    uint64
 	damaged uint64 // places or records that did not read back
 
@@ -74,7 +78,8 @@ func (l *log) load() (state, bool, error) {
 	for i := len(l.segs) - 1; i >= 0; i-- {
 		c, err := l.content(l.segs[i])
 		if err != nil {
-			return found, false, err
+			l.opaque = true
+			continue // settle says what becomes of it
 		}
 		for _, r := range c.acks {
 			found.merge(state{last: r.pos, readers: map[string]ranges{string(r.data): {{r.pos, r.pos}}}})
@@ -99,19 +104,23 @@ func (l *log) load() (state, bool, error) {
 func (l *log) loadHeader(name string, base uint64) *segment {
 	s := &segment{base: base, limit: noLimit, count: -1}
 	f, err := l.files.open(name)
+	if err == nil {
+		defer f.Close()
+		s.size, err = f.Size()
+	}
 	if err != nil {
-		l.log.Warn("cannot read a part of the spool", "file", name, "err", err)
+		l.opaque = true
+		l.log.Warn("a part of the spool cannot be read and is left alone", "file", name, "err", err)
 		return nil
 	}
-	defer f.Close()
 	var b [segmentHeader]byte
-	if s.size, err = f.Size(); err == nil {
-		_, err = f.ReadAt(b[:], 0)
-	}
+	_, _ = f.ReadAt(b[:], 0) // what cannot be read is no header
 	if h, ok := parseHeader(b[:]); ok {
 		if h.version != segmentVersion {
 			l.log.Warn("a part of the spool is in a format that this version cannot read, and stays as it is: "+
 				"run the version of gpsbridge that wrote it, or delete the file", "file", name, "format", h.version)
+			l.opaque = true
+			l.foreign = append(l.foreign, Segment{Path: name, Format: h.version, First: base, Size: s.size})
 			return nil
 		}
 		s.level = h.level
@@ -146,7 +155,7 @@ func (l *log) settle(acked ranges) error {
 			s.live, s.bytes = s.count, s.total
 		default:
 			c, err := l.fill(s)
-			if err != nil {
+			if err := l.lost(s, err); err != nil {
 				return err
 			}
 			if newest && !sealed && c.clean && s.size == l.segment {
@@ -194,12 +203,7 @@ func (l *log) loaded(s *segment) error {
 		return fs.ErrClosed
 	}
 	_, err := l.fill(s)
-	if errors.Is(err, fs.ErrNotExist) { // somebody has deleted it
-		l.damaged += uint64(s.live)
-		s.live, s.bytes = 0, 0
-		return nil
-	}
-	if err != nil {
+	if err := l.lost(s, err); err != nil {
 		return err
 	}
 	var oldest *segment
@@ -215,6 +219,21 @@ func (l *log) loaded(s *segment) error {
 	if l.open > 0 && n > l.open {
 		oldest.unload()
 	}
+	return nil
+}
+
+// lost takes the error of opening a segment. Where it is the process that lacks something it is returned, to try again
+// later; otherwise the file is gone, or so damaged that it does not open, and its records are counted as damaged.
+func (l *log) lost(s *segment, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
+		return err
+	}
+	l.log.Warn("a part of the spool cannot be read", "file", segmentName(s.base), "records", s.live, "err", err)
+	l.damaged += uint64(max(1, s.live))
+	s.live, s.bytes = 0, 0
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{
 	}
 	if seg == nil {
 		l = s.recent
-		if seg, e, unreadable = l.find(from); seg == nil {
+		if seg, e, _ = l.find(from); seg == nil {
 			return 0, nil, s.wake, nil
 		}
 	}

@@ -50,7 +50,7 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 	}
 	s.recent = &log{
 		files: recent, guard: unguarded{}, needed: s.unsaved, state: s.stateHeld, name: "recent part of " + s.disk.name,
-		segment: minSegment, max: min(recentMax, o.Max), log: o.Log,
+		segment: min(o.segment, minSegment), max: min(recentMax, o.Max), log: o.Log,
 	}
 	known, onDisk, err := s.disk.load()
 	if err != nil {
@@ -61,9 +61,16 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 		return err
 	}
 	sameBoot := inRecent && lately.boot == boot
+	for name, acked := range lately.readers {
+		of := ranges{{0, s.disk.newest}} // the records that the disk may have
+		if !slices.Equal(intersect(acked, of), intersect(known.readers[name], of)) {
+			s.changed = time.Now()
+		}
+	}
 	known.merge(lately)
+	s.partly = true // what the recent log knows the disk may not
 	s.last, s.dropped, s.saved = known.last, known.dropped, s.disk.newest
-	if (onDisk || inRecent) && !sameBoot {
+	if (onDisk || inRecent) && !sameBoot || s.disk.opaque || s.recent.opaque {
 		s.last = (s.last/reserved + 1) * reserved
 	}
 	s.adopt(known.readers)
@@ -212,11 +219,10 @@ func (s *Spool) flush(closing bool) error {
 			return err
 		}
 	}
-	if closing {
-		return nil
-	}
 	err := s.disk.sweep()
-	s.disk.keepSpare()
+	if !closing {
+		s.disk.keepSpare()
+	}
 	return err
 }
 

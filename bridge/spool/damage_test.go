@@ -1,0 +1,268 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// written is a log in two segments: 1 to 12 in the first, sealed, and 13 to 20 in the second; 1 to 3 and 7 are
+// acknowledged.
+func written(t *testing.T) (*machine, map[uint64]string) {
+	m := newMachine()
+	m.open(t, "r")
+	want := map[uint64]string{}
+	for i := uint64(1); i <= 20; i++ {
+		data := fmt.Sprintf("record %d %s", i, strings.Repeat("x", int(i)))
+		if _, err := m.spool.Append([]byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		want[i] = data
+		if i != 12 && i != 20 {
+			continue
+		}
+		if err := m.spool.flush(false); err != nil {
+			t.Fatal(err)
+		}
+		if i == 12 { // the next record begins a segment
+			m.spool.disk.active.end = m.spool.disk.capacity()
+		}
+	}
+	for _, pos := range []uint64{1, 2, 3, 7} {
+		m.spool.Reader("r").Ack(pos)
+		delete(want, pos)
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	m.disk.sync()
+	return m, want
+}
+
+// copied returns a machine in which only the disk is left, as it was.
+func copied(m *machine) *machine {
+	c := &machine{disk: newSimFolder(), tmpfs: newSimFolder(), boot: m.boot + 1}
+	for name, f := range m.disk.names {
+		c.disk.names[name] = &simFile{folder: c.disk, name: name, b: slices.Clone(f.b), synced: slices.Clone(f.b)}
+	}
+	return c
+}
+
+// extents returns of each record of a segment file where it begins and ends.
+func extents(b []byte) (all [][2]int) {
+	scan(b[segmentHeader:], func(off int, r record) {
+		all = append(all, [2]int{segmentHeader + off, segmentHeader + off + r.size()})
+	})
+	return all
+}
+
+// checkDamaged opens a damaged copy: it must give what is wanted, and perhaps what was acknowledged; take another
+// record; and give the same with it when opened again.
+func checkDamaged(t *testing.T, c *machine, want map[uint64]string, what string) {
+	t.Helper()
+	c.open(t, "r")
+	got := contents(t, c.spool.Reader("r"))
+	if lost := without(want, got); len(lost) > 0 {
+		t.Fatalf("%s: lost %v", what, lost)
+	}
+	for _, pos := range without(got, want) {
+		if pos > 3 && pos != 7 || !strings.HasPrefix(got[pos], fmt.Sprintf("record %d x", pos)) {
+			t.Fatalf("%s: given %q at %d", what, got[pos], pos)
+		}
+	}
+	pos, err := c.spool.Append([]byte("more"))
+	if err != nil || pos <= 20 {
+		t.Fatalf("%s: Append = %d, %v", what, pos, err)
+	}
+	if err := c.spool.Close(); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	got[pos] = "more"
+	c.tmpfs = newSimFolder()
+	c.open(t, "r")
+	if diff := cmp.Diff(got, contents(t, c.spool.Reader("r"))); diff != "" {
+		t.Fatalf("%s, opened again: %s", what, diff)
+	}
+}
+
+func TestFlippedBytesCostTheirRecord(t *testing.T) {
+	m, want := written(t)
+	for name, f := range m.disk.names {
+		if name == spareName {
+			continue
+		}
+		records := extents(f.b)
+		ends := records[len(records)-1][1]
+		if name == segmentName(1) {
+			ends = records[len(records)-2][1]
+		}
+		for i := range f.b {
+			if i > ends+50 && i < len(f.b)-sealSize-50 && i%997 != 0 {
+				continue // zeros are all alike
+			}
+			c := copied(m)
+			c.disk.names[name].b[i] ^= 1 << (i % 8)
+			expect := maps.Clone(want)
+			for _, x := range records {
+				if r, _ := parseRecord(f.b[x[0]:]); i >= x[0] && i < x[1] && r.kind == kindData {
+					delete(expect, r.pos)
+				}
+			}
+			checkDamaged(t, c, expect, fmt.Sprintf("byte %d of %s flipped", i, name))
+		}
+	}
+}
+
+func TestCutFilesCostWhatIsCutOff(t *testing.T) {
+	m, want := written(t)
+	for name, f := range m.disk.names {
+		if name == spareName {
+			continue
+		}
+		records := extents(f.b)
+		for n := range f.b {
+			if n > records[len(records)-1][1]+50 && n%997 != 0 || n > 3000 && n < len(f.b)-sealSize && n%997 != 0 {
+				continue
+			}
+			c := copied(m)
+			c.disk.names[name].b = c.disk.names[name].b[:n]
+			expect := maps.Clone(want)
+			for _, x := range records {
+				if r, _ := parseRecord(f.b[x[0]:]); x[1] > n && r.kind == kindData {
+					delete(expect, r.pos)
+				}
+			}
+			checkDamaged(t, c, expect, fmt.Sprintf("%s cut to %d bytes", name, n))
+		}
+	}
+}
+
+func TestZeroedStretchesAndLostFiles(t *testing.T) {
+	m, want := written(t)
+	for _, name := range []string{segmentName(1), segmentName(13)} {
+		records := extents(m.disk.names[name].b)
+		c := copied(m)
+		clear(c.disk.names[name].b[records[4][0]-10 : records[6][0]])
+		expect := maps.Clone(want)
+		for _, x := range records[3:6] {
+			r, _ := parseRecord(m.disk.names[name].b[x[0]:])
+			delete(expect, r.pos)
+		}
+		checkDamaged(t, c, expect, "a stretch of zeros in "+name)
+
+		c = copied(m)
+		delete(c.disk.names, name)
+		expect = maps.Clone(want)
+		maps.DeleteFunc(expect, func(pos uint64, _ string) bool { return pos <= 12 == (name == segmentName(1)) })
+		checkDamaged(t, c, expect, "without "+name)
+	}
+}
+
+// TestRecordsDamagedLater reads records that were whole when the spool was opened.
+func TestRecordsDamagedLater(t *testing.T) {
+	m, want := written(t)
+	c := copied(m)
+	c.open(t, "r")
+	f := c.disk.names[segmentName(1)]
+	x := extents(f.b)[5]
+	r, _ := parseRecord(f.b[x[0]:])
+	f.b[x[1]-1] ^= 1
+	delete(want, r.pos)
+	if diff := cmp.Diff(want, contents(t, c.spool.Reader("r"))); diff != "" {
+		t.Error(diff)
+	}
+	if st := c.spool.Stats(); st.Damaged != 1 || st.Records != len(want) {
+		t.Errorf("%+v, want 1 damaged and %d held", st, len(want))
+	}
+}
+
+func TestOtherFormatsAreLeftAlone(t *testing.T) {
+	m, _ := written(t)
+	c := copied(m)
+	later := encodeHeader(40, 0, minSegment)
+	later[8] = 2
+	binary.LittleEndian.PutUint32(later[28:], crc32.Checksum(later[:28], castagnoli))
+	c.disk.names[segmentName(40)] = &simFile{folder: c.disk, b: append(later, "whatever comes to mind"...)}
+	before := slices.Clone(c.disk.names[segmentName(40)].b)
+	c.open(t, "r")
+	pos, err := c.spool.Append([]byte("x"))
+	if err != nil || pos < reserved {
+		t.Errorf("Append beside an unknown format = %d, %v", pos, err)
+	}
+	if err := c.spool.Close(); err != nil {
+		t.Error(err)
+	}
+	if f := c.disk.names[segmentName(40)]; f == nil || !bytes.Equal(f.b, before) {
+		t.Error("a segment in a later format was changed")
+	}
+}
+
+// TestFormat pins the bytes that doc.go draws.
+func TestFormat(t *testing.T) {
+	const at = 1700000000000
+	st := state{last: 44, dropped: 5, boot: [16]byte([]byte("0123456789abcdef")), readers: map[string]ranges{
+		"fleet": {{0, 41}, {43, 43}}, "b": {{0, 44}},
+	}}.encode()
+	st.at = at
+	sealed := segment{count: 3, total: 300, last: 44}
+	for name, test := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"header": {encodeHeader(42, 1, 1<<20),
+			"67707373706f6f6c 01000000 00001000 2a00000000000000 01000000 145c1d51"},
+		"data": {appendRecord(nil, record{kind: kindData, pos: 42, at: at, data: []byte("fix")}),
+			"4c0df288 030000 01 2a00000000000000 0068e5cf8b010000 666978"},
+		"ack": {appendRecord(nil, record{kind: kindAck, pos: 43, data: []byte("fleet")}),
+			"71d0e0d3 050000 02 2b00000000000000 0000000000000000 666c656574"},
+		"state": {appendRecord(nil, st),
+			"d80c23bb 580000 03 2c00000000000000 0068e5cf8b010000 0500000000000000 30313233343536373839616263646566" +
+				"01 62 01000000 0000000000000000 2c00000000000000" +
+				"05 666c656574 02000000 0000000000000000 2900000000000000 2b00000000000000 2b00000000000000"},
+		"seal": {sealed.encodeSeal(),
+			"996ed345 080000 04 2c00000000000000 0000000000000000 03000000 2c010000"},
+	} {
+		want := strings.ReplaceAll(test.want, " ", "")
+		if got := hex.EncodeToString(test.b); got != want {
+			t.Errorf("%s is\n%s, want\n%s", name, got, want)
+		}
+	}
+	r, ok := parseRecord(appendRecord(nil, st))
+	back, err := decodeState(r)
+	if !ok || err != nil || !maps.EqualFunc(back.readers, map[string]ranges{"fleet": {{0, 41}, {43, 43}}, "b": {{0, 44}}}, slices.Equal) ||
+		back.last != 44 || back.dropped != 5 || string(back.boot[:]) != "0123456789abcdef" {
+		t.Errorf("state read back: %+v, %v", back, err)
+	}
+}
+
+// FuzzScan reads anything as a segment.
+func FuzzScan(f *testing.F) {
+	b := appendRecord(encodeHeader(1, 0, 4096), state{last: 3, readers: map[string]ranges{"r": {{0, 1}}}}.encode())
+	for i := range uint64(3) {
+		b = appendRecord(b, record{kind: kindData, pos: i + 1, data: []byte("data")})
+	}
+	f.Add(append(b, (&segment{count: 3, total: 84, last: 3}).encodeSeal()...))
+	f.Add(b[:len(b)-3])
+	f.Add(append(make([]byte, 40), b...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := newMachine()
+		m.disk.names[segmentName(1)] = &simFile{folder: m.disk, b: b}
+		m.open(t, "r")
+		contents(t, m.spool.Reader("r"))
+		pos, err := m.spool.Append([]byte("more"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := contents(t, m.spool.Reader("r")); got[pos] != "more" {
+			t.Fatalf("a record appended beside damage is not given: %v", got)
+		}
+	})
+}

@@ -1,0 +1,245 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Listing is what a spool's folders hold.
+type Listing struct {
+	Segments []Segment
+	Readers  []Place
+	Records  int    // held: not acknowledged by every reader
+	Bytes    int64  // of them, overhead included
+	Dropped  uint64 // records ever dropped because there was no room
+	Last     uint64 // the highest position ever given, or reserved
+}
+
+// Segment is one file of a spool.
+type Segment struct {
+	Path    string
+	Format  uint32 // version of the format; of one that is not 1 nothing else is known
+	Recent  bool   // in the part that is not on the disk yet
+	First   uint64 // position that names the file
+	Last    uint64 // of the last record in it, First-1 when there is none
+	Records int    // in the file, acknowledged or not
+	Held    int    // of them not acknowledged by every reader
+	Size    int64  // of the file in bytes
+	Thinned int    // how often every second record was taken out
+	Damaged int    // places that could not be read
+}
+
+// Place is how far a reader has come.
+type Place struct {
+	Name    string
+	Acked   uint64 // everything up to here is acknowledged, or gone
+	Waiting int    // records held that it has not acknowledged
+}
+
+// Record is one record as Dump gives it. Data is the function's to keep.
+type Record struct {
+	Pos     uint64
+	Time    time.Time // when it was appended, by the system clock
+	Data    []byte
+	Waiting []string // the readers that have not acknowledged it
+}
+
+// Inspect reads the folders that a spool was opened with, whole, and changes nothing. A daemon may be using it: then the
+// answer is as good as a moment ago. A folder without a spool is an error that is fs.ErrNotExist.
+func Inspect(dir, runtime string) (Listing, error) {
+	var l Listing
+	places := map[string]*Place{}
+	st, err := survey(dir, runtime, func(seg Segment, records []Record) error {
+		for _, r := range records {
+			l.Records++
+			l.Bytes += int64(recordHeader + len(r.Data))
+			for _, name := range r.Waiting {
+				if places[name] == nil {
+					places[name] = &Place{Name: name, Acked: r.Pos - 1}
+				}
+				places[name].Waiting++
+			}
+		}
+		l.Segments = append(l.Segments, seg)
+		return nil
+	})
+	if err != nil {
+		return Listing{}, fmt.Errorf("inspect spool: %w", err)
+	}
+	l.Dropped, l.Last = st.dropped, st.last
+	for _, name := range slices.Sorted(maps.Keys(st.readers)) {
+		p := Place{Name: name, Acked: st.last}
+		if places[name] != nil {
+			p = *places[name]
+		}
+		l.Readers = append(l.Readers, p)
+	}
+	return l, nil
+}
+
+// Dump gives the records held, oldest first, and stops at the first error that each returns. It changes nothing, as
+// Inspect.
+func Dump(dir, runtime string, each func(Record) error) error {
+	_, err := survey(dir, runtime, func(_ Segment, records []Record) error {
+		for _, r := range records {
+			if err := each(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("dump spool: %w", err)
+	}
+	return nil
+}
+
+// Drop acknowledges everything for every reader, and so empties the spool: it returns how many records were held. The
+// error says when a daemon is using it.
+func Drop(dir, runtime string) (records int, err error) {
+	before, err := Inspect(dir, runtime)
+	if err != nil {
+		return 0, err
+	}
+	names := []string{"drop"} // when no reader is known
+	if len(before.Readers) > 0 {
+		names = nil
+		for _, p := range before.Readers {
+			names = append(names, p.Name)
+		}
+	}
+	s, err := Open(Options{Dir: dir, Runtime: runtime, Readers: names, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return 0, err
+	}
+	s.acknowledgeAll()
+	return before.Records, s.Close()
+}
+
+func (s *Spool) acknowledgeAll() {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.readers {
+		r.acked.add(0, s.last)
+	}
+	for _, l := range []*log{s.disk, s.recent} {
+		for _, seg := range l.segs {
+			if seg != l.active {
+				seg.unload()
+			}
+			seg.index, seg.live, seg.bytes = nil, 0, 0
+		}
+	}
+	s.saved = s.last
+	s.change()
+}
+
+// survey gives every segment with the records held that count in it, oldest first.
+func survey(dir, runtime string, each func(Segment, []Record) error) (state, error) {
+	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
+		return state{}, err
+	}
+	recent, err := recentFolder(dir, runtime)
+	if err != nil {
+		return state{}, err
+	}
+	disk, lately := surveyed(dir), surveyed(recent)
+	st, _, err := disk.load()
+	if err != nil {
+		return st, err
+	}
+	now, _, err := lately.load()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return st, err
+	}
+	st.merge(now)
+	for _, l := range []*log{disk, lately} {
+		isRecent, after := l == lately, uint64(0)
+		if isRecent {
+			after = disk.newest
+		}
+		for _, s := range l.segs {
+			seg, records, err := s.survey(l, st, after)
+			if errors.Is(err, fs.ErrNotExist) { // a daemon has removed it meanwhile
+				continue
+			}
+			if err != nil {
+				return st, err
+			}
+			seg.Recent = isRecent
+			if err := each(seg, records); err != nil {
+				return st, err
+			}
+		}
+		for _, seg := range l.foreign {
+			seg.Path, seg.Recent = filepath.Join(l.name, seg.Path), isRecent
+			if err := each(seg, nil); err != nil {
+				return st, err
+			}
+		}
+	}
+	return st, nil
+}
+
+func surveyed(dir string) *log {
+	return &log{files: readFolder{folder(dir)}, guard: unguarded{}, name: dir, log: slog.New(slog.DiscardHandler)}
+}
+
+// survey reads one segment. Records up to a position are held elsewhere.
+func (s *segment) survey(l *log, st state, after uint64) (Segment, []Record, error) {
+	f, err := l.files.open(segmentName(s.base))
+	if err != nil {
+		return Segment{}, nil, err
+	}
+	defer f.Close()
+	c := s.readContent(f)
+	seg := Segment{
+		Path: filepath.Join(l.name, segmentName(s.base)), Format: segmentVersion, First: s.base, Last: s.base - 1, Records: len(c.records),
+		Size: s.size, Thinned: int(s.level), Damaged: c.damaged,
+	}
+	var records []Record
+	for _, e := range c.records {
+		seg.Last = e.pos
+		waiting := st.waiting(e.pos)
+		if e.pos <= after || len(waiting) == 0 && len(st.readers) > 0 {
+			continue
+		}
+		s.file = f
+		if r, ok := s.read(e); ok {
+			seg.Held++
+			records = append(records, Record{Pos: r.pos, Time: time.UnixMilli(r.at), Data: r.data, Waiting: waiting})
+		}
+	}
+	s.file = nil
+	return seg, records, nil
+}
+
+// waiting names the readers that have not acknowledged a position.
+func (s state) waiting(pos uint64) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(s.readers)) {
+		if !s.readers[name].has(pos) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readFolder is a folder of which nothing is written.
+type readFolder struct{ folder }
+
+func (d readFolder) open(name string) (file, error) {
+	f, err := os.Open(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
