@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -28,11 +27,17 @@ func (r ReceiverConfig) build(d *Daemon, show func(device, class string, msg []b
 	return in, nil
 }
 
-func (u UplinkConfig) build(q uplink.Queue, log *slog.Logger) (*uplink.Uplink, error) {
+func (u UplinkConfig) build(d *Daemon) (*uplink.Uplink, error) {
 	ack, err := uplink.ParseAckMode(u.Ack)
 	if err != nil {
 		return nil, err
 	}
+	order, err := uplink.ParseOrder(u.Order)
+	if err != nil {
+		return nil, err
+	}
+	changed := make(chan struct{}, 1)
+	d.networkChanged = append(d.networkChanged, changed)
 	header := http.Header{}
 	for name, value := range u.Headers {
 		header.Set(name, value)
@@ -40,11 +45,12 @@ func (u UplinkConfig) build(q uplink.Queue, log *slog.Logger) (*uplink.Uplink, e
 	return uplink.New(uplink.Config{
 		Name: u.Name, URL: u.endpoint, Origin: u.Origin, Header: header,
 		TokenFile: u.Token, CAFile: u.CA, CertFile: u.Cert, KeyFile: u.Key,
-		Ack: ack, Window: u.Window, Ping: time.Duration(u.Ping), Key: messageKey, Log: log,
-	}, q)
+		Ack: ack, Order: order, Window: u.Window, Ping: time.Duration(u.Ping),
+		Key: messageKey, Backlog: lateMessage, Aside: d.setAside, Changed: changed, Clock: d.certificateTime, Log: d.log,
+	}, d.spool.Reader(u.Name))
 }
 
-func (r RelayConfig) build(d *Daemon, log *slog.Logger) (*relay.Relay, error) {
+func (r RelayConfig) build(d *Daemon) (*relay.Relay, error) {
 	token, err := readSecret(r.Token)
 	if err != nil {
 		return nil, fmt.Errorf("relay.token_file: %w", err)
@@ -52,7 +58,7 @@ func (r RelayConfig) build(d *Daemon, log *slog.Logger) (*relay.Relay, error) {
 	return relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
 		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout),
-		Status: func() any { return d.Status() }, Ready: d.healthy, Log: log,
+		Status: func() any { return d.Status() }, Ready: d.healthy, Log: d.log,
 	})
 }
 

@@ -1,8 +1,11 @@
 package bridge
 
 import (
+	"os"
 	"runtime/debug"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gpsbridge/nmea"
 )
@@ -48,4 +51,58 @@ func builtAfter() time.Time {
 		}
 	}
 	return floor
+}
+
+// certificateTime is the time at which certificates are verified, and whose it is. The system's clock is believed while
+// it is synchronised. A board without a battery boots with the time of its last shutdown, or of its making: then the
+// latest counts of what the system says, what the receiver says, and the build. So a receiver that is made to lie can
+// have certificates refused as expired, but never an expired one accepted that the system's own clock would refuse.
+func certificateTime(system time.Time, synchronised bool, receiver, built time.Time) (t time.Time, source string) {
+	if synchronised && !system.Before(built) {
+		return system, "system"
+	}
+	t, source = system, "system, not synchronised"
+	if receiver.After(t) {
+		t, source = receiver, "receiver"
+	}
+	if built.After(t) {
+		t, source = built, "build"
+	}
+	return t, source
+}
+
+// certificateTime asks the daemon's own clocks.
+func (d *Daemon) certificateTime() (time.Time, string) {
+	now := time.Now()
+	var receiver time.Time
+	for _, in := range d.intakes {
+		if t := in.clock(now); t.After(receiver) {
+			receiver = t
+		}
+	}
+	return certificateTime(now, synchronised(), receiver, builtAfter())
+}
+
+// clock is the receiver's time, carried on from its last fix; zero before the first.
+func (in *intake) clock(now time.Time) time.Time {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.clockSet.IsZero() {
+		return time.Time{}
+	}
+	return in.clockTime.Add(now.Sub(in.clockSet))
+}
+
+// timesyncd leaves this file when it has set the clock (systemd-timesyncd.service(8)).
+const timesyncd = "/run/systemd/timesync/synchronized"
+
+// synchronised says whether somebody keeps the system's clock right: the kernel's word (adjtimex(2)), or where a service
+// may not ask it, that of systemd-timesyncd.
+func synchronised() bool {
+	state, err := unix.Adjtimex(&unix.Timex{})
+	if err != nil {
+		_, err = os.Stat(timesyncd)
+		return err == nil
+	}
+	return state != unix.TIME_ERROR
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,14 +55,19 @@ type UplinkConfig struct {
 	Cert     string            `toml:"cert_file"`
 	Key      string            `toml:"key_file"`
 	Ack      string            `toml:"ack"`
+	Order    string            `toml:"order"`
 	Window   int               `toml:"window"`
 	Ping     Duration          `toml:"ping"`
 	endpoint string            // Server with its path and device ID, made by Validate
 }
 
-// SpoolConfig is [spool].
+// SpoolConfig is [spool]. Zero values mean package spool's defaults.
 type SpoolConfig struct {
-	Max Size `toml:"max"`
+	Dir     string   `toml:"dir"`      // on disk; "" for none: fixes are held in memory
+	Runtime string   `toml:"runtime"`  // on a tmpfs that outlives the daemon
+	Max     Size     `toml:"max"`      // of the files in Dir, or of the memory
+	MinFree Size     `toml:"min_free"` // left to others on the disk
+	Sync    Duration `toml:"sync"`     // what a power cut may cost
 }
 
 // RelayConfig is [relay].
@@ -93,10 +99,19 @@ func Default() Config {
 	return Config{
 		DeviceID:  deviceIDFrom(host),
 		Receivers: []ReceiverConfig{{Source: receiver.DefaultSource, Rollover: rolloverAuto}},
-		Spool:     SpoolConfig{Max: spool.DefaultMax},
+		Spool:     SpoolConfig{Dir: serviceFolder("STATE_DIRECTORY"), Runtime: serviceFolder("RUNTIME_DIRECTORY"), MinFree: 64 << 20},
 		Relay:     RelayConfig{Listen: DefaultListen, History: relay.DefaultHistory},
 		Log:       LogConfig{Format: "text"},
 	}
+}
+
+// serviceFolder is the spool's place in a folder that systemd has made for the service (systemd.exec(5)); "" outside.
+func serviceFolder(variable string) string {
+	dir, _, _ := strings.Cut(os.Getenv(variable), ":")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, "spool")
 }
 
 // deviceID is what the server's route (\w+) and its channel layer's group names (ASCII, under 100 characters with
@@ -144,8 +159,8 @@ func (c *Config) Validate() error {
 	if r := c.Report; r.Distance < 0 || r.Turn < 0 || r.Turn > 180 || r.Speed < 0 {
 		errs = append(errs, errors.New("report: distance (m) and speed (m/s) must not be negative, and turn is 0 to 180 degrees"))
 	}
-	if c.Spool.Max <= 0 {
-		errs = append(errs, fmt.Errorf("spool.max is %d bytes: use a size such as \"32MiB\"", c.Spool.Max))
+	if m := c.Spool.Max; m != 0 && m < spool.MinMax {
+		errs = append(errs, fmt.Errorf("spool.max is %d bytes: use a size such as \"32MiB\", at least %d bytes", m, int64(spool.MinMax)))
 	}
 	if c.Relay.History < 0 {
 		errs = append(errs, fmt.Errorf("relay.history is %d: use 0 or more messages", c.Relay.History))
@@ -182,6 +197,9 @@ func (u *UplinkConfig) complete(deviceID string) error {
 	}
 	if _, err := uplink.ParseAckMode(u.Ack); err != nil {
 		return fmt.Errorf("uplink.ack: %w", err)
+	}
+	if _, err := uplink.ParseOrder(u.Order); err != nil {
+		return fmt.Errorf("uplink.order: %w", err)
 	}
 	return nil
 }

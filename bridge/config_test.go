@@ -31,7 +31,7 @@ silence = "1m30s"
 server = "wss://file.example"
 ack = "pong"
 [spool]
-max = "1MiB"
+max = "2MiB"
 [relay]
 listen = "127.0.0.1:1"
 [log]
@@ -49,7 +49,7 @@ level = "debug"
 		Name: "flag.example:8000", Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong",
 		endpoint: "ws://flag.example:8000/live/from_env/",
 	}}
-	want.Spool.Max = 1 << 20
+	want.Spool.Max = 2 << 20
 	want.Relay.Listen = "off"
 	want.Log.Level = -4
 	if diff := cmp.Diff(want, c, cmp.AllowUnexported(UplinkConfig{})); diff != "" {
@@ -82,6 +82,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"password in the URL": {flags: map[string]string{"server": "ws://me:hunter2@a.example"}, want: `^[^h]*xxxxx[^h]*holds a password: .*token_file`},
 		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `uplink\.server is empty`},
 		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `uplink\.ack: .*maybe`},
+		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: .*lifo`},
 		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `two \[\[uplink\]\] sections are called "a"`},
 		"two receivers":       {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `2 \[\[receiver\]\] sections`},
 		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
@@ -89,7 +90,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
 		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover "no" is unknown: use "auto", "mend" or "keep"`},
 		"negative history":    {file: "[relay]\nhistory = -1", want: `relay\.history is -1`},
-		"spool of nothing":    {file: "[spool]\nmax = \"0B\"", want: `spool\.max is 0 bytes`},
+		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `spool\.max is 1000 bytes: use a size such as "32MiB", at least \d+ bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, test.file, test.environ, test.flags)

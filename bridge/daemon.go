@@ -29,42 +29,60 @@ type Daemon struct {
 	uplinks []*uplink.Uplink
 	relay   *relay.Relay // nil when off
 	ready   chan struct{}
+
+	networkChanged []chan struct{} // one an uplink
 }
 
-// New puts a daemon together from a validated configuration. Nothing is opened yet; an error is the configuration's
-// fault and names the key.
+// New puts a daemon together from a validated configuration and opens its spool; nothing else is opened yet. An error is
+// ErrSpoolInUse, or else the configuration's fault and names the key. Run closes what New opened.
 func New(c Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
-	var names []string
-	for _, u := range c.Uplinks {
-		names = append(names, u.Name)
-	}
 	var err error
-	if d.spool, err = spool.Open(spool.Options{Max: int64(c.Spool.Max), Readers: names}); err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+	if d.spool, err = d.config.openSpool(log); err != nil {
+		return nil, err
 	}
-	for _, u := range c.Uplinks {
-		up, err := u.build(d.spool.Reader(u.Name), log)
+	if err := d.assemble(); err != nil {
+		d.spool.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// assemble builds what is around the spool, from the servers back to the receivers.
+func (d *Daemon) assemble() error {
+	for _, c := range d.config.Uplinks {
+		u, err := c.build(d)
 		if err != nil {
-			return nil, fmt.Errorf("uplink %q: %w", u.Name, err)
+			return fmt.Errorf("uplink %q: %w", c.Name, err)
 		}
-		d.uplinks = append(d.uplinks, up)
+		d.uplinks = append(d.uplinks, u)
 	}
 	show := func(string, string, []byte) {}
-	if c.Relay.Listen != "off" {
-		if d.relay, err = c.Relay.build(d, log); err != nil {
-			return nil, err
-		}
-		show = d.relay.Publish
-	}
-	for _, r := range c.Receivers {
-		in, err := r.build(d, show)
+	if d.config.Relay.Listen != "off" {
+		r, err := d.config.Relay.build(d)
 		if err != nil {
-			return nil, fmt.Errorf("receiver: %w", err)
+			return err
+		}
+		d.relay, show = r, r.Publish
+	}
+	for _, c := range d.config.Receivers {
+		in, err := c.build(d, show)
+		if err != nil {
+			return fmt.Errorf("receiver: %w", err)
 		}
 		d.intakes = append(d.intakes, in)
 	}
-	return d, nil
+	return nil
+}
+
+// Check says what is wrong with a validated configuration that only the parts know. Nothing is opened.
+func Check(c Config) error {
+	c.Spool.Dir, c.Spool.Runtime = "", ""
+	d, err := New(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return d.spool.Close()
 }
 
 // Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,
@@ -86,6 +104,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	downstream.Go(func() error { return d.serveViewers(dctx) })
 	downstream.Go(func() error { return d.reportDrops(dctx) })
+	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged...) })
 
 	intake, ictx := errgroup.WithContext(ctx)
 	for _, in := range d.intakes {
@@ -107,32 +126,6 @@ func (d *Daemon) drain(ctx, dctx context.Context) {
 	defer cancel()
 	for _, u := range d.uplinks {
 		u.Drain(limited) // what is left is said by closeSpool
-	}
-}
-
-// closeSpool says what is lost with the process.
-func (d *Daemon) closeSpool() error {
-	if st := d.spool.Stats(); st.Records > 0 {
-		d.log.Warn("fixes not delivered are lost: the spool is in memory", "records", st.Records)
-	}
-	return d.spool.Close()
-}
-
-// reportDrops says once a minute what a full spool has dropped since it last said so.
-func (d *Daemon) reportDrops(ctx context.Context) error {
-	var told uint64
-	for ticker := time.NewTicker(time.Minute); ; {
-		select {
-		case <-ctx.Done():
-			ticker.Stop()
-			return nil
-		case <-ticker.C:
-		}
-		if st := d.spool.Stats(); st.Dropped > told {
-			d.log.Warn("spool is full and drops its oldest fixes: raise spool.max or mend the uplink",
-				"dropped", st.Dropped-told, "max_bytes", st.MaxBytes)
-			told = st.Dropped
-		}
 	}
 }
 

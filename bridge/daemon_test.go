@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -375,5 +376,88 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 		if year := d.intakes[0].last.Time.Year(); test.fixes > 0 && year != test.year {
 			t.Errorf("%+v: the fix is of %d, want %d", test.receiver, year, test.year)
 		}
+	}
+}
+
+func TestSpoolOutlivesTheDaemon(t *testing.T) {
+	const n = 50
+	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere.Close()
+	dir := t.TempDir()
+	configure := func(server UplinkConfig) func(*Config) {
+		server.Name = "fleet"
+		return func(c *Config) {
+			c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
+			c.Uplinks = []UplinkConfig{server}
+			c.Spool.Dir = filepath.Join(dir, "disk")
+			c.Spool.Runtime = filepath.Join(dir, "tmpfs")
+		}
+	}
+	first := start(t, configure(UplinkConfig{Server: "ws://" + nowhere.Addr().String()}))
+	viewer := watchLocally(t, first)
+	for viewer.seq < n {
+		viewer.read(t)
+	}
+
+	c := Default()
+	configure(UplinkConfig{Server: "ws://a.example"})(&c)
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrSpoolInUse) {
+		t.Errorf("a second daemon with the same spool: %v, want %v", err, ErrSpoolInUse)
+	}
+
+	first.stop()
+	first.wait(t, 5*time.Second)
+	if !strings.Contains(first.log.String(), "kept for the next start") {
+		t.Error("the log does not say that fixes are kept")
+	}
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	second := start(t, configure(uplink))
+	second.wait(t, patience)
+	runs := map[string]int{}
+	for _, m := range member.WaitDistinct(2*n, patience) {
+		runs[m.Run]++
+	}
+	if runs[first.intakes[0].messages.run] != n || runs[second.intakes[0].messages.run] != n {
+		t.Errorf("messages by run %v, want %d of each of two", runs, n)
+	}
+}
+
+func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const n = 10
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []UplinkConfig{uplink}
+		c.Spool.Dir = filepath.Join(file, "spool")
+	})
+	member.WaitDistinct(n, patience)
+	if log := d.log.String(); strings.Count(log, "cannot be used, fixes are held in memory") != 1 || !strings.Contains(log, file) {
+		t.Error("the log does not say once that the folder cannot be used")
+	}
+}
+
+func TestMessageSetAsideIsKept(t *testing.T) {
+	dir := t.TempDir()
+	d := &Daemon{config: Config{Spool: SpoolConfig{Dir: dir}}, log: slog.New(slog.DiscardHandler)}
+	for _, msg := range []string{`{"seq":1}`, `{"seq":2}`} {
+		if err := d.setAside([]byte(msg)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, asideName))
+	if want := "{\"seq\":1}\n{\"seq\":2}\n"; err != nil || string(got) != want {
+		t.Errorf("set aside %q, %v, want %q", got, err, want)
 	}
 }

@@ -28,6 +28,8 @@ type intake struct {
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
 	fixAt     time.Time // when the last epoch with a position came
+	clockTime time.Time // the receiver's time in the last fix that had one
+	clockSet  time.Time // and when that came
 	refused   uint64    // messages that the spool did not take
 }
 
@@ -69,6 +71,9 @@ func (in *intake) Fix(f *nmea.Fix) {
 	in.last = *f
 	if f.Mode >= nmea.Mode2D {
 		in.fixAt = time.Now()
+		if !f.Time.IsZero() {
+			in.clockTime, in.clockSet = f.Time, in.fixAt
+		}
 	}
 	in.epochs++
 	if !in.report.wants(f, time.Now()) {

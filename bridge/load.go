@@ -36,6 +36,8 @@ var Settings = []Setting{
 		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Token = v }) }},
 	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", false, "file with the viewers' token",
 		func(c *Config, v string) error { c.Relay.Token = v; return nil }},
+	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", false, "folder of the spool",
+		func(c *Config, v string) error { c.Spool.Dir = v; return nil }},
 	{"spool-max", "GPSBRIDGE_SPOOL_MAX", false, "bound of the spool, such as 32MiB",
 		func(c *Config, v string) error { return c.Spool.Max.UnmarshalText([]byte(v)) }},
 }

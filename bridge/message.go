@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -72,4 +73,14 @@ func messageKey(msg []byte) (key string, ok bool) {
 		return "", false
 	}
 	return id.Run + "/" + strconv.FormatUint(id.Seq, 10), true
+}
+
+// lateMessage marks a message that is sent late, after newer ones could have gone first. It is another message to
+// nobody: run and seq stay.
+func lateMessage(msg []byte) []byte {
+	end := bytes.LastIndexByte(msg, '}')
+	if end < 0 {
+		return msg
+	}
+	return append(slices.Clip(msg[:end]), `,"backlog":true}`...)
 }

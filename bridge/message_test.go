@@ -71,3 +71,24 @@ func TestMessageKeySurvivesTheServer(t *testing.T) {
 		}
 	}
 }
+
+func TestLateMessageIsTheSameMessage(t *testing.T) {
+	m := newMessages("van_7")
+	msg := m.fix(&nmea.Fix{Mode: nmea.Mode2D})
+	kept := string(msg)
+	late := lateMessage(msg)
+	var got struct {
+		Backlog bool `json:"backlog"`
+		Seq     int  `json:"seq"`
+	}
+	if err := json.Unmarshal(late, &got); err != nil || !got.Backlog || got.Seq != 1 {
+		t.Errorf("late message %s, %v", late, err)
+	}
+	if string(msg) != kept {
+		t.Errorf("the message itself was changed to %s", msg)
+	}
+	was, _ := messageKey(msg)
+	if is, ok := messageKey(late); !ok || is != was {
+		t.Errorf("its key became %q, was %q", is, was)
+	}
+}

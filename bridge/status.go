@@ -22,7 +22,7 @@ type Status struct {
 	Now       time.Time        `json:"now"`
 	Receivers []ReceiverStatus `json:"receivers"`
 	Spool     spool.Stats      `json:"spool"`
-	Uplinks   []uplink.Status  `json:"uplinks"`
+	Uplinks   []UplinkStatus   `json:"uplinks"`
 	Relay     *relay.Status    `json:"relay,omitempty"`
 }
 
@@ -46,17 +46,33 @@ type ReceiverStatus struct {
 	NSat        *float64  `json:"nSat,omitempty"`
 }
 
+// UplinkStatus is an uplink's state and what it costs.
+type UplinkStatus struct {
+	uplink.Status
+	BytesPerDay float64 `json:"bytes_per_day"` // sent and received, projected from the time since the start
+}
+
+// perDay projects a count of bytes to a day; 0 in the first minute, when the handshake is most of it.
+func perDay(bytes uint64, since time.Duration) float64 {
+	if since < time.Minute {
+		return 0
+	}
+	return float64(bytes) / since.Hours() * 24
+}
+
 // Status returns the state of every part. It may be called from any goroutine.
 func (d *Daemon) Status() Status {
 	st := Status{
 		Role: "tracker", Version: Version(), DeviceID: d.config.DeviceID,
-		Started: d.started, Now: time.Now(), Spool: d.spool.Stats(), Uplinks: []uplink.Status{},
+		Started: d.started, Now: time.Now(), Spool: d.spool.Stats(), Uplinks: []UplinkStatus{},
 	}
 	for _, in := range d.intakes {
 		st.Receivers = append(st.Receivers, in.status())
 	}
 	for _, u := range d.uplinks {
-		st.Uplinks = append(st.Uplinks, u.Status())
+		us := UplinkStatus{Status: u.Status()}
+		us.BytesPerDay = perDay(us.SentBytes+us.ReceivedBytes, st.Now.Sub(d.started))
+		st.Uplinks = append(st.Uplinks, us)
 	}
 	if d.relay != nil {
 		rs := d.relay.Status()

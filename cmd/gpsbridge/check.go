@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 
 	"gpsbridge/bridge"
 )
@@ -26,7 +24,7 @@ func runCheck(_ context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := bridge.New(config, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if err := bridge.Check(config); err != nil {
 		return usagef("%s: %w", flags.path, err)
 	}
 	fmt.Fprintf(p.stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,7 +21,10 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 		return err
 	}
 	d, err := bridge.New(config, newLogger(p, config.Log))
-	if err != nil {
+	switch {
+	case errors.Is(err, bridge.ErrSpoolInUse):
+		return err
+	case err != nil:
 		return usageError{err}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -105,9 +105,10 @@ func printStatus(w io.Writer, st bridge.Status) {
 	}
 	for _, u := range st.Uplinks {
 		row("uplink", "%s %s %s", u.Name, u.State, u.Detail)
-		row("delivery", "%d acknowledged (%s), %d outstanding, %d sent again", u.Acked, u.Ack, u.Outstanding, u.Resent)
+		row("delivery", "%d acknowledged (%s), %d outstanding, %d sent again, %d set aside", u.Acked, u.Ack, u.Outstanding, u.Resent, u.Aside)
+		row("traffic", "%d bytes sent, %d received, %.1f MB a day", u.SentBytes, u.ReceivedBytes, u.BytesPerDay/1e6)
 	}
-	row("spool", "%d waiting, %d bytes of %d, %d dropped", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped)
+	row("spool", "%d waiting, %d bytes of %d, %d dropped %s", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped, st.Spool.Fault)
 	if st.Relay != nil {
 		row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 	}

@@ -1,0 +1,68 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"time"
+)
+
+// networkFiles show the routes and addresses of this machine (proc(5)). Reading them needs no socket: the service has
+// no netlink, where changes would be told.
+var networkFiles = []string{"/proc/self/net/route", "/proc/self/net/ipv6_route", "/proc/self/net/if_inet6"}
+
+// networkPoll is how often they are looked at: a second is nothing beside the seconds that a modem takes to connect.
+const networkPoll = time.Second
+
+// watchNetwork sends on each channel, without waiting, whenever the routes or addresses are others than before, until
+// ctx ends. So an uplink that backs off tries again at once when the network is back.
+func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struct{}) error {
+	ticker := time.NewTicker(networkPoll)
+	defer ticker.Stop()
+	for last := look(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		now := look()
+		if bytes.Equal(now, last) {
+			continue
+		}
+		last = now
+		for _, c := range changed {
+			select {
+			case c <- struct{}{}:
+			default: // the last change was not taken yet
+			}
+		}
+	}
+}
+
+// network is what the files say, without the counters in them that change by themselves.
+func network() []byte {
+	var all []byte
+	for _, name := range networkFiles {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // a kernel without IPv6
+		}
+		for line := range bytes.Lines(text) {
+			all = append(all, withoutCounters(line)...)
+		}
+	}
+	return all
+}
+
+// withoutCounters keeps destination, gateway and the like: route has RefCnt and Use in fields 5 and 6, ipv6_route the
+// same in 7 and 8, which count packets.
+func withoutCounters(line []byte) []byte {
+	fields := bytes.Fields(line)
+	switch len(fields) {
+	case 11: // route
+		fields[4], fields[5] = nil, nil
+	case 10: // ipv6_route
+		fields[6], fields[7] = nil, nil
+	}
+	return append(bytes.Join(fields, []byte(" ")), '\n')
+}

@@ -1,0 +1,60 @@
+package bridge
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestNetworkChangesAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		routes := "eth0"
+		one, other := make(chan struct{}, 1), make(chan struct{}, 1)
+		ended := make(chan error, 1)
+		go func() { ended <- watchNetwork(ctx, func() []byte { return []byte(routes) }, one, other) }()
+		for _, step := range []struct {
+			routes string
+			told   int
+		}{{"eth0", 0}, {"", 1}, {"", 0}, {"wwan0", 1}, {"wwan0", 0}} {
+			routes = step.routes
+			time.Sleep(networkPoll) // the bubble's clock
+			synctest.Wait()
+			if len(one) != step.told || len(other) != step.told {
+				t.Errorf("with routes %q told %d and %d times, want %d", step.routes, len(one), len(other), step.told)
+			}
+			for len(one) > 0 {
+				<-one
+				<-other
+			}
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCountersAreNoChange(t *testing.T) {
+	for _, lines := range [][3]string{
+		{
+			"eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\n",
+			"eth0 00000000 010200C0 0003 2 77 0 00000000 0 0 0\n",
+			"eth0 00000000 010200C1 0003 0 0 0 00000000 0 0 0\n",
+		},
+		{
+			"fd00 40 0000 00 0000 00000100 00000001 00000000 00000001 eth0\n",
+			"fd00 40 0000 00 0000 00000100 00000009 00000123 00000001 eth0\n",
+			"fd01 40 0000 00 0000 00000100 00000001 00000000 00000001 eth0\n",
+		},
+	} {
+		line := func(i int) string { return string(withoutCounters([]byte(lines[i]))) }
+		if line(0) != line(1) {
+			t.Errorf("%q and %q differ in counters alone", lines[0], lines[1])
+		}
+		if line(0) == line(2) {
+			t.Errorf("%q and %q are different routes", lines[0], lines[2])
+		}
+	}
+}
