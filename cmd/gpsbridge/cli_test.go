@@ -42,6 +42,8 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
 		{"watch", `WebSocket URL, such as ws://`},
 		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
+		{"spool", `no folder: name one with --dir FOLDER`},
+		{"spool eat --dir /tmp", `"eat" is not known: use ls, dump or drop`},
 		{"demo --rate 0", `rate`},
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
@@ -60,6 +62,7 @@ func TestFailureIsOneLineAndExitCode1(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
 		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
 		{"decode /", `/`},
+		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another`},
 		{"status --listen 127.0.0.1:1", `no daemon answers at 127\.0\.0\.1:1: start it with gpsbridge run`},
 	} {
 		code, _, stderr := invoke(t, "", strings.Fields(test.line)...)

@@ -45,6 +45,7 @@ func commands() []command {
 		{"watch", "[--token-file FILE] URL", "join a tracking group and print its messages", runWatch},
 		{"sim", "[--rate HZ] [--baud N] [--link PATH]", "a simulated receiver on a pseudo-terminal", runSim},
 		{"status", "[-c FILE] [--listen ADDRESS] [--json]", "what the running daemon is doing", runStatus},
+		{"spool", "[-c FILE] [--dir FOLDER] [ls|dump|drop]", "what waits for the server: list, print, throw away", runSpool},
 		{"check", "-c FILE", "check a configuration", runCheck},
 		{"version", "", "print the version", runVersion},
 	}

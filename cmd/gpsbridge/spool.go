@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"gpsbridge/bridge/spool"
+)
+
+func runSpool(ctx context.Context, p process, c command, args []string) error {
+	flagSet := newFlags(c)
+	flags := addConfigFlags(flagSet)
+	dir := flagSet.String("dir", "", "`FOLDER` of the spool, over the configuration")
+	words, err := parse(p, c, flagSet, args, 1)
+	if err != nil {
+		return err
+	}
+	config, err := flags.load(p)
+	if err != nil {
+		return err
+	}
+	if *dir != "" {
+		config.Spool.Dir, config.Spool.Runtime = *dir, ""
+	}
+	if config.Spool.Dir == "" {
+		return usagef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
+	}
+	run := map[string]func(process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": dropSpool}
+	what := "ls"
+	if len(words) == 1 {
+		what = words[0]
+	}
+	if run[what] == nil {
+		return usagef("%q is not known: use ls, dump or drop", what)
+	}
+	err = run[what](p, config.Spool.Dir, config.Spool.Runtime)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", config.Spool.Dir)
+	}
+	return err
+}
+
+func listSpool(p process, dir, runtime string) error {
+	l, err := spool.Inspect(dir, runtime)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%d records held, %d bytes, %d dropped for want of room, last position %d\n", l.Records, l.Bytes, l.Dropped, l.Last)
+	for _, r := range l.Readers {
+		fmt.Fprintf(p.stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
+	}
+	for _, s := range l.Segments {
+		fmt.Fprintf(p.stdout, "%s: %d to %d, %d of %d records held, thinned %d times, %d damaged places\n",
+			s.Path, s.First, s.Last, s.Held, s.Records, s.Thinned, s.Damaged)
+	}
+	return nil
+}
+
+// dumpSpool prints each record as a line of JSON.
+func dumpSpool(p process, dir, runtime string) error {
+	lines := json.NewEncoder(p.stdout)
+	return spool.Dump(dir, runtime, func(r spool.Record) error {
+		return lines.Encode(map[string]any{"pos": r.Pos, "time": r.Time.UTC(), "waiting": r.Waiting, "message": json.RawMessage(r.Data)})
+	})
+}
+
+func dropSpool(p process, dir, runtime string) error {
+	n, err := spool.Drop(dir, runtime)
+	if err == nil {
+		fmt.Fprintf(p.stdout, "%d records dropped\n", n)
+	}
+	return err
+}
