@@ -32,7 +32,7 @@ type log struct {
 
 	// owned by the writer
 	active *segment // takes the next records; nil before the first and after a failure
-	spare  file     // a segment in reserve, with which a full disk can be thinned
+	spare  file     // in reserve, for what thinning leaves of two segments when the disk is full
 	fresh  []entry  // written to active, not yet published
 
 	// guarded
@@ -47,7 +47,11 @@ type log struct {
 	dropped atomic.Uint64 // records removed while they were needed
 }
 
-const spareName = "spare"
+// Names of files before they are segments.
+const (
+	nextName  = "next"
+	spareName = "spare"
+)
 
 // errFull says that there is no room, and nothing that could be thinned for it.
 var errFull = errors.New("no room")
@@ -93,6 +97,7 @@ func (l *log) load() (state, bool, error) {
 		}
 		if c.state != nil {
 			found.merge(*c.state)
+			found.boot = c.state.boot
 			break // older ones say nothing more
 		}
 	}
@@ -393,7 +398,7 @@ func (l *log) rotate(base uint64) error {
 	if s.end > l.capacity()/2 {
 		return errors.Join(fmt.Errorf("begin a segment of %s: %d bytes of state leave no room", l.name, s.end), f.Close())
 	}
-	if err := l.finish(f, segmentName(base), b); err != nil {
+	if err := l.finish(f, nextName, segmentName(base), b); err != nil {
 		return err
 	}
 	l.guard.Lock()
@@ -410,13 +415,13 @@ func (l *log) rotate(base uint64) error {
 
 // finish writes the beginning of a new segment's file and gives it its name, in place of a file that has it. The
 // content is on the disk before the name is.
-func (l *log) finish(f file, name string, b []byte) error {
+func (l *log) finish(f file, from, name string, b []byte) error {
 	_, err := f.WriteAt(b, 0)
 	if err == nil && l.durable {
 		err = f.Sync()
 	}
 	if _, inMemory := f.(*memFile); err == nil && !(inMemory && l.fallback()) {
-		err = l.files.rename(spareName, name)
+		err = l.files.rename(from, name)
 	}
 	if err == nil && l.durable {
 		err = l.files.sync()

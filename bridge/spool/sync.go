@@ -81,7 +81,8 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 		s.log.Warn("parts of the spool are damaged and were passed over", "places", n)
 	}
 	if !sameBoot {
-		s.recent.active = nil // its state is of another boot
+		// From here on both logs know this boot. An error is met again when there is something to write.
+		_ = s.recent.rotate(s.last + 1)
 		s.changed = time.Now()
 		s.report(s.flush(false))
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+
+	"golang.org/x/sys/unix"
 )
 
 // room returns the file for a new segment, and makes room for it when the log or the disk is full: what nobody needs
@@ -23,9 +25,9 @@ func (l *log) room() (file, error) {
 			return nil, err
 		}
 	}
-	f, err := l.newFile()
-	if err != nil && l.shrink() == nil {
-		f, err = l.newFile()
+	f, err := l.newFile(nextName)
+	if (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) && l.shrink() == nil {
+		f, err = l.newFile(nextName)
 	}
 	return f, err
 }
@@ -41,20 +43,16 @@ func (l *log) full() bool {
 
 // low says whether one more segment would take of the free space that is to be left.
 func (l *log) low() bool {
-	if l.floor == 0 || l.spare != nil {
+	if l.floor == 0 {
 		return false
 	}
 	free, err := l.files.free()
 	return err == nil && free < l.floor+l.segment
 }
 
-// newFile returns the spare, or a new file under its name.
-func (l *log) newFile() (file, error) {
-	if f := l.spare; f != nil {
-		l.spare = nil
-		return f, nil
-	}
-	f, err := l.files.create(spareName, l.segment)
+// newFile returns a file of the size of a segment.
+func (l *log) newFile(name string) (file, error) {
+	f, err := l.files.create(name, l.segment)
 	if err != nil && l.fallback() {
 		// A full tmpfs must not cost a record: until there is room again, what is appended does not outlive the process.
 		return &memFile{size: l.segment}, nil
@@ -109,7 +107,11 @@ func (l *log) shrink() error {
 	i := l.pair()
 	l.guard.Unlock()
 	if i >= 0 {
-		if f, err := l.newFile(); err == nil {
+		f, err := l.spare, error(nil)
+		if l.spare = nil; f == nil {
+			f, err = l.newFile(spareName)
+		}
+		if err == nil {
 			return l.join(i, f)
 		}
 	}
@@ -170,7 +172,7 @@ func (l *log) join(i int, f file) error {
 	if _, err := f.WriteAt(s.encodeSeal(), s.size-sealSize); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := l.finish(f, segmentName(s.base), buf); err != nil {
+	if err := l.finish(f, spareName, segmentName(s.base), buf); err != nil {
 		return err
 	}
 	l.guard.Lock()
