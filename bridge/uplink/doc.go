@@ -14,21 +14,32 @@
 //	Queue.Ack  ◀── reader ◀── echo of the key, or pong ◀─────────┘
 //	               keeper: pings, pong answers, the deadlines of silence
 //
-// The promise is at least once, in order on first delivery. What keeps it:
+// The promise is at least once; live records in order, the backlog in order.
+// What keeps it:
 //
-//   - The server's order holds, so the echo of a later record without that of
-//     an earlier one means that the earlier one is lost: it is sent again.
+//   - The server's order holds, so the echo of a later sending without that of
+//     an earlier one means that the earlier one is lost: it is sent again. That
+//     is by the order of sending, whatever positions lie between.
 //   - Records that stay without any echo for a time that follows the round
 //     trip mean a deaf connection: it is replaced, and what was outstanding is
-//     sent again. Nothing is ever sent again by a timer on the same connection,
-//     because an overloaded server echoes late, not never.
+//     sent again. Nothing is sent again by a timer on the same connection,
+//     because an overloaded server echoes late, not never; drain.go has the one
+//     exception, and why.
 //   - After any loss of the connection, sending starts again behind
 //     Queue.Acked; repeats are for receivers to drop by key.
+//   - When more waits than fits into a window, the newest record goes first and
+//     the others become the backlog, which leaves a quarter of the window to
+//     live records. What goes out after a newer record did is marked as late,
+//     so what is not marked never moves back, whatever was lost between. A
+//     record that was lost comes late in either order.
+//   - A record on which the server breaks the connection is set aside, but only
+//     on proof that it takes others.
 //
 // Files: uplink.go is the life of an uplink; session.go that of one connection
-// with its writer, receive.go its reader, keep.go its clockwork; window.go the
-// bookkeeping of what is on its way (no clock and no lock: time comes in as an
-// argument); ack.go the modes of acknowledgement; dial.go and refusal.go the
-// connecting, lost.go the ending, retry.go the waiting; status.go what others
-// see.
+// with its writer, order.go what the writer takes next, receive.go its reader,
+// keep.go its clockwork; window.go the bookkeeping of what is on its way (no
+// clock and no lock: time comes in as an argument); ack.go the modes of
+// acknowledgement; poison.go the search for bad records; dial.go, tls.go and
+// refusal.go the connecting, lost.go the ending, retry.go the waiting, drain.go
+// the last seconds; status.go and traffic.go what others see.
 package uplink

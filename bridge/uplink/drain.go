@@ -9,7 +9,7 @@ import (
 
 const (
 	// drainFloor and drainRounds (of the round trip) are how long a connection
-	// that is being drained may stay without any acknowledgement, before the
+	// that is being drained, or takes one record at a time, may stay without any acknowledgement, before the
 	// last record is repeated. A drain is bounded by some seconds: within three
 	// of them, a loss at the end is found and mended.
 	drainFloor  = time.Second
@@ -73,13 +73,14 @@ func (u *Uplink) isDraining() bool {
 	return u.drains > 0
 }
 
-// stalled is when a connection that is being drained has been without any
-// acknowledgement for too long. Not ok: it is not drained, nothing is on its
-// way, or the record in question was repeated already. Caller holds mu.
+// stalled is when a connection on which no later echo will show a loss has been
+// without any acknowledgement for too long: it is being drained, or takes one
+// record at a time. Not ok: it is neither, nothing is on its way, or the record
+// in question was repeated already. Caller holds mu.
 func (s *session) stalled() (at time.Time, ok bool) {
 	u := s.u
 	tail, ok := u.win.tail()
-	if !ok || u.drains == 0 || u.mode != AckEcho || !tail.keyed || tail.pos == s.repeated {
+	if !ok || (u.drains == 0 && !u.win.single) || u.mode != AckEcho || !tail.keyed || tail.pos == s.repeated {
 		return at, false
 	}
 	at = u.win.progress
@@ -92,8 +93,10 @@ func (s *session) stalled() (at time.Time, ok bool) {
 // repeatTail has the record that was sent last sent once more, while it is
 // still on its way. The loss of the last records shows itself by nothing that
 // comes later, and during shutdown there is no time to wait for the deadline of
-// deafness. So this one case is an exception to the rule that nothing is sent
-// again by a timer: whichever of both sendings is echoed, all before it without
+// deafness; nor does it where one record goes at a time, and servers that have
+// just broken a connection were seen to lose the first echo of the next. So
+// these cases are an exception to the rule that nothing is sent again by a
+// timer: whichever of both sendings is echoed, all before it without
 // an echo are lost, and are sent again for that. It adds one frame to the load
 // of a server that is slow, not a window. Caller holds mu.
 func (s *session) repeatTail() {
@@ -102,4 +105,14 @@ func (s *session) repeatTail() {
 	s.repeat, s.repeated = &f, f.pos
 	s.interrupt()
 	signal(s.room)
+}
+
+// takeRepeat returns the record to be repeated, if there is one and it has not
+// been acknowledged meanwhile. Caller holds mu.
+func (s *session) takeRepeat() (f flight, ok bool) {
+	if s.repeat == nil {
+		return f, false
+	}
+	f, s.repeat = *s.repeat, nil
+	return f, s.u.win.has(f.pos)
 }

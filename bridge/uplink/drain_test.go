@@ -126,3 +126,32 @@ func TestDrainWaitsForASlowServer(t *testing.T) {
 		s.stop()
 	})
 }
+
+// One record at a time has nothing behind it that would show its loss either.
+func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			if n%2 == 0 && n < 20 { // loses the first echo after a break
+				s.receive(conn)
+			}
+			poisoned(false, time.Millisecond, 50)(s, n, conn)
+		})
+		var aside asides
+		c := s.liveFirst()
+		c.Aside = aside.take
+		q := newQueue(100)
+		begin := time.Now()
+		_, stop := start(t, c, q)
+		for seq := 101; seq <= 140; seq++ {
+			pass(time.Second)
+			q.add(record(seq))
+		}
+		q.await(t, 140, time.Minute)
+		if took := q.ackedAt[99].Sub(begin); took > 40*time.Second {
+			t.Errorf("got past the bad record after %s", took)
+		}
+		aside.want(t, 50)
+		stop()
+		s.stop()
+	})
+}

@@ -13,7 +13,7 @@ type Order string
 const (
 	// LiveFirst sends the newest record at once when more than a window of
 	// them wait, new ones as they come, and the rest, the backlog, oldest first
-	// in the room that the window leaves. It is the default.
+	// in the room that the window leaves.
 	LiveFirst Order = "live-first"
 	// OldestFirst sends in the order of the queue.
 	OldestFirst Order = "oldest-first"
@@ -22,7 +22,7 @@ const (
 // defaultOrder is what an empty Config.Order means.
 const defaultOrder = OldestFirst
 
-// ParseOrder reads the name of an order; an empty name is the default.
+// ParseOrder reads the name of an order; an empty name is defaultOrder.
 func ParseOrder(s string) (Order, error) {
 	switch o := Order(s); o {
 	case "":
@@ -172,8 +172,7 @@ func (s *session) turn() (t turn, f flight) {
 	defer s.u.mu.Unlock()
 	win := &s.u.win
 	s.waits = false
-	if s.repeat != nil {
-		f, s.repeat = *s.repeat, nil
+	if f, ok := s.takeRepeat(); ok {
 		return turnAgain, f
 	}
 	if f, ok := win.takeLost(); ok {

@@ -26,9 +26,9 @@ import (
 //     followed by its acknowledgement, the record is set aside.
 //
 // A server that breaks the connection on half of what it gets, at random, does
-// all that by chance to one suspect in two hundred (half to the power of six
-// failures, and a third of that for the controls), and a set aside record is
-// kept in a file. Links that die prove nothing, so they do not count at all.
+// all that by chance to one suspect in five hundred (half to the power of six
+// failures and three others that pass), and a record set aside is not thrown
+// away. Links that die prove nothing, so they do not count at all.
 const (
 	// suspicious is the number of breaks in a row that raise suspicion.
 	suspicious = 3
@@ -171,17 +171,24 @@ func (s *session) other(ctx context.Context, suspect uint64) (f flight, ok bool,
 
 // alone sends a record and waits until it is acknowledged.
 func (s *session) alone(ctx context.Context, f flight) error {
-	if err := s.send(f); err != nil {
-		return err
-	}
-	for s.u.outstanding() > 0 {
+	for due := true; ; {
+		if due {
+			if err := s.send(f); err != nil {
+				return err
+			}
+		}
+		if s.u.outstanding() == 0 {
+			return nil
+		}
 		select {
 		case <-s.room:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		s.u.mu.Lock()
+		f, due = s.takeRepeat()
+		s.u.mu.Unlock()
 	}
-	return nil
 }
 
 // judge looks what the end of a connection says about the records outstanding.

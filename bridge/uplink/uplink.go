@@ -44,7 +44,7 @@ type Config struct {
 
 	Ack    AckMode // default auto
 	Window int     // upper limit of unacknowledged records, 1 to 99; default 32
-	Order  Order   // default live-first
+	Order  Order   // default defaultOrder
 
 	HandshakeTimeout time.Duration // from name look-up to the answer of the server; default 10 s
 	Ping             time.Duration // between pings; default 20 s
