@@ -34,6 +34,7 @@ type log struct {
 	active *segment // takes the next records; nil before the first and after a failure
 	spare  file     // in reserve, for what thinning leaves of two segments when the disk is full
 	fresh  []entry  // written to active, not yet published
+	buf    []byte   // of append
 
 	// guarded
 	segs    []*segment // in the order of their positions
@@ -321,14 +322,33 @@ func (l *log) capacity() int64 { return l.segment - sealSize }
 // append writes records, in one write. Data among them has rising positions, higher than any before, and begins to be
 // found when it is published. base names the segment that is begun when the active one is full.
 func (l *log) append(base uint64, records ...record) error {
-	var b []byte
-	var fresh []entry
+	b, first := l.buf[:0], len(l.fresh)
 	for _, r := range records {
 		if r.kind == kindData {
-			fresh = append(fresh, entry{pos: r.pos, at: r.at, off: uint32(len(b)), size: uint32(r.size())})
+			l.fresh = append(l.fresh, entry{pos: r.pos, at: r.at, off: uint32(len(b)), size: uint32(r.size())})
 		}
 		b = appendRecord(b, r)
 	}
+	if l.buf = b; cap(b) > keptBuffer {
+		l.buf = nil
+	}
+	if err := l.write(base, b); err != nil {
+		l.fresh = l.fresh[:0] // all of them are to be appended again
+		return err
+	}
+	for i := range l.fresh[first:] {
+		l.fresh[first+i].off += uint32(l.active.end)
+	}
+	l.active.end += int64(len(b))
+	return nil
+}
+
+// keptBuffer is the capacity in bytes up to which the buffer of append is used again: a tick's worth of records at
+// 25 Hz.
+const keptBuffer = 16 << 10
+
+// write writes records to the end of the active segment, or of a new one.
+func (l *log) write(base uint64, b []byte) error {
 	if l.active == nil || l.active.end+int64(len(b)) > l.capacity() {
 		if err := l.rotate(base); err != nil {
 			return err
@@ -341,11 +361,6 @@ func (l *log) append(base uint64, records ...record) error {
 		l.abandon()
 		return fmt.Errorf("write %s: %w", l.name, err)
 	}
-	for _, e := range fresh {
-		e.off += uint32(l.active.end)
-		l.fresh = append(l.fresh, e)
-	}
-	l.active.end += int64(len(b))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +16,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(envWriter); dir != "" {
+		fmt.Println("the writer has ended:", write(dir, os.Getenv(envWriter+"_TMPFS")))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // model is a spool without bound, as plain as it can be said: what each reader has not acknowledged.
 type model struct {
