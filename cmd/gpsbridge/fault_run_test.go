@@ -114,7 +114,7 @@ func newFaultRun(t *testing.T, o realtest.Options, runtime bool, seed uint64) *f
 	r.feeder = startFeeder(t, rand.New(rand.NewPCG(seed, 1)))
 	r.addr = fmt.Sprintf("127.0.0.1:%d", realtest.FreePort(t))
 	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
-	text := fmt.Sprintf("[[uplink]]\nserver = \"ws://%s\"\nping = %q\n[spool]\ndir = %q\n", r.proxy.Addr(), faultPing, t.TempDir())
+	text := fmt.Sprintf("[[uplink]]\nserver = \"ws://%s\"\nping = %q\norder = \"live-first\"\n[spool]\ndir = %q\n", r.proxy.Addr(), faultPing, t.TempDir())
 	if runtime {
 		text += fmt.Sprintf("runtime = %q\n", t.TempDir())
 	}
