@@ -162,6 +162,13 @@ func (m *Member) WaitJoined(n int, timeout time.Duration) {
 		func() string { return fmt.Sprintf("joined %d of %d times", len(m.joined), n) })
 }
 
+// Received returns how many messages have arrived so far, repeats included.
+func (m *Member) Received() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.all)
+}
+
 // Messages returns what has arrived so far, repeats included, in order.
 func (m *Member) Messages() []Message {
 	m.mu.Lock()

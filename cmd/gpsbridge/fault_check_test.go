@@ -160,7 +160,7 @@ func (a account) misplaced(run string, got []delivered) (wrongs []string) {
 
 // TestAccountFindsWrongs holds that the verdict on a fault run can be guilty.
 func TestAccountFindsWrongs(t *testing.T) {
-	drive := course{start: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	drive := course{start: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), step: faultStep}
 	fix := func(run string, seq uint64, epoch int) delivered {
 		lat := drive.lat(epoch)
 		return delivered{Run: run, Seq: seq, Time: drive.time(epoch), Lat: &lat}

@@ -20,19 +20,20 @@ const (
 	faultPaceMin, faultPaceMax = 20 * time.Millisecond, 50 * time.Millisecond
 )
 
-// course is the drive of the faulty receiver. Time and place tell each of its epochs from all others.
+// course is a drive. Time and place tell each of its epochs from all others.
 type course struct {
 	start time.Time
+	step  time.Duration // between two epochs
 }
 
 func (c course) time(i int) time.Time {
-	return c.start.Add(time.Duration(i) * faultStep)
+	return c.start.Add(time.Duration(i) * c.step)
 }
 
 // index returns which epoch has a time, false when none has.
 func (c course) index(at time.Time) (int, bool) {
 	since := at.Sub(c.start)
-	return int(since / faultStep), since >= 0 && since%faultStep == 0
+	return int(since / c.step), since >= 0 && since%c.step == 0
 }
 
 // minutes of latitude beyond 51 degrees: 1e-4 an epoch, so that an hour at 50 Hz stays below 60.
@@ -84,7 +85,7 @@ type feeder struct {
 func startFeeder(t *testing.T, random *rand.Rand) *feeder {
 	t.Helper()
 	f := &feeder{
-		t: t, link: filepath.Join(t.TempDir(), "gps"), course: course{start: time.Now().UTC().Truncate(time.Second)},
+		t: t, link: filepath.Join(t.TempDir(), "gps"), course: course{start: time.Now().UTC().Truncate(time.Second), step: faultStep},
 		rand: random, done: make(chan struct{}),
 	}
 	f.plug()

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/realtest"
+)
+
+const (
+	// aDay is 24 hours at one fix a second.
+	aDay = 24 * 60 * 60
+	// liveEvery is the pace of the fixes that are made while the day drains.
+	liveEvery = 100 * time.Millisecond
+	// dayDrain bounds the drain. Alone with two cores, Daphne takes 86,400 fixes in half a minute.
+	dayDrain = 5 * time.Minute
+	// reconnects bounds the wait for the daemon to find its server again: pauses between attempts grow to 30 s.
+	reconnects = time.Minute
+	// newest bounds how long after connecting the newest fix may arrive. It takes milliseconds.
+	newest = time.Second
+	// largestWindow is the default of uplink.window.
+	largestWindow = 32
+)
+
+// TestDayOffline spools a day without a server. When the server returns, the newest fix goes first, new ones go as they
+// come, and the day arrives whole.
+func TestDayOffline(t *testing.T) {
+	server, line := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t)
+	limit := ownLimit(t, server)
+	already, err := server.Processed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+
+	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	writeFile(t, config, fmt.Sprintf("[[uplink]]\nserver = %q\norder = \"live-first\"\n[spool]\ndir = %q\n", server.URL(), t.TempDir()))
+	d := startDaemon(t, "-c", config, "--device", line.Path()+"?baud=115200")
+	d.waitOpen()
+	drive := course{start: time.Now().UTC().Truncate(time.Second), step: time.Second}
+	feedCourse(d, line, drive, 0, aDay)
+	d.waitStatus("a day to be spooled", func(st bridge.Status) bool { return st.Spool.Records == aDay })
+
+	server.Restart()
+	member := realtest.Join(t, server.GroupURL(deviceID))
+	back := waitReconnected(t, d)
+	live, waits := feedLive(t, d, line, drive, member)
+	drained := time.Since(back)
+
+	a := account{course: drive, must: slices.Repeat([]bool{true}, aDay+live)}
+	texts, err := server.Processed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts[len(already):] {
+		m, err := unpack(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.processed = append(a.processed, m)
+	}
+	wrongs := a.wrongs()
+	for _, wrong := range wrongs[:min(len(wrongs), 20)] {
+		t.Error(wrong)
+	}
+	if first := a.processed[0]; first.Seq < aDay || first.Backlog {
+		t.Errorf("first came seq %d, backlog %t; want the newest, %d", first.Seq, first.Backlog, aDay)
+	}
+	slices.Sort(waits)
+	median, longest := waits[len(waits)/2], waits[len(waits)-1]
+	// One window may be on its way to the server when a fix is made, and another from it to the member that counts.
+	if median > 2*largestWindow {
+		t.Errorf("live fixes waited for %d others, want at most %d", median, 2*largestWindow)
+	}
+	t.Logf("%d fixes drained in %.1f s, %.0f a second; the server's own limit is %.0f", aDay, drained.Seconds(), aDay/drained.Seconds(), limit)
+	t.Logf("%d live fixes meanwhile: behind %d others (median), %d (most); %d repeats", live, median, longest, len(a.processed)-aDay-live)
+}
+
+// feedCourse sends epochs as fast as the daemon reads them.
+func feedCourse(d *daemon, line *realtest.Pty, c course, from, to int) {
+	d.t.Helper()
+	const burst = 100 // what the terminal takes in one piece
+	for i := from; i < to; i += burst {
+		var epochs []byte
+		for k := i; k < min(i+burst, to); k++ {
+			epochs = append(epochs, c.sentences(k)...)
+		}
+		d.send(line, epochs)
+	}
+}
+
+// waitReconnected waits until the daemon is connected and its first fix acknowledged. It returns since when it is connected.
+func waitReconnected(t *testing.T, d *daemon) time.Time {
+	t.Helper()
+	for deadline := time.Now().Add(reconnects); ; <-time.After(pollEvery) {
+		st, err := d.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u := st.Uplinks[0]; u.Acked > 0 {
+			took := st.Now.Sub(u.Since)
+			if t.Logf("first acknowledgement at most %v after connecting", took); took > newest {
+				t.Errorf("the newest fix took up to %v, want %v", took, newest)
+			}
+			return u.Since
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not connected within %v: %+v", reconnects, st.Uplinks[0])
+		}
+	}
+}
+
+// feedLive makes new fixes until everything is acknowledged. It returns how many, and how many messages each of them let
+// pass before it reached a member of the group.
+func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course, member *realtest.Member) (live int, waits []int) {
+	t.Helper()
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	var before []int // by live fix: messages that the member had
+	for deadline := time.Now().Add(dayDrain); ; live++ {
+		st, err := d.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Spool.Records == 0 && live > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d fixes are left after %v: %+v", st.Spool.Records, dayDrain, st.Uplinks[0])
+		}
+		before = append(before, member.Received())
+		d.send(line, c.sentences(aDay+live))
+		<-tick.C
+	}
+	for i, m := range member.Messages() {
+		if k := int(m.Seq) - aDay - 1; k >= 0 && k < live {
+			waits = append(waits, i-before[k])
+		}
+	}
+	if len(waits) < live {
+		t.Fatalf("the member got %d of %d live fixes", len(waits), live)
+	}
+	return live, waits
+}
+
+// ownLimit measures how many messages a second a server echoes to one sender that keeps a full window on the way.
+func ownLimit(t *testing.T, server *realtest.Server) float64 {
+	t.Helper()
+	const messages = 3000
+	conn, _, err := websocket.DefaultDialer.Dial(server.GroupURL("probe"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	for sent, echoed := 0, 0; echoed < messages; {
+		if sent < messages && sent-echoed < largestWindow {
+			sent++
+			text := fmt.Sprintf(`{"class":"TPV","device_id":"probe","run":"probe","seq":%d,"mode":3,"lat":51.5033635,"lon":-0.1276248}`, sent)
+			if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		conn.SetReadDeadline(time.Now().Add(soon))
+		if _, _, err := conn.ReadMessage(); err != nil {
+			t.Fatal(err)
+		}
+		echoed++
+	}
+	return messages / time.Since(start).Seconds()
+}
