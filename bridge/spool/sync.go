@@ -60,7 +60,7 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 	if err != nil {
 		return err
 	}
-	sameBoot := inRecent && lately.boot == boot
+	sameBoot := inRecent && lately.boot == boot && boot != [16]byte{}
 	for name, acked := range lately.readers {
 		of := ranges{{0, s.disk.newest}} // the records that the disk may have
 		if !slices.Equal(intersect(acked, of), intersect(known.readers[name], of)) {
@@ -108,7 +108,8 @@ func recentFolder(dir, runtime string) (string, error) {
 	return filepath.Join(runtime, fmt.Sprintf("spool-%08x", crc32.Checksum([]byte(abs), castagnoli))), nil
 }
 
-// bootID tells one boot of the machine from the next, zero where that cannot be known.
+// bootID tells one boot of the machine from the next. It is zero where that cannot be known, as in a service that may see
+// nothing of /proc but processes: then every start is taken for the first after a power cut.
 func bootID() (id [16]byte) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
