@@ -125,13 +125,28 @@ func stretches(first, last uint64, is func(uint64) bool) (found []string) {
 // order checks that live messages come in the order of their seq, and those of the backlog in theirs.
 func order(run string, got []delivered) (wrongs []string) {
 	last := make(map[bool]uint64)
-	for _, m := range got {
+	for i, m := range got {
 		if m.Seq < last[m.Backlog] {
-			wrongs = append(wrongs, fmt.Sprintf("out of order: seq %d after %d of run %s, backlog %t", m.Seq, last[m.Backlog], run, m.Backlog))
+			wrongs = append(wrongs, fmt.Sprintf("out of order: seq %d after %d of run %s, backlog %t: %s",
+				m.Seq, last[m.Backlog], run, m.Backlog, neighbours(got, i)))
 		}
 		last[m.Backlog] = m.Seq
 	}
 	return wrongs
+}
+
+// neighbours shows what was processed around a message, in brackets what is of the backlog.
+func neighbours(got []delivered, i int) string {
+	const around = 6
+	var shown []string
+	for _, m := range got[max(i-around, 0):min(i+around, len(got))] {
+		if m.Backlog {
+			shown = append(shown, fmt.Sprintf("(%d)", m.Seq))
+		} else {
+			shown = append(shown, fmt.Sprint(m.Seq))
+		}
+	}
+	return strings.Join(shown, " ")
 }
 
 // misplaced finds messages that are no epoch of the receiver's, or not the one that should have their number. An epoch of

@@ -120,8 +120,8 @@ func newFaultRun(t *testing.T, o realtest.Options, runtime bool, seed uint64) *f
 	}
 	writeFile(t, config, text)
 	r.args = []string{"-c", config, "--device", r.feeder.link + "?baud=115200", "--listen", r.addr}
-	r.daemon = startDaemon(t, r.args...)
 	r.acked = time.Now()
+	r.startDaemon()
 	// With its history a viewer that joins late misses nothing: 20 s at 30 fixes a second.
 	r.viewer = realtest.Join(t, "ws://"+r.addr+"/ws/gps-tracking/"+deviceID+"/?history=600")
 	return r
@@ -267,7 +267,13 @@ func (r *faultRun) killDaemon() {
 	st := r.look()
 	<-time.After(r.between(5*time.Millisecond, 30*time.Millisecond))
 	r.feeder.kill(r.daemon, st, r.random)
+	r.startDaemon()
+}
+
+func (r *faultRun) startDaemon() {
+	r.t.Helper()
 	r.daemon = startDaemon(r.t, r.args...)
+	r.t.Logf("%6.2fs run %s begins", time.Since(r.started).Seconds(), r.look().Receivers[0].Run)
 }
 
 // settle waits, without faults, until the server has acknowledged everything.
