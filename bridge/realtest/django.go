@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -166,9 +167,26 @@ func (s *Server) Restart() {
 	s.start()
 }
 
-// Processed returns every message that the server's consumers have taken up so far, in their order, over all restarts:
-// repeats included, as Python serialised them. It is what a client may call delivered.
+// Taken is a message that a server's consumer has taken up, as Python serialised it.
+type Taken struct {
+	Connection int64 // over which it came: when that began, in nanoseconds of Unix time
+	Message    json.RawMessage
+}
+
+// Processed returns every message that the server's consumers have taken up so far, in their order, over all restarts and
+// with repeats. It is what a client may call delivered.
 func (s *Server) Processed() ([]json.RawMessage, error) {
+	taken, err := s.Taken()
+	messages := make([]json.RawMessage, len(taken))
+	for i, m := range taken {
+		messages[i] = m.Message
+	}
+	return messages, err
+}
+
+// Taken returns what Processed returns, and over which connection each message came. Frames of a connection that has
+// broken may still be waiting in the server while those of the next are processed.
+func (s *Server) Taken() ([]Taken, error) {
 	data, err := os.ReadFile(s.journal())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -176,14 +194,19 @@ func (s *Server) Processed() ([]json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var messages []json.RawMessage
+	var all []Taken
 	for line := range bytes.Lines(data) {
 		if line[len(line)-1] != '\n' {
 			break // being written
 		}
-		messages = append(messages, json.RawMessage(bytes.TrimSpace(line)))
+		connection, text, _ := bytes.Cut(line, []byte(" "))
+		since, err := strconv.ParseInt(string(connection), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read the journal: %w", err)
+		}
+		all = append(all, Taken{since, bytes.TrimSpace(text)})
 	}
-	return messages, nil
+	return all, nil
 }
 
 func (s *Server) journal() string {

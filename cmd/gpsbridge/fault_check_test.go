@@ -17,6 +17,8 @@ type delivered struct {
 	Time    time.Time `json:"time"`
 	Lat     *float64  `json:"lat"`
 	Backlog bool      `json:"backlog"`
+
+	Connection int64 `json:"-"` // over which the server got it, later ones being greater
 }
 
 // account is a fault run as it is judged: all that the server took up, in its order and with repeats, and what the daemon
@@ -39,15 +41,15 @@ func unpack(text []byte) (delivered, error) {
 	return m, nil
 }
 
-// first returns the processed messages without repeats, by run, in the order of their first time.
-func (a account) first() map[string][]delivered {
+// first returns messages without repeats, by run, in the order of their first time.
+func first(messages []delivered) map[string][]delivered {
 	runs := make(map[string][]delivered)
 	type key struct {
 		run string
 		seq uint64
 	}
 	seen := make(map[key]bool)
-	for _, m := range a.processed {
+	for _, m := range messages {
 		if k := (key{m.Run, m.Seq}); !seen[k] {
 			seen[k] = true
 			runs[m.Run] = append(runs[m.Run], m)
@@ -56,9 +58,24 @@ func (a account) first() map[string][]delivered {
 	return runs
 }
 
+// asSent returns what was processed in the order in which it was sent. A server may still be working off what it got over
+// a connection that has broken while it takes what comes over the next one, and so mix the two; it cannot be kept from
+// that. Within a connection its order holds.
+func (a account) asSent() []delivered {
+	return slices.SortedStableFunc(slices.Values(a.processed), func(a, b delivered) int { return cmp.Compare(a.Connection, b.Connection) })
+}
+
+// overtaken counts the messages that were processed late for that reason.
+func (a account) overtaken() (n int) {
+	for run, got := range first(a.processed) {
+		n += len(order(run, got))
+	}
+	return n
+}
+
 // wrongs returns everything that is not as it was promised, one line each.
 func (a account) wrongs() []string {
-	runs := a.first()
+	runs, sent := first(a.processed), first(a.asSent())
 	last := make(map[string]uint64)
 	for _, m := range slices.Concat(a.processed, a.seen) {
 		last[m.Run] = max(last[m.Run], m.Seq)
@@ -66,7 +83,7 @@ func (a account) wrongs() []string {
 	var wrongs []string
 	for run, seq := range last {
 		wrongs = append(wrongs, a.gaps(run, seq, runs[run])...)
-		wrongs = append(wrongs, order(run, runs[run])...)
+		wrongs = append(wrongs, order(run, sent[run])...)
 		wrongs = append(wrongs, a.misplaced(run, runs[run])...)
 	}
 	return append(wrongs, a.missing(runs)...)
@@ -184,6 +201,10 @@ func TestAccountFindsWrongs(t *testing.T) {
 		m.Backlog = true
 		return m
 	}
+	over := func(connection int64, m delivered) delivered {
+		m.Connection = connection
+		return m
+	}
 	elsewhere := fix("a", 1, 0)
 	elsewhere.Lat = new(float64)
 	all := []bool{true, true, true, true}
@@ -207,6 +228,9 @@ func TestAccountFindsWrongs(t *testing.T) {
 		{name: "live out of order", must: all[:2], processed: []delivered{fix("a", 2, 1), fix("a", 1, 0)}, want: "out of order: seq 1 after 2"},
 		{name: "backlog out of order", must: all[:3],
 			processed: []delivered{fix("a", 3, 2), late(fix("a", 2, 1)), late(fix("a", 1, 0))}, want: "out of order: seq 1 after 2"},
+		{name: "two connections mixed", must: all[:3], processed: []delivered{over(1, fix("a", 1, 0)), over(2, fix("a", 3, 2)), over(1, fix("a", 2, 1))}},
+		{name: "live out of order over two connections", must: all[:2],
+			processed: []delivered{over(1, fix("a", 2, 1)), over(2, fix("a", 1, 0))}, want: "out of order: seq 1 after 2"},
 		{name: "an epoch twice", must: all[:1], processed: []delivered{fix("a", 1, 0), fix("a", 2, 0)}, want: "seq 2 of run a is epoch 0"},
 		{name: "another place", must: all[:1], processed: []delivered{elsewhere}, want: "has latitude 0"},
 		{name: "another time", must: all[:1], processed: []delivered{fix("a", 1, 0), fix("a", 2, 7)}, want: "no epoch"},

@@ -33,10 +33,7 @@ const (
 func TestDayOffline(t *testing.T) {
 	server, line := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t)
 	limit := ownLimit(t, server)
-	already, err := server.Processed()
-	if err != nil {
-		t.Fatal(err)
-	}
+	already := len(journalled(t, server))
 	server.Kill()
 
 	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
@@ -53,18 +50,7 @@ func TestDayOffline(t *testing.T) {
 	live, waits := feedLive(t, d, line, drive, member)
 	drained := time.Since(back)
 
-	a := account{course: drive, must: slices.Repeat([]bool{true}, aDay+live)}
-	texts, err := server.Processed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range texts[len(already):] {
-		m, err := unpack(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.processed = append(a.processed, m)
-	}
+	a := account{course: drive, must: slices.Repeat([]bool{true}, aDay+live), processed: journalled(t, server)[already:]}
 	wrongs := a.wrongs()
 	for _, wrong := range wrongs[:min(len(wrongs), 20)] {
 		t.Error(wrong)

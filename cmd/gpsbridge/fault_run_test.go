@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -304,16 +303,14 @@ func (r *faultRun) settle() {
 func (r *faultRun) judge() {
 	r.t.Helper()
 	a := account{course: r.feeder.course, must: r.feeder.must}
-	texts, err := r.server.Processed()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	a.processed = r.unpackAll(texts)
-	var seen []json.RawMessage
+	a.processed = journalled(r.t, r.server)
 	for _, m := range r.viewer.Messages() {
-		seen = append(seen, m.Text)
+		got, err := unpack(m.Text)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		a.seen = append(a.seen, got)
 	}
-	a.seen = r.unpackAll(seen)
 
 	const enough = 20 // to see what is wrong
 	wrongs := a.wrongs()
@@ -330,15 +327,19 @@ func (r *faultRun) judge() {
 	r.report(a)
 }
 
-func (r *faultRun) unpackAll(texts []json.RawMessage) []delivered {
-	r.t.Helper()
-	var messages []delivered
-	for _, text := range texts {
-		m, err := unpack(text)
-		if err != nil {
-			r.t.Fatal(err)
+// journalled returns all that a server has processed.
+func journalled(t *testing.T, server *realtest.Server) []delivered {
+	t.Helper()
+	taken, err := server.Taken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := make([]delivered, len(taken))
+	for i, m := range taken {
+		if messages[i], err = unpack(m.Message); err != nil {
+			t.Fatal(err)
 		}
-		messages = append(messages, m)
+		messages[i].Connection = m.Connection
 	}
 	return messages
 }
@@ -346,7 +347,7 @@ func (r *faultRun) unpackAll(texts []json.RawMessage) []delivered {
 // report prints the figures of the run.
 func (r *faultRun) report(a account) {
 	fixes, late := 0, 0
-	runs := a.first()
+	runs := first(a.processed)
 	for _, got := range runs {
 		fixes += len(got)
 		for _, m := range got {
@@ -367,8 +368,8 @@ func (r *faultRun) report(a account) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", r.faults[name], name))
 		n += r.faults[name]
 	}
-	r.t.Logf("%d epochs, %d of them under way in an unplugging or kill; %d fixes processed in %d runs, %d of them late; %d repeats",
-		len(a.must), excused, fixes, len(runs), late, len(a.processed)-fixes)
+	r.t.Logf("%d epochs, %d of them under way in an unplugging or kill; %d fixes processed in %d runs, %d of them late; %d repeats, %d overtaken",
+		len(a.must), excused, fixes, len(runs), late, len(a.processed)-fixes, a.overtaken())
 	r.t.Logf("%d faults: %s", n, strings.Join(kinds, ", "))
 	r.t.Logf("longest time without an acknowledgement: %.1f s", r.longest.Seconds())
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
@@ -9,13 +10,14 @@ REFUSE = os.environ.get("TRACKING_REFUSE") == "1"
 
 
 class Journal:
-    """The messages that this server has taken up, one JSON text a line, in a file that outlives a killed server."""
+    """The messages that this server has taken up, in a file that outlives a killed server: on each line the time at which
+    its connection began, in nanoseconds, and its JSON text."""
 
     def __init__(self, path):
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def add(self, message):
-        os.write(self.file, json.dumps(message).encode() + b"\n")
+    def add(self, connected, message):
+        os.write(self.file, b"%d %s\n" % (connected, json.dumps(message).encode()))
 
 
 journal = Journal(os.environ["TRACKING_JOURNAL"])
@@ -30,6 +32,7 @@ class TrackingConsumer(AsyncWebsocketConsumer):
             return
         self.group = "gps_tracking_" + self.scope["url_route"]["kwargs"]["device_id"]
         await self.channel_layer.group_add(self.group, self.channel_name)
+        self.connected = time.time_ns()
         # Accepted only now: whoever sees the connection open is a member already.
         await self.accept()
 
@@ -41,7 +44,7 @@ class TrackingConsumer(AsyncWebsocketConsumer):
         message = json.loads(text_data)
         # Before the group gets it: an echo that a client has seen is then in the journal even if the server is
         # killed in between.
-        journal.add(message)
+        journal.add(self.connected, message)
         await self.channel_layer.group_send(self.group, {"type": "gps.message", "message": message})
 
     async def gps_message(self, event):
