@@ -214,9 +214,9 @@ func (u *Uplink) patience() time.Duration {
 func (u *Uplink) deafness() error {
 	silent := u.patience().Round(time.Second)
 	if u.mode == AckEcho && u.status.Acked == 0 {
-		return fmt.Errorf("no echo for %s: does the server send a member its own messages? If not, set ack = \"pong\"", silent)
+		return &brokenOff{text: fmt.Sprintf("no echo for %s: does the server send a member its own messages? If not, set ack = \"pong\"", silent)}
 	}
-	return fmt.Errorf("no acknowledgement for %s on an open connection: the server has gone deaf or is overloaded", silent)
+	return &brokenOff{text: fmt.Sprintf("no acknowledgement for %s on an open connection: the server has gone deaf or is overloaded", silent)}
 }
 
 func earliest(a, b time.Time) time.Time {

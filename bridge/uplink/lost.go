@@ -20,7 +20,9 @@ const (
 	closeForbidden    = 4403
 )
 
-// brokenOff is an end of the connection that a record may have caused.
+// brokenOff is an end of the connection that a record may have caused. A
+// deafness may have been, too: Daphne with Redis was seen to get stuck while it
+// ended the application that had failed, with the connection left open.
 type brokenOff struct {
 	text string
 	mute bool // no close frame said so

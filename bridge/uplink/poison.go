@@ -33,7 +33,7 @@ const (
 	// suspicious is the number of breaks in a row that raise suspicion.
 	suspicious = 3
 	// proofs is how many failures of each kind convict, where the server said
-	// with a close frame that it was its doing.
+	// with a close frame that it was its doing, or went deaf on an open connection.
 	proofs = 3
 	// muteProofs is the same where the connection just ended. Uvicorn ends it so
 	// when an application fails, but a killed server and a box between do too.

@@ -148,6 +148,41 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 	}
 }
 
+// A server may go deaf on a bad record instead of breaking the connection.
+func TestDeafnessOnABadRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+			for {
+				msg, ok := s.receive(conn)
+				switch {
+				case !ok:
+					return
+				case seqOf(msg) == 50 && n%3 == 0:
+					breakOff(s, conn, false)
+					return
+				case seqOf(msg) == 50:
+					silent(s, n, conn)
+					return
+				}
+				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
+			}
+		})
+		var aside asides
+		c := s.liveFirst()
+		c.Aside = aside.take
+		q := newQueue(100)
+		_, stop := start(t, c, q)
+		for seq := 101; seq <= 500; seq++ {
+			pass(time.Second)
+			q.add(record(seq))
+		}
+		q.await(t, 500, time.Minute)
+		aside.want(t, 50)
+		stop()
+		s.stop()
+	})
+}
+
 // A bad record that cannot be set aside is kept, and set aside when it can be.
 // Without a place for it, it is tried for ever.
 func TestBadRecordIsKept(t *testing.T) {

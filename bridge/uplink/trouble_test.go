@@ -36,8 +36,15 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 				breakOff(s, conn, false)
 			}
 		},
-		"breaks at random": breaksAtRandom(false),
-		"ends at random":   breaksAtRandom(true),
+		"breaks at random":   breaksAtRandom(false),
+		"ends at random":     breaksAtRandom(true),
+		"deaf to everything": silent,
+		"deaf behind the first": func(s *server, n int, conn *websocket.Conn) {
+			if msg, ok := s.receive(conn); ok {
+				conn.WriteMessage(websocket.TextMessage, msg)
+				silent(s, n, conn)
+			}
+		},
 		"its ping timed out": func(s *server, n int, conn *websocket.Conn) {
 			rnd := rand.New(rand.NewPCG(7, uint64(n)))
 			if _, ok := s.receive(conn); ok && (n < 50 || rnd.IntN(2) == 0) {
