@@ -5,9 +5,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
 )
 
 // wire is the connection of a member below gorilla's. All that goes out passes
@@ -16,16 +19,27 @@ import (
 // takes its turn for one whole frame, or several, and has its own deadline in
 // it, so no frame is cut by another and no pong shortens a message's time.
 type wire struct {
+	// Set once.
 	net.Conn
-	turn  chan struct{} // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
-	until time.Time     // the deadline of gorilla's next frame; gorilla sends one at a time
+	raw  syscall.RawConn // of the socket; nil where there is none
+	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
+
+	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
 
 	// Owned by who has the turn.
-	over error // why nothing goes out any more: a close frame has, or a frame broke off
+	over  error        // why nothing goes out any more: a close frame has, or a frame broke off
+	parts []unix.Iovec // what writeNow writes, kept for its memory
 }
 
 func newWire(c net.Conn) *wire {
-	return &wire{Conn: c, turn: make(chan struct{}, 1)}
+	w := &wire{Conn: c, turn: make(chan struct{}, 1)}
+	if counted, ok := c.(*countedConn); ok {
+		c = counted.Conn
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which says so when it is written to
+	}
+	return w
 }
 
 // SetWriteDeadline is for gorilla's next Write and not for what is under way.
@@ -60,12 +74,54 @@ func (w *wire) send(frames *net.Buffers, until time.Time) error {
 		return err
 	}
 	defer w.end()
-	if counted, ok := w.Conn.(*countedConn); ok {
-		_, w.over = frames.WriteTo(counted.Conn) // only a TCP connection itself takes several at once
-	} else {
+	if w.raw == nil {
 		_, w.over = frames.WriteTo(w.Conn)
+		return w.over
+	}
+	for len(*frames) > 0 && w.over == nil {
+		var n int
+		n, w.over = w.writeNow(*frames)
+		skip(frames, n)
 	}
 	return w.over
+}
+
+// writeNow writes what the socket takes, and waits only while that is nothing.
+// It makes the system call itself, because net announces each to the scheduler
+// as one that may block, which wakes the runtime's monitor thread. This one
+// cannot block: the socket is non-blocking.
+func (w *wire) writeNow(frames net.Buffers) (int, error) {
+	w.parts = w.parts[:0]
+	for _, f := range frames {
+		part := unix.Iovec{Base: &f[0]}
+		part.SetLen(len(f))
+		w.parts = append(w.parts, part)
+	}
+	var n uintptr
+	var errno syscall.Errno
+	err := w.raw.Write(func(fd uintptr) bool {
+		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.parts[0])), uintptr(len(w.parts)))
+		return errno != syscall.EAGAIN && errno != syscall.EINTR
+	})
+	clear(w.parts)
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, os.NewSyscallError("writev", errno)
+	}
+	return int(n), nil
+}
+
+// skip drops the first n bytes of frames.
+func skip(frames *net.Buffers, n int) {
+	for len(*frames) > 0 && n >= len((*frames)[0]) {
+		n -= len((*frames)[0])
+		*frames = (*frames)[1:]
+	}
+	if n > 0 {
+		(*frames)[0] = (*frames)[0][n:]
+	}
 }
 
 // begin waits for the turn until the deadline, which then holds for what is

@@ -142,3 +142,30 @@ func TestNothingFollowsABrokenFrame(t *testing.T) {
 		w.Close()
 	})
 }
+
+// What a socket takes only in part goes on where it stopped: a message larger
+// than all its buffers, and others behind it, to a client that reads late.
+func TestPartOfAWrite(t *testing.T) {
+	r := start(t, Config{})
+	m := dial(t, r, "", nil)
+	want := []string{strings.Repeat("0123456789", 300_000), tpv(1), strings.Repeat("x", 70_000), tpv(2)}
+	for _, text := range want {
+		r.Publish("van_7", "NOTE", []byte(text))
+	}
+	for i, text := range want {
+		if got := m.next(); got != text {
+			t.Fatalf("message %d: %d bytes came, or others, want %d", i, len(got), len(text))
+		}
+	}
+}
+
+func TestSkip(t *testing.T) {
+	all := "abcdef"
+	for n := range len(all) + 1 {
+		frames := net.Buffers{[]byte("a"), []byte("bcd"), []byte("ef")}
+		skip(&frames, n)
+		if got := string(bytes.Join(frames, nil)); got != all[n:] {
+			t.Errorf("%d bytes skipped: %q is left, want %q", n, got, all[n:])
+		}
+	}
+}
