@@ -68,6 +68,12 @@ func extents(b []byte) (all [][2]int) {
 // record; and give the same with it when opened again.
 func checkDamaged(t *testing.T, c *machine, want map[uint64]string, what string) {
 	t.Helper()
+	opened, before := map[string]*simFile{}, map[string][]byte{} // the damaged one; it may be replaced, but not changed
+	for name, f := range c.disk.names {
+		if strings.Contains(what, name) {
+			opened[name], before[name] = f, slices.Clone(f.b)
+		}
+	}
 	c.open(t, "r")
 	got := contents(t, c.spool.Reader("r"))
 	if lost := without(want, got); len(lost) > 0 {
@@ -84,6 +90,11 @@ func checkDamaged(t *testing.T, c *machine, want map[uint64]string, what string)
 	}
 	if err := c.spool.Close(); err != nil {
 		t.Fatalf("%s: %v", what, err)
+	}
+	for name, f := range opened {
+		if !bytes.Equal(f.b, before[name]) {
+			t.Fatalf("%s: it was written to", what)
+		}
 	}
 	got[pos] = "more"
 	c.tmpfs = newSimFolder()

@@ -6,20 +6,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
-
-	"gpsbridge/bridge/realtest"
 )
 
 func mustOpen(t testing.TB, o Options) *Spool {
@@ -139,8 +133,8 @@ func TestTwoCannotShareAFolder(t *testing.T) {
 func TestConnectedWritesNothingToDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, tmpfs := newSimFolder(), newSimFolder()
-		s := runOn(t, disk, tmpfs, []string{"a", "b"})
-		begin := disk.written
+		s := runOn(t, disk, tmpfs, slog.DiscardHandler, "a", "b")
+		begin := disk.written.Load()
 		names := maps.Clone(disk.names)
 		for i := range 36000 {
 			time.Sleep(100 * time.Millisecond)
@@ -152,78 +146,25 @@ func TestConnectedWritesNothingToDisk(t *testing.T) {
 				s.Reader("b").Ack(pos - 9)
 			}
 		}
-		if disk.written != begin || !maps.Equal(names, disk.names) {
-			t.Errorf("%d bytes were written, files %v", disk.written-begin, slices.Collect(maps.Keys(disk.names)))
+		if disk.written.Load() != begin || !maps.Equal(names, disk.names) {
+			t.Errorf("%d bytes were written, files %v", disk.written.Load()-begin, slices.Collect(maps.Keys(disk.names)))
 		}
 		if n := len(tmpfs.names); n > 3 {
 			t.Errorf("%d files are on the tmpfs", n)
 		}
 		time.Sleep(DefaultSync)
 		synctest.Wait()
-		if disk.written == begin {
+		if disk.written.Load() == begin {
 			t.Error("what stayed unacknowledged was not written to the disk")
 		}
 		mustClose(t, s)
 	})
 }
 
-// TestConnectedWritesNothingToADevice is the same on a block device, whose own count of written sectors includes what a
-// file system adds.
-func TestConnectedWritesNothingToADevice(t *testing.T) {
-	realtest.Need(t, realtest.Root)
-	dir, tmpfs := mount(t, "-o", "loop", ext4(t, 24)), onTmpfs(t)
-	synctest.Test(t, func(t *testing.T) {
-		s := mustOpen(t, Options{Dir: dir, Runtime: tmpfs})
-		begin := sectors(t, dir)
-		for range 36000 { // an hour
-			time.Sleep(100 * time.Millisecond)
-			pos := mustAppend(t, s, string(fix))
-			if pos > 9 {
-				s.Reader("r").Ack(pos - 9)
-			}
-		}
-		if n := sectors(t, dir) - begin; n != 0 {
-			t.Errorf("%d bytes were written to the device while connected", 512*n)
-		}
-		for range 10 {
-			time.Sleep(time.Second)
-			mustAppend(t, s, string(fix))
-		}
-		n := sectors(t, dir) - begin
-		if n == 0 {
-			t.Error("nothing was written to the device without a connection")
-		}
-		t.Logf("%d bytes written for 10 fixes without a connection", 512*n)
-		mustClose(t, s)
-	})
-}
-
-// sectors returns how many sectors were ever written to the device of a folder, everything in memory included.
-func sectors(t *testing.T, dir string) (n int) {
-	t.Helper()
-	d, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	var st unix.Stat_t
-	if err := errors.Join(unix.Syncfs(int(d.Fd())), unix.Fstat(int(d.Fd()), &st)); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	if err != nil {
-		t.Skip("this kernel does not count what is written: ", err)
-	}
-	if n, err = strconv.Atoi(strings.Fields(string(b))[6]); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // runOn opens a spool with its goroutine on simulated folders.
-func runOn(t testing.TB, disk, tmpfs files, readers []string) *Spool {
+func runOn(t testing.TB, disk, tmpfs files, log slog.Handler, readers ...string) *Spool {
 	t.Helper()
-	o := Options{Dir: "simulated", Readers: readers, Max: MinMax, Log: slog.New(slog.DiscardHandler), segment: minSegment}
+	o := Options{Dir: "simulated", Readers: readers, Max: MinMax, Log: slog.New(log), segment: minSegment}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +180,7 @@ func runOn(t testing.TB, disk, tmpfs files, readers []string) *Spool {
 func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimFolder()
-		s := runOn(t, disk, newSimFolder(), []string{"r"})
+		s := runOn(t, disk, newSimFolder(), slog.DiscardHandler, "r")
 		for i := range 600 {
 			time.Sleep(100 * time.Millisecond)
 			mustAppend(t, s, "a fix")
@@ -269,192 +210,6 @@ func onlySynced(d *simFolder) *simFolder {
 	}
 	c.durable = maps.Clone(c.names)
 	return c
-}
-
-// TestFaults lets each operation on the disk fail for a while, at each place where it is done.
-func TestFaults(t *testing.T) {
-	for _, op := range []string{"write", "sync", "create", "rename", "remove", "syncdir", "open", "read"} {
-		t.Run(op, func(t *testing.T) {
-			for nth := range 12 {
-				m, n := newMachine(), 0
-				m.max = 1 << 40
-				m.disk.fail = func(what, name string) error {
-					if what == op {
-						if n++; n > nth && n <= nth+3 {
-							return &fs.PathError{Op: what, Path: name, Err: unix.EIO}
-						}
-					}
-					return nil
-				}
-				m.open(t, "r")
-				want := map[uint64]string{}
-				for i := range 60 {
-					data := fmt.Sprint(i, strings.Repeat("x", 500))
-					want[mustAppend(t, m.spool, data)] = data
-					if i%3 == 0 {
-						m.spool.report(m.spool.flush(false))
-					}
-				}
-				m.disk.fail = nil
-				if op == "read" || op == "open" { // what a disk does not give back is counted, not invented
-					for pos, data := range contents(t, m.spool.Reader("r")) {
-						if want[pos] != data {
-							t.Fatalf("fault %d: %d is %q", nth, pos, data)
-						}
-					}
-					continue
-				}
-				if got := contents(t, m.spool.Reader("r")); !maps.Equal(got, want) {
-					t.Fatalf("fault %d: lost %v", nth, without(want, got))
-				}
-				if err := m.spool.Close(); err != nil {
-					t.Fatalf("fault %d: %v", nth, err)
-				}
-				c := &machine{disk: onlySynced(m.disk), tmpfs: newSimFolder(), boot: 2}
-				c.open(t, "r")
-				if got := contents(t, c.spool.Reader("r")); !maps.Equal(got, want) {
-					t.Fatalf("fault %d: a power cut lost %v", nth, without(want, got))
-				}
-			}
-		})
-	}
-}
-
-// TestDeadDiskIsSaidOnce keeps records in the recent part while the disk takes nothing, says so once, and puts them on
-// the disk when it comes back.
-func TestDeadDiskIsSaidOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := runOn(t, disk, newSimFolder(), []string{"r"})
-		var said strings.Builder
-		s.log = slog.New(slog.NewTextHandler(&said, nil))
-		disk.fail = func(op, name string) error {
-			if op == "write" || op == "create" {
-				return unix.ENOSPC
-			}
-			return nil
-		}
-		for range 100 {
-			mustAppend(t, s, "a fix")
-			time.Sleep(time.Second)
-		}
-		synctest.Wait()
-		if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
-			t.Errorf("said %d times:\n%s", n, said.String())
-		}
-		if st := s.Stats(); st.Records != 100 || !strings.Contains(st.Fault, "no space left") {
-			t.Errorf("%+v", st)
-		}
-		disk.fail = nil
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if st := s.Stats(); st.Fault != "" || !strings.Contains(said.String(), "again") {
-			t.Errorf("after the fault: %+v\n%s", st, said.String())
-		}
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2}
-		c.open(t, "r")
-		if n := len(contents(t, c.spool.Reader("r"))); n != 100 {
-			t.Errorf("%d of 100 records are on the disk", n)
-		}
-		mustClose(t, s)
-	})
-}
-
-// TestFullTmpfsCostsNothing has no room where every record goes first.
-func TestFullTmpfsCostsNothing(t *testing.T) {
-	m := newMachine()
-	m.tmpfs.fail = func(op, name string) error {
-		if op == "create" {
-			return unix.ENOSPC
-		}
-		return nil
-	}
-	m.max = 1 << 40
-	m.open(t, "r")
-	for range 100 {
-		mustAppend(t, m.spool, strings.Repeat("x", 1000))
-	}
-	if n := len(contents(t, m.spool.Reader("r"))); n != 100 {
-		t.Errorf("%d of 100 records are held", n)
-	}
-	if err := m.spool.flush(false); err != nil {
-		t.Fatal(err)
-	}
-	m.tmpfs = newSimFolder()
-	m.boot++
-	m.open(t, "r")
-	if n := len(contents(t, m.spool.Reader("r"))); n != 100 {
-		t.Errorf("%d of 100 records reached the disk", n)
-	}
-}
-
-func TestFullDiskThinsAndCountsForEver(t *testing.T) {
-	m := newMachine()
-	m.max = MinMax
-	m.open(t, "r")
-	const n = 4000 // of 1 KB: four times the bound
-	for i := range n {
-		mustAppend(t, m.spool, fmt.Sprintf("%d %s", i+1, strings.Repeat("x", 1000)))
-		if i%10 == 0 {
-			if err := m.spool.flush(false); err != nil {
-				t.Fatal(err)
-			}
-			if size := int64(len(m.disk.names)) * testSegment; size > MinMax {
-				t.Fatalf("%d bytes are in use, bound %d", size, MinMax)
-			}
-		}
-	}
-	check := func(when string) {
-		t.Helper()
-		got := contents(t, m.spool.Reader("r"))
-		st := m.spool.Stats()
-		if len(got) != st.Records || uint64(len(got))+st.Dropped != n || len(got) < MinMax/2/1000 {
-			t.Fatalf("%s: %d are held, %+v", when, len(got), st)
-		}
-		all := slices.Sorted(maps.Keys(got))
-		if all[0] != 1 || all[len(all)-1] != n {
-			t.Fatalf("%s: from %d to %d", when, all[0], all[len(all)-1])
-		}
-		for pos, data := range got {
-			if !strings.HasPrefix(data, fmt.Sprint(pos, " ")) {
-				t.Fatalf("%s: %d is %q", when, pos, data)
-			}
-		}
-	}
-	check("full")
-	mustClose(t, m.spool)
-	check2 := m.spool.Stats()
-	m.powerCut(func() bool { return false })
-	m.open(t, "r")
-	check("opened again")
-	if st := m.spool.Stats(); st.Dropped != check2.Dropped {
-		t.Errorf("%d dropped, %d before it was closed", st.Dropped, check2.Dropped)
-	}
-}
-
-func TestFloorOfFreeSpace(t *testing.T) {
-	m := newMachine()
-	m.max = 1 << 40
-	m.open(t, "r")
-	m.spool.disk.floor = 1 << 30
-	for i := range 2000 {
-		if m.disk.space = 1<<30 + 1<<20; i >= 500 {
-			m.disk.space = 1 << 29 // somebody else has filled the disk
-		}
-		mustAppend(t, m.spool, strings.Repeat("x", 1000))
-		m.spool.report(m.spool.flush(false))
-		if i == 500 {
-			n := len(m.disk.names)
-			defer func() {
-				if len(m.disk.names) > n || len(m.disk.names) < n/2 {
-					t.Errorf("%d files, %d before the disk was full", len(m.disk.names), n)
-				}
-			}()
-		}
-	}
-	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 2000 || st.Records < 200 || st.Fault != "" {
-		t.Errorf("%+v", st)
-	}
 }
 
 func TestInspectDumpDrop(t *testing.T) {
@@ -506,93 +261,5 @@ func TestInspectDumpDrop(t *testing.T) {
 	}
 	if pos := mustAppend(t, s, "next"); pos != 6 {
 		t.Errorf("after Drop positions go on with %d, want 6", pos)
-	}
-}
-
-// mount mounts a file system for the test and returns its folder.
-func mount(t *testing.T, args ...string) string {
-	t.Helper()
-	realtest.Need(t, realtest.Root)
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
-		t.Skipf("mounting is not possible here: mount %v: %v: %s", args, err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount %s: %v: %s", dir, err, out)
-		}
-	})
-	return dir
-}
-
-// ext4 makes a file with an ext4 file system of so many MiB.
-func ext4(t *testing.T, mib int64) string {
-	t.Helper()
-	image := filepath.Join(t.TempDir(), "image")
-	f, err := os.Create(image)
-	if err == nil {
-		err = errors.Join(f.Truncate(mib<<20), f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
-		t.Skipf("no ext4 here: mkfs.ext4: %v: %s", err, out)
-	}
-	return image
-}
-
-// TestFullRealFileSystems fills small file systems, with nothing but the spool and with a neighbour that takes the rest.
-func TestFullRealFileSystems(t *testing.T) {
-	for name, args := range map[string]func() []string{
-		"tmpfs": func() []string { return []string{"-t", "tmpfs", "-o", "size=12m", "none"} },
-		"ext4":  func() []string { return []string{"-o", "loop", ext4(t, 24)} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			realtest.Need(t, realtest.Root)
-			dir := mount(t, args()...)
-			o := Options{Dir: filepath.Join(dir, "spool"), Runtime: t.TempDir()}
-			s := mustOpen(t, o)
-			const n = 100_000
-			data := strings.Repeat("x", 500)
-			for i := range n { // 52 MB
-				mustAppend(t, s, data)
-				if i%500 == 0 {
-					if err := s.flush(false); err != nil {
-						t.Fatalf("after %d records: %v", i, err)
-					}
-				}
-				if i == n/2 { // a neighbour takes what is left
-					f, err := os.Create(filepath.Join(dir, "neighbour"))
-					if err != nil {
-						t.Fatal(err)
-					}
-					for err == nil {
-						_, err = f.Write(make([]byte, 4096))
-					}
-					f.Close()
-				}
-			}
-			st := s.Stats()
-			got := positions(t, s.Reader("r"))
-			if len(got) != st.Records || uint64(len(got))+st.Dropped != n || got[0] != 1 || got[len(got)-1] != n || len(got) < 8000 {
-				t.Fatalf("%d held from %d to %d, %+v", len(got), got[0], got[len(got)-1], st)
-			}
-			mustClose(t, s)
-			s = mustOpen(t, o)
-			// Closing has put the last records on the disk, for which others had to go.
-			again := positions(t, s.Reader("r"))
-			if now := s.Stats(); uint64(len(again))+now.Dropped != n || len(again) < len(got)-3000 || again[0] != 1 || again[len(again)-1] != n {
-				t.Errorf("opened again %d are held from %d, %d dropped; before %d, %d", len(again), again[0], now.Dropped, len(got), st.Dropped)
-			}
-			for _, pos := range got {
-				s.Reader("r").Ack(pos)
-			}
-			mustAppend(t, s, "more")
-			if err := s.flush(false); err != nil {
-				t.Error(err)
-			}
-			mustClose(t, s)
-		})
 	}
 }

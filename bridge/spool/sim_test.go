@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync/atomic"
 )
 
 // simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
@@ -13,7 +14,8 @@ type simFolder struct {
 	durable map[string]*simFile
 	pending []func(map[string]*simFile) // changes of names that are not durable
 	fail    func(op, name string) error // nil: nothing fails
-	written int64                       // bytes
+	written atomic.Int64                // bytes
+	behind  int                         // writes to files of which a write or sync had failed
 	space   int64                       // bytes free
 }
 
@@ -23,6 +25,7 @@ type simFile struct {
 	b      []byte
 	synced []byte
 	dirty  [][2]int // from, to
+	failed bool     // nobody knows what is in it
 }
 
 const sector = 512
@@ -136,19 +139,24 @@ func (f *simFile) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.failed {
+		f.folder.behind++
+	}
 	if err := f.folder.failed("write", f.name); err != nil {
+		f.failed = true
 		half := len(p) / 2 // a write that fails may have written a part
 		copy(f.b[off:], p[:half])
 		f.dirty = append(f.dirty, [2]int{int(off), int(off) + half})
 		return half, err
 	}
-	f.folder.written += int64(len(p))
+	f.folder.written.Add(int64(len(p)))
 	f.dirty = append(f.dirty, [2]int{int(off), int(off) + len(p)})
 	return copy(f.b[off:], p), nil
 }
 
 func (f *simFile) Sync() error {
 	if err := f.folder.failed("sync", f.name); err != nil {
+		f.failed = true
 		// As Linux does: what was dirty counts as clean, and may or may not be on the disk. Here it is not.
 		for _, w := range f.dirty {
 			copy(f.b[w[0]:w[1]], f.synced[w[0]:w[1]])

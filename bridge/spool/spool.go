@@ -72,8 +72,9 @@ type Spool struct {
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when nothing runs in the background
 
-	out sync.Mutex
-	mu  sync.Mutex
+	writing sync.Mutex // held by the one writer of the disk log, taken before the others
+	out     sync.Mutex
+	mu      sync.Mutex
 
 	// guarded as the readers' acknowledgements
 	saved uint64 // up to here everything is on disk or acknowledged
@@ -96,7 +97,7 @@ type Stats struct {
 	Bytes    int64   `json:"bytes"`                // held now, overhead included
 	MaxBytes int64   `json:"max_bytes"`            // the bound
 	Appended uint64  `json:"appended"`             // records appended since it was opened
-	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because there was no room, ever
+	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because there was no room, ever; a crash in the middle of thinning leaves its own out
 	Damaged  uint64  `json:"damaged"`              // records or stretches of records that the disk did not give back, since it was opened
 	Oldest   float64 `json:"oldest_age,omitempty"` // age of the oldest record held, in seconds
 	Fault    string  `json:"fault,omitempty"`      // why records are not getting to the disk

@@ -199,9 +199,10 @@ func (s *Spool) report(err error) {
 	}
 }
 
-// flush moves everything unacknowledged to the disk and syncs it, in batches. Only one goroutine flushes at a time: the
-// background's, or Open's and Close's when that does not run.
+// flush moves everything unacknowledged to the disk and syncs it, in batches.
 func (s *Spool) flush(closing bool) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	for {
 		batch, base, upTo, changed := s.collect()
 		if len(batch) == 0 {

@@ -187,6 +187,7 @@ func (l *log) join(i int, f file) error {
 	l.segs[i] = s
 	l.segs = append(l.segs[:i+1], l.segs[i+2:]...)
 	l.limit()
+	l.evict()
 	l.dropped.Add(lost)
 	l.guard.Unlock()
 	return l.remove(b)

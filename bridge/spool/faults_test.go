@@ -1,0 +1,262 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestFaults lets each operation on the disk fail for a while, at each place where it is done.
+func TestFaults(t *testing.T) {
+	for _, op := range []string{"write", "sync", "create", "rename", "remove", "syncdir", "open", "read"} {
+		t.Run(op, func(t *testing.T) {
+			for nth := range 12 {
+				m, n := newMachine(), 0
+				m.max = 1 << 40
+				m.disk.fail = func(what, name string) error {
+					if what == op {
+						if n++; n > nth && n <= nth+3 {
+							return &fs.PathError{Op: what, Path: name, Err: unix.EIO}
+						}
+					}
+					return nil
+				}
+				m.open(t, "r")
+				want := map[uint64]string{}
+				for i := range 60 {
+					data := fmt.Sprint(i, strings.Repeat("x", 500))
+					want[mustAppend(t, m.spool, data)] = data
+					if i%3 == 0 {
+						m.spool.report(m.spool.flush(false))
+					}
+				}
+				m.disk.fail = nil
+				if m.disk.behind > 0 {
+					t.Errorf("fault %d: %d writes to a file in which nobody knows what is", nth, m.disk.behind)
+				}
+				if op == "read" || op == "open" { // what a disk does not give back is counted, not invented
+					for pos, data := range contents(t, m.spool.Reader("r")) {
+						if want[pos] != data {
+							t.Fatalf("fault %d: %d is %q", nth, pos, data)
+						}
+					}
+					continue
+				}
+				if got := contents(t, m.spool.Reader("r")); !maps.Equal(got, want) {
+					t.Fatalf("fault %d: lost %v", nth, without(want, got))
+				}
+				if err := m.spool.Close(); err != nil {
+					t.Fatalf("fault %d: %v", nth, err)
+				}
+				c := &machine{disk: onlySynced(m.disk), tmpfs: newSimFolder(), boot: 2}
+				c.open(t, "r")
+				if got := contents(t, c.spool.Reader("r")); !maps.Equal(got, want) {
+					t.Fatalf("fault %d: a power cut lost %v", nth, without(want, got))
+				}
+			}
+		})
+	}
+}
+
+// TestThinningIsCutShort ends each time between the rename that replaces two segments and the removal of the second:
+// what is in both is there once.
+func TestThinningIsCutShort(t *testing.T) {
+	m := newMachine()
+	m.max = MinMax
+	m.open(t, "r")
+	m.disk.fail = func(op, name string) error {
+		if op == "remove" {
+			return unix.EIO
+		}
+		return nil
+	}
+	last := 0
+	for n := 0; n < 3; last++ {
+		mustAppend(t, m.spool, fmt.Sprintf("%d %s", last+1, strings.Repeat("x", 500)))
+		if err := m.spool.flush(false); errors.Is(err, unix.EIO) {
+			n++
+			boot := m.disk
+			m.disk = onlySynced(m.disk)
+			m.disk.fail = boot.fail
+			m.open(t, "r") // the tmpfs is still there
+			got := contents(t, m.spool.Reader("r"))
+			if st := m.spool.Stats(); st.Records != len(got) || st.Damaged != 0 || int(st.Dropped)+len(got)+n*2*testSegment/500 < last+1 {
+				t.Fatalf("cut %d: %d records are given, %+v", n, len(got), st)
+			}
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFewSegmentsAreLoaded reads a backlog of many segments.
+func TestFewSegmentsAreLoaded(t *testing.T) {
+	m := newMachine()
+	m.max = 1 << 40
+	m.open(t, "r")
+	for range 500 {
+		mustAppend(t, m.spool, strings.Repeat("x", 1000))
+		if err := m.spool.flush(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	positions(t, m.spool.Reader("r"))
+	loaded := 0
+	for _, s := range m.spool.disk.segs {
+		if s.file != nil {
+			loaded++
+		}
+	}
+	if n := len(m.spool.disk.segs); loaded > openSegments+1 || n < 3*openSegments {
+		t.Errorf("%d of %d segments are loaded, want %d at the most", loaded, n, openSegments+1)
+	}
+}
+
+// TestDeadDiskIsSaidOnce keeps records in the recent part while the disk takes nothing, says so once, and puts them on
+// the disk when it comes back.
+func TestDeadDiskIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newSimFolder()
+		var said strings.Builder
+		s := runOn(t, disk, newSimFolder(), slog.NewTextHandler(&said, nil), "r")
+		synctest.Wait()
+		var full atomic.Bool
+		full.Store(true)
+		disk.fail = func(op, name string) error {
+			if full.Load() && (op == "write" || op == "create") {
+				return unix.ENOSPC
+			}
+			return nil
+		}
+		for range 100 {
+			mustAppend(t, s, "a fix")
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, said.String())
+		}
+		if st := s.Stats(); st.Records != 100 || !strings.Contains(st.Fault, "no space left") {
+			t.Errorf("%+v", st)
+		}
+		full.Store(false)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if st := s.Stats(); st.Fault != "" || !strings.Contains(said.String(), "again") {
+			t.Errorf("after the fault: %+v\n%s", st, said.String())
+		}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2}
+		c.open(t, "r")
+		if n := len(contents(t, c.spool.Reader("r"))); n != 100 {
+			t.Errorf("%d of 100 records are on the disk", n)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestFullTmpfsCostsNothing has no room where every record goes first.
+func TestFullTmpfsCostsNothing(t *testing.T) {
+	m := newMachine()
+	m.tmpfs.fail = func(op, name string) error {
+		if op == "create" {
+			return unix.ENOSPC
+		}
+		return nil
+	}
+	m.max = 1 << 40
+	m.open(t, "r")
+	for range 100 {
+		mustAppend(t, m.spool, strings.Repeat("x", 1000))
+	}
+	if n := len(contents(t, m.spool.Reader("r"))); n != 100 {
+		t.Errorf("%d of 100 records are held", n)
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	m.tmpfs = newSimFolder()
+	m.boot++
+	m.open(t, "r")
+	if n := len(contents(t, m.spool.Reader("r"))); n != 100 {
+		t.Errorf("%d of 100 records reached the disk", n)
+	}
+}
+
+func TestFullDiskThinsAndCountsForEver(t *testing.T) {
+	m := newMachine()
+	m.max = MinMax
+	m.open(t, "r")
+	const n = 4000 // of 1 KB: four times the bound
+	for i := range n {
+		mustAppend(t, m.spool, fmt.Sprintf("%d %s", i+1, strings.Repeat("x", 1000)))
+		if i%10 == 0 {
+			if err := m.spool.flush(false); err != nil {
+				t.Fatal(err)
+			}
+			if size := int64(len(m.disk.names)) * testSegment; size > MinMax {
+				t.Fatalf("%d bytes are in use, bound %d", size, MinMax)
+			}
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		got := contents(t, m.spool.Reader("r"))
+		st := m.spool.Stats()
+		if len(got) != st.Records || uint64(len(got))+st.Dropped != n || len(got) < MinMax/2/1000 {
+			t.Fatalf("%s: %d are held, %+v", when, len(got), st)
+		}
+		all := slices.Sorted(maps.Keys(got))
+		if all[0] != 1 || all[len(all)-1] != n {
+			t.Fatalf("%s: from %d to %d", when, all[0], all[len(all)-1])
+		}
+		for pos, data := range got {
+			if !strings.HasPrefix(data, fmt.Sprint(pos, " ")) {
+				t.Fatalf("%s: %d is %q", when, pos, data)
+			}
+		}
+	}
+	check("full")
+	mustClose(t, m.spool)
+	check2 := m.spool.Stats()
+	m.powerCut(func() bool { return false })
+	m.open(t, "r")
+	check("opened again")
+	if st := m.spool.Stats(); st.Dropped != check2.Dropped {
+		t.Errorf("%d dropped, %d before it was closed", st.Dropped, check2.Dropped)
+	}
+}
+
+func TestFloorOfFreeSpace(t *testing.T) {
+	m := newMachine()
+	m.max = 1 << 40
+	m.open(t, "r")
+	m.spool.disk.floor = 1 << 30
+	for i := range 2000 {
+		if m.disk.space = 1<<30 + 1<<20; i >= 500 {
+			m.disk.space = 1 << 29 // somebody else has filled the disk
+		}
+		mustAppend(t, m.spool, strings.Repeat("x", 1000))
+		m.spool.report(m.spool.flush(false))
+		if i == 500 {
+			n := len(m.disk.names)
+			defer func() {
+				if len(m.disk.names) > n || len(m.disk.names) < n/2 {
+					t.Errorf("%d files, %d before the disk was full", len(m.disk.names), n)
+				}
+			}()
+		}
+	}
+	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 2000 || st.Records < 200 || st.Fault != "" {
+		t.Errorf("%+v", st)
+	}
+}

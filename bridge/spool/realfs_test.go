@@ -1,0 +1,159 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// TestConnectedWritesNothingToADevice is the same on a block device, whose own count of written sectors includes what a
+// file system adds.
+func TestConnectedWritesNothingToADevice(t *testing.T) {
+	realtest.Need(t, realtest.Root)
+	dir, tmpfs := mount(t, "-o", "loop", ext4(t, 24)), onTmpfs(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, Options{Dir: dir, Runtime: tmpfs})
+		begin := sectors(t, dir)
+		for range 36000 { // an hour
+			time.Sleep(100 * time.Millisecond)
+			pos := mustAppend(t, s, string(fix))
+			if pos > 9 {
+				s.Reader("r").Ack(pos - 9)
+			}
+		}
+		if n := sectors(t, dir) - begin; n != 0 {
+			t.Errorf("%d bytes were written to the device while connected", 512*n)
+		}
+		for range 10 {
+			time.Sleep(time.Second)
+			mustAppend(t, s, string(fix))
+		}
+		n := sectors(t, dir) - begin
+		if n == 0 {
+			t.Error("nothing was written to the device without a connection")
+		}
+		t.Logf("%d bytes written for 10 fixes without a connection", 512*n)
+		mustClose(t, s)
+	})
+}
+
+// sectors returns how many sectors were ever written to the device of a folder, everything in memory included.
+func sectors(t *testing.T, dir string) (n int) {
+	t.Helper()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var st unix.Stat_t
+	if err := errors.Join(unix.Syncfs(int(d.Fd())), unix.Fstat(int(d.Fd()), &st)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		t.Skip("this kernel does not count what is written: ", err)
+	}
+	if n, err = strconv.Atoi(strings.Fields(string(b))[6]); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// mount mounts a file system for the test and returns its folder.
+func mount(t *testing.T, args ...string) string {
+	t.Helper()
+	realtest.Need(t, realtest.Root)
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
+		t.Skipf("mounting is not possible here: mount %v: %v: %s", args, err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", dir, err, out)
+		}
+	})
+	return dir
+}
+
+// ext4 makes a file with an ext4 file system of so many MiB.
+func ext4(t *testing.T, mib int64) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "image")
+	f, err := os.Create(image)
+	if err == nil {
+		err = errors.Join(f.Truncate(mib<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
+		t.Skipf("no ext4 here: mkfs.ext4: %v: %s", err, out)
+	}
+	return image
+}
+
+// TestFullRealFileSystems fills small file systems, with nothing but the spool and with a neighbour that takes the rest.
+func TestFullRealFileSystems(t *testing.T) {
+	for name, args := range map[string]func() []string{
+		"tmpfs": func() []string { return []string{"-t", "tmpfs", "-o", "size=12m", "none"} },
+		"ext4":  func() []string { return []string{"-o", "loop", ext4(t, 24)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			realtest.Need(t, realtest.Root)
+			dir := mount(t, args()...)
+			o := Options{Dir: filepath.Join(dir, "spool"), Runtime: t.TempDir()}
+			s := mustOpen(t, o)
+			const n = 100_000
+			data := strings.Repeat("x", 500)
+			for i := range n { // 52 MB
+				mustAppend(t, s, data)
+				if i%500 == 0 {
+					if err := s.flush(false); err != nil {
+						t.Fatalf("after %d records: %v", i, err)
+					}
+				}
+				if i == n/2 { // a neighbour takes what is left
+					f, err := os.Create(filepath.Join(dir, "neighbour"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for err == nil {
+						_, err = f.Write(make([]byte, 4096))
+					}
+					f.Close()
+				}
+			}
+			st := s.Stats()
+			got := positions(t, s.Reader("r"))
+			if len(got) != st.Records || uint64(len(got))+st.Dropped != n || got[0] != 1 || got[len(got)-1] != n || len(got) < 8000 {
+				t.Fatalf("%d held from %d to %d, %+v", len(got), got[0], got[len(got)-1], st)
+			}
+			mustClose(t, s)
+			s = mustOpen(t, o)
+			// Closing has put the last records on the disk, for which others had to go.
+			again := positions(t, s.Reader("r"))
+			if now := s.Stats(); uint64(len(again))+now.Dropped != n || len(again) < len(got)-3000 || again[0] != 1 || again[len(again)-1] != n {
+				t.Errorf("opened again %d are held from %d, %d dropped; before %d, %d", len(again), again[0], now.Dropped, len(got), st.Dropped)
+			}
+			for _, pos := range got {
+				s.Reader("r").Ack(pos)
+			}
+			mustAppend(t, s, "more")
+			if err := s.flush(false); err != nil {
+				t.Error(err)
+			}
+			mustClose(t, s)
+		})
+	}
+}
