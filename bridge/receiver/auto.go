@@ -43,6 +43,7 @@ func (a auto) open(ctx context.Context) (stream, error) {
 		if err == nil {
 			var s stream
 			if s, err = a.listen(ctx, c, port); err == nil {
+				s.rester = c
 				return s, nil
 			}
 		}

@@ -94,7 +94,7 @@ func (r *Receiver) lost(port string, err error) {
 func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, err error) {
 	defer closeWith(ctx, s)()
 
-	in := patient{conn: s.conn}
+	in, rests := patient{conn: s.conn}, newRests(s, c)
 	open := false // bytes have come since the last Quiet
 	last := time.Now()
 	for {
@@ -106,6 +106,10 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 			r.status.read(k, last)
 			c.Data(r.buf[:k])
 			r.giveWay(k)
+			if until, ok := rests.after(k, last); ok {
+				err = errors.Join(err, rests.line.rest(until))
+				in.set, last = false, time.Now()
+			}
 		}
 		quiet := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {

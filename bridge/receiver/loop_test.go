@@ -211,6 +211,7 @@ func TestBackoffStartsAgain(t *testing.T) {
 		other := <-others
 		for range 3 {
 			write(t, other, "a")
+			synctest.Wait()
 			began := time.Now()
 			_ = other.Close()
 			synctest.Wait()

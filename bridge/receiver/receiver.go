@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Consumer takes what a receiver sends. All calls come from the goroutine of Run, one after the other.
+// Consumer takes what a receiver sends. All calls come from the goroutine of Run, one after the other. It may be a Rester.
 type Consumer interface {
 	// Data takes the next bytes of the stream. p is valid until Data returns.
 	Data(p []byte)

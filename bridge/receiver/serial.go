@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"go.bug.st/serial"
 	"golang.org/x/sys/unix"
@@ -28,7 +25,7 @@ func (p serialPort) open(context.Context) (stream, error) {
 	if err != nil {
 		return stream{}, err
 	}
-	return stream{conn: c, port: p.path}, nil
+	return stream{conn: c, port: p.path, rester: c}, nil
 }
 
 // tty is an open serial port. It has two descriptors. The one of go.bug.st/serial sets speed and raw mode and holds the
@@ -36,9 +33,8 @@ func (p serialPort) open(context.Context) (stream, error) {
 // waits in select(2), which panics when its descriptor is 1024 or more, as it is in a daemon with a thousand viewers that
 // reopens a port; and its Close gives the descriptor's number back before it wakes a blocked Read.
 type tty struct {
-	file  *os.File
-	raw   syscall.RawConn // of file
-	line  serial.Port
+	*gate
+	baud  int
 	close func() error
 }
 
@@ -47,31 +43,37 @@ func openSerial(path string, baud int) (*tty, error) {
 	if err := checkDevice(path); err != nil {
 		return nil, err
 	}
-	// This one first: after it the port is held, and a second open refused. O_NONBLOCK because without it an open waits for
-	// a carrier that receivers do not have.
-	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	// This one first: after it the port is held, and a second open refused.
+	fd, err := openTerminal(path)
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	if err := onDescriptor(file, isTerminal); err != nil {
-		_ = file.Close()
+	if err := isTerminal(fd); err != nil {
+		_ = unix.Close(fd)
 		if errors.Is(err, unix.ENOTTY) {
 			return nil, fmt.Errorf("%s is not a serial port: name one with --device", path)
 		}
 		return nil, explain(path, err)
 	}
-	line, err := serial.Open(path, &serial.Mode{BaudRate: baud})
+	g, err := newGate(fd)
 	if err != nil {
-		_ = file.Close()
 		return nil, explain(path, err)
 	}
-	raw, err := file.SyscallConn()
+	line, err := serial.Open(path, &serial.Mode{BaudRate: baud})
 	if err != nil {
-		return nil, errors.Join(explain(path, err), file.Close(), line.Close())
+		_ = g.Close()
+		return nil, explain(path, err)
 	}
-	t := &tty{file: file, raw: raw, line: line}
-	t.close = sync.OnceValue(func() error { return errors.Join(t.file.Close(), t.line.Close()) })
-	return t, nil
+	close := sync.OnceValue(func() error { return errors.Join(g.Close(), line.Close()) })
+	return &tty{gate: g, baud: baud, close: close}, nil
+}
+
+// openTerminal opens without waiting, which an open does otherwise for a carrier that receivers do not have.
+func openTerminal(path string) (fd int, err error) {
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	}
+	return fd, err
 }
 
 // checkDevice tells apart what opens well and is no port.
@@ -108,35 +110,12 @@ func onDescriptor(f *os.File, do func(fd int) error) error {
 	return doErr
 }
 
-// Read reads what has come, and waits in Go's poller until something has. It makes the system call itself, because one
-// that may block is announced to the scheduler, which wakes the runtime's monitor thread for each: a third of the processor
-// time at 10 Hz. This one cannot block: the descriptor is non-blocking.
-func (t *tty) Read(p []byte) (n int, err error) {
-	waitErr := t.raw.Read(func(fd uintptr) bool {
-		n, err = readNow(fd, p)
-		return !errors.Is(err, syscall.EAGAIN)
-	})
-	if waitErr != nil {
-		return 0, waitErr
-	}
-	return n, err
-}
+func (t *tty) Close() error { return t.close() }
 
-// readNow reads from a non-blocking descriptor. p must not be empty.
-func readNow(fd uintptr, p []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		switch {
-		case errno == syscall.EINTR:
-			continue
-		case errno != 0:
-			return 0, errno
-		case n == 0:
-			return 0, io.EOF
-		}
-		return int(n), nil
-	}
-}
+// lineBuffer is what the kernel holds of a line that nobody reads (n_tty).
+const lineBuffer = 4096
 
-func (t *tty) SetReadDeadline(d time.Time) error { return t.file.SetReadDeadline(d) }
-func (t *tty) Close() error                      { return t.close() }
+// mostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
+func (t *tty) mostRest() time.Duration {
+	return lineBuffer / 2 * 10 * time.Second / time.Duration(t.baud)
+}

@@ -22,7 +22,16 @@ type source interface {
 // stream is an open source.
 type stream struct {
 	conn
-	port string // what is open, for the status
+	port   string // what is open, for the status
+	rester rester // of the same conn; nil where it cannot be left alone
+}
+
+// rester is a conn that can be left alone: what arrives meanwhile wakes nobody and is not lost.
+type rester interface {
+	// rest returns at a time, or with an error when the conn is closed. It changes the read deadline.
+	rest(until time.Time) error
+	// mostRest is how long nothing is lost.
+	mostRest() time.Duration
 }
 
 // conn is what a source opens. As with files and network connections, Close may be called from another goroutine and ends
