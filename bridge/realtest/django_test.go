@@ -93,8 +93,12 @@ func TestServerKilledAndRestarted(t *testing.T) {
 		if joins := viewer.Joins(); len(joins) != 2 || joins[1] != 1 {
 			t.Errorf("joins %v, want the second after 1 message", joins)
 		}
-		if processed, err := server.Processed(); err != nil || len(processed) != 3 {
-			t.Errorf("processed %d messages (%v), want 3 over both runs of the server", len(processed), err)
+		taken, err := server.Taken()
+		if err != nil || len(taken) != 3 {
+			t.Fatalf("processed %d messages (%v), want 3 over both runs of the server", len(taken), err)
+		}
+		if before, after := taken[0].Connection, taken[1].Connection; before >= after || after != taken[2].Connection {
+			t.Errorf("messages came over connections %d, %d and %d; want a later one for the last two", before, after, taken[2].Connection)
 		}
 	})
 }

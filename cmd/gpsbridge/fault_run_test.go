@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -137,19 +136,19 @@ type fault struct {
 // kinds returns every fault that this run can have.
 func (r *faultRun) kinds() []fault {
 	const s = time.Second
-	kinds := append(r.sudden(),
+	hole := fault{"network black-holed", r.proxy.BlackHole, r.proxy.Restore, s / 2, 2 * s}
+	stall := fault{"network stalled", r.proxy.Stall, r.proxy.Restore, s / 2, 4 * s}
+	// One of them in each deal is longer than a connection lives without a pong.
+	long := []*fault{&hole, &stall}[r.random.IntN(2)]
+	long.least, long.most = deadLink, deadLink+s
+	kinds := append(r.sudden(), hole, stall,
 		fault{"server killed", r.server.Kill, r.server.Restart, 0, 2 * s},
 		fault{"server terminated", r.server.Terminate, r.server.Restart, s / 2, 2 * s},
 		fault{"server hung", r.server.Hang, r.server.Wake, s / 2, 4 * s},
-		fault{"network black-holed", r.proxy.BlackHole, r.proxy.Restore, s / 2, 2 * s},
-		fault{"network stalled", r.proxy.Stall, r.proxy.Restore, s / 2, 4 * s},
 		fault{"network slowed", r.slow, r.proxy.Restore, 2 * s, 5 * s},
 		fault{"receiver unplugged", func() { r.feeder.unplug(r.daemon, r.random) }, r.feeder.plug, 0, 2 * s},
 		fault{name: "member comes or goes", begin: func() { r.guest(r.server.GroupURL(deviceID)) }},
 	)
-	// One disturbance of the network in each deal is longer than a connection lives without a pong.
-	long := len(kinds) - 5 + r.random.IntN(2)
-	kinds[long].least, kinds[long].most = deadLink, deadLink+s
 	if r.redis != nil {
 		kinds = append(kinds,
 			fault{"Redis killed", r.redis.Kill, r.redis.Restart, 0, 2 * s},
@@ -297,79 +296,4 @@ func (r *faultRun) settle() {
 		return err == nil && m.Time.Equal(last)
 	})
 	wait("everything to be acknowledged", func() bool { return r.look().Spool.Records == 0 })
-}
-
-// judge compares what the server processed with what the daemon took.
-func (r *faultRun) judge() {
-	r.t.Helper()
-	a := account{course: r.feeder.course, must: r.feeder.must}
-	a.processed = journalled(r.t, r.server)
-	for _, m := range r.viewer.Messages() {
-		got, err := unpack(m.Text)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		a.seen = append(a.seen, got)
-	}
-
-	const enough = 20 // to see what is wrong
-	wrongs := a.wrongs()
-	for _, wrong := range wrongs[:min(len(wrongs), enough)] {
-		r.t.Error(wrong)
-	}
-	if len(wrongs) > enough {
-		r.t.Errorf("%d wrongs in all", len(wrongs))
-	}
-	if st := r.look(); st.Spool.Dropped+st.Spool.Damaged+st.Uplinks[0].Aside+st.Uplinks[0].Skipped > 0 {
-		r.t.Errorf("%d dropped by the spool, %d damaged, %d set aside and %d skipped by the uplink, want none",
-			st.Spool.Dropped, st.Spool.Damaged, st.Uplinks[0].Aside, st.Uplinks[0].Skipped)
-	}
-	r.report(a)
-}
-
-// journalled returns all that a server has processed.
-func journalled(t *testing.T, server *realtest.Server) []delivered {
-	t.Helper()
-	taken, err := server.Taken()
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages := make([]delivered, len(taken))
-	for i, m := range taken {
-		if messages[i], err = unpack(m.Message); err != nil {
-			t.Fatal(err)
-		}
-		messages[i].Connection = m.Connection
-	}
-	return messages
-}
-
-// report prints the figures of the run.
-func (r *faultRun) report(a account) {
-	fixes, late := 0, 0
-	runs := first(a.processed)
-	for _, got := range runs {
-		fixes += len(got)
-		for _, m := range got {
-			if m.Backlog {
-				late++
-			}
-		}
-	}
-	excused := len(a.must)
-	for _, must := range a.must {
-		if must {
-			excused--
-		}
-	}
-	var kinds []string
-	n := 0
-	for _, name := range slices.Sorted(maps.Keys(r.faults)) {
-		kinds = append(kinds, fmt.Sprintf("%d %s", r.faults[name], name))
-		n += r.faults[name]
-	}
-	r.t.Logf("%d epochs, %d of them under way in an unplugging or kill; %d fixes processed in %d runs, %d of them late; %d repeats, %d overtaken",
-		len(a.must), excused, fixes, len(runs), late, len(a.processed)-fixes, a.overtaken())
-	r.t.Logf("%d faults: %s", n, strings.Join(kinds, ", "))
-	r.t.Logf("longest time without an acknowledgement: %.1f s", r.longest.Seconds())
 }
