@@ -22,6 +22,8 @@ type intake struct {
 
 	mu        sync.Mutex // held while bytes are worked on, and while the status looks
 	scanner   nmea.Scanner
+	rhythm    rhythm
+	left      bool // a fix, with the last Data
 	assembler *nmea.Assembler
 	messages  *messages
 	report    reporter
@@ -35,6 +37,7 @@ type intake struct {
 
 var (
 	_ receiver.Consumer = (*intake)(nil)
+	_ receiver.Rester   = (*intake)(nil)
 	_ nmea.Handler      = (*intake)(nil)
 )
 
@@ -49,7 +52,18 @@ func (in *intake) Run(ctx context.Context) error {
 func (in *intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.left = false
 	in.scanner.Scan(p, in.assembler.Push)
+}
+
+// Rest lets the receiver alone behind a fix until shortly before the next.
+func (in *intake) Rest() time.Duration {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.left {
+		return 0
+	}
+	return in.rhythm.rest()
 }
 
 // Quiet closes the open epoch.
@@ -68,6 +82,8 @@ func (in *intake) Opened() {
 
 // Fix is called by the assembler once an epoch; mu is held.
 func (in *intake) Fix(f *nmea.Fix) {
+	in.rhythm.fix(time.Now())
+	in.left = true
 	in.last = *f
 	if f.Mode >= nmea.Mode2D {
 		in.fixAt = time.Now()
