@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,15 +11,16 @@ import (
 func TestNetworkChangesAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		routes := "eth0"
+		var routes atomic.Value
+		routes.Store("eth0")
 		one, other := make(chan struct{}, 1), make(chan struct{}, 1)
 		ended := make(chan error, 1)
-		go func() { ended <- watchNetwork(ctx, func() []byte { return []byte(routes) }, one, other) }()
+		go func() { ended <- watchNetwork(ctx, func() []byte { return []byte(routes.Load().(string)) }, one, other) }()
 		for _, step := range []struct {
 			routes string
 			told   int
 		}{{"eth0", 0}, {"", 1}, {"", 0}, {"wwan0", 1}, {"wwan0", 0}} {
-			routes = step.routes
+			routes.Store(step.routes)
 			time.Sleep(networkPoll) // the bubble's clock
 			synctest.Wait()
 			if len(one) != step.told || len(other) != step.told {
