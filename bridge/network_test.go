@@ -15,7 +15,9 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 		routes.Store("eth0")
 		one, other := make(chan struct{}, 1), make(chan struct{}, 1)
 		ended := make(chan error, 1)
-		go func() { ended <- watchNetwork(ctx, func() []byte { return []byte(routes.Load().(string)) }, one, other) }()
+		go func() {
+			ended <- watchNetwork(ctx, func() []byte { return []byte(routes.Load().(string)) }, one, other)
+		}()
 		for _, step := range []struct {
 			routes string
 			told   int
