@@ -213,7 +213,7 @@ func onlySynced(d *simFolder) *simFolder {
 }
 
 func TestInspectDumpDrop(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Runtime: t.TempDir(), Readers: []string{"a", "b"}}
+	o := Options{Dir: t.TempDir(), Runtime: t.TempDir(), Readers: []string{"a", "b"}, Sync: time.Hour}
 	if _, err := Inspect(o.Dir, o.Runtime); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder without a spool: %v", err)
 	}

@@ -24,6 +24,9 @@ func TestConnectedWritesNothingToADevice(t *testing.T) {
 	dir, tmpfs := mount(t, "-o", "loop", ext4(t, 24)), onTmpfs(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := mustOpen(t, Options{Dir: dir, Runtime: tmpfs})
+		if _, err := os.Stat("/dev/shm"); err == nil && !strings.HasPrefix(string(s.boot[:]), "tmpfs") {
+			t.Errorf("a tmpfs is not known for one: %q", s.boot)
+		}
 		begin := sectors(t, dir)
 		for range 36000 { // an hour
 			time.Sleep(100 * time.Millisecond)
@@ -112,7 +115,7 @@ func TestFullRealFileSystems(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			realtest.Need(t, realtest.Root)
 			dir := mount(t, args()...)
-			o := Options{Dir: filepath.Join(dir, "spool"), Runtime: t.TempDir()}
+			o := Options{Dir: filepath.Join(dir, "spool"), Runtime: t.TempDir(), Sync: time.Hour} // ticks are the test's
 			s := mustOpen(t, o)
 			const n = 100_000
 			data := strings.Repeat("x", 500)

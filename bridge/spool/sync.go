@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // openSegments is how many segments of the disk are kept loaded, each 100 KB for a full one: some for every place that
@@ -38,7 +40,7 @@ func (s *Spool) openDisk(o Options) error {
 	if err := os.MkdirAll(recent, 0o700); err != nil {
 		return err
 	}
-	return s.attach(o, folder(o.Dir), folder(recent), bootID())
+	return s.attach(o, folder(o.Dir), folder(recent), bootID(recent))
 }
 
 // attach puts the spool on two folders, and takes over what they hold. Nobody else knows the spool yet.
@@ -108,9 +110,15 @@ func recentFolder(dir, runtime string) (string, error) {
 	return filepath.Join(runtime, fmt.Sprintf("spool-%08x", crc32.Checksum([]byte(abs), castagnoli))), nil
 }
 
-// bootID tells one boot of the machine from the next. It is zero where that cannot be known, as in a service that may see
-// nothing of /proc but processes: then every start is taken for the first after a power cut.
-func bootID() (id [16]byte) {
+// bootID tells one boot of the machine from the next: what the recent log has noted is of this boot when it is the same.
+// On a tmpfs it is of this boot because it is there. Elsewhere it is zero where the boot cannot be known, as in a service
+// that may see nothing of /proc but processes: then every start is taken for the first after a power cut.
+func bootID(recent string) (id [16]byte) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(recent, &st); err == nil && int64(st.Type) == unix.TMPFS_MAGIC {
+		copy(id[:], "tmpfs")
+		return id
+	}
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
 		copy(id[:], strings.ReplaceAll(string(bytes.TrimSpace(b)), "-", ""))
