@@ -149,6 +149,7 @@ func trackingServer(t *testing.T) (UplinkConfig, string) {
 func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 	const n = 500
 	uplink, group := trackingServer(t)
+	uplink.Order = "oldest-first" // the recording is read before there is a connection
 	member := realtest.Join(t, group)
 	d := start(t, func(c *Config) {
 		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}

@@ -20,7 +20,7 @@ const (
 )
 
 // defaultOrder is what an empty Config.Order means.
-const defaultOrder = OldestFirst
+const defaultOrder = LiveFirst
 
 // ParseOrder reads the name of an order; an empty name is defaultOrder.
 func ParseOrder(s string) (Order, error) {

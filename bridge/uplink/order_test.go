@@ -68,12 +68,33 @@ func TestLiveFirstAfterALongOutage(t *testing.T) {
 func TestShortPileStaysInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(distant(50*time.Millisecond, 0))
-		q := newQueue(startWindow)
+		q := newQueue(0)
 		u, stop := start(t, s.liveFirst(), q)
+		for seq := 1; seq <= startWindow; seq++ {
+			q.add(record(seq)) // before there is a connection
+		}
 		q.await(t, startWindow, time.Second)
 		s.wantAll(t, startWindow)
 		if st := u.Status(); st.Backlog != 0 {
 			t.Errorf("status %+v", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
+// What an earlier process left behind newer records that it had sent is late, however little it is.
+func TestWhatAnEarlierProcessLeftIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(distant(50*time.Millisecond, 0))
+		q := newQueue(10)
+		for pos := uint64(4); pos <= 10; pos++ {
+			q.Ack(pos)
+		}
+		u, stop := start(t, s.liveFirst(), q)
+		q.await(t, 10, 10*time.Second)
+		if st := u.Status(); st.Backlog != 3 {
+			t.Errorf("%d records were marked late, want 3: status %+v", st.Backlog, st)
 		}
 		stop()
 		s.stop()

@@ -135,7 +135,7 @@ type Uplink struct {
 	mu       sync.Mutex // guards all below
 	win      window
 	probe    probe
-	newest   uint64   // position, of the records ever sent
+	newest   uint64   // position, of the records ever sent, by this process or perhaps an earlier one
 	top      uint64   // newest position acknowledged
 	drains   int      // calls of Drain
 	session  *session // while connected
@@ -187,6 +187,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 	u := &Uplink{
 		c: c, url: redact(target), tls: target.Scheme == "wss", queue: q, retry: newRetry(),
 		win: newWindow(c.Window), mode: mode, network: c.Changed,
+		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
 	u.c.NetDial = u.traffic.dialer(c.NetDial)
 	u.log = c.Log.With("uplink", c.Name)

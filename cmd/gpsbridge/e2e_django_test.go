@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,11 +28,22 @@ func servers(t *testing.T, f func(t *testing.T, server *realtest.Server)) {
 	t.Run("Redis", func(t *testing.T) { f(t, realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis})) })
 }
 
+// startInOrder starts a daemon whose fixes keep their order over every outage.
+func startInOrder(t *testing.T, line *realtest.Pty, server *realtest.Server) *daemon {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	text := fmt.Sprintf("[[uplink]]\nserver = %q\norder = \"oldest-first\"\n", server.URL())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startDaemon(t, "-c", config, "--device", line.Path()+"?baud=115200")
+}
+
 func TestEveryFixReachesTheGroup(t *testing.T) {
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line, v := realtest.OpenPty(t), newVehicle()
 		member := realtest.Join(t, server.GroupURL(deviceID))
-		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+		d := startInOrder(t, line, server)
 		d.waitOpen()
 		v.feed(d, line, 0, fixes)
 		v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
@@ -49,7 +62,7 @@ func TestEveryFixReachesAServerThatIsKilled(t *testing.T) {
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line, v := realtest.OpenPty(t), newVehicle()
 		member := realtest.Join(t, server.GroupURL(deviceID))
-		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+		d := startInOrder(t, line, server)
 		d.waitOpen()
 		v.feed(d, line, 0, 1000)
 		member.WaitDistinct(900, delivery)
@@ -108,7 +121,7 @@ func TestRecordedLogReachesTheGroup(t *testing.T) {
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line := realtest.OpenPty(t)
 		member := realtest.Join(t, server.GroupURL(deviceID))
-		d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+		d := startInOrder(t, line, server)
 		d.waitOpen()
 		for _, epochs := range cycles(drive, "$GNGGA,", 32<<10) {
 			d.send(line, epochs)
@@ -168,7 +181,7 @@ const exit5 = 5 * time.Second
 
 func TestInterruptDeliversWhatWasRead(t *testing.T) {
 	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
-	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+	d := startInOrder(t, line, server)
 	d.waitOpen()
 	v.feed(d, line, 0, 500)
 	read := d.waitStatus("fixes", func(st bridge.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
@@ -191,7 +204,7 @@ func TestInterruptDeliversWhatWasRead(t *testing.T) {
 func startUnanswered(t *testing.T) *daemon {
 	t.Helper()
 	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
-	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--server", server.URL())
+	d := startInOrder(t, line, server)
 	d.waitStatus("a connection", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
 	d.waitOpen()
 	server.Hang()
