@@ -1,6 +1,9 @@
 package nmea
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // parseGST: time, RMS of the ranges, semi-major, semi-minor, orientation, and
 // the standard deviations of latitude, longitude and altitude. Estimates are
@@ -46,6 +49,18 @@ func parseRME(r *reading) {
 	}
 	if v := r.number(2, 0, 1e6); v.Set {
 		r.epv = some(2 * v.V)
+	}
+}
+
+// parseRMZ: Garmin's altitude in feet above mean sea level, f, and where it is
+// from: 3 from satellites; 2 is what the user entered, and no measurement.
+func parseRMZ(r *reading) {
+	if !r.require(3) || r.field(2) != "3" || !strings.EqualFold(r.field(1), "f") {
+		return
+	}
+	const foot = 0.3048
+	if v := r.number(0, minAltitude/foot, maxAltitude/foot); v.Set {
+		r.coarse = some(v.V * foot)
 	}
 }
 

@@ -229,7 +229,7 @@ func (a *Assembler) merge(r *reading) {
 		e.date = r.date
 		added = added || !a.calendar.known
 	}
-	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRMZ {
+	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRME {
 		return // nothing waits for them
 	}
 	a.cycle.note(r.kind, e.count(r.kind), added)

@@ -35,6 +35,7 @@ type epoch struct {
 	lat, lon float64
 
 	alt, hae, sep       Value
+	coarse              Value // altitude in whole feet, where there is no other
 	speed, track, climb Value
 	magvar              Value
 	hdop, vdop, pdop    Value
@@ -73,6 +74,7 @@ func (e *epoch) merge(r *reading) (added bool) {
 	added = mergeValue(&e.alt, r.alt, 0.05) || added
 	added = mergeValue(&e.hae, r.hae, 0.05) || added
 	added = mergeValue(&e.sep, r.sep, 0.05) || added
+	added = mergeValue(&e.coarse, r.coarse, 0.5) && !e.alt.Set || added
 	added = mergeValue(&e.speed, r.speed, 0.06) || added
 	added = mergeTrack(&e.track, r.track) || added
 	added = mergeValue(&e.climb, r.climb, 0.05) || added

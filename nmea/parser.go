@@ -36,7 +36,8 @@ var own = []struct {
 	{"GBS", kindGBS, false, parseGBS},
 	{"TXT", kindTXT, false, parseTXT},
 	{"UBX", kindUBX, true, parseUBX},
-	{"GRME", kindRMZ, true, parseRME},
+	{"GRME", kindRME, true, parseRME},
+	{"GRMZ", kindRMZ, true, parseRMZ},
 	{"QGSA", kindGSA, true, parsePQGSA},
 	{"QGSV", kindGSV, true, parsePQGSV},
 	// AIS is about other ships; unpacking its armour would be wasted.

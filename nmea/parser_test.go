@@ -98,7 +98,10 @@ func TestParse(t *testing.T) {
 			speed: some(10), track: some(84.4), climb: some(0.5), hdop: some(0.8), vdop: some(1.1), used: some(9)}},
 		{"PUBX,00 without a fix", "PUBX,00,090000.00,,,,,0.0,NF,5.0,5.0,0.0,0.0,0.0,,99.9,99.9,99.9,0,0,0", reading{
 			kind: kindUBX, timed: true, tod: nine, timeDecimals: 2, verdict: void}},
-		{"PGRME", "PGRME,15.0,M,22.5,M,15.0,M", reading{kind: kindRMZ, eph: some(30), epv: some(45)}},
+		{"PGRME", "PGRME,15.0,M,22.5,M,15.0,M", reading{kind: kindRME, eph: some(30), epv: some(45)}},
+		{"PGRMZ", "PGRMZ,100,f,3", reading{kind: kindRMZ, coarse: some(30.48)}},
+		{"PGRMZ of the user", "PGRMZ,100,f,2", reading{kind: kindRMZ}},
+		{"PGRMZ without a fix", "PGRMZ,,f,1", reading{kind: kindRMZ}},
 		{"HDG", "HCHDG,98.3,0.0,E,12.6,W", reading{kind: kindHDG, magvar: some(-12.6)}},
 		{"HDG with NaN", "HCHDG,98.3,0.0,E,nan,W", reading{}},
 		{"TXT", "GPTXT,01,01,02,ANTSTATUS=OK", reading{kind: kindTXT, text: "ANTSTATUS=OK"}},

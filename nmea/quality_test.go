@@ -181,3 +181,45 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// Garmin's altitude in feet serves where no other sentence has one, and waits
+// for nothing where one does.
+func TestAltitudeInFeet(t *testing.T) {
+	rmc := func(second int) string {
+		return fmt.Sprintf("GPRMC,0900%02d,A,5130.0000,N,00007.5000,W,27.0,84.4,231126,,", second)
+	}
+	gga := func(second int) string {
+		return fmt.Sprintf("GPGGA,0900%02d,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", second)
+	}
+	for name, test := range map[string]struct {
+		epoch func(second int) []string
+		want  float64
+	}{
+		"alone":      {func(s int) []string { return []string{rmc(s), "PGRMZ,100,f,3"} }, 30.48},
+		"before GGA": {func(s int) []string { return []string{rmc(s), "PGRMZ,100,f,3", gga(s)} }, 11.2},
+		"after GGA":  {func(s int) []string { return []string{gga(s), rmc(s), "PGRMZ,100,f,3"} }, 11.2},
+	} {
+		var got []Fix
+		a := NewAssembler(fixes(func(f *Fix) { got = append(got, *f) }), Options{})
+		for second := range 10 {
+			for _, body := range test.epoch(second) {
+				a.Push([]byte("$" + body + "*00")) // the Scanner checks, not the Assembler
+			}
+		}
+		a.Flush()
+		if len(got) != 10 {
+			t.Errorf("%s: %d fixes of 10 epochs", name, len(got))
+		}
+		for i, f := range got[2:] {
+			if f.Mode != Mode3D || f.AltMSL.V < test.want-0.001 || f.AltMSL.V > test.want+0.001 {
+				t.Errorf("%s: epoch %d: mode %v, altitude %+v, want 3D and %g", name, i+2, f.Mode, f.AltMSL, test.want)
+			}
+		}
+	}
+}
+
+// fixes is a Handler of fixes alone.
+type fixes func(*Fix)
+
+func (f fixes) Fix(fix *Fix) { f(fix) }
+func (f fixes) Sky(*Sky)     {}

@@ -21,7 +21,8 @@ const (
 	kindGST
 	kindGBS
 	kindUBX // PUBX,00
-	kindRMZ // PGRMZ, PGRME: Garmin's altitude and error estimates
+	kindRMZ // PGRMZ, Garmin's altitude
+	kindRME // PGRME, Garmin's error estimates
 	kindHDG
 	kindGSV
 	kindTXT
@@ -63,6 +64,7 @@ type reading struct {
 	decimals int // of the minutes, as written
 
 	alt, hae, sep       Value
+	coarse              Value // altitude in whole feet
 	speed, track, climb Value
 	magvar              Value
 	hdop, vdop, pdop    Value

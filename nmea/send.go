@@ -18,6 +18,9 @@ func (a *Assembler) send() {
 	}
 	e.sent = true
 	f := &a.fix
+	if !e.alt.Set && !e.hae.Set {
+		e.alt = e.coarse
+	}
 	*f = Fix{Mode: e.mode(a.dimension())}
 	a.date(f)
 	a.satellites(f)
