@@ -328,7 +328,7 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(patience))
-	start(t, func(c *Config) {
+	d := start(t, func(c *Config) {
 		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=5"}}
 		c.Uplinks = []UplinkConfig{uplink}
 		c.Report.Sky = true
@@ -346,8 +346,13 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 			if msg.DeviceID != "van_7" || len(msg.Satellites) < 4 {
 				t.Errorf("%d satellites of device %q", len(msg.Satellites), msg.DeviceID)
 			}
-			return
+			break
 		}
+	}
+	d.stop()
+	d.wait(t, 5*time.Second)
+	if st := d.Status(); st.Spool.Records != 0 {
+		t.Errorf("%d messages were not acknowledged at the end", st.Spool.Records)
 	}
 }
 

@@ -149,7 +149,7 @@ func (s *session) wantsPing(now time.Time) bool {
 		return false
 	}
 	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && f.n > s.ping.covers {
-		return !now.Before(f.at.Add(keylessWait))
+		return u.drains > 0 || !now.Before(f.at.Add(keylessWait)) // nothing later comes at the end
 	}
 	return u.mode == AckPong && u.win.n > s.ping.covers
 }
