@@ -20,9 +20,9 @@ const (
 	MinMax = 16 * minSegment
 	// DefaultSync is how long a record may stay unacknowledged before it goes to the disk.
 	DefaultSync = time.Second
-	// recentMax bounds the log of what is not on the disk yet. It holds four hours of fixes at 1 Hz should the disk fail,
-	// and takes little of a tmpfs that is a tenth of a small board's memory.
-	recentMax = 4 << 20
+	// recentMax bounds the log of what is not on the disk yet. It holds a day of fixes at 1 Hz should the disk fail,
+	// and what a recording read at full speed brings before the disk has taken the part before it.
+	recentMax = 32 << 20
 )
 
 // Errors that callers decide on.
