@@ -1,5 +1,5 @@
 // Package systemd is what the daemon says to the service manager that started it: READY, one line of status,
-// STOPPING, as sd_notify(3) describes. Outside systemd it says nothing.
+// that it still works, STOPPING, as sd_notify(3) describes. Outside systemd it says nothing.
 package systemd
 
 import (
@@ -39,6 +39,33 @@ func Notify(ctx context.Context, ready <-chan struct{}, status func() string) er
 		case <-ctx.Done():
 			_, err := say(daemon.SdNotifyStopping)
 			return err
+		}
+	}
+}
+
+// Watchdog tells systemd twice in each WatchdogSec= that the daemon works, whenever progress says so, and returns when
+// ctx ends; a daemon that is not told of in time is aborted and started again (sd_watchdog_enabled(3)). Without a
+// watchdog it returns at once. The error is that of the notification socket, or of settings that are not systemd's.
+func Watchdog(ctx context.Context, progress func() bool) error {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("read the watchdog's interval: %w", err)
+	}
+	if limit <= 0 {
+		return nil
+	}
+	ticker := time.NewTicker(limit / 2)
+	defer ticker.Stop()
+	for {
+		if progress() {
+			if _, err := say(daemon.SdNotifyWatchdog); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }

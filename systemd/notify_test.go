@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,5 +79,58 @@ func TestNotifyOutsideSystemdSaysNothing(t *testing.T) {
 	close(ready)
 	if err := Notify(t.Context(), ready, func() string { t.Error("asked for a status"); return "" }); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWatchdogIsFedByProgressAlone(t *testing.T) {
+	conn := manager(t)
+	t.Setenv("WATCHDOG_USEC", "2000") // so it asks every millisecond
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	ctx, cancel := context.WithCancel(t.Context())
+	var works atomic.Bool
+	asked, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- Watchdog(ctx, func() bool {
+			works := works.Load()
+			select {
+			case asked <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return works
+		})
+	}()
+	for range 3 {
+		<-asked
+	}
+	conn.SetReadDeadline(time.Now())
+	if n, err := conn.Read(make([]byte, 64)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes were said without progress: %v", n, err)
+	}
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	works.Store(true)
+	<-asked // which may have looked before
+	<-asked
+	if got := heard(t, conn); got != "WATCHDOG=1" {
+		t.Errorf("heard %q, want WATCHDOG=1", got)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWatchdogOfNobody(t *testing.T) {
+	asked := func() bool { t.Error("asked for progress"); return true }
+	for _, env := range []struct{ usec, pid string }{{"", ""}, {"1000", "1"}} { // none; that of the process that started this one
+		t.Setenv("WATCHDOG_USEC", env.usec)
+		t.Setenv("WATCHDOG_PID", env.pid)
+		if err := Watchdog(t.Context(), asked); err != nil {
+			t.Errorf("WATCHDOG_USEC=%q WATCHDOG_PID=%q: %v", env.usec, env.pid, err)
+		}
+	}
+	t.Setenv("WATCHDOG_USEC", "soon")
+	t.Setenv("WATCHDOG_PID", "")
+	if err := Watchdog(t.Context(), asked); err == nil {
+		t.Error("WATCHDOG_USEC=soon is no error")
 	}
 }
