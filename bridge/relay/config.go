@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -60,6 +61,11 @@ type Config struct {
 	Status func() any
 	// Ready says whether GET /healthz is true; nil is always ready.
 	Ready func() error
+	// Metrics answers GET /metrics, for who may watch; nil for none.
+	Metrics http.Handler
+	// Basemap is the path of a .pmtiles file for the page's map, served with range
+	// requests at /basemap.pmtiles to who may watch; "" for none.
+	Basemap string
 	// Log takes transitions; nil logs nothing.
 	Log *slog.Logger
 }

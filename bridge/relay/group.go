@@ -15,6 +15,7 @@ type group struct {
 	// Guarded by mu.
 	mu         sync.Mutex
 	members    []*viewer
+	raw        int  // members that want NMEA
 	gone       bool // forgotten by the hub: look the device up again
 	n          uint64
 	messages   uint64 // without repeats
@@ -48,10 +49,9 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.messages++
 	g.keep(m, now)
 	for _, v := range g.members {
-		if v == from || m.head.Class == classSKY && !v.sky {
-			continue
+		if v != from && v.wants(m.head.Class) {
+			v.push(m)
 		}
-		v.push(m)
 	}
 	return true
 }
@@ -134,6 +134,10 @@ func (g *group) join(v *viewer, want int) bool {
 	} else {
 		g.hub.viewers.Add(1)
 	}
+	if v.nmea {
+		g.raw++
+		g.hub.raw.Add(1)
+	}
 	signal(v.wake)
 	return true
 }
@@ -165,11 +169,22 @@ func (g *group) leave(v *viewer) {
 	} else {
 		g.hub.viewers.Add(-1)
 	}
+	if v.nmea {
+		g.raw--
+		g.hub.raw.Add(-1)
+	}
 	unused := last == 0 && g.messages == 0
 	g.mu.Unlock()
 	if unused {
 		g.hub.left(g)
 	}
+}
+
+// wantsRaw says whether a member listens to NMEA.
+func (g *group) wantsRaw() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.raw > 0
 }
 
 // idleSince is when a group without members was heard last.

@@ -45,6 +45,12 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
 	mux.HandleFunc("GET /healthz", r.serveHealth)
+	if r.config.Metrics != nil {
+		mux.HandleFunc("GET /metrics", r.guard(r.config.Metrics.ServeHTTP))
+	}
+	if r.config.Basemap != "" {
+		mux.HandleFunc("GET /basemap.pmtiles", r.guard(r.serveBasemap))
+	}
 	servePage(mux)
 	return r.hostOnly(mux)
 }
@@ -105,7 +111,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
-	want, sky, err := wishes(q, who)
+	wish, err := readWishes(q, who)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -116,32 +122,42 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, "this is a WebSocket route: open it with ws:// or wss://", http.StatusUpgradeRequired)
 		return
 	}
-	r.upgrade(w, q, device, who == sender, sky, want)
+	r.upgrade(w, q, device, wish)
 }
 
-// wishes reads ?history=N and ?sky=1. A viewer gets the last fix in any case; a
-// publisher, who waits for its own echoes, gets nothing older unless it asks.
-func wishes(q *http.Request, who role) (want int, sky bool, err error) {
+// wishes is what a member asks for when it joins.
+type wishes struct {
+	publish   bool
+	history   int // TPV of before
+	sky, nmea bool
+}
+
+// readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in
+// any case; a publisher, who waits for its own echoes, gets nothing older unless
+// it asks.
+func readWishes(q *http.Request, who role) (wishes, error) {
+	query := q.URL.Query()
+	w := wishes{publish: who == sender, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1"}
 	if who == watcher {
-		want = 1
+		w.history = 1
 	}
-	if text := q.FormValue("history"); text != "" {
+	if text := query.Get("history"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return 0, false, fmt.Errorf("history=%q is not a number of fixes", text)
+			return wishes{}, fmt.Errorf("history=%q is not a number of fixes", text)
 		}
-		want = max(want, int(n))
+		w.history = max(w.history, int(n))
 	}
-	return want, q.FormValue("sky") == "1", nil
+	return w, nil
 }
 
 // upgrade makes the client a member first and answers its handshake then, so
 // that who is connected misses nothing, as on the Django server.
-func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, publisher, sky bool, want int) {
-	v := newViewer(r.hub, q.RemoteAddr, publisher, sky)
+func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, wish wishes) {
+	v := newViewer(r.hub, q.RemoteAddr, wish)
 	err := r.hub.admit()
 	if err == nil {
-		if err = r.hub.join(v, device, want); err != nil {
+		if err = r.hub.join(v, device, wish.history); err != nil {
 			r.hub.release()
 		}
 	}
@@ -151,7 +167,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 		return
 	}
 	up := viewerUpgrade
-	if publisher {
+	if wish.publish {
 		up = publisherUpgrade
 	}
 	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
@@ -168,7 +184,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, p
 		r.hub.release()
 		return
 	}
-	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", publisher)
+	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", wish.publish)
 }
 
 // serveStatus answers with what the program says of itself.

@@ -26,6 +26,7 @@ type hub struct {
 	conns      atomic.Int64 // admitted, joined or about to
 	viewers    atomic.Int64
 	publishers atomic.Int64
+	raw        atomic.Int64 // members that want NMEA
 	dropped    atomic.Int64 // messages that left a viewer's queue unsent
 	closedSlow atomic.Int64
 	ignored    atomic.Int64 // text frames from viewers

@@ -11,8 +11,9 @@ import (
 // The classes that the relay treats apart; every other one goes to all members
 // and is not kept.
 const (
-	classTPV = "TPV"
-	classSKY = "SKY"
+	classTPV  = "TPV"
+	classSKY  = "SKY"
+	classNMEA = "NMEA" // what the receiver says, raw: for those who ask, never kept
 )
 
 // message is one text frame, made once and shared by all who wait for it.

@@ -122,9 +122,24 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("serve on %q: %w", r.config.Listen, err)
 }
 
+// Wants says whether anybody would get a message of class in the group of device
+// now or on joining later: false only for "NMEA" (what a receiver says, raw)
+// while no member asked for it with ?nmea=1. It is cheap while nobody did, so
+// the program can ask before it makes such a message.
+func (r *Relay) Wants(device, class string) bool {
+	if class != classNMEA {
+		return true
+	}
+	if r.hub.raw.Load() == 0 {
+		return false
+	}
+	g := r.hub.lookup(device)
+	return g != nil && g.wantsRaw()
+}
+
 // Publish gives msg, one JSON text in UTF-8, to the group of device. class is
-// its "class" member: "TPV" is kept for those who join, "SKY" goes only to those
-// who asked for it. msg must not change from then on. Publish never waits for
+// its "class" member: "TPV" is kept for those who join, "SKY" and "NMEA" go only
+// to those who asked for them. msg must not change from then on. Publish never waits for
 // a viewer.
 func (r *Relay) Publish(device, class string, msg []byte) {
 	err := r.hub.publish(device, newMessage(header{Class: class}, msg), nil)

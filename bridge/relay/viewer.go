@@ -26,6 +26,7 @@ type viewer struct {
 	wire      *wire           // below conn
 	publisher bool
 	sky       bool // wants SKY
+	nmea      bool // wants NMEA
 	group     *group
 	first     []*message    // on joining; then owned by write
 	wake      chan struct{} // something to write
@@ -43,6 +44,7 @@ type viewer struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	live    ring // from others: loses its oldest
+	raw     ring // NMEA, apart from live so that it pushes no fix out
 	own     ring // its own messages: loses nothing, read waits for room instead
 	dropped uint64
 	closing bool
@@ -50,21 +52,36 @@ type viewer struct {
 	reason  string
 }
 
-func newViewer(h *hub, peer string, publisher, sky bool) *viewer {
+func newViewer(h *hub, peer string, w wishes) *viewer {
 	return &viewer{
-		hub: h, peer: peer, publisher: publisher, sky: sky,
+		hub: h, peer: peer, publisher: w.publish, sky: w.sky, nmea: w.nmea,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), dead: make(chan struct{}), mute: make(chan struct{}),
 	}
 }
 
+// wants says whether messages of class go to this viewer.
+func (v *viewer) wants(class string) bool {
+	switch class {
+	case classSKY:
+		return v.sky
+	case classNMEA:
+		return v.nmea
+	}
+	return true
+}
+
 // push queues m; a full queue loses its oldest. It never blocks.
 func (v *viewer) push(m *message) {
 	v.mu.Lock()
-	v.live.push(m)
+	queue := &v.live
+	if m.head.Class == classNMEA {
+		queue = &v.raw
+	}
+	queue.push(m)
 	lost := 0
-	for v.live.n > v.hub.limits.queue || v.live.bytes > v.hub.limits.queueBytes && v.live.n > 1 {
-		v.live.pop()
+	for queue.n > v.hub.limits.queue || queue.bytes > v.hub.limits.queueBytes && queue.n > 1 {
+		queue.pop()
 		lost++
 	}
 	first := v.dropped == 0 && lost > 0
@@ -96,12 +113,16 @@ func (v *viewer) next() *message {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.own.n > 0 && (v.live.n == 0 || v.own.at(0).n < v.live.at(0).n) {
-		m := v.own.pop()
-		signal(v.room)
-		return m
+	first := &v.live
+	for _, q := range []*ring{&v.raw, &v.own} {
+		if q.n > 0 && (first.n == 0 || q.at(0).n < first.at(0).n) {
+			first = q
+		}
 	}
-	return v.live.pop()
+	if first == &v.own {
+		signal(v.room)
+	}
+	return first.pop()
 }
 
 // shut asks the writer to send what is queued and then a close frame; the first

@@ -2,8 +2,9 @@
 // browser runs as they are. It owns what the page looks like, and knows nothing
 // of how it is served.
 //
-// The page asks its own origin for three things: the WebSocket of a group,
-// GET /api/v1/status, and its static files under /static/.
+// The page asks its own origin for everything: the WebSocket of a group, the
+// HTTP API, its static files under /static/, and under /dist/ what is generated
+// (go generate) and need not be there.
 package page
 
 import (
@@ -14,11 +15,22 @@ import (
 //go:embed static
 var static embed.FS
 
+// dist holds generated files that are in no repository: a clone has none, and
+// the page works without.
+//
+//go:embed all:dist
+var dist embed.FS
+
 // Files are the files of the page; index.html is the page itself.
-func Files() fs.FS {
-	sub, err := fs.Sub(static, "static")
+func Files() fs.FS { return sub(static, "static") }
+
+// Dist are the generated files that were there when the program was built.
+func Dist() fs.FS { return sub(dist, "dist") }
+
+func sub(files embed.FS, folder string) fs.FS {
+	below, err := fs.Sub(files, folder)
 	if err != nil {
-		return static // cannot be: the name is valid
+		return files // cannot be: the name is valid
 	}
-	return sub
+	return below
 }
