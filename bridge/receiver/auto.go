@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +18,6 @@ type auto struct {
 	probe time.Duration // how long a port may take
 }
 
-// portPatterns are where receivers appear, best first: names that stay the same wherever the receiver is plugged in, then
-// USB receivers that are their own adapter, then adapters, then the UART of a Raspberry Pi, whose name is right on all
-// models (the others moved between kernels).
-var portPatterns = []string{"/dev/serial/by-id/*", "/dev/ttyACM*", "/dev/ttyUSB*", "/dev/serial0"}
-
 // probeTime is how long a port may take to say something valid. Receivers send once a second at least; the first second may
 // begin in the middle of a sentence, and another covers a slow start.
 const probeTime = 3 * time.Second
@@ -35,7 +28,7 @@ func (a auto) open(ctx context.Context) (stream, error) {
 	ports := a.find()
 	if len(ports) == 0 {
 		return stream{}, fmt.Errorf("no receiver found (looked for %s): plug one in, or name its port with --device",
-			strings.Join(portPatterns, ", "))
+			strings.Join(machine.patterns(), ", "))
 	}
 	var errs []string
 	for _, port := range ports {
@@ -55,27 +48,15 @@ func (a auto) open(ctx context.Context) (stream, error) {
 	return stream{}, errors.New(strings.Join(errs, "; "))
 }
 
-// findPorts lists what matches portPatterns, each device once, under its best name.
+// findPorts lists the ports that can be used, best first.
 func findPorts() []string {
-	return matches(portPatterns)
-}
-
-func matches(patterns []string) []string {
-	var ports, devices []string
-	for _, pattern := range patterns {
-		names, err := filepath.Glob(pattern) // sorted; an error is a malformed pattern only
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			device, err := filepath.EvalSymlinks(name)
-			if err != nil || slices.Contains(devices, device) {
-				continue // a link to what was just unplugged, or seen under a better name
-			}
-			ports, devices = append(ports, name), append(devices, device)
+	var paths []string
+	for _, p := range Ports() {
+		if p.Trouble == "" {
+			paths = append(paths, p.Path)
 		}
 	}
-	return ports
+	return paths
 }
 
 // listen waits for a valid sentence on an open port. It returns a stream that begins with what was heard meanwhile; without

@@ -31,6 +31,25 @@ type Status struct {
 	// LastByteAge is the time since the last byte in seconds, absent before the first one.
 	LastByteAge *float64 `json:"last_byte_age,omitempty"`
 	Opens       uint64   `json:"opens"` // how often a port was opened
+
+	// Of a serial port that is open, or was last.
+	Baud     int    `json:"baud,omitempty"`     // bits a second
+	Name     string `json:"name,omitempty"`     // what the port's hardware calls itself
+	Protocol string `json:"protocol,omitempty"` // NMEA, or the binary one that it speaks: UBX, SiRF; empty while unknown
+	// LineErrors are the driver's counts since the port was opened, absent where it keeps none.
+	LineErrors
+	// LineUse is the share of what the line can carry that the receiver sends, 0 to 1, absent while it is unknown.
+	LineUse *float64 `json:"line_use,omitempty"`
+	// Hint is one line: what is wrong with the line, and the mend. Empty while it is healthy.
+	Hint string `json:"hint,omitempty"`
+}
+
+// LineErrors are what a UART has met. All are there, or none: many drivers, and no network connection, count them.
+type LineErrors struct {
+	FramingErrors *uint64 `json:"framing_errors,omitempty"` // bytes without a stop bit: a wrong speed, or a bad cable
+	Overruns      *uint64 `json:"overruns,omitempty"`       // bytes lost because the machine was too slow
+	ParityErrors  *uint64 `json:"parity_errors,omitempty"`
+	Breaks        *uint64 `json:"breaks,omitempty"` // times that the line was low for longer than a byte
 }
 
 // tracker holds the status for other goroutines and logs its changes.
