@@ -38,14 +38,21 @@ const pingTimeout = "keepalive ping timeout"
 
 // explainLoss turns the error of a read into a reason that names the cause.
 func (s *session) explainLoss(err error) error {
-	var closed *websocket.CloseError
 	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		silent := time.Since(s.heard).Round(time.Millisecond)
+		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
+	}
+	return ExplainLoss(err)
+}
+
+// ExplainLoss turns the error of a read from a connection that [Dial] has opened into one line that names the cause. A
+// server that closed it because it does not want this client is a *Refusal.
+func ExplainLoss(err error) error {
+	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
 		return explainClose(closed)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		silent := time.Since(s.heard).Round(time.Millisecond)
-		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
 	case errors.Is(err, syscall.ECONNRESET):
 		return &brokenOff{text: "connection reset by the server or a box between", mute: true}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -96,7 +96,7 @@ func (a *attempt) explainStatus(r *Refusal, resp *http.Response) {
 	case code == http.StatusUnauthorized:
 		set(Unauthorized, "it wants to know who asks (%s); check token_file", a.credentials())
 	case code == http.StatusForbidden:
-		set(Forbidden, "token or Origin not accepted (%s, Origin %q); check token_file and origin, and ALLOWED_HOSTS on a Django server", a.credentials(), a.header.Get("Origin"))
+		set(Forbidden, "token, Origin or device ID not accepted (%s, Origin %q); check token_file and origin, that the server knows the device ID, and ALLOWED_HOSTS on a Django server", a.credentials(), a.header.Get("Origin"))
 	case code == http.StatusNotFound || code == http.StatusGone:
 		set(NotFound, "no WebSocket at path %q%s; check the path of the server's URL", a.target.Path, a.slash())
 	case code >= 300 && code < 400:
