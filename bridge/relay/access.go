@@ -3,6 +3,7 @@ package relay
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,14 +34,15 @@ const (
 // access decides who may do what. Set once.
 type access struct {
 	token, publish string
-	origins        map[string]bool // "scheme://host[:port]", lower case
-	hosts          map[string]bool // names under which a relay without a token answers
+	devices        map[string][]string // further tokens that send, by device ID
+	origins        map[string]bool     // "scheme://host[:port]", lower case
+	hosts          map[string]bool     // names under which a relay without a token answers
 	anyHost        bool
 }
 
 func newAccess(c Config) *access {
 	a := &access{
-		token: c.Token, publish: c.PublishToken,
+		token: c.Token, publish: c.PublishToken, devices: c.DeviceTokens,
 		origins: make(map[string]bool), hosts: map[string]bool{"localhost": true},
 		anyHost: c.Token != "" || c.Open,
 	}
@@ -57,29 +59,45 @@ func newAccess(c Config) *access {
 	return a
 }
 
-// role says what the tokens that r presents allow. A token in Authorization
-// that is not known is refused even where none is needed: a tracker with a
-// wrong token must hear so, and not wait for echoes.
-func (a *access) role(r *http.Request) (role, error) {
+// role says what the tokens that r presents allow in the group of device, "" for
+// what concerns every device. A token in Authorization that is not known is
+// refused even where none is needed: a tracker with a wrong token must hear so,
+// and not wait for echoes.
+func (a *access) role(r *http.Request, device string) (role, error) {
 	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		switch {
-		case same(given, a.publish):
-			return sender, nil
-		case same(given, a.token):
-			return watcher, nil
-		case a.publish != "" || a.token != "":
-			return stranger, fmt.Errorf("the token in Authorization is not one of this relay")
+		who := a.roleOf(given, device)
+		if who == stranger && (a.publish != "" || a.token != "" || len(a.devices) > 0) {
+			return stranger, errors.New("the token in Authorization is not one of this relay, or is another device's")
+		}
+		if who != stranger {
+			return who, nil
 		}
 	}
 	if a.token == "" {
 		return watcher, nil
 	}
 	for _, p := range websocket.Subprotocols(r) {
-		if given, ok := strings.CutPrefix(p, subprotocolToken); ok && same(given, a.token) {
-			return watcher, nil
+		if given, ok := strings.CutPrefix(p, subprotocolToken); ok {
+			if who := a.roleOf(given, device); who != stranger {
+				return who, nil
+			}
 		}
 	}
 	return stranger, fmt.Errorf("a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN")
+}
+
+// roleOf is what one token allows.
+func (a *access) roleOf(given, device string) role {
+	who := stranger
+	if same(given, a.token) {
+		who = watcher
+	}
+	for _, token := range append([]string{a.publish}, a.devices[device]...) {
+		if same(given, token) {
+			who = sender
+		}
+	}
+	return who
 }
 
 // same compares in a time that tells nothing of the tokens, not even a length.

@@ -41,6 +41,14 @@ type Config struct {
 	// Both use the characters of RFC 7230's token, so that a browser can carry
 	// them in Sec-WebSocket-Protocol.
 	Token, PublishToken string
+	// DeviceTokens, by device ID, are further tokens that let who presents one
+	// send to that device's group, and to no other; see ReadDeviceTokens.
+	DeviceTokens map[string][]string
+	// CertFile and KeyFile, in PEM, make the relay speak TLS (https, wss). They
+	// are read again after a change. With SelfSigned both are made when the
+	// certificate is not there.
+	CertFile, KeyFile string
+	SelfSigned        bool
 	// Origins are the web origins ("https://host[:port]") that may open a
 	// WebSocket beside the relay's own.
 	Origins []string
@@ -96,7 +104,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c, errors.Join(c.checkListen(), checkToken("relay.token_file", c.Token),
-		checkToken("relay.publish_token_file", c.PublishToken), c.checkOrigins())
+		checkToken("relay.publish_token_file", c.PublishToken), c.checkOrigins(), c.checkTLS(), c.checkDeviceTokens())
 }
 
 // checkListen refuses an address from which strangers could follow a vehicle

@@ -75,7 +75,7 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 // guard lets those in who may watch.
 func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
-		if _, err := r.access.role(q); err != nil {
+		if _, err := r.access.role(q, q.PathValue("device_id")); err != nil {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
 			writeError(w, http.StatusUnauthorized, err.Error())
 			return
@@ -105,7 +105,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	who, err := r.access.role(q)
+	who, err := r.access.role(q, device)
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
 		http.Error(w, err.Error(), http.StatusUnauthorized)

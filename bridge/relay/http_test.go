@@ -142,6 +142,9 @@ func TestTokens(t *testing.T) {
 	viewers := Config{Token: "see"}
 	both := Config{Token: "see", PublishToken: "send"}
 	senders := Config{PublishToken: "send"}
+	fleet := Config{Token: "see", DeviceTokens: map[string][]string{
+		"van_7": {"0123456789abcdef", "0123456789abcdeg"}, "van_8": {"fedcba9876543210"},
+	}}
 	inProtocol := func(list string) http.Header { return http.Header{"Sec-Websocket-Protocol": {list}} }
 	for _, c := range []struct {
 		name      string
@@ -162,7 +165,11 @@ func TestTokens(t *testing.T) {
 		{"subprotocol without token", viewers, inProtocol("gpsbridge.v1"), 401, false, ""},
 		{"publish token", both, bearer("send"), 101, true, ""},
 		{"viewer token", both, bearer("see"), 101, false, ""},
-		{"publish token as subprotocol", both, inProtocol("gpsbridge.token.send"), 401, false, ""},
+		{"publish token as subprotocol", both, inProtocol("gpsbridge.v1, gpsbridge.token.send"), 101, true, "gpsbridge.v1"},
+		{"the device's token", fleet, bearer("0123456789abcdef"), 101, true, ""},
+		{"its other token", fleet, bearer("0123456789abcdeg"), 101, true, ""},
+		{"another device's token", fleet, bearer("fedcba9876543210"), 401, false, ""},
+		{"another device's token as subprotocol", fleet, inProtocol("gpsbridge.token.fedcba9876543210"), 401, false, ""},
 		{"everyone watches, publisher", senders, bearer("send"), 101, true, ""},
 		{"everyone watches, viewer", senders, nil, 101, false, ""},
 		{"everyone watches, wrong publish token", senders, bearer("sent"), 401, false, ""},

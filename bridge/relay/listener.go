@@ -39,11 +39,3 @@ func (c *countedConn) Close() error {
 	c.done()
 	return c.Conn.Close()
 }
-
-// SetWriteBuffer reaches through to a TCP connection.
-func (c *countedConn) SetWriteBuffer(bytes int) error {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		return tcp.SetWriteBuffer(bytes)
-	}
-	return nil
-}

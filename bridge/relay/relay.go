@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,24 +23,29 @@ type Relay struct {
 	started time.Time
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	listener net.Listener
+	mu          sync.Mutex
+	listener    net.Listener
+	certificate *certificate // nil without TLS, and until it was made
 }
 
-// New checks c. It opens nothing.
+// New checks c, and the certificate's files that it names. It opens no port.
 func New(c Config) (*Relay, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	cert, err := c.openCertificate(false)
+	if err != nil {
+		return nil, err
+	}
 	return &Relay{
-		config: c, log: c.Log, access: newAccess(c),
+		config: c, log: c.Log, access: newAccess(c), certificate: cert,
 		hub: newHub(c.limits(), c.Log), started: time.Now(),
 	}, nil
 }
 
 // Listen opens the port, so that what is wrong with it is known before anything
-// else starts. Serve closes it.
+// else starts, and makes the certificate that is to be made. Serve closes it.
 func (r *Relay) Listen() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,9 +56,42 @@ func (r *Relay) Listen() error {
 	if err != nil {
 		return explainListen(r.config.Listen, err)
 	}
+	if r.certificate == nil {
+		if r.certificate, err = r.config.openCertificate(true); err != nil {
+			l.Close()
+			return err
+		}
+	}
 	// Pages and API calls need connections beside the WebSockets.
 	r.listener = &boundedListener{Listener: l, free: int64(r.config.MaxConns) + 256}
+	if r.certificate != nil {
+		r.listener = tls.NewListener(r.listener, r.certificate.config())
+		r.log.Info("viewers are served with TLS", "certificate", r.config.CertFile, "fingerprint", r.certificate.fingerprint())
+	}
 	return nil
+}
+
+// URL is where the page is, with a slash at its end; "" before Listen.
+func (r *Relay) URL() string {
+	address := r.Addr()
+	switch {
+	case address == nil:
+		return ""
+	case r.config.CertFile != "":
+		return "https://" + address.String() + "/"
+	}
+	return "http://" + address.String() + "/"
+}
+
+// Fingerprint is the SHA-256 of the certificate as browsers show it; "" without
+// TLS, and before Listen made the certificate.
+func (r *Relay) Fingerprint() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.certificate == nil {
+		return ""
+	}
+	return r.certificate.fingerprint()
 }
 
 // explainListen says what to do about a port that cannot be opened.

@@ -13,6 +13,8 @@ const maxListed = 500
 type Status struct {
 	Viewers    int64 `json:"viewers"`
 	Publishers int64 `json:"publishers"`
+	// TLS is the SHA-256 fingerprint of the relay's certificate; "" without one.
+	TLS string `json:"tls,omitempty"`
 	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the
 	// viewers that were closed for taking nothing.
 	Dropped    int64 `json:"dropped"`
@@ -46,6 +48,7 @@ func (r *Relay) Status() Status {
 		Viewers: h.viewers.Load(), Publishers: h.publishers.Load(), Dropped: h.dropped.Load(),
 		ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
 	}
+	s.TLS = r.Fingerprint()
 	now := time.Now()
 	h.mu.RLock()
 	s.Groups = len(h.groups)

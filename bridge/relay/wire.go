@@ -2,6 +2,8 @@ package relay
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"os"
@@ -33,13 +35,29 @@ type wire struct {
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c, turn: make(chan struct{}, 1)}
-	if counted, ok := c.(*countedConn); ok {
-		c = counted.Conn
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp, ok := below(c).(*net.TCPConn); ok && !isTLS(c) {
 		w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which says so when it is written to
 	}
 	return w
+}
+
+// below is the socket under the relay's own wrappers.
+func below(c net.Conn) net.Conn {
+	for {
+		switch outer := c.(type) {
+		case *tls.Conn:
+			c = outer.NetConn()
+		case *countedConn:
+			c = outer.Conn
+		default:
+			return c
+		}
+	}
+}
+
+func isTLS(c net.Conn) bool {
+	_, ok := c.(*tls.Conn)
+	return ok
 }
 
 // SetWriteDeadline is for gorilla's next Write and not for what is under way.
@@ -75,7 +93,9 @@ func (w *wire) send(frames *net.Buffers, until time.Time) error {
 	}
 	defer w.end()
 	if w.raw == nil {
-		_, w.over = frames.WriteTo(w.Conn)
+		// In one piece: TLS makes a record of each write.
+		_, w.over = w.Conn.Write(bytes.Join(*frames, nil))
+		*frames = nil
 		return w.over
 	}
 	for len(*frames) > 0 && w.over == nil {
@@ -158,7 +178,7 @@ func (w wiring) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if tcp, ok := c.(interface{ SetWriteBuffer(int) error }); ok {
+	if tcp, ok := below(c).(*net.TCPConn); ok {
 		// The kernel would hold up to 4 MB for a slow viewer, minutes of fixes
 		// that are old when they arrive. The queue is the place where the oldest
 		// are dropped.

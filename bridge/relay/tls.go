@@ -1,0 +1,191 @@
+package relay
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// certificate is the relay's own, with the files it comes from.
+type certificate struct {
+	// Set once.
+	certFile, keyFile string
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	current *tls.Certificate
+	changed time.Time // of certFile, when it was read
+	looked  time.Time // when it was looked whether it changed
+}
+
+// openCertificate reads the files; nil without TLS. One that has to be made first
+// is nil too unless makeIt says so: checking a configuration leaves no files.
+func (c Config) openCertificate(makeIt bool) (*certificate, error) {
+	if c.CertFile == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(c.CertFile); c.SelfSigned && errors.Is(err, fs.ErrNotExist) {
+		if !makeIt {
+			return nil, nil
+		}
+		if err := makeCertificate(c.CertFile, c.KeyFile, c.certificateNames()); err != nil {
+			return nil, fmt.Errorf("make certificate: %w", err)
+		}
+	}
+	own := &certificate{certFile: c.CertFile, keyFile: c.KeyFile, looked: time.Now()}
+	if err := own.read(); err != nil {
+		return nil, err
+	}
+	return own, nil
+}
+
+// checkTLS checks what the files are called, not what they hold.
+func (c Config) checkTLS() error {
+	switch {
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return errors.New("relay.tls_cert_file and relay.tls_key_file belong together: name both, or neither")
+	case c.SelfSigned && c.CertFile == "":
+		return errors.New("relay.tls = \"self-signed\" needs to know where the certificate is kept: name relay.tls_cert_file and relay.tls_key_file")
+	}
+	return nil
+}
+
+// read loads the files. Under mu, or before anybody else has the certificate.
+func (c *certificate) read() error {
+	info, err := os.Stat(c.certFile)
+	if err != nil {
+		return fmt.Errorf("relay.tls_cert_file: %w", err)
+	}
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("relay.tls_cert_file %q with relay.tls_key_file %q: %w", c.certFile, c.keyFile, err)
+	}
+	c.current, c.changed = &pair, info.ModTime()
+	return nil
+}
+
+// lookEvery is how often it is looked whether the files changed, as they do every
+// two months or so where an ACME client renews them.
+const lookEvery = time.Minute
+
+// get is tls.Config.GetCertificate: the certificate, and a renewed one from the
+// first connection a minute after its files are both there. Until they fit
+// together the old one stays.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.looked) > lookEvery {
+		c.looked = now
+		if info, err := os.Stat(c.certFile); err == nil && !info.ModTime().Equal(c.changed) {
+			c.read()
+		}
+	}
+	return c.current, nil
+}
+
+// fingerprint is the SHA-256 of the certificate, as browsers show it.
+func (c *certificate) fingerprint() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := sha256.Sum256(c.current.Certificate[0])
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
+// config is HTTP/1.1 alone: WebSockets are opened with it, and what HTTP/2 could
+// be flooded with is not there.
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+}
+
+// certificateNames are those by which this machine is reached: a name in the
+// certificate that a browser asked for leaves it one warning to show, not two.
+func (c Config) certificateNames() []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, host, host+".local")
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" {
+		names = append(names, host)
+	}
+	addresses, _ := net.InterfaceAddrs() // without them the names are fewer
+	for _, a := range addresses {
+		if ip, ok := a.(*net.IPNet); ok && !ip.IP.IsLinkLocalUnicast() {
+			names = append(names, ip.IP.String())
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// makeCertificate writes a certificate that signed itself, and its key. Who
+// trusts it does so by its fingerprint and not by its dates: it holds from 1970
+// to the date that means no end (RFC 5280, 4.1.2.5), because a machine without a
+// clock could neither date it nor renew it in time.
+func makeCertificate(certFile, keyFile string, names []string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := x509.Certificate{
+		Subject:   pkix.Name{CommonName: "gpsbridge"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	// The key first: a power cut in between leaves no certificate, and the next
+	// start makes both again.
+	if err := writeWhole(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return err
+	}
+	return writeWhole(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// writeWhole leaves the file as it was or with all of data, whatever happens in
+// between, and its folder made where it was missing.
+func writeWhole(name string, data []byte, mode fs.FileMode) error {
+	folder := filepath.Dir(name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // nothing is there any more once it was renamed
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
