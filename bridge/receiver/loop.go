@@ -33,7 +33,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 			if ctx.Err() == nil {
 				r.status.become(Waiting, err.Error())
 			}
-			wait = pause(ctx, wait)
+			wait = r.pause(ctx, wait)
 			continue
 		}
 		r.status.opened(s.port)
@@ -49,21 +49,25 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 		if n > 0 {
 			wait = backoffMin
 		}
-		wait = pause(ctx, wait)
+		wait = r.pause(ctx, wait)
 	}
 	r.status.become(Ended, "stopped")
 	return nil
 }
 
 // pause waits, or less when ctx ends, and returns how long to wait the next time.
-func pause(ctx context.Context, d time.Duration) time.Duration {
-	t := time.NewTimer(d)
+func (r *Receiver) pause(ctx context.Context, d time.Duration) time.Duration {
+	most, now := backoffMax, d
+	if _, ok := r.src.(distant); ok {
+		most, now = backoffDistant, jitter(d)
+	}
+	t := time.NewTimer(now)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-	return min(2*d, backoffMax)
+	return min(2*d, most)
 }
 
 // end tells how a finite source ended.
@@ -79,6 +83,14 @@ func (r *Receiver) end(port string, err error) error {
 
 // lost tells why a port was closed that will be opened again.
 func (r *Receiver) lost(port string, err error) {
+	if d, ok := r.src.(distant); ok {
+		state := Waiting
+		if errors.Is(err, errSilent) {
+			state = Silent
+		}
+		r.status.become(state, d.lost(port, r.silence, err))
+		return
+	}
 	if errors.Is(err, errSilent) {
 		r.status.become(Silent, fmt.Sprintf("%s has sent nothing for %v: check the receiver's power and cable", port, r.silence))
 		return

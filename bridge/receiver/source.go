@@ -43,7 +43,8 @@ type conn interface {
 }
 
 // allowedSources ends the errors of parseSource.
-const allowedSources = `use "auto", a device such as "/dev/ttyUSB0?baud=9600", "file:PATH?rate=1", "sim:?rate=1" or "-" (standard input)`
+const allowedSources = `use "auto", a device such as "/dev/ttyUSB0?baud=9600", "tcp://host:port", "udp://:port", "gpsd://host:port", ` +
+	`"file:PATH?rate=1", "sim:?rate=1" or "-" (standard input)`
 
 // parseSource makes a source of its written form.
 func parseSource(s string) (source, error) {
@@ -65,6 +66,12 @@ func parseSource(s string) (source, error) {
 		src = serialPort{path: rest, baud: o.baud()}
 	case rest == "sim:":
 		src, err = simulatedFrom(o)
+	case strings.HasPrefix(rest, "tcp://"):
+		src, err = tcpFrom(strings.TrimPrefix(rest, "tcp://"))
+	case strings.HasPrefix(rest, "udp://"):
+		src, err = udpFrom(strings.TrimPrefix(rest, "udp://"), o)
+	case strings.HasPrefix(rest, "gpsd://"):
+		src, err = gpsdFrom(strings.TrimPrefix(rest, "gpsd://"))
 	case strings.HasPrefix(rest, "file:"):
 		src, err = fileFrom(strings.TrimPrefix(rest, "file:"), o)
 	default:

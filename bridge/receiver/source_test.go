@@ -41,7 +41,7 @@ func TestParseSource(t *testing.T) {
 
 func TestWrongSources(t *testing.T) {
 	tests := []struct{ source, want string }{
-		{"tcp://host:2947", `source "tcp://host:2947" is not known: ` + allowedSources},
+		{"http://host:2947", `source "http://host:2947" is not known: ` + allowedSources},
 		{"ttyUSB0", `source "ttyUSB0" is not known: ` + allowedSources},
 		{"COM3?baud=9600", `source "COM3?baud=9600" is not known: ` + allowedSources},
 		{"sim", `source "sim" is not known: ` + allowedSources},

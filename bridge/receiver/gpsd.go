@@ -1,0 +1,140 @@
+package receiver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// gpsdClient reads a receiver through gpsd, which keeps the port: chrony and other clients of gpsd go on. It asks for NMEA
+// (gpsd_json(5), WATCH with "nmea"): gpsd passes on the sentences of a receiver as they came, and makes sentences of what
+// one says that speaks a binary protocol.
+type gpsdClient struct {
+	address string // host:port
+	device  string // of gpsd's; "": the one that it has, or the first that is known to be a GPS
+}
+
+// gpsdPort is the port that IANA gave gpsd.
+const gpsdPort = "2947"
+
+func gpsdFrom(rest string) (source, error) {
+	address, device, found := strings.Cut(rest, "/")
+	if found && device != "" {
+		device = "/" + device
+	}
+	address = strings.TrimSuffix(address, ":") // gpsd's own form has host:port:/device
+	if address == "" {
+		address = "localhost"
+	}
+	host, port, err := splitAddress(address, gpsdPort)
+	if err == nil && host == "" {
+		err = errors.New("no host")
+	}
+	if err != nil {
+		return nil, fmt.Errorf(`%w: use "gpsd://host:port", such as gpsd://localhost or gpsd://localhost:2947/dev/ttyUSB0`, err)
+	}
+	return gpsdClient{net.JoinHostPort(host, port), device}, nil
+}
+
+func (gpsdClient) finite() bool { return false }
+
+func (g gpsdClient) open(ctx context.Context) (stream, error) {
+	name := "gpsd://" + g.address
+	c, err := dial(ctx, g.address)
+	if err != nil {
+		return stream{}, explainDial(name, err, g.refused())
+	}
+	s := newGPSD(c, name, g.device)
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // what is under way fails then
+	err = s.watch()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = c.Close()
+		return stream{}, err
+	}
+	return stream{conn: s, port: name + s.device}, nil
+}
+
+// refused is the mend where nothing listens.
+func (g gpsdClient) refused() string {
+	host, _, _ := net.SplitHostPort(g.address)
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return `is gpsd running? See "systemctl status gpsd.socket gpsd"`
+	}
+	return "is gpsd running there, with -G? Without it gpsd serves its own machine alone"
+}
+
+func (gpsdClient) lost(port string, silence time.Duration, err error) string {
+	var trouble gpsdTrouble
+	switch {
+	case errors.As(err, &trouble):
+		return trouble.Error()
+	case errors.Is(err, errSilent):
+		return fmt.Sprintf("%s has sent nothing for %v: check the receiver's power and cable", port, silence)
+	case errors.Is(err, io.EOF):
+		return port + `: gpsd closed the connection: see "systemctl status gpsd"`
+	}
+	return fmt.Sprintf("%s: connection lost (%v): check the network and gpsd", port, netCause(err))
+}
+
+// gpsdTrouble is what gpsd says, in one line with the mend.
+type gpsdTrouble string
+
+func (t gpsdTrouble) Error() string { return string(t) }
+
+// gpsdReply is what is looked at in gpsd's JSON lines: VERSION, DEVICES, WATCH and ERROR.
+type gpsdReply struct {
+	Class   string       `json:"class"`
+	Message string       `json:"message"` // of an ERROR
+	Devices []gpsdDevice `json:"devices"`
+}
+
+// gpsdDevice is a device as gpsd lists it.
+type gpsdDevice struct {
+	Path string `json:"path"`
+	// Activated is when the device was last heard, absent or 0 (in old versions) while gpsd does not hear it.
+	Activated json.RawMessage `json:"activated"`
+	Flags     int             `json:"flags"` // what was seen: 1 is a GPS, 2 and 4 are corrections, 8 is AIS
+}
+
+func (d gpsdDevice) active() bool {
+	a := string(d.Activated)
+	return a != "" && a != "0" && a != "0.0" && a != "null" && a != `""`
+}
+
+func (d gpsdDevice) gps() bool { return d.Flags&1 != 0 }
+
+// chooseDevice returns the device to watch: the one that is wanted, else one that is known to be a GPS, else the first.
+func chooseDevice(name, wanted string, devices []gpsdDevice) (string, error) {
+	if wanted != "" {
+		// gpsd opens a device that it knows when somebody watches it, and says so when it does not know it.
+		return wanted, nil
+	}
+	if len(devices) == 0 {
+		return "", gpsdTrouble(name + " has no receiver: plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\"")
+	}
+	return devices[max(0, slices.IndexFunc(devices, gpsdDevice.gps))].Path, nil
+}
+
+// complain makes trouble of gpsd's ERROR.
+func complain(name, device, message string, devices []gpsdDevice) error {
+	if !strings.HasPrefix(message, "No such device") {
+		return gpsdTrouble(fmt.Sprintf("%s says %q: see \"systemctl status gpsd\"", name, message))
+	}
+	var known []string
+	for _, d := range devices {
+		known = append(known, d.Path)
+	}
+	if len(known) == 0 {
+		return gpsdTrouble(fmt.Sprintf("%s has no %s, and no other: plug it in, or give it to gpsd with \"sudo gpsdctl add %s\"", name, device, device))
+	}
+	return gpsdTrouble(fmt.Sprintf("%s has no %s, it has %s: name one of those", name, device, strings.Join(known, ", ")))
+}

@@ -1,0 +1,216 @@
+package receiver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	// gpsdLine bounds a line: a device is some 300 bytes of DEVICES, and gpsd has some six at most.
+	gpsdLine = 16 << 10
+	// gpsdAsk is after what silence gpsd is asked how the device is. Receivers send every second, and gpsd calls a device
+	// lost after 4 to 5 s.
+	gpsdAsk = 2 * time.Second
+)
+
+// gpsd is a connection to gpsd that yields the sentences of one device, and understands the JSON lines between them.
+type gpsd struct {
+	net.Conn
+	name   string // for errors
+	device string // being watched
+
+	// owned by the reader
+	in       patient
+	buf      []byte
+	r, w     int       // what of buf is unread
+	left     []byte    // of the line that is being read, in buf
+	deadline time.Time // of Read
+	ask      time.Time // when to ask how the device is
+	devices  []gpsdDevice
+}
+
+func newGPSD(c net.Conn, name, device string) *gpsd {
+	return &gpsd{Conn: c, name: name, device: device, in: patient{conn: c}, buf: make([]byte, gpsdLine)}
+}
+
+// watch makes gpsd send the sentences of the device. It takes as long as dialTimeout.
+func (g *gpsd) watch() error {
+	deadline := time.Now().Add(dialTimeout)
+	if err := g.version(deadline); err != nil {
+		return err
+	}
+	if err := g.say("?DEVICES;\n"); err != nil {
+		return err
+	}
+	if _, err := g.await("DEVICES", deadline); err != nil {
+		return err
+	}
+	device, err := chooseDevice(g.name, g.device, g.devices)
+	if err != nil {
+		return err
+	}
+	g.device = device
+	if err := g.say(fmt.Sprintf("?WATCH={\"enable\":true,\"json\":false,\"nmea\":true,\"device\":%s};\n", quoteJSON(device))); err != nil {
+		return err
+	}
+	if _, err := g.await("WATCH", deadline); err != nil {
+		return err
+	}
+	g.heard()
+	return nil
+}
+
+func quoteJSON(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return strconv.Quote(s) // a string has a JSON form
+	}
+	return string(b)
+}
+
+// version reads the greeting, by which gpsd is told from other servers.
+func (g *gpsd) version(deadline time.Time) error {
+	line, err := g.line(deadline)
+	var reply gpsdReply
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return gpsdTrouble(g.name + " does not greet as gpsd does: name gpsd's port, 2947 as a rule")
+	case err != nil:
+		return fmt.Errorf("%s closed the connection: see \"systemctl status gpsd\" there", g.name)
+	case json.Unmarshal(line, &reply) == nil && reply.Class == "VERSION":
+		return nil
+	case bytes.ContainsAny(line[:1], "$!"):
+		return gpsdTrouble(fmt.Sprintf("%s is not gpsd, it sends NMEA 0183 by itself: use tcp:// in place of gpsd://", g.name))
+	}
+	return gpsdTrouble(fmt.Sprintf("%s is not gpsd, it says %.40q: name gpsd's port, 2947 as a rule", g.name, line))
+}
+
+// say sends gpsd a command.
+func (g *gpsd) say(command string) error {
+	err := g.SetWriteDeadline(time.Now().Add(dialTimeout))
+	if err == nil {
+		_, err = g.Write([]byte(command))
+	}
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", g.name, netCause(err))
+	}
+	return nil
+}
+
+// await reads until gpsd has answered with class. Sentences of before are passed over.
+func (g *gpsd) await(class string, deadline time.Time) (gpsdReply, error) {
+	for {
+		line, err := g.line(deadline)
+		if err != nil {
+			return gpsdReply{}, fmt.Errorf("%s gives no answer (%w): see \"systemctl status gpsd\" there", g.name, netCause(err))
+		}
+		if line[0] != '{' {
+			continue
+		}
+		reply, err := g.understand(line)
+		if err != nil || reply.Class == class {
+			return reply, err
+		}
+	}
+}
+
+// understand reads a JSON line. An ERROR is an error.
+func (g *gpsd) understand(line []byte) (gpsdReply, error) {
+	var reply gpsdReply
+	if err := json.Unmarshal(line, &reply); err != nil {
+		return reply, gpsdTrouble(fmt.Sprintf("%s says %.40q, which is not JSON: see that gpsd answers there", g.name, line))
+	}
+	switch reply.Class {
+	case "ERROR":
+		return reply, complain(g.name, g.device, reply.Message, g.devices)
+	case "DEVICES":
+		g.devices = reply.Devices
+	}
+	return reply, nil
+}
+
+// line returns the next line, which is not empty and valid until the next call. What came of one before the deadline is kept.
+func (g *gpsd) line(deadline time.Time) ([]byte, error) {
+	for {
+		if end := bytes.IndexByte(g.buf[g.r:g.w], '\n'); end >= 0 {
+			line := g.buf[g.r : g.r+end+1]
+			g.r += end + 1
+			return line, nil
+		}
+		g.w, g.r = copy(g.buf, g.buf[g.r:g.w]), 0
+		if g.w == len(g.buf) {
+			return nil, fmt.Errorf("a line is longer than %d bytes", gpsdLine)
+		}
+		n, err := g.in.read(g.buf[g.w:], deadline)
+		g.w += n
+		if n == 0 && err == nil {
+			err = errNothing
+		}
+		if n == 0 {
+			return nil, err
+		}
+	}
+}
+
+func (g *gpsd) SetReadDeadline(t time.Time) error {
+	g.deadline = t
+	return nil
+}
+
+// Read reads a sentence with its line end, or a part of it.
+func (g *gpsd) Read(p []byte) (int, error) {
+	for len(g.left) == 0 {
+		until := g.ask
+		if earlier(g.deadline, until) {
+			until = g.deadline
+		}
+		line, err := g.line(until)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && until.Equal(g.ask):
+			err = g.inquire()
+		case err == nil && line[0] == '{':
+			err = g.hear(line)
+		case err == nil:
+			g.heard()
+			g.left = line
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, g.left)
+	g.left = g.left[n:]
+	return n, nil
+}
+
+// heard puts off asking how the device is.
+func (g *gpsd) heard() { g.ask = time.Now().Add(gpsdAsk) }
+
+// inquire asks how the device is, that says nothing.
+func (g *gpsd) inquire() error {
+	g.heard()
+	return g.say("?DEVICES;\n")
+}
+
+// hear takes a JSON line. It is an error that says so when gpsd has lost the device.
+func (g *gpsd) hear(line []byte) error {
+	reply, err := g.understand(line)
+	if err != nil || reply.Class != "DEVICES" {
+		return err
+	}
+	i := slices.IndexFunc(g.devices, func(d gpsdDevice) bool { return d.Path == g.device })
+	switch {
+	case i < 0:
+		return gpsdTrouble(fmt.Sprintf("%s has given %s up: plug it in again, or give it back with \"sudo gpsdctl add %s\"", g.name, g.device, g.device))
+	case !g.devices[i].active():
+		return gpsdTrouble(fmt.Sprintf("%s gets nothing from %s any more: check the receiver's power and cable", g.name, g.device))
+	}
+	return nil
+}
