@@ -27,6 +27,8 @@ type Status struct {
 	// Groups says how many there are.
 	Groups  int            `json:"groups"`
 	Devices []DeviceStatus `json:"devices"`
+	// Page is what the viewer page may ask for.
+	Page PageStatus `json:"page"`
 }
 
 // DeviceStatus is one group.
@@ -47,6 +49,7 @@ func (r *Relay) Status() Status {
 	s := Status{
 		Viewers: h.viewers.Load(), Publishers: h.publishers.Load(), Dropped: h.dropped.Load(),
 		ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
+		Page: r.pageStatus(),
 	}
 	s.TLS = r.Fingerprint()
 	now := time.Now()
