@@ -47,6 +47,7 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 		}
 	}
 	g.messages++
+	g.hub.messages.Add(1)
 	g.keep(m, now)
 	for _, v := range g.members {
 		if v != from && v.wants(m.head.Class) {

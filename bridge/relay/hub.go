@@ -30,7 +30,10 @@ type hub struct {
 	dropped    atomic.Int64 // messages that left a viewer's queue unsent
 	closedSlow atomic.Int64
 	ignored    atomic.Int64 // text frames from viewers
+	messages   atomic.Int64 // published, without repeats
+	delivered  atomic.Int64 // messages written to members
 	repeats    atomic.Int64 // messages that a publisher sent again
+	refused    [refusals]atomic.Int64
 	kept       atomic.Int64 // bytes in all histories
 	swept      atomic.Int64 // unix seconds of the last sweep
 
@@ -194,6 +197,9 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 		return errClosing
 	}
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
+	if !v.publisher {
+		v.wire.from = new(intake)
+	}
 	h.running.Go(v.write)
 	h.running.Go(v.read)
 	return nil
@@ -233,6 +239,13 @@ func (h *hub) close() {
 		}
 	}
 	<-done
+}
+
+// count is how many groups there are.
+func (h *hub) count() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.groups)
 }
 
 func (h *hub) everyone() []*viewer {

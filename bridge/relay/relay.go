@@ -21,6 +21,8 @@ type Relay struct {
 	access  *access
 	hub     *hub
 	started time.Time
+	// Counts by remote address.
+	throttle *throttle
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -40,7 +42,7 @@ func New(c Config) (*Relay, error) {
 	}
 	return &Relay{
 		config: c, log: c.Log, access: newAccess(c), certificate: cert,
-		hub: newHub(c.limits(), c.Log), started: time.Now(),
+		hub: newHub(c.limits(), c.Log), started: time.Now(), throttle: newThrottle(),
 	}, nil
 }
 
@@ -62,8 +64,7 @@ func (r *Relay) Listen() error {
 			return err
 		}
 	}
-	// Pages and API calls need connections beside the WebSockets.
-	r.listener = &boundedListener{Listener: l, free: int64(r.config.MaxConns) + 256}
+	r.listener = boundListener(l, r.hub, r.throttle)
 	if r.certificate != nil {
 		r.listener = tls.NewListener(r.listener, r.certificate.config())
 		r.log.Info("viewers are served with TLS", "certificate", r.config.CertFile, "fingerprint", r.certificate.fingerprint())
@@ -132,7 +133,7 @@ func (r *Relay) Serve(ctx context.Context) error {
 
 func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler:           r.handler(),
+		Handler:           r.throttled(r.handler()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -23,6 +23,11 @@ type Status struct {
 	Ignored int64 `json:"ignored"`
 	// Repeats counts messages that publishers sent again.
 	Repeats int64 `json:"repeats"`
+	// Messages counts what was published, without repeats, and Delivered what was
+	// written to members; Refused the requests and connections that were refused.
+	Messages  int64 `json:"messages"`
+	Delivered int64 `json:"delivered"`
+	Refused   int64 `json:"refused"`
 	// Devices are the groups by device ID, at most 500: those heard last.
 	// Groups says how many there are.
 	Groups  int            `json:"groups"`
@@ -49,9 +54,12 @@ func (r *Relay) Status() Status {
 	s := Status{
 		Viewers: h.viewers.Load(), Publishers: h.publishers.Load(), Dropped: h.dropped.Load(),
 		ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
+		Messages: h.messages.Load(), Delivered: h.delivered.Load(), TLS: r.Fingerprint(),
 		Page: r.pageStatus(),
 	}
-	s.TLS = r.Fingerprint()
+	for why := range h.refused {
+		s.Refused += h.refused[why].Load()
+	}
 	now := time.Now()
 	h.mu.RLock()
 	s.Groups = len(h.groups)

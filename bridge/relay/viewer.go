@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -141,6 +142,7 @@ func (v *viewer) shut(code int, reason string) {
 // The viewer ends with it.
 func (v *viewer) read() {
 	err := v.readAll()
+	v.explain(err)
 	close(v.dead)
 	v.group.leave(v)
 	var closed *websocket.CloseError
@@ -151,6 +153,20 @@ func (v *viewer) read() {
 	v.conn.Close()
 	v.hub.release()
 	v.hub.log.Debug("left", "device_id", v.group.device, "viewer", v.peer, "why", err)
+}
+
+// explain tells the peer what its reading ended with where gorilla does not, and
+// waits until that is on its way.
+func (v *viewer) explain(err error) {
+	switch {
+	case errors.Is(err, errFlood):
+		v.shut(websocket.ClosePolicyViolation, closeReason(err))
+	case errors.Is(err, websocket.ErrReadLimit): // said already, unless the length was absurd
+		v.shut(websocket.CloseMessageTooBig, "")
+	default:
+		return
+	}
+	<-v.mute
 }
 
 func (v *viewer) readAll() error {
@@ -196,6 +212,8 @@ func (v *viewer) received(kind int, data []byte) {
 	switch {
 	case kind == websocket.BinaryMessage:
 		v.shut(websocket.CloseUnsupportedData, "send JSON in text frames")
+	case !v.publisher && !utf8.Valid(data):
+		v.shut(websocket.CloseInvalidFramePayloadData, errNotUTF8.Error())
 	case !v.publisher:
 		v.hub.ignored.Add(1)
 	default:
@@ -252,7 +270,7 @@ func (v *viewer) alive() {
 func (v *viewer) linger() {
 	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
 	// Eight times what a publisher may send in one message.
-	io.CopyN(io.Discard, v.conn.NetConn(), 8*publisherReadLimit)
+	io.CopyN(io.Discard, v.wire.Conn, 8*publisherReadLimit)
 }
 
 // closeReason fits an error into a close frame (123 bytes).

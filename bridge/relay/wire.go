@@ -26,6 +26,7 @@ type wire struct {
 	raw  syscall.RawConn // of the socket; nil where there is none
 	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
 
+	from  *intake   // bounds what is read; nil for no bound. Owned by who reads
 	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
 
 	// Owned by who has the turn.
@@ -58,6 +59,14 @@ func below(c net.Conn) net.Conn {
 func isTLS(c net.Conn) bool {
 	_, ok := c.(*tls.Conn)
 	return ok
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if w.from != nil && err == nil {
+		err = w.from.take(n, time.Now())
+	}
+	return n, err
 }
 
 // SetWriteDeadline is for gorilla's next Write and not for what is under way.

@@ -56,7 +56,9 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 		return false, nil
 	}
 	v.frames = all
-	err = v.wire.send(&all, until)
+	if err = v.wire.send(&all, until); err == nil {
+		v.hub.delivered.Add(int64(len(v.frames)))
+	}
 	clear(v.frames)
 	return true, err
 }
