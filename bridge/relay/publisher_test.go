@@ -130,12 +130,14 @@ func TestShutdownTells1001(t *testing.T) {
 	t.Run("serve", func(t *testing.T) {
 		r := start(t, c)
 		v, p = dial(&keeps{t}, r, "", nil), dial(&keeps{t}, r, "", bearer("pub"))
-		until(t, "joined", func() bool { return r.Status().Viewers == 1 && r.Status().Publishers == 1 })
 		r.tpv(1)
+		v.want(tpv(1))
+		p.want(tpv(1)) // both are served
+		r.tpv(2)
 	})
 	v.t, p.t = t, t
 	// What was queued comes first.
-	v.want(tpv(1))
+	v.want(tpv(2))
 	for _, m := range []member{v, p} {
 		if got := m.closed(); got != websocket.CloseGoingAway {
 			t.Errorf("close code %d, want 1001", got)
