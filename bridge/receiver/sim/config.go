@@ -21,6 +21,11 @@ type Config struct {
 	Tunnel bool
 	// Outage, when it is set, takes the sky away while it returns true for the time since Start.
 	Outage func(sinceStart time.Duration) bool
+	// UBX has the receiver send u-blox's binary protocol instead of NMEA 0183: one NAV-PVT an epoch.
+	UBX bool
+	// Garble has a Receiver with a Baud be read as on a real line: at another speed than Baud comes what a UART makes of it.
+	// The speed is the one that the reader has set; a reader that sets none has 38400.
+	Garble bool
 }
 
 // MaxRate is the most epochs a second that common receivers give.

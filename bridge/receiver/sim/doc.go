@@ -6,7 +6,8 @@
 //
 // A Generator is pure: the time comes in with Config.Start, and the same Config gives the same bytes. State says what is
 // true of the epoch that was generated last, to compare with what a decoder makes of the bytes. A Receiver plays a
-// Generator on a real pseudo-terminal by the wall clock, at the speed of a serial line.
+// Generator on a real pseudo-terminal by the wall clock, at the speed of a serial line. A UART says what is read there at
+// another speed.
 //
 // The package knows nothing of who reads it.
 package sim

@@ -57,9 +57,12 @@ func newGenerator(checked Config) *Generator {
 	}
 }
 
-// AppendEpoch drives to the next epoch and appends its sentences to dst. The first epoch is at Config.Start.
+// AppendEpoch drives to the next epoch and appends its sentences, or its UBX message, to dst. The first epoch is at Config.Start.
 func (g *Generator) AppendEpoch(dst []byte) []byte {
 	g.Skip()
+	if g.config.UBX {
+		return g.appendUBX(dst)
+	}
 	return g.appendSentences(dst)
 }
 

@@ -23,15 +23,20 @@ const lateMost = 2 * time.Second
 
 func newPacer(c Config, now time.Time) *pacer {
 	p := &pacer{origin: now, first: c.Start, chunk: 1 << 20}
-	if c.Baud > 0 {
-		p.byteAt = 10 * time.Second / time.Duration(c.Baud)
-		p.chunk = max(int(chunkTime/p.byteAt), 1)
-	}
+	p.speed(c.Baud)
 	// A receiver that shows the current time sends each epoch when it is.
 	if ahead := c.Start.Sub(now); ahead > 0 && ahead <= time.Second {
 		p.origin = now.Add(ahead)
 	}
 	return p
+}
+
+// speed sets the speed of the line; 0 leaves it without limit.
+func (p *pacer) speed(baud int) {
+	if baud > 0 {
+		p.byteAt = 10 * time.Second / time.Duration(baud)
+		p.chunk = max(int(chunkTime/p.byteAt), 1)
+	}
 }
 
 // start is when an epoch is due, by this machine's clock.

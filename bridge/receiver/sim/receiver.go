@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,11 @@ type Receiver struct {
 	line   *terminal
 	link   string
 	close  func() error
+	baud   atomic.Int64 // of the line, from the next epoch on
+
+	// owned by Run
+	uart    UART // of the reader
+	garbled []byte
 
 	mu    sync.Mutex
 	state State // of the epoch that is being sent
@@ -36,6 +42,7 @@ func Open(c Config, link string) (*Receiver, error) {
 	}
 	r := &Receiver{config: c, line: line, link: link}
 	r.close = sync.OnceValue(r.shut)
+	r.baud.Store(int64(c.Baud))
 	if err := r.makeLink(); err != nil {
 		return nil, errors.Join(err, line.close())
 	}
@@ -79,9 +86,18 @@ func (r *Receiver) Run(ctx context.Context) error {
 			return nil
 		}
 		r.line.tidy(time.Now())
+		p.speed(int(r.baud.Load()))
 		if !r.send(ctx, p, epoch, burst) {
 			return nil
 		}
+	}
+}
+
+// SetBaud changes the speed of the line with the next epoch, as a receiver does that is reset. What it sends stays the same.
+// It may be called from any goroutine. A line without limit stays one.
+func (r *Receiver) SetBaud(baud int) {
+	if r.config.Baud > 0 {
+		r.baud.Store(int64(baud))
 	}
 }
 
@@ -98,12 +114,21 @@ func (r *Receiver) send(ctx context.Context, p *pacer, epoch time.Time, burst []
 		if !sleepUntil(ctx, p.sent(n)) {
 			return false
 		}
-		if err := r.line.write(burst[:n]); err != nil {
+		if err := r.line.write(r.heard(burst[:n], n == len(burst))); err != nil {
 			return false
 		}
 		burst = burst[n:]
 	}
 	return true
+}
+
+// heard is what comes out at the reader's end of bytes that are sent; last says that nothing follows at once.
+func (r *Receiver) heard(sent []byte, last bool) []byte {
+	if !r.config.Garble || r.config.Baud == 0 {
+		return sent
+	}
+	r.garbled = r.uart.Receive(r.garbled[:0], sent, int(r.baud.Load()), r.line.speed(), last)
+	return r.garbled
 }
 
 func (r *Receiver) publish(s State) {

@@ -90,6 +90,18 @@ func onDescriptor(f *os.File, do func(fd int) error) error {
 	return doErr
 }
 
+// speed is what the reader has set the line to, in baud.
+func (t *terminal) speed() (baud int) {
+	_ = onDescriptor(t.slave, func(fd int) error {
+		mode, err := unix.IoctlGetTermios(fd, unix.TCGETS2) // its speeds are numbers, whatever constant was set
+		if err == nil {
+			baud = int(mode.Ispeed)
+		}
+		return err
+	})
+	return baud
+}
+
 // write hands p to the reader. What finds no room is lost, as in a UART. An error means that the terminal is closed.
 func (t *terminal) write(p []byte) error {
 	if err := t.master.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
