@@ -164,7 +164,13 @@ func TestConnectedWritesNothingToDisk(t *testing.T) {
 // runOn opens a spool with its goroutine on simulated folders.
 func runOn(t testing.TB, disk, tmpfs files, log slog.Handler, readers ...string) *Spool {
 	t.Helper()
-	o := Options{Dir: "simulated", Readers: readers, Max: MinMax, Log: slog.New(log), segment: minSegment}
+	return runWith(t, Options{Readers: readers, Max: MinMax, Log: slog.New(log), segment: minSegment}, disk, tmpfs)
+}
+
+// runWith is runOn with options.
+func runWith(t testing.TB, o Options, disk, tmpfs files) *Spool {
+	t.Helper()
+	o.Dir = "simulated"
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}

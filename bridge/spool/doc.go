@@ -1,7 +1,7 @@
 // Package spool keeps records in order until everybody who must have them has acknowledged them.
 //
-// It is the one lossless queue of the daemon: the receiver's goroutine appends to it and never waits, each uplink
-// reads from it through a Reader of its own. Reading removes nothing; Ack does. A record leaves when every Reader has
+// It is the one lossless queue of the daemon: the receiver's goroutine appends to it and waits for no disk that keeps
+// up with it, each uplink reads from it through a Reader of its own. Reading removes nothing; Ack does. A record leaves when every Reader has
 // acknowledged it, or when the spool is full and thins its oldest part, and then it is counted.
 //
 //	Append ──▶ [ 41 | 42 | 43 | 44 | 45 ] ◀── Next(after), Ack(pos)   Reader "fleet"
@@ -18,12 +18,14 @@
 // Without a folder everything is in one log in memory. With a folder there are two logs of the same format: a recent
 // one on a tmpfs, which every record and every acknowledgement enters by one write, and one on the disk.
 //
-//	          write                 stays unacknowledged for Options.Sync
-//	Append ─────────▶ recent log ─────────────────────────────────────────▶ disk log
-//	                    (tmpfs)     one write, one fdatasync for all of them
+//	          write              stays unacknowledged for Options.Sync, or too much
+//	Append ─────────▶ recent log ─────────────────────────────────────────────────▶ disk log
+//	                    (tmpfs)         one write, one fdatasync for all of them
 //
 // So the daemon may be killed at any moment and nothing is lost; a power cut costs what was appended in the last Sync
-// and not acknowledged; and while servers acknowledge in time nothing is written to the disk at all. Without a tmpfs
+// and not acknowledged; and while servers acknowledge in time nothing is written to the disk at all. The recent log is
+// small: what a burst brings beyond half of it goes to the disk at once, and once it is full Append waits for that. It is
+// thinned only when the disk has failed, or has not answered for 10 s; the disk log when it is full itself. Without a tmpfs
 // the recent log is in a folder on the disk, where the kernel writes it when it likes. Close writes to the disk what is
 // not acknowledged, since a machine that shuts down loses its tmpfs next.
 //

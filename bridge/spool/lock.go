@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -22,14 +23,33 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fmt.Errorf("lock %q: %w: stop it, or give this one a folder of its own", dir, ErrInUse)
-	} else if err != nil {
-		err = fmt.Errorf("lock %q: %w", dir, err)
-	}
-	if err != nil {
+	if err := hold(f, dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// hold takes the lock until f is closed.
+func hold(f *os.File, dir string) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("lock %q: %w: stop it, or give this one a folder of its own", dir, ErrInUse)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %q: %w", dir, err)
+	}
+	return nil
+}
+
+// Free says whether a folder could be opened now, as Open would: an error that is ErrInUse names the folder. It changes
+// nothing.
+func Free(dir string) error {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(hold(f, dir), f.Close())
 }

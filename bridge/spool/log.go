@@ -92,6 +92,14 @@ func (l *log) get(s *segment, e entry) (record, bool) {
 	return r, ok
 }
 
+// data is get's payload, nil when it is gone.
+func (l *log) data(s *segment, e entry) []byte {
+	if r, ok := l.get(s, e); ok {
+		return r.data
+	}
+	return nil
+}
+
 // release says that a record is not needed any more.
 func (l *log) release(pos uint64) error {
 	if len(l.segs) == 0 {
@@ -121,6 +129,9 @@ func (l *log) held() (records int, bytes int64) {
 
 // capacity is the room for records in a segment.
 func (l *log) capacity() int64 { return l.segment - sealSize }
+
+// fits says whether the active segment takes so many bytes more.
+func (l *log) fits(size int64) bool { return l.active != nil && l.active.end+size <= l.capacity() }
 
 // append writes records, in one write. Data among them has rising positions, higher than any before, and begins to be
 // found when it is published. base names the segment that is begun when the active one is full.
@@ -152,12 +163,12 @@ const keptBuffer = 16 << 10
 
 // write writes records to the end of the active segment, or of a new one.
 func (l *log) write(base uint64, b []byte) error {
-	if l.active == nil || l.active.end+int64(len(b)) > l.capacity() {
+	if !l.fits(int64(len(b))) {
 		if err := l.rotate(base); err != nil {
 			return err
 		}
 	}
-	if l.active.end+int64(len(b)) > l.capacity() {
+	if !l.fits(int64(len(b))) {
 		return fmt.Errorf("write %s: %d bytes do not fit into a segment", l.name, len(b))
 	}
 	if _, err := l.active.file.WriteAt(b, l.active.end); err != nil {

@@ -44,32 +44,31 @@ func (r *Reader) next(after uint64) (pos uint64, data []byte, wake <-chan struct
 }
 
 // look returns the first record held from a position on, whoever holds it, with no data when it turned out to be
-// damaged. spool.out is held.
+// damaged. spool.out is held, and while the disk is read nothing else: Append does not wait for that.
 func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
 	s := r.spool
-	l, seg, e, unreadable := s.disk, (*segment)(nil), entry{}, error(nil)
-	if l != nil {
-		seg, e, unreadable = l.find(from)
+	s.mu.Lock()
+	closed, wake := s.closed, s.wake
+	s.mu.Unlock()
+	if closed {
+		return 0, nil, nil, ErrClosed
+	}
+	if s.disk != nil {
+		seg, e, err := s.disk.find(from)
+		if err != nil { // unreadable for now: the next arrival tries again, and nothing is passed over
+			return 0, nil, wake, nil
+		}
+		if seg != nil {
+			return e.pos, s.disk.data(seg, e), nil, nil
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return 0, nil, nil, ErrClosed
-	}
-	if unreadable != nil { // for now: the next arrival tries again, and nothing is passed over
+	seg, e, _ := s.recent.find(from) // its segments are all loaded
+	if seg == nil {
 		return 0, nil, s.wake, nil
 	}
-	if seg == nil {
-		l = s.recent
-		if seg, e, _ = l.find(from); seg == nil {
-			return 0, nil, s.wake, nil
-		}
-	}
-	rec, ok := l.get(seg, e)
-	if !ok {
-		return e.pos, nil, nil, nil
-	}
-	return e.pos, rec.data, nil, nil
+	return e.pos, s.recent.data(seg, e), nil, nil
 }
 
 // Ack acknowledges one record, in any order. A position that was acknowledged before, was dropped, or never was, is

@@ -20,9 +20,13 @@ const (
 	MinMax = 16 * minSegment
 	// DefaultSync is how long a record may stay unacknowledged before it goes to the disk.
 	DefaultSync = time.Second
-	// recentMax bounds the log of what is not on the disk yet. It holds a day of fixes at 1 Hz should the disk fail,
-	// and what a recording read at full speed brings before the disk has taken the part before it.
-	recentMax = 32 << 20
+	// recentMax bounds in bytes the log of what is not on the disk yet. It holds three hours of fixes at 1 Hz should the
+	// disk fail, and is a thirtieth of what the service may use (MemoryMax counts its pages on a tmpfs). More would serve
+	// nothing: what does not fit goes to the disk at once.
+	recentMax = 4 << 20
+	// diskPatience is how long the disk may take for one batch before it counts as failed: three times what Linux allows
+	// an SD card for one write (3 s).
+	diskPatience = 10 * time.Second
 )
 
 // Errors that callers decide on.
@@ -52,7 +56,7 @@ type Options struct {
 	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
 	Log *slog.Logger
 
-	segment int64 // bytes, for tests; 0 for what suits Max
+	segment, recent int64 // bytes, for tests; 0 for what suits Max
 }
 
 // Spool is a bounded queue of records. Its methods may be called from any goroutine.
@@ -69,6 +73,7 @@ type Spool struct {
 	boot    [16]byte
 	disk    *log // nil when records are held in memory; its guard is out
 	lock    *os.File
+	hurry   chan struct{} // asks for what is not on the disk to be written now, with room for one
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when nothing runs in the background
 
@@ -82,13 +87,14 @@ type Spool struct {
 	// guarded by mu
 	recent   *log // what is not on disk yet; in memory mode everything
 	closed   bool
-	wake     chan struct{} // closed and replaced when a record arrives or the last is acknowledged; closed for good by Close
+	wake     chan struct{} // closed and replaced at each arrival, last acknowledgement and writing to the disk; closed for good by Close
 	last     uint64
 	appended uint64
 	dropped  uint64    // at Open, and records that were too large
 	changed  time.Time // the first change of the state that is not on disk, zero when there is none
 	partly   bool      // the state on disk lacks acknowledgements of records that others still want
 	fault    error     // why the disk could not be written the last time
+	busy     time.Time // since when the disk has been taking a batch, zero when it is not
 }
 
 // Stats count what went through a spool.
@@ -125,7 +131,7 @@ func Open(o Options) (*Spool, error) {
 func newSpool(o Options) *Spool {
 	s := &Spool{
 		max: o.Max, every: o.Sync, log: o.Log, readers: map[string]*Reader{}, wake: make(chan struct{}),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		hurry: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, name := range o.Readers {
 		s.readers[name] = &Reader{spool: s, name: name, acked: ranges{{0, 0}}}
@@ -148,6 +154,9 @@ func (o *Options) complete() error {
 	if o.segment == 0 {
 		// A sixteenth of the bound in whole blocks of 4 KiB, within reason.
 		o.segment = min(maxSegment, max(minSegment, o.Max/16)&^4095)
+	}
+	if o.recent == 0 {
+		o.recent = min(recentMax, o.Max)
 	}
 	if o.Sync == 0 {
 		o.Sync = DefaultSync
@@ -180,21 +189,31 @@ type unguarded struct{}
 func (unguarded) Lock()   {}
 func (unguarded) Unlock() {}
 
-// Append stores a copy of a record as the newest and returns its position. It never waits for the disk to sync: with a
-// Runtime folder it does not touch the disk at all. A full spool thins its oldest part, counted. The error is
-// ErrTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed, or that of
-// writing; the record is then counted as dropped.
+// Append stores a copy of a record as the newest and returns its position. A full spool thins its oldest part, counted.
+// The error is ErrTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
+// or that of writing; the record is then counted as dropped.
+//
+// It waits for the disk only when the recent log is full (4 MiB, or Max when that is less), which a burst can bring about
+// and a receiver at its own pace cannot: then until the disk has taken a batch, of a quarter of a segment. When that
+// takes more than 10 s, or the disk has failed, it waits no more and the recent log thins. It never waits for a sync that
+// it does not need. With a Runtime folder it does not touch the disk; without one it writes to it, not synced, and that
+// takes what the kernel makes it take.
 func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return 0, ErrClosed
 	}
-	r := record{kind: kindData, pos: s.last + 1, at: time.Now().UnixMilli(), data: data}
-	if limit := s.recent.capacity() / 2; int64(r.size()) > limit {
+	size := recordHeader + int64(len(data))
+	if limit := s.recent.capacity() / 2; size > limit {
 		s.drop()
 		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), ErrTooLarge, limit-recordHeader)
 	}
+	s.makeRoom(size)
+	if s.closed { // meanwhile
+		return 0, ErrClosed
+	}
+	r := record{kind: kindData, pos: s.last + 1, at: time.Now().UnixMilli(), data: data}
 	err = s.recent.append(r.pos, r)
 	if err != nil { // in a new segment it may go
 		err = s.recent.append(r.pos, r)
@@ -208,6 +227,57 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	s.recent.publish()
 	s.signal()
 	return r.pos, nil
+}
+
+// makeRoom sees to it that the recent log can take a record of so many bytes. Once it is half full the disk is to take
+// it over, before it is due; a full one waits for that, and is thinned only where there is no disk to hope for. mu is
+// held, and given away while it waits.
+func (s *Spool) makeRoom(size int64) {
+	for !s.closed && !s.recent.fits(size) {
+		_ = s.recent.sweep() // what could not be removed is not needed, and is found at the next start
+		patience := s.patience()
+		if patience > 0 && s.recent.size() > s.recent.max/2 {
+			select {
+			case s.hurry <- struct{}{}:
+			default: // it was asked for
+			}
+		}
+		switch {
+		case !s.recent.full():
+			return
+		case patience > 0:
+			s.await(patience)
+		default:
+			s.change() // of the count of what was dropped
+			if s.recent.shrink() != nil {
+				return // appending meets it again and says it
+			}
+		}
+	}
+}
+
+// patience returns how much longer the disk may take for what it is at, 0 or less when there is none or it has failed.
+// mu is held.
+func (s *Spool) patience() time.Duration {
+	switch {
+	case s.disk == nil || s.fault != nil:
+		return 0
+	case s.busy.IsZero():
+		return diskPatience
+	}
+	return diskPatience - time.Since(s.busy)
+}
+
+// await waits for the next signal, for a time at the most. mu is held, and given away meanwhile.
+func (s *Spool) await(atMost time.Duration) {
+	wake, timer := s.wake, time.NewTimer(atMost)
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-timer.C:
+	}
 }
 
 // drop counts a record that could not be taken. mu is held.
@@ -296,8 +366,11 @@ func (s *Spool) Stats() Stats {
 	if oldest != nil {
 		st.Oldest = max(0, time.Since(time.UnixMilli(e.at)).Seconds())
 	}
-	if s.fault != nil {
+	switch {
+	case s.fault != nil:
 		st.Fault = s.fault.Error()
+	case s.patience() < 0:
+		st.Fault = fmt.Sprintf("the disk has not answered for %s", time.Since(s.busy).Round(time.Second))
 	}
 	return st
 }
@@ -322,6 +395,9 @@ func (s *Spool) Close() error {
 	err := s.flush(true)
 	if err != nil {
 		err = fmt.Errorf("close spool: %w", err)
+		s.mu.Lock()
+		_ = s.recent.append(s.last+1, s.stateHeld()) // what was dropped since the last; without it the count is too low
+		s.mu.Unlock()
 	}
 	return errors.Join(err, s.release())
 }

@@ -10,12 +10,13 @@ import (
 )
 
 // room returns the file for a new segment, and makes room for it when the log or the disk is full: what nobody needs
-// goes first, then the oldest part is thinned.
+// goes first, then the oldest part is thinned. A log that is not durable may grow beyond its bound, by acknowledgements
+// alone: before anything else is appended the spool makes room.
 func (l *log) room() (file, error) {
 	if err := l.sweep(); err != nil {
 		return nil, err
 	}
-	for l.full() {
+	for l.durable && l.full() {
 		if err := l.shrink(); err != nil {
 			return nil, err
 		}
@@ -34,12 +35,15 @@ func (l *log) room() (file, error) {
 
 // full says whether one more segment, beside the spare, would be too many.
 func (l *log) full() bool {
-	files := int64(len(l.segs) + 1)
+	more := l.segment
 	if l.durable {
-		files++
+		more += l.segment
 	}
-	return files*l.segment > l.max
+	return l.size()+more > l.max
 }
+
+// size is what the segments occupy, in bytes.
+func (l *log) size() int64 { return int64(len(l.segs)) * l.segment }
 
 // low says whether one more segment would take of the free space that is to be left.
 func (l *log) low() bool {
