@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goreleaser/nfpm/v2"
+	"github.com/goreleaser/nfpm/v2/deb"
+	"github.com/goreleaser/nfpm/v2/files"
+)
+
+// revision is the package's own part of the version.
+const revision = "1"
+
+const description = `GPS receiver to tracking server bridge
+gpsbridge reads NMEA 0183 sentences from a GPS receiver on USB or a UART,
+makes one JSON fix of each epoch, and pushes it over one persistent WebSocket
+to the tracking group of its device ID. Fixes are kept until the server has
+acknowledged them, over outages and power cuts. Viewers near the vehicle watch
+the same group on a local page.`
+
+// makeDeb builds the program for one architecture and writes its package to a folder. It returns the package's path.
+func (s *source) makeDeb(a architecture, out string) (string, error) {
+	program := filepath.Join(s.work, a.name, "gpsbridge")
+	if err := s.build(program, append(a.env, "GOOS=linux")...); err != nil {
+		return "", err
+	}
+	info := nfpm.WithDefaults(s.info(a, program))
+	if err := nfpm.PrepareForPackager(info, "deb"); err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := deb.Default.Package(info, &b); err != nil {
+		return "", err
+	}
+	path := filepath.Join(out, deb.Default.ConventionalFileName(info))
+	return path, os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// info describes the package to nfpm.
+func (s *source) info(a architecture, program string) *nfpm.Info {
+	here := func(name string) string { return filepath.Join(s.root, "systemd", "package", name) }
+	return &nfpm.Info{
+		Name: "gpsbridge", Arch: a.name, Platform: "linux",
+		Version: s.version.debian(), VersionSchema: "none", Release: revision,
+		Section: "misc", Priority: "optional", Maintainer: s.maintainer, Description: description,
+		MTime: s.version.time, DisableGlobbing: true,
+		Overridables: nfpm.Overridables{
+			// Without certificate authorities no wss:// server is trusted.
+			Recommends: []string{"ca-certificates"},
+			Suggests:   []string{"libnss-systemd"},
+			Contents:   s.contents(program),
+			Scripts:    nfpm.Scripts{PostInstall: here("postinst"), PreRemove: here("prerm"), PostRemove: here("postrm")},
+			Deb:        nfpm.Deb{Compression: "xz"},
+		},
+	}
+}
+
+// contents lists the package's files.
+func (s *source) contents(program string) files.Contents {
+	const unitFolder, docFolder = "/usr/lib/systemd/system/", "/usr/share/doc/gpsbridge/"
+	list := files.Contents{content(program, "/usr/bin/gpsbridge", 0o755)}
+	for destination, name := range map[string]string{
+		unitFolder + "gpsbridge.service":            "gpsbridge.service",
+		unitFolder + "gpsbridge@.service":           "gpsbridge@.service",
+		"/usr/lib/udev/rules.d/60-gpsbridge.rules":  "60-gpsbridge.rules",
+		docFolder + "examples/limit-addresses.conf": "limit-addresses.conf",
+		"/usr/share/lintian/overrides/gpsbridge":    "package/lintian-overrides",
+		"/etc/gpsbridge/gpsbridge.toml":             "gpsbridge.toml",
+	} {
+		list = append(list, content(filepath.Join(s.root, "systemd", name), destination, 0o644))
+	}
+	for destination, path := range s.docs {
+		list = append(list, content(path, destination, 0o644))
+	}
+	return list // nfpm sorts
+}
+
+func content(source, destination string, mode os.FileMode) *files.Content {
+	c := &files.Content{Source: source, Destination: destination, FileInfo: &files.ContentFileInfo{Mode: mode}}
+	if strings.HasPrefix(destination, "/etc/") {
+		c.Type = files.TypeConfig // what the administrator changed is kept
+	}
+	return c
+}
+
+// doc adds a document to the package, compressed when its name says so.
+func (s *source) doc(destination, text string) error {
+	b := []byte(text)
+	if strings.HasSuffix(destination, ".gz") {
+		var z bytes.Buffer
+		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		b = z.Bytes()
+	}
+	path := filepath.Join(s.work, filepath.Base(destination))
+	s.docs[destination] = path
+	return os.WriteFile(path, b, 0o644)
+}
+
+// changelog has the one entry that is certain.
+func (s *source) changelog() string {
+	return fmt.Sprintf("gpsbridge (%s-%s) unstable; urgency=medium\n\n  * Made of commit %s.\n\n -- %s  %s\n",
+		s.version.debian(), revision, s.version.commit, s.maintainer, s.version.time.Format(time.RFC1123Z))
+}

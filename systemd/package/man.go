@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// manuals adds the two man pages: gpsbridge(1) of what the program says of itself, gpsbridge.toml(5) of the reference
+// configuration.
+func (s *source) manuals(program string) error {
+	help, err := command(s.work, nil, program, "help")
+	if err != nil {
+		return err
+	}
+	first, _, _ := strings.Cut(help, "\n")
+	var commands []string
+	for _, m := range commandLine.FindAllStringSubmatch(help, -1) {
+		text, err := command(s.work, nil, program, m[1], "-h")
+		if err != nil {
+			return err
+		}
+		commands = append(commands, text)
+	}
+	if err := s.doc("/usr/share/man/man1/gpsbridge.1.gz", s.title("GPSBRIDGE", 1, "User Commands")+programManual(first, commands)); err != nil {
+		return err
+	}
+	reference, err := os.ReadFile(filepath.Join(s.root, "systemd", "gpsbridge.toml"))
+	if err != nil {
+		return err
+	}
+	return s.doc("/usr/share/man/man5/gpsbridge.toml.5.gz", s.title("GPSBRIDGE.TOML", 5, "File Formats")+configManual(string(reference)))
+}
+
+func (s *source) title(name string, section int, manual string) string {
+	return fmt.Sprintf(".TH %s %d %s \"gpsbridge %s\" \"%s\"\n", name, section, s.version.time.Format("2006-01-02"), s.version.debian(), manual)
+}
+
+var (
+	commandLine = regexp.MustCompile(`(?m)^  gpsbridge (\S+)`)
+	usageLine   = regexp.MustCompile(`^gpsbridge (\S+) ?(.*?): (.*)$`)
+)
+
+// programManual is gpsbridge(1): first is a sentence that says what the program does, commands what each prints when
+// asked for help.
+func programManual(first string, commands []string) string {
+	var synopsis, b strings.Builder
+	for _, text := range commands {
+		usage, flags, _ := strings.Cut(text, "\n")
+		m := usageLine.FindStringSubmatch(usage)
+		if m == nil {
+			m = []string{usage, usage, "", ""} // not lost
+		}
+		fmt.Fprintf(&synopsis, ".B gpsbridge %s\n%s\n.br\n", roff(m[1]), roff(m[2]))
+		fmt.Fprintf(&b, ".SS gpsbridge %s\n%s\n", roff(m[1]), roff(m[3]))
+		b.WriteString(flagList(flags))
+	}
+	return ".SH NAME\ngpsbridge \\- " + roff(strings.TrimSuffix(strings.TrimPrefix(first, "gpsbridge "), ".")) +
+		"\n.SH SYNOPSIS\n.nh\n.ad l\n" + synopsis.String() + ".ad b\n.hy\n.SH COMMANDS\n" + b.String() +
+		".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed\n.TP\n2\nwrong usage or configuration\n" +
+		".SH FILES\n.TP\n.I /etc/gpsbridge/gpsbridge.toml\nthe configuration of the service\n" +
+		".SH SEE ALSO\n.BR gpsbridge.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)\n"
+}
+
+// flagList turns what package flag prints of the flags into a list; other lines stay text.
+func flagList(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		name, usage, sameLine := strings.Cut(line, "\t")
+		switch {
+		case strings.HasPrefix(line, "  -"):
+			name = strings.TrimSpace(name)
+			if word, _, _ := strings.Cut(name, " "); len(word) > len("-c") {
+				name = "-" + name // as the usage lines have it; package flag takes both
+			}
+			fmt.Fprintf(&b, ".TP\n.B %s\n", roff(name))
+			if sameLine {
+				fmt.Fprintln(&b, roff(usage))
+			}
+		case strings.TrimSpace(line) != "":
+			fmt.Fprintln(&b, roff(strings.TrimSpace(line)))
+		}
+	}
+	return b.String()
+}
+
+var (
+	section = regexp.MustCompile(`^#?(\[\[?[a-z0-9_.]+\]\]?)$`)
+	key     = regexp.MustCompile(`^#?([a-z0-9_]+ = .*)$`)
+)
+
+// configManual is gpsbridge.toml(5): the reference configuration, whose comments stand before the keys that they explain.
+func configManual(reference string) string {
+	var b, comment strings.Builder
+	var keys []string // that the comment explains
+	flush := func() {
+		for i, k := range keys {
+			fmt.Fprintf(&b, "%s\n.B %s\n", []string{".TP", ".TQ"}[min(i, 1)], roff(k))
+		}
+		b.WriteString(comment.String())
+		if len(keys) == 0 && comment.Len() > 0 {
+			b.WriteString(".PP\n") // a paragraph of its own
+		}
+		keys = nil
+		comment.Reset()
+	}
+	b.WriteString(".SH NAME\ngpsbridge.toml \\- configuration of gpsbridge\n.SH DESCRIPTION\n")
+	for line := range strings.Lines(reference) {
+		line = strings.TrimRight(line, "\n")
+		if m := key.FindStringSubmatch(line); m != nil {
+			keys = append(keys, m[1])
+			continue
+		}
+		if len(keys) > 0 {
+			flush()
+		}
+		text, isComment := strings.CutPrefix(line, "#")
+		switch m := section.FindStringSubmatch(line); {
+		case m != nil:
+			fmt.Fprintf(&b, ".SS %s\n", roff(m[1]))
+			flush()
+		case !isComment:
+			flush()
+		case strings.HasPrefix(text, "   "): // a list
+			fmt.Fprintf(&comment, ".br\n%s\n", roff(strings.TrimSpace(text)))
+		default:
+			fmt.Fprintln(&comment, roff(strings.TrimSpace(text)))
+		}
+	}
+	flush()
+	return b.String() + ".SH SEE ALSO\n.BR gpsbridge (1)\n"
+}
+
+// roff escapes text for the formatter.
+func roff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, `"`, `\(dq`, "`", `\(ga`).Replace(text)
+	if strings.HasPrefix(text, ".") {
+		text = `\&` + text
+	}
+	return text
+}
