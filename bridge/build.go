@@ -57,7 +57,8 @@ func (r RelayConfig) build(d *Daemon) (*relay.Relay, error) {
 	}
 	return relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
-		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout),
+		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
+		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == selfSigned,
 		Status: func() any { return d.Status() }, Ready: d.healthy, Log: d.log,
 	})
 }

@@ -78,6 +78,12 @@ type RelayConfig struct {
 	Origins     []string `toml:"origins"`
 	History     int      `toml:"history"`
 	SlowTimeout Duration `toml:"slow_timeout"`
+	MaxConns    int      `toml:"max_conns"`
+	Basemap     string   `toml:"basemap"` // a .pmtiles file
+	// TLS is "self-signed" to have Cert and Key made where they are not there; with them alone they must be.
+	TLS  string `toml:"tls"`
+	Cert string `toml:"tls_cert_file"`
+	Key  string `toml:"tls_key_file"`
 }
 
 // LogConfig is [log].
@@ -145,7 +151,9 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("receiver.rollover %q is unknown: use \"auto\", \"mend\" or \"keep\"", r.Rollover))
 		}
 	}
-	c.Relay.Token = expandCredentials(c.Relay.Token)
+	if err := c.Relay.complete(); err != nil {
+		errs = append(errs, err)
+	}
 	names := map[string]bool{}
 	for i := range c.Uplinks {
 		u := &c.Uplinks[i]

@@ -10,6 +10,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"gpsbridge/bridge/relay"
 )
 
@@ -18,9 +22,14 @@ type ServerConfig struct {
 	Listen       string   // host:port
 	Open         bool     // serve viewers without a token on an address that is not loopback
 	ViewerToken  string   // file with the viewers' token, "" for none
-	PublishToken string   // the token that trackers present
+	PublishToken string   // the token that trackers present, "" for those of DeviceTokens alone
+	DeviceTokens string   // file with a device ID and its token a line, "" for none; see relay.ReadDeviceTokens
 	Origins      []string // further origins that pages may come from
 	History      int      // messages kept a device
+	MaxConns     int      // WebSockets at a time; 0: package relay's default
+	Basemap      string   // a .pmtiles file for the page's map, "" for none
+	Cert, Key    string   // files of a certificate for TLS, "" for none
+	SelfSigned   bool     // they are made when they are not there
 }
 
 // Server is a tracking server: groups, publishers and viewers, no receiver.
@@ -46,14 +55,40 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("viewers' token: %w", err)
 	}
+	tokens, err := readDeviceTokens(c.DeviceTokens)
+	if err != nil {
+		return nil, fmt.Errorf("trackers' tokens: %w", err)
+	}
+	metrics := prometheus.NewRegistry()
 	s.relay, err = relay.New(relay.Config{
-		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, Origins: c.Origins, History: kept(c.History),
-		Status: func() any { return s.Status() }, Log: log,
+		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
+		History: kept(c.History), MaxConns: c.MaxConns, Basemap: c.Basemap,
+		CertFile: c.Cert, KeyFile: c.Key, SelfSigned: c.SelfSigned,
+		Status: func() any { return s.Status() }, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	metrics.MustRegister(s.relay.Collector(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, s.relay.Listen()
+}
+
+// readDeviceTokens reads a file of tokens; none when there is no file to read.
+func readDeviceTokens(path string) (map[string][]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	tokens, err := relay.ReadDeviceTokens(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tokens, nil
 }
 
 // Run serves until ctx ends; then every member is told 1001, going away.
@@ -61,6 +96,12 @@ func (s *Server) Run(ctx context.Context) error { return s.relay.Serve(ctx) }
 
 // Addr returns host:port.
 func (s *Server) Addr() string { return s.relay.Addr().String() }
+
+// URL returns where the page is.
+func (s *Server) URL() string { return s.relay.URL() }
+
+// Fingerprint returns the SHA-256 of the certificate as browsers show it, "" without TLS.
+func (s *Server) Fingerprint() string { return s.relay.Fingerprint() }
 
 // Status returns the state of the groups.
 func (s *Server) Status() ServerStatus {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +60,15 @@ func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	url := "http://" + net.JoinHostPort(host, port) + "/api/v1/status"
+	scheme, client := "http://", http.DefaultClient
+	if c.Cert != "" {
+		scheme = "https://"
+		if client, err = pinned(c.Cert); err != nil {
+			return nil, err
+		}
+		defer client.CloseIdleConnections()
+	}
+	url := scheme + net.JoinHostPort(host, port) + "/api/v1/status"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -67,9 +78,9 @@ func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		req.Header.Set("Authorization", "Bearer "+string(token))
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("no daemon answers at %s: start it with gpsbridge run, or name its address with --listen", c.Listen)
@@ -81,6 +92,27 @@ func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
 		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+}
+
+// pinned makes a client that talks to who has the certificate in a file, and to nobody else, whatever name it is for.
+func pinned(certFile string) (*http.Client, error) {
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("relay.tls_cert_file: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("relay.tls_cert_file %q holds no certificate in PEM", certFile)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, // instead of by its name and issuer it is known by itself
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
+				return fmt.Errorf("the certificate is not that of %s: another program has the port, or the daemon was not restarted", certFile)
+			}
+			return nil
+		},
+	}}}, nil
 }
 
 func printStatus(w io.Writer, st bridge.Status) {
@@ -111,5 +143,8 @@ func printStatus(w io.Writer, st bridge.Status) {
 	row("spool", "%d waiting, %d bytes of %d, %d dropped %s", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped, st.Spool.Fault)
 	if st.Relay != nil {
 		row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
+		if st.Relay.TLS != "" {
+			row("TLS", "SHA-256 %s", st.Relay.TLS)
+		}
 	}
 }
