@@ -75,22 +75,14 @@ func certificateTime(system time.Time, synchronised bool, receiver, built time.T
 func (d *Daemon) certificateTime() (time.Time, string) {
 	now := time.Now()
 	var receiver time.Time
-	for _, in := range d.intakes {
-		if t := in.clock(now); t.After(receiver) {
-			receiver = t
+	for _, t := range d.tracks {
+		for _, in := range t.intakes {
+			if clock := in.clock(now); clock.After(receiver) {
+				receiver = clock
+			}
 		}
 	}
 	return certificateTime(now, synchronised(), receiver, builtAfter())
-}
-
-// clock is the receiver's time, carried on from its last fix; zero before the first.
-func (in *intake) clock(now time.Time) time.Time {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.clockSet.IsZero() {
-		return time.Time{}
-	}
-	return in.clockTime.Add(now.Sub(in.clockSet))
 }
 
 // timesyncd leaves this file when it has set the clock (systemd-timesyncd.service(8)).

@@ -37,6 +37,8 @@ type Config struct {
 type ReceiverConfig struct {
 	Source  string   `toml:"source"`  // see package receiver
 	Silence Duration `toml:"silence"` // a port that says nothing for this long is reopened; 0: receiver's default
+	// DeviceID is what it feeds; default: that of the tracker. Of several that feed the same the one with the best fix does.
+	DeviceID string `toml:"device_id"`
 	// Rollover says what is done about dates that are 1024 weeks old: "mend", "keep", or "auto" (the default), mend those
 	// of a receiver and keep those of a recording.
 	Rollover string `toml:"rollover"`
@@ -58,7 +60,7 @@ type UplinkConfig struct {
 	Order    string            `toml:"order"`
 	Window   int               `toml:"window"`
 	Ping     Duration          `toml:"ping"`
-	endpoint string            // Server with its path and device ID, made by Validate
+	endpoint string            // Server with its path, made by Validate
 }
 
 // SpoolConfig is [spool]. Zero values mean package spool's defaults.
@@ -96,7 +98,10 @@ type LogConfig struct {
 const DefaultListen = "127.0.0.1:8947"
 
 // trackingRoute is the path of the tracking server's route, and of the relay's.
-const trackingRoute = "/ws/gps-tracking/{device_id}/"
+const trackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
+
+// deviceIDPlace is where the device ID goes in a server's URL.
+const deviceIDPlace = "{device_id}"
 
 // Default returns the configuration of a daemon that was told nothing: it finds the receiver by itself and serves
 // viewers on this machine.
@@ -136,28 +141,17 @@ func deviceIDFrom(host string) string {
 // line each and name the key.
 func (c *Config) Validate() error {
 	var errs []error
-	if !deviceID.MatchString(c.DeviceID) {
-		errs = append(errs, fmt.Errorf("device_id %q is not allowed: use 1 to 80 letters, digits and underscores, for example %q",
-			c.DeviceID, max(deviceIDFrom(c.DeviceID), "van_7")))
+	if err := checkDeviceID("device_id", c.DeviceID); err != nil {
+		errs = append(errs, err)
 	}
-	if len(c.Receivers) != 1 {
-		errs = append(errs, fmt.Errorf("%d [[receiver]] sections: one is needed, and more than one is not supported", len(c.Receivers)))
-	}
-	for i := range c.Receivers {
-		r := &c.Receivers[i]
-		r.Source = cmp.Or(r.Source, receiver.DefaultSource)
-		r.Rollover = cmp.Or(r.Rollover, rolloverAuto)
-		if !slices.Contains([]string{rolloverAuto, rolloverMend, rolloverKeep}, r.Rollover) {
-			errs = append(errs, fmt.Errorf("receiver.rollover %q is unknown: use \"auto\", \"mend\" or \"keep\"", r.Rollover))
-		}
-	}
+	errs = append(errs, c.completeReceivers()...)
 	if err := c.Relay.complete(); err != nil {
 		errs = append(errs, err)
 	}
 	names := map[string]bool{}
 	for i := range c.Uplinks {
 		u := &c.Uplinks[i]
-		if err := u.complete(c.DeviceID); err != nil {
+		if err := u.complete(len(c.deviceIDs()) > 1); err != nil {
 			errs = append(errs, err)
 		} else if names[u.Name] {
 			errs = append(errs, fmt.Errorf("two [[uplink]] sections are called %q: give each a name of its own", u.Name))
@@ -179,8 +173,44 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// complete checks the server's URL and makes the endpoint and the name of it.
-func (u *UplinkConfig) complete(deviceID string) error {
+func checkDeviceID(key, id string) error {
+	if deviceID.MatchString(id) {
+		return nil
+	}
+	return fmt.Errorf("%s %q is not allowed: use 1 to 80 letters, digits and underscores, for example %q",
+		key, id, max(deviceIDFrom(id), "van_7"))
+}
+
+// completeReceivers lays defaults over what the [[receiver]] sections leave out and checks them together.
+func (c *Config) completeReceivers() (errs []error) {
+	if len(c.Receivers) == 0 {
+		errs = append(errs, errors.New("no [[receiver]] section: one is needed"))
+	}
+	sources := map[string]bool{}
+	for i := range c.Receivers {
+		r := &c.Receivers[i]
+		r.Source = cmp.Or(r.Source, receiver.DefaultSource)
+		r.Rollover = cmp.Or(r.Rollover, rolloverAuto)
+		r.DeviceID = cmp.Or(r.DeviceID, c.DeviceID)
+		if !slices.Contains([]string{rolloverAuto, rolloverMend, rolloverKeep}, r.Rollover) {
+			errs = append(errs, fmt.Errorf("receiver.rollover %q is unknown: use \"auto\", \"mend\" or \"keep\"", r.Rollover))
+		}
+		if r.DeviceID != c.DeviceID {
+			if err := checkDeviceID("receiver.device_id", r.DeviceID); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		if sources[r.Source] && !strings.HasPrefix(r.Source, "sim:") {
+			errs = append(errs, fmt.Errorf("two [[receiver]] sections have the source %q: name a port in each, see gpsbridge doctor", r.Source))
+		}
+		sources[r.Source] = true
+	}
+	return errs
+}
+
+// complete checks the server's URL and makes the endpoint and the name of it; several says that there are several device
+// IDs.
+func (u *UplinkConfig) complete(several bool) error {
 	parsed, err := url.Parse(u.Server)
 	switch {
 	case u.Server == "":
@@ -195,8 +225,10 @@ func (u *UplinkConfig) complete(deviceID string) error {
 	if parsed.Path == "" || parsed.Path == "/" {
 		parsed.Path = trackingRoute
 	}
-	// Device IDs need no escaping, the braces of the place holder were escaped by String.
-	u.endpoint = strings.NewReplacer("{device_id}", deviceID, "%7Bdevice_id%7D", deviceID).Replace(parsed.String())
+	u.endpoint = strings.ReplaceAll(parsed.String(), "%7Bdevice_id%7D", deviceIDPlace) // String has escaped the braces
+	if several && !strings.Contains(u.endpoint, deviceIDPlace) {
+		return fmt.Errorf("uplink.server %q has no {device_id}, and the receivers feed several: put it where it belongs", u.Server)
+	}
 	if u.Name == "" {
 		u.Name = parsed.Host
 	}
@@ -210,6 +242,27 @@ func (u *UplinkConfig) complete(deviceID string) error {
 		return fmt.Errorf("uplink.order: %w", err)
 	}
 	return nil
+}
+
+// Endpoint is the URL of a device ID's group on the server. Device IDs need no escaping.
+func (u UplinkConfig) Endpoint(deviceID string) string {
+	return strings.ReplaceAll(u.endpoint, deviceIDPlace, deviceID)
+}
+
+// SpoolFolders are the folders of a device ID's spool, "" for none: those of [spool] for the tracker's own, and such that
+// lie beside them for a receiver's of its own.
+func (c *Config) SpoolFolders(deviceID string) (dir, runtime string) {
+	dir, runtime = c.Spool.Dir, c.Spool.Runtime
+	if deviceID == c.DeviceID {
+		return dir, runtime
+	}
+	if dir != "" {
+		dir += "-" + deviceID
+	}
+	if runtime != "" {
+		runtime += "-" + deviceID
+	}
+	return dir, runtime
 }
 
 // expandCredentials replaces ${CREDENTIALS_DIRECTORY}, where systemd puts what LoadCredential= names (systemd.exec(5)).

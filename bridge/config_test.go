@@ -44,10 +44,10 @@ level = "debug"
 	}
 	want := Default()
 	want.DeviceID = "from_env"
-	want.Receivers = []ReceiverConfig{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second), Rollover: "auto"}}
+	want.Receivers = []ReceiverConfig{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second), DeviceID: "from_env", Rollover: "auto"}}
 	want.Uplinks = []UplinkConfig{{
 		Name: "flag.example:8000", Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong",
-		endpoint: "ws://flag.example:8000/live/from_env/",
+		endpoint: "ws://flag.example:8000/live/{device_id}/",
 	}}
 	want.Spool.Max = 2 << 20
 	want.Relay.Listen = "off"
@@ -84,7 +84,9 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `uplink\.ack: .*maybe`},
 		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: .*lifo`},
 		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `two \[\[uplink\]\] sections are called "a"`},
-		"two receivers":       {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `2 \[\[receiver\]\] sections`},
+		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `two \[\[receiver\]\] sections have the source "-"`},
+		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `receiver\.device_id "van-8" is not allowed`},
+		"one group for two":   {file: "[[receiver]]\n[[receiver]]\nsource = \"-\"\ndevice_id = \"b\"\n[[uplink]]\nserver = \"ws://a/fixed/\"", want: `uplink\.server "ws://a/fixed/" has no \{device_id\}`},
 		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
 		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: use one of GPSBRIDGE_DEVICE, `},
 		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
@@ -122,7 +124,7 @@ func TestServerWithoutPathGetsTheTrackingRoute(t *testing.T) {
 		c.DeviceID, c.Uplinks = "van_7", []UplinkConfig{{Server: server}}
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", server, err)
-		} else if got := c.Uplinks[0].endpoint; got != want {
+		} else if got := c.Uplinks[0].Endpoint("van_7"); got != want {
 			t.Errorf("%s became %s, want %s", server, got, want)
 		}
 	}
@@ -164,7 +166,11 @@ func TestReferenceConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Default(), installed, cmpopts.IgnoreUnexported(UplinkConfig{})); diff != "" {
+	standard := Default()
+	if err := standard.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(standard, installed, cmpopts.IgnoreUnexported(UplinkConfig{})); diff != "" {
 		t.Errorf("as installed it is not the default (-default +reference):\n%s", diff)
 	}
 	full := commentedKey.ReplaceAllString(string(text), "$1")

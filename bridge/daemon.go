@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,68 +10,43 @@ import (
 
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
-	"gpsbridge/bridge/uplink"
 )
 
 // drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; who pressed
 // Ctrl-C wants the prompt back within five, of which closing the connections may take two.
 const drainTimeout = 2500 * time.Millisecond
 
-// Daemon is a tracker: one receiver, the spool, the uplinks, the viewers' relay.
+// ErrSpoolInUse says that another daemon has the spool's folder: no fault of the configuration, and over when that ends.
+var ErrSpoolInUse = spool.ErrInUse
+
+// Daemon is a tracker: for each device ID its receivers, spool and uplinks, and one relay for the viewers of all.
 type Daemon struct {
 	config  Config
 	log     *slog.Logger
 	started time.Time
-
-	intakes []*intake
-	spool   *spool.Spool
-	uplinks []*uplink.Uplink
 	relay   *relay.Relay // nil when off
+	tracks  []*track
 	ready   chan struct{}
-
-	networkChanged []chan struct{} // one an uplink
 }
 
 // New puts a daemon together from a validated configuration and opens its spool; nothing else is opened yet. An error is
 // ErrSpoolInUse, or else the configuration's fault and names the key. Run closes what New opened.
 func New(c Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
-	var err error
-	if d.spool, err = d.config.openSpool(log); err != nil {
-		return nil, err
+	if c.Relay.Listen != "off" {
+		var err error
+		if d.relay, err = c.Relay.build(d); err != nil {
+			return nil, err
+		}
 	}
-	if err := d.assemble(); err != nil {
-		d.spool.Close()
-		return nil, err
+	for _, id := range c.deviceIDs() {
+		t, err := newTrack(d, id)
+		if err != nil {
+			return nil, errors.Join(err, d.closeTracks())
+		}
+		d.tracks = append(d.tracks, t)
 	}
 	return d, nil
-}
-
-// assemble builds what is around the spool, from the servers back to the receivers.
-func (d *Daemon) assemble() error {
-	for _, c := range d.config.Uplinks {
-		u, err := c.build(d)
-		if err != nil {
-			return fmt.Errorf("uplink %q: %w", c.Name, err)
-		}
-		d.uplinks = append(d.uplinks, u)
-	}
-	show := func(string, string, []byte) {}
-	if d.config.Relay.Listen != "off" {
-		r, err := d.config.Relay.build(d)
-		if err != nil {
-			return err
-		}
-		d.relay, show = r, r.Publish
-	}
-	for _, c := range d.config.Receivers {
-		in, err := c.build(d, show)
-		if err != nil {
-			return fmt.Errorf("receiver: %w", err)
-		}
-		d.intakes = append(d.intakes, in)
-	}
-	return nil
 }
 
 // Check says what is wrong with a validated configuration that only the parts know. Nothing is opened.
@@ -82,7 +56,7 @@ func Check(c Config) error {
 	if err != nil {
 		return err
 	}
-	return d.spool.Close()
+	return d.closeTracks()
 }
 
 // Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,
@@ -95,38 +69,66 @@ func (d *Daemon) Run(ctx context.Context) error {
 	downstream, dctx := errgroup.WithContext(down)
 	context.AfterFunc(dctx, cancel) // a sink that fails stops the intake
 
-	d.log.Info("starting", "version", Version(), "device_id", d.config.DeviceID)
-	if len(d.uplinks) == 0 {
+	d.log.Info("starting", "version", Version(), "device_id", d.config.deviceIDs())
+	if len(d.config.Uplinks) == 0 {
 		d.log.Warn("no tracking server: fixes go to local viewers only; name a server with --server URL or [[uplink]]")
 	}
-	for _, u := range d.uplinks {
-		downstream.Go(func() error { return u.Run(dctx) })
+	for _, t := range d.tracks {
+		t.run(dctx, downstream)
 	}
 	downstream.Go(func() error { return d.serveViewers(dctx) })
-	downstream.Go(func() error { return d.reportDrops(dctx) })
-	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged...) })
+	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged()...) })
 
 	intake, ictx := errgroup.WithContext(ctx)
-	for _, in := range d.intakes {
-		intake.Go(func() error { return in.Run(ictx) })
+	for _, t := range d.tracks {
+		for _, in := range t.intakes {
+			intake.Go(func() error { return in.Run(ictx) })
+		}
 	}
 	err := intake.Wait()
 	d.drain(ctx, dctx)
 	stopDown()
-	return errors.Join(err, downstream.Wait(), d.closeSpool())
+	return errors.Join(err, downstream.Wait(), d.closeTracks())
 }
 
 // drain waits for the acknowledgement of everything spooled: as long as it takes when the receivers came to their
 // end by themselves, and once ctx has ended for drainTimeout at the most, by uplinks whose server can be reached.
 func (d *Daemon) drain(ctx, dctx context.Context) {
-	for _, u := range d.config.Uplinks {
-		d.spool.Reader(u.Name).Drained(ctx)
+	for _, t := range d.tracks {
+		t.drained(ctx)
 	}
 	limited, cancel := context.WithTimeout(dctx, drainTimeout)
 	defer cancel()
-	for _, u := range d.uplinks {
-		u.Drain(limited) // what is left is said by closeSpool
+	for _, t := range d.tracks {
+		for _, l := range t.links {
+			l.current().Drain(limited) // what is left is said by close
+		}
 	}
+}
+
+func (d *Daemon) closeTracks() error {
+	var errs []error
+	for _, t := range d.tracks {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(errs...)
+}
+
+// show gives a message to the viewers.
+func (d *Daemon) show(deviceID, class string, msg []byte) {
+	if d.relay != nil {
+		d.relay.Publish(deviceID, class, msg)
+	}
+}
+
+// networkChanged are the channels on which links are told.
+func (d *Daemon) networkChanged() (all []chan struct{}) {
+	for _, t := range d.tracks {
+		for _, l := range t.links {
+			all = append(all, l.changed)
+		}
+	}
+	return all
 }
 
 // Ready is closed when the receivers are being read and the relay has tried to listen.

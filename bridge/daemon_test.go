@@ -379,7 +379,7 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 			t.Errorf("%+v: %d fixes, %d rollovers, %d without checksum, want %d, %d, 1",
 				test.receiver, st.Fixes, st.Rollovers, st.NoChecksum, test.fixes, test.rolls)
 		}
-		if year := d.intakes[0].last.Time.Year(); test.fixes > 0 && year != test.year {
+		if year := d.tracks[0].intakes[0].last.Time.Year(); test.fixes > 0 && year != test.year {
 			t.Errorf("%+v: the fix is of %d, want %d", test.receiver, year, test.year)
 		}
 	}
@@ -430,7 +430,7 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	for _, m := range member.WaitDistinct(2*n, patience) {
 		runs[m.Run]++
 	}
-	if runs[first.intakes[0].messages.run] != n || runs[second.intakes[0].messages.run] != n {
+	if runs[first.tracks[0].feed.messages.run] != n || runs[second.tracks[0].feed.messages.run] != n {
 		t.Errorf("messages by run %v, want %d of each of two", runs, n)
 	}
 }
@@ -456,9 +456,9 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 
 func TestMessageSetAsideIsKept(t *testing.T) {
 	dir := t.TempDir()
-	d := &Daemon{config: Config{Spool: SpoolConfig{Dir: dir}}, log: slog.New(slog.DiscardHandler)}
+	tr := &track{folder: dir, log: slog.New(slog.DiscardHandler)}
 	for _, msg := range []string{`{"seq":1}`, `{"seq":2}`} {
-		if err := d.setAside([]byte(msg)); err != nil {
+		if err := tr.setAside([]byte(msg)); err != nil {
 			t.Fatal(err)
 		}
 	}

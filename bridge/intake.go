@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -10,29 +9,25 @@ import (
 	"gpsbridge/nmea"
 )
 
-// intake is what the bytes of one receiver go through: scanned, assembled, encoded once, appended to the spool,
-// published to the viewers. All of it is plain calls on the goroutine of Run.
+// intake is what the bytes of one receiver go through: scanned, assembled, handed to the feed of the device ID. All of it
+// is plain calls on the goroutine of Run.
 type intake struct {
 	receiver *receiver.Receiver
-	deviceID string
-	keep     func(msg []byte) (pos uint64, err error) // the spool's Append
-	keepSky  bool                                     // satellites too
-	show     func(device, class string, msg []byte)   // the relay's Publish
-	log      *slog.Logger
+	feed     *feed
+	index    int              // among the receivers of the feed
+	taps     []func(p []byte) // who wants the bytes as they come: recording, sharing, viewers
 
 	mu        sync.Mutex // held while bytes are worked on, and while the status looks
 	scanner   nmea.Scanner
+	types     types
 	rhythm    rhythm
 	left      bool // a fix, with the last Data
 	assembler *nmea.Assembler
-	messages  *messages
-	report    reporter
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
 	fixAt     time.Time // when the last epoch with a position came
 	clockTime time.Time // the receiver's time in the last fix that had one
 	clockSet  time.Time // and when that came
-	refused   uint64    // messages that the spool did not take
 }
 
 var (
@@ -53,7 +48,16 @@ func (in *intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.left = false
-	in.scanner.Scan(p, in.assembler.Push)
+	in.scanner.Scan(p, in.sentence)
+	in.types.tick(time.Now())
+	for _, tap := range in.taps {
+		tap(p)
+	}
+}
+
+func (in *intake) sentence(s []byte) {
+	in.types.sentence(s)
+	in.assembler.Push(s)
 }
 
 // Rest lets the receiver alone behind a fix until shortly before the next.
@@ -82,39 +86,29 @@ func (in *intake) Opened() {
 
 // Fix is called by the assembler once an epoch; mu is held.
 func (in *intake) Fix(f *nmea.Fix) {
-	in.rhythm.fix(time.Now())
+	now := time.Now()
+	in.rhythm.fix(now)
 	in.left = true
+	in.epochs++
 	in.last = *f
 	if f.Mode >= nmea.Mode2D {
-		in.fixAt = time.Now()
+		in.fixAt = now
 		if !f.Time.IsZero() {
-			in.clockTime, in.clockSet = f.Time, in.fixAt
+			in.clockTime, in.clockSet = f.Time, now
 		}
 	}
-	in.epochs++
-	if !in.report.wants(f, time.Now()) {
-		in.show(in.deviceID, "TPV", in.messages.unreported(f))
-		return
-	}
-	msg := in.messages.fix(f)
-	in.spool(msg)
-	in.show(in.deviceID, "TPV", msg)
+	in.feed.fix(in.index, f, now)
 }
 
 // Sky is called by the assembler once a cycle; mu is held.
-func (in *intake) Sky(s *nmea.Sky) {
-	msg := in.messages.sky(s)
-	if in.keepSky {
-		in.spool(msg)
-	}
-	in.show(in.deviceID, "SKY", msg)
-}
+func (in *intake) Sky(s *nmea.Sky) { in.feed.sky(in.index, s) }
 
-// spool keeps a message until the servers have it. A spool that does not take it is said once.
-func (in *intake) spool(msg []byte) {
-	if _, err := in.keep(msg); err != nil {
-		if in.refused++; in.refused == 1 {
-			in.log.Error("message not kept", "err", err)
-		}
+// clock is the receiver's time, carried on from its last fix; zero before the first.
+func (in *intake) clock(now time.Time) time.Time {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.clockSet.IsZero() {
+		return time.Time{}
 	}
+	return in.clockTime.Add(now.Sub(in.clockSet))
 }

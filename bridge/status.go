@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,11 +18,12 @@ import (
 type Status struct {
 	Role      string           `json:"role"` // "tracker"
 	Version   string           `json:"version"`
-	DeviceID  string           `json:"device_id"`
+	DeviceID  string           `json:"device_id"` // the first, if there are several
 	Started   time.Time        `json:"started"`
 	Now       time.Time        `json:"now"`
 	Receivers []ReceiverStatus `json:"receivers"`
-	Spool     spool.Stats      `json:"spool"`
+	Takeovers int              `json:"takeovers"` // times that another receiver took over
+	Spool     spool.Stats      `json:"spool"`     // of all device IDs together
 	Uplinks   []UplinkStatus   `json:"uplinks"`
 	Relay     *relay.Status    `json:"relay,omitempty"`
 }
@@ -29,6 +31,8 @@ type Status struct {
 // ReceiverStatus is a receiver's line and what came over it.
 type ReceiverStatus struct {
 	receiver.Status
+	DeviceID    string    `json:"device_id"` // which it feeds
+	Active      bool      `json:"active"`    // it is the one that feeds it
 	Run         string    `json:"run"`
 	Sentences   uint64    `json:"sentences"`
 	BadChecksum uint64    `json:"bad_checksum"`
@@ -39,40 +43,31 @@ type ReceiverStatus struct {
 	Antenna     string    `json:"antenna,omitempty"`
 	Firmware    string    `json:"firmware,omitempty"`
 	Fixes       uint64    `json:"fixes"`             // epochs, with a position or without
-	Reported    uint64    `json:"reported"`          // messages made for the servers
+	Reported    uint64    `json:"reported"`          // messages of the device ID made for the servers
 	FixAge      *float64  `json:"fix_age,omitempty"` // since the last epoch with a position
 	Mode        nmea.Mode `json:"mode"`              // of the last epoch
 	USat        *float64  `json:"uSat,omitempty"`
 	NSat        *float64  `json:"nSat,omitempty"`
-}
 
-// UplinkStatus is an uplink's state and what it costs.
-type UplinkStatus struct {
-	uplink.Status
-	BytesPerDay float64 `json:"bytes_per_day"` // sent and received, projected from the time since the start
-}
-
-// perDay projects a count of bytes to a day; 0 in the first minute, when the handshake is most of it.
-func perDay(bytes uint64, since time.Duration) float64 {
-	if since < time.Minute {
-		return 0
-	}
-	return float64(bytes) / since.Hours() * 24
+	Types map[string]SentenceType `json:"types,omitempty"` // by talker and type, such as GNGGA
 }
 
 // Status returns the state of every part. It may be called from any goroutine.
 func (d *Daemon) Status() Status {
 	st := Status{
-		Role: "tracker", Version: Version(), DeviceID: d.config.DeviceID,
-		Started: d.started, Now: time.Now(), Spool: d.spool.Stats(), Uplinks: []UplinkStatus{},
+		Role: "tracker", Version: Version(), DeviceID: d.tracks[0].deviceID,
+		Started: d.started, Now: time.Now(), Uplinks: []UplinkStatus{},
 	}
-	for _, in := range d.intakes {
-		st.Receivers = append(st.Receivers, in.status())
-	}
-	for _, u := range d.uplinks {
-		us := UplinkStatus{Status: u.Status()}
-		us.BytesPerDay = perDay(us.SentBytes+us.ReceivedBytes, st.Now.Sub(d.started))
-		st.Uplinks = append(st.Uplinks, us)
+	for _, t := range d.tracks {
+		feed := t.feed.status()
+		st.Takeovers += feed.taken
+		for _, in := range t.intakes {
+			st.Receivers = append(st.Receivers, in.status(feed))
+		}
+		for _, l := range t.links {
+			st.Uplinks = append(st.Uplinks, l.status(t.deviceID))
+		}
+		st.Spool = together(st.Spool, t.spool.Stats())
 	}
 	if d.relay != nil {
 		rs := d.relay.Status()
@@ -81,17 +76,28 @@ func (d *Daemon) Status() Status {
 	return st
 }
 
-func (in *intake) status() ReceiverStatus {
-	st := ReceiverStatus{Status: in.receiver.Status()}
+// together adds up the spools of several device IDs.
+func together(a, b spool.Stats) spool.Stats {
+	return spool.Stats{
+		Records: a.Records + b.Records, Bytes: a.Bytes + b.Bytes, MaxBytes: a.MaxBytes + b.MaxBytes,
+		Appended: a.Appended + b.Appended, Dropped: a.Dropped + b.Dropped, Damaged: a.Damaged + b.Damaged,
+		Oldest: max(a.Oldest, b.Oldest), Fault: cmp.Or(a.Fault, b.Fault),
+	}
+}
+
+func (in *intake) status(feed feedStatus) ReceiverStatus {
+	st := ReceiverStatus{Status: in.receiver.Status(), DeviceID: in.feed.deviceID, Active: feed.feeding == in.index}
+	now := time.Now()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	sc := in.scanner.Stats()
-	st.Run, st.Fixes, st.Reported, st.Mode = in.messages.run, in.epochs, in.messages.seq, in.last.Mode
+	st.Run, st.Fixes, st.Reported, st.Mode = feed.run, in.epochs, feed.reported, in.last.Mode
+	st.Types = in.types.status(now)
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
 	if !in.fixAt.IsZero() {
-		age := time.Since(in.fixAt).Seconds()
+		age := now.Sub(in.fixAt).Seconds()
 		st.FixAge = &age
 	}
 	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
@@ -118,7 +124,7 @@ func (d *Daemon) healthy() error {
 	var errs []error
 	st := d.Status()
 	for _, r := range st.Receivers {
-		if r.Stale() {
+		if r.Active && r.Stale() {
 			errs = append(errs, fmt.Errorf("no fix: receiver %s %s", r.State, r.Detail))
 		}
 	}
@@ -134,6 +140,9 @@ func (d *Daemon) healthy() error {
 func (s Status) Line() string {
 	var parts []string
 	for _, r := range s.Receivers {
+		if !r.Active {
+			continue
+		}
 		switch {
 		case r.State != receiver.Reading:
 			parts = append(parts, "receiver "+join(string(r.State), r.Detail))

@@ -40,5 +40,5 @@ func (d *Daemon) Page() string {
 	if d.relay == nil || d.relay.Addr() == nil {
 		return ""
 	}
-	return d.relay.URL() + "?device=" + d.config.DeviceID
+	return d.relay.URL() + "?device=" + d.tracks[0].deviceID
 }

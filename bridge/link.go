@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+)
+
+// link is the way of one device ID's messages to one tracking server: an uplink, and where it stands in the spool. A
+// reloaded configuration replaces the uplink, and what waits for it stays where it is.
+type link struct {
+	reader  *spool.Reader
+	changed chan struct{} // the network is another
+
+	mu      sync.Mutex
+	uplink  *uplink.Uplink
+	started time.Time // this uplink
+	stop    func()    // ends this uplink's run; nil while none runs
+}
+
+func newLink(d *Daemon, t *track, c UplinkConfig) (*link, error) {
+	l := &link{reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1)}
+	return l, l.set(d, t, c)
+}
+
+// set makes an uplink by a configuration and has it take the place of the one there is.
+func (l *link) set(d *Daemon, t *track, c UplinkConfig) error {
+	u, err := c.build(d, t, l)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uplink, l.started = u, time.Now()
+	if l.stop != nil {
+		l.stop()
+	}
+	return nil
+}
+
+// run runs the uplink, and when it was replaced the next, until ctx ends.
+func (l *link) run(ctx context.Context) error {
+	for {
+		one, stop := context.WithCancel(ctx)
+		l.mu.Lock()
+		u := l.uplink
+		l.stop = stop
+		l.mu.Unlock()
+		err := u.Run(one)
+		stop()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (l *link) current() *uplink.Uplink {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.uplink
+}
+
+// build makes the uplink of a link.
+func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error) {
+	ack, err := uplink.ParseAckMode(u.Ack)
+	if err != nil {
+		return nil, err
+	}
+	order, err := uplink.ParseOrder(u.Order)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{}
+	for name, value := range u.Headers {
+		header.Set(name, value)
+	}
+	return uplink.New(uplink.Config{
+		Name: u.Name, URL: u.Endpoint(t.deviceID), Origin: u.Origin, Header: header,
+		TokenFile: u.Token, CAFile: u.CA, CertFile: u.Cert, KeyFile: u.Key,
+		Ack: ack, Order: order, Window: u.Window, Ping: time.Duration(u.Ping),
+		Key: messageKey, Backlog: lateMessage, Aside: t.setAside, Changed: l.changed, Clock: d.certificateTime, Log: t.log,
+	}, l.reader)
+}
+
+// UplinkStatus is an uplink's state and what it costs.
+type UplinkStatus struct {
+	uplink.Status
+	DeviceID    string  `json:"device_id"`
+	BytesPerDay float64 `json:"bytes_per_day"` // sent and received, projected from the time since the start
+}
+
+func (l *link) status(deviceID string) UplinkStatus {
+	l.mu.Lock()
+	u, started := l.uplink, l.started
+	l.mu.Unlock()
+	st := UplinkStatus{Status: u.Status(), DeviceID: deviceID}
+	st.BytesPerDay = perDay(st.SentBytes+st.ReceivedBytes, time.Since(started))
+	return st
+}
+
+// perDay projects a count of bytes to a day; 0 in the first minute, when the handshake is most of it.
+func perDay(bytes uint64, since time.Duration) float64 {
+	if since < time.Minute {
+		return 0
+	}
+	return float64(bytes) / since.Hours() * 24
+}

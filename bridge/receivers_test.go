@@ -1,0 +1,114 @@
+package bridge
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// rmc is one epoch of a receiver, at a second of a morning.
+func rmc(second int, fix bool) []byte {
+	status := "V,,,,,,"
+	if fix {
+		status = "A,5130.0000,N,00007.5000,W,27.0,84.4"
+	}
+	body := fmt.Sprintf("GPRMC,0900%02d.00,%s,231126,,,A", second, status)
+	var sum byte
+	for _, c := range []byte(body) {
+		sum ^= c
+	}
+	return fmt.Appendf(nil, "$%s*%02X\r\n", body, sum)
+}
+
+// await polls the daemon's status until it satisfies reached.
+func (r *running) await(t *testing.T, what string, reached func(Status) bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(patience); !reached(r.Status()); {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("no %s: %+v", what, r.Status())
+		}
+	}
+}
+
+// TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix.
+func TestAnotherReceiverTakesOver(t *testing.T) {
+	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: ports[0].Path()}, {Source: ports[1].Path()}}
+	})
+	viewer := watchLocally(t, d)
+	d.await(t, "open ports", func(st Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })
+	told := [2]uint64{}
+	tell := func(receiver, second int, fix bool) {
+		t.Helper()
+		if _, err := ports[receiver].Write(rmc(second, fix)); err != nil {
+			t.Fatal(err)
+		}
+		told[receiver]++
+		d.await(t, fmt.Sprintf("epoch %d of receiver %d", told[receiver], receiver),
+			func(st Status) bool { return st.Receivers[receiver].Fixes == told[receiver] })
+	}
+	for s := range 6 {
+		tell(0, s, s < 3)
+		tell(1, s, true)
+	}
+	for range 6 {
+		viewer.read(t)
+	}
+	st := d.Status()
+	if st.Takeovers != 1 || st.Receivers[0].Active || !st.Receivers[1].Active {
+		t.Errorf("%d takeovers, active %t and %t, want the second to feed after one", st.Takeovers, st.Receivers[0].Active, st.Receivers[1].Active)
+	}
+	if st.Receivers[0].Reported != 6 {
+		t.Errorf("%d messages for 6 epochs", st.Receivers[0].Reported)
+	}
+	if log := d.log.String(); strings.Count(log, "another receiver takes over") != 1 || !strings.Contains(log, "why=\"the fix was lost\"") {
+		t.Error("the log does not say once that the other takes over, and why")
+	}
+}
+
+// TestReceiversWithDeviceIDsOfTheirOwn has two trackers in one daemon.
+func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
+	uplink, group := trackingServer(t)
+	uplink.Order = "oldest-first"
+	dir := t.TempDir()
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, 20) + "?rate=0"}, {Source: "file:" + recording(t, 30) + "?rate=0", DeviceID: "trailer"}}
+		c.Uplinks = []UplinkConfig{uplink}
+		c.Spool.Dir = dir + "/spool"
+	})
+	d.wait(t, patience)
+	for device, n := range map[string]int{"van_7": 20, "trailer": 30} {
+		url := strings.Replace(group, "van_7", device, 1) + "?history=100"
+		conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetReadDeadline(time.Now().Add(patience))
+		for seq := 1; seq <= n; seq++ {
+			var msg struct {
+				DeviceID string `json:"device_id"`
+				Seq      int    `json:"seq"`
+			}
+			if err := conn.ReadJSON(&msg); err != nil || msg.DeviceID != device || msg.Seq != seq {
+				t.Fatalf("group of %s: %+v, %v, want number %d", device, msg, err, seq)
+			}
+		}
+	}
+	if own, _ := d.config.SpoolFolders("trailer"); own != dir+"/spool-trailer" {
+		t.Errorf("the trailer's spool is in %s", own)
+	}
+	if st := d.Status(); len(st.Uplinks) != 2 || st.Uplinks[1].DeviceID != "trailer" || st.Spool.Records != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
