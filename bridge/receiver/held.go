@@ -123,6 +123,9 @@ var stopping = map[string]string{
 	"gpsbridge":    "it is being read already",
 }
 
+// Stopping says how a program is stopped that is known to take ports, "" for others.
+func Stopping(program string) string { return stopping[program] }
+
 func heldTrouble(p Port, by holder) string {
 	mend, ok := stopping[by.program]
 	switch {
