@@ -34,6 +34,7 @@ const (
 	GPSD          Part = "gpsd"
 	Corpus        Part = "the recorded receiver logs"
 	Root          Part = "root, who may run a program as somebody else"
+	Nspawn        Part = "systemd-nspawn with a root file system"
 )
 
 // part says how to find one Part (an error says what is missing) and how to install it.
@@ -50,6 +51,8 @@ var parts = map[Part]part{
 	RedisServer:   {sync.OnceValue(program("redis-server")), apt("redis-server")},
 	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
 	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
+	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
+		" bookworm " + rootFS()},
 	Corpus: {func() error { _, err := corpusFolder(); return err },
 		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
 	Root: {func() error {

@@ -1,0 +1,147 @@
+package realtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// EnvRootFS names the folder with the root file system that containers boot, where it is not gpsbridge/rootfs in the
+// user's cache folder.
+const EnvRootFS = "GPSBRIDGE_TEST_ROOTFS"
+
+// rootFSPackages are in the root file system beyond what Debian calls essential.
+const rootFSPackages = "systemd,systemd-sysv,udev,dbus,procps,kmod,iproute2,libnss-systemd"
+
+// Container is a machine of its own as far as systemd can tell: real systemd is PID 1 in it, with a network of its own
+// that has no way out.
+type Container struct {
+	t      testing.TB
+	nspawn *Process
+	init   int // process ID of its PID 1, as seen from here
+}
+
+// StartContainer boots a container and returns when its start is over. Inside, /mnt is the folder, read-only. Whatever
+// the container writes is gone with it, which is at the latest when the test ends. It needs [Nspawn] and [Root].
+//
+// Limits of devices and addresses are enforced in it, those of memory and tasks need not be, and udev does not run.
+func StartContainer(t testing.TB, folder string) *Container {
+	t.Helper()
+	Need(t, Root, Nspawn)
+	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+rootFS(), "--volatile=overlay", "--private-network",
+		"--bind-ro="+folder+":/mnt", "--register=no", "--keep-unit", "--console=read-only",
+		// Without these two the limits of devices and addresses, which systemd leaves to BPF, are silently not enforced.
+		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot")
+	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	c := &Container{t: t, nspawn: Start(t, "systemd-nspawn", cmd)}
+	t.Cleanup(func() {
+		if err := c.nspawn.stop(); err != nil { // SIGTERM: an orderly power-off
+			t.Logf("container: %v", err)
+		}
+	})
+	if err := c.nspawn.await(c.booted); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// booted finds PID 1, the one child of systemd-nspawn, and asks it whether the start is over.
+func (c *Container) booted() error {
+	pid := c.nspawn.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	if err != nil {
+		return err
+	}
+	first, _, _ := strings.Cut(string(children), " ")
+	if c.init, err = strconv.Atoi(first); err != nil {
+		return errors.New("no process in it yet")
+	}
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.init))
+	if err != nil || strings.TrimSpace(string(name)) != "systemd" {
+		return fmt.Errorf("its first process is %q, not systemd yet", name)
+	}
+	state, err := c.Try("systemctl", "is-system-running")
+	if state = strings.TrimSpace(state); state != "running" && state != "degraded" {
+		return fmt.Errorf("systemd says %q: %w", state, err)
+	}
+	return nil
+}
+
+// command is a program inside the container that ends with ctx.
+func (c *Container) command(ctx context.Context, args ...string) *exec.Cmd {
+	enter := []string{"--target", strconv.Itoa(c.init), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"}
+	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=", "LC_ALL=C.UTF-8"}
+	return cmd
+}
+
+// Try runs a program inside the container, for 60 s at most, and returns what it printed on stdout and stderr.
+func (c *Container) Try(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*startTimeout)
+	defer cancel()
+	cmd := c.command(ctx, args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return string(out), err
+}
+
+// Run is [Container.Try] of what must not fail.
+func (c *Container) Run(args ...string) string {
+	c.t.Helper()
+	out, err := c.Try(args...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return out
+}
+
+// Start starts a program inside the container that works beside the test.
+func (c *Container) Start(args ...string) *Process {
+	c.t.Helper()
+	cmd := c.command(context.Background(), args...)
+	return Start(c.t, filepath.Base(args[0]), cmd)
+}
+
+// Write writes a file inside the container, with the folders above it.
+func (c *Container) Write(path, text string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cmd := c.command(ctx, "sh", "-c", `mkdir -p "$(dirname "$1")" && cat >"$1"`, "sh", path)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Fatalf("write %s in the container: %v: %s", path, err, out)
+	}
+}
+
+// rootFS returns where the root file system of containers should be.
+func rootFS() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir() // a user without a home
+	}
+	return cmp.Or(os.Getenv(EnvRootFS), filepath.Join(cache, "gpsbridge", "rootfs"))
+}
+
+// findNspawn says what of a container is missing.
+func findNspawn() error {
+	for _, name := range []string{"systemd-nspawn", "nsenter"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(rootFS(), "usr/lib/systemd/systemd")); err != nil {
+		return fmt.Errorf("no root file system with systemd in %s", rootFS())
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package realtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestContainerIsAMachineOfItsOwn(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "here"), []byte("from outside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := StartContainer(t, folder)
+	if got := c.Run("cat", "/mnt/here"); got != "from outside" {
+		t.Errorf("/mnt/here holds %q", got)
+	}
+	if got := c.Run("cat", "/proc/1/comm"); got != "systemd\n" {
+		t.Errorf("its PID 1 is %q, want systemd", got)
+	}
+	if links := c.Run("ip", "-o", "link"); strings.Count(links, "\n") != 1 || !strings.Contains(links, "LOOPBACK,UP") {
+		t.Errorf("its network is %q, want the loopback alone", links)
+	}
+	c.Write("/etc/new/file", "text")
+	if got := c.Run("cat", "/etc/new/file"); got != "text" {
+		t.Errorf("/etc/new/file holds %q", got)
+	}
+	if _, err := os.Stat(filepath.Join(rootFS(), "etc/new")); err == nil {
+		t.Error("what is written in a container stays after it")
+	}
+	if _, err := c.Try("false"); err == nil {
+		t.Error("a program that fails is no error")
+	}
+}
