@@ -20,11 +20,12 @@
 //   - The server's order holds, so the echo of a later sending without that of
 //     an earlier one means that the earlier one is lost: it is sent again. That
 //     is by the order of sending, whatever positions lie between.
-//   - Records that stay without any echo for a time that follows the round
-//     trip mean a deaf connection: it is replaced, and what was outstanding is
-//     sent again. Nothing is sent again by a timer on the same connection,
-//     because an overloaded server echoes late, not never; drain.go has the one
-//     exception, and why.
+//   - Where a full window stays without any echo, or the last record of all,
+//     one record more is sent: its echo shows what was lost. How long a silence
+//     makes that due follows the round trip, because an overloaded server
+//     echoes late, not never.
+//   - Silence for longer than that means a deaf connection: it is replaced, and
+//     what was outstanding is sent again.
 //   - After any loss of the connection, sending starts again behind
 //     Queue.Acked; repeats are for receivers to drop by key.
 //   - When more waits than fits into a window, the newest record goes first and
@@ -32,14 +33,15 @@
 //     live records. What goes out after a newer record did is marked as late,
 //     so what is not marked never moves back, whatever was lost between. A
 //     record that was lost comes late in either order.
-//   - A record on which the server breaks the connection is set aside, but only
-//     on proof that it takes others.
+//   - A record on which the server breaks the connection, or which it swallows
+//     for ever, is set aside, but only on proof that it takes others.
 //
 // Files: uplink.go is the life of an uplink; session.go that of one connection
 // with its writer, order.go what the writer takes next, receive.go its reader,
 // keep.go its clockwork; window.go the bookkeeping of what is on its way (no
 // clock and no lock: time comes in as an argument); ack.go the modes of
-// acknowledgement; poison.go the search for bad records; dial.go, tls.go and
+// acknowledgement; stall.go the loss of all that is on its way; poison.go and
+// swallowed.go the search for bad records; dial.go, tls.go and
 // refusal.go the connecting, lost.go the ending, retry.go the waiting, drain.go
 // the last seconds; status.go and traffic.go what others see.
 package uplink

@@ -65,27 +65,9 @@ func TestDrainFindsALossAtTheEnd(t *testing.T) {
 	}
 }
 
-// Outside of a drain nothing is sent again on the same connection.
-func TestNoRepeatOutsideOfADrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(dropping(time.Millisecond, func(n int) bool { return n == 10 }))
-		q := newQueue(10)
-		u, stop := start(t, s.config(), q)
-		pass(deafMin - time.Second)
-		if st := u.Status(); st.Resent != 0 || st.Connects != 1 || st.Outstanding != 1 {
-			t.Errorf("status %+v", st)
-		}
-		q.await(t, 10, time.Minute)
-		if st := u.Status(); st.Resent != 1 || st.Connects != 2 {
-			t.Errorf("status %+v", st)
-		}
-		stop()
-		s.stop()
-	})
-}
-
-// A server that echoes nothing any more gets one repeat, however long the drain.
-func TestDrainRepeatsOnce(t *testing.T) {
+// A server that echoes nothing any more gets few repeats, however long the
+// drain: after 1, 3 and 7 s.
+func TestDrainRepeatsRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(dropping(time.Millisecond, func(n int) bool { return n > 2 }))
 		q := newQueue(2)
@@ -98,7 +80,7 @@ func TestDrainRepeatsOnce(t *testing.T) {
 		if err := u.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not acknowledged: 2") {
 			t.Errorf("drain: %v", err)
 		}
-		if st := u.Status(); st.Resent != 1 || st.Outstanding != 2 || st.Connects != 1 {
+		if st := u.Status(); st.Resent != 3 || st.Outstanding != 2 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
 		stop()

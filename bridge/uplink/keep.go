@@ -89,7 +89,7 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	defer u.mu.Unlock()
 
 	deaf := u.win.progress.Add(u.patience())
-	busy := u.win.outstanding() > 0
+	busy := u.win.busy()
 	switch {
 	case busy && !now.Before(deaf):
 		err = u.deafness()
@@ -99,9 +99,14 @@ func (s *session) due(now time.Time) (t todo, err error) {
 		return t, errRenew
 	}
 	t.pong, s.pong = s.pong, nil
-	stalled, draining := s.stalled()
-	if draining && !now.Before(stalled) {
-		s.repeatTail()
+	stalled, watched := s.stalled()
+	if watched && !now.Before(stalled) {
+		s.prod(now)
+		stalled, watched = s.stalled()
+	}
+	if _, due := u.win.held(now); due {
+		s.interrupt()
+		signal(s.room)
 	}
 	if s.wantsPing(now) {
 		payload := s.nextPing(now)
@@ -111,7 +116,7 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	if busy {
 		t.next = earliest(t.next, deaf)
 	}
-	if draining && now.Before(stalled) {
+	if watched {
 		t.next = earliest(t.next, stalled)
 	}
 	return t, nil
@@ -127,6 +132,9 @@ func (s *session) nextLook(now time.Time) time.Time {
 	}
 	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && now.Before(f.at.Add(keylessWait)) {
 		next = earliest(next, f.at.Add(keylessWait))
+	}
+	if at, _ := u.win.held(now); !at.IsZero() {
+		next = earliest(next, at)
 	}
 	if now.Before(s.renewAt) {
 		return earliest(next, s.renewAt)
@@ -205,8 +213,7 @@ func (u *Uplink) patience() time.Duration {
 	if u.mode == AckNone || u.win.srtt == 0 {
 		return deafMax
 	}
-	limit := deafRounds * (u.win.srtt + 4*u.win.rttvar)
-	limit = min(max(limit, deafMin), deafMax)
+	limit := min(max(deafRounds*u.win.timeout(), deafMin), deafMax)
 	return min(limit<<min(u.deaf, 3), deafMax)
 }
 

@@ -116,6 +116,7 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 		f, ok, err := s.take(next, turn == turnBacklog)
 		switch {
 		case ok:
+			s.prodded()
 			return f, nil
 		case ctx.Err() != nil:
 			return f, ctx.Err()
@@ -172,13 +173,13 @@ func (s *session) turn() (t turn, f flight) {
 	defer s.u.mu.Unlock()
 	win := &s.u.win
 	s.waits = false
-	if f, ok := s.takeRepeat(); ok {
-		return turnAgain, f
-	}
-	if f, ok := win.takeLost(); ok {
-		return turnAgain, f
-	}
 	pending := s.lanes.pending()
+	if s.prodding() {
+		return s.oneMore(waiting && !win.single, pending && !win.single)
+	}
+	if f, ok := win.takeLost(time.Now()); ok {
+		return turnAgain, f
+	}
 	favour := !waiting || (win.single && s.lanes.lastLive) // one at a time: in turns
 	switch {
 	case !win.room():
@@ -188,6 +189,21 @@ func (s *session) turn() (t turn, f flight) {
 	}
 	s.waits = pending // what makes room for the backlog must end the wait for a live one
 	return turnLive, f
+}
+
+// oneMore is what goes out where the window has no room: a new record, or the
+// last one again. Caller holds mu.
+func (s *session) oneMore(live, backlog bool) (t turn, f flight) {
+	switch {
+	case live:
+		return turnLive, f
+	case backlog:
+		return turnBacklog, f
+	}
+	if f, ok := s.tailAgain(); ok {
+		return turnAgain, f
+	}
+	return turnFull, f
 }
 
 // take takes the next record of a lane. Not ok without an error: look again.

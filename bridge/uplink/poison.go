@@ -50,7 +50,6 @@ type probe struct {
 	first   int    // its failures as the first record of a connection
 	behind  int    // its failures behind another that passed
 	mute    bool   // one of them came without a close frame
-	stuck   bool   // it could not be set aside, and that was said
 }
 
 // careful reports whether one record is to be sent at a time.
@@ -80,7 +79,7 @@ func (p *probe) suspected(out []flight) bool {
 func (p *probe) failed(pos uint64, behind, mute bool) bool {
 	switch {
 	case pos != p.suspect:
-		p.suspect, p.first, p.behind, p.mute, p.stuck = pos, 0, 0, mute, false
+		p.suspect, p.first, p.behind, p.mute = pos, 0, 0, mute
 		return false
 	case behind:
 		p.behind++
@@ -145,7 +144,7 @@ func (u *Uplink) suspect() (pos uint64, control bool) {
 	return u.probe.suspect, u.probe.first > u.probe.behind
 }
 
-// acquit drops the suspicion against a record that is not in the queue.
+// acquit drops the suspicion against a record that is not in the queue any more.
 func (u *Uplink) acquit() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -186,7 +185,9 @@ func (s *session) alone(ctx context.Context, f flight) error {
 			return ctx.Err()
 		}
 		s.u.mu.Lock()
-		f, due = s.takeRepeat()
+		if due = s.prodding(); due {
+			f, due = s.tailAgain()
+		}
 		s.u.mu.Unlock()
 	}
 }
@@ -211,14 +212,14 @@ func (u *Uplink) judge(s *session, err error) {
 	if raised {
 		u.log.Warn("server breaks the connection on the same records again and again, sending one at a time to find out which", "reason", reason(err), "records", len(out))
 	}
-	if convicted {
-		u.setAside(out[0], err)
+	if convicted && u.setAside(out[0], "the server breaks the connection on it, and takes others: "+reason(err)) {
+		u.acquit()
 	}
 }
 
-// setAside gives a record away that the server does not take. While that is not
-// possible, it stays and is tried again.
-func (u *Uplink) setAside(f flight, why error) {
+// setAside gives a record away that the server does not take, and reports
+// whether that worked. While it does not, the record stays and is tried again.
+func (u *Uplink) setAside(f flight, why string) bool {
 	err := u.c.Aside(f.data)
 	if err == nil {
 		u.queue.Ack(f.pos)
@@ -226,15 +227,16 @@ func (u *Uplink) setAside(f flight, why error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil {
-		if !u.probe.stuck {
+		if !u.stuck {
 			u.log.Error("record that the server does not take cannot be set aside, it is kept and tried again", "pos", f.pos, "err", err)
 		}
-		u.probe.stuck = true
-		return
+		u.stuck = true
+		return false
 	}
-	u.log.Warn("record set aside: the server breaks the connection on it, and takes others", "pos", f.pos, "bytes", len(f.data), "reason", reason(why))
-	u.probe.suspect = 0
+	u.log.Warn("record set aside", "pos", f.pos, "bytes", len(f.data), "reason", why)
+	u.stuck = false
 	u.win.forget(f.pos)
 	u.status.Aside++
 	u.notify()
+	return true
 }

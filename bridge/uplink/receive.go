@@ -73,17 +73,22 @@ func (s *session) received(msg []byte) {
 		u.settle(AckEcho)
 		first, s.acked = !s.acked, true
 	}
+	var swallowed []flight
 	if lost > 0 {
 		s.reportLoss(lost)
+		swallowed = u.win.swallowed()
+	}
+	if len(u.win.lost) > 0 {
 		s.interrupt()
 	}
 	u.mu.Unlock()
+	s.convict(swallowed)
 	if len(done) > 0 {
 		u.ack(done)
 		s.freed()
 	}
-	if first {
-		signal(s.poke) // the round trip is known now, and with it how long silence may last
+	if first || lost > 0 {
+		signal(s.poke) // the round trip is known now, and with it how long silence may last; or a record is held back
 	}
 }
 

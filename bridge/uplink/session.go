@@ -65,13 +65,13 @@ type session struct {
 	interrupt context.CancelFunc // ends next
 	waits     bool               // the writer waits for a live record with a backlog left
 	hurry     bool               // a ping is due now
-	repeat    *flight            // to be sent again to find out about it; still on its way
-	repeated  uint64             // position of the last repeat
 	vouched   bool               // another record passed alone, ahead of the one on trial
 	ping      ping
-	pong      *string // payload of a server's ping to be answered; the newest is enough
-	acked     bool    // anything, on this connection
-	told      bool    // a loss was logged
+	stall     stall
+
+	pong  *string // payload of a server's ping to be answered; the newest is enough
+	acked bool    // anything, on this connection
+	told  bool    // a loss was logged
 }
 
 func newSession(u *Uplink, conn *websocket.Conn) *session {
@@ -207,7 +207,7 @@ func (s *session) send(f flight) error {
 func (u *Uplink) sending(f flight, now time.Time) (mode AckMode, idle, late bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	mode, idle = u.mode, u.win.outstanding() == 0
+	mode, idle = u.mode, !u.win.busy()
 	switch {
 	case f.repeat:
 		u.win.repeated(f.pos)

@@ -40,7 +40,7 @@ type Status struct {
 	Resent   uint64 `json:"resent"`  // frames that were repeats
 	Lost     uint64 `json:"lost"`    // records seen lost by the gap in the echoes, and sent again
 	Backlog  uint64 `json:"backlog"` // frames sent late: after a newer record had been sent
-	Aside    uint64 `json:"aside"`   // records set aside, because the server breaks the connection on them
+	Aside    uint64 `json:"aside"`   // records set aside, because the server breaks the connection on them or never echoes them
 	Skipped  uint64 `json:"skipped"` // records that no server takes (empty, not text), thrown away
 	Connects uint64 `json:"connects"`
 

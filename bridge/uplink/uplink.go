@@ -68,8 +68,9 @@ type Config struct {
 	Backlog func(msg []byte) []byte
 
 	// Aside, if set, is given a record on which the server breaks the
-	// connection again and again while it takes others. When it returns nil,
-	// the record is done with. Without Aside such a record is tried for ever.
+	// connection, or which it swallows without an echo, again and again while
+	// it takes others. When it returns nil, the record is done with. Without
+	// Aside such a record is tried for ever. A record may be given twice.
 	Aside func(msg []byte) error
 
 	// Changed, if set, is received from: a value says that the network has
@@ -135,6 +136,7 @@ type Uplink struct {
 	mu       sync.Mutex // guards all below
 	win      window
 	probe    probe
+	stuck    bool     // the last record to be set aside could not be, and that was said
 	newest   uint64   // position, of the records ever sent, by this process or perhaps an earlier one
 	top      uint64   // newest position acknowledged
 	drains   int      // calls of Drain

@@ -36,6 +36,9 @@ type flight struct {
 	backlog bool // taken from the backlog
 	repeat  bool // sent again while it is still on its way
 
+	losses int       // each of them shown by the echo of a later record
+	hold   time.Time // not to be sent again before that
+
 	n  uint64    // ordinal of its last sending, across all connections
 	at time.Time // of its last sending
 }
@@ -59,6 +62,16 @@ type window struct {
 	recover uint64 // losses of sendings up to this one belong to a halving already done
 
 	srtt, rttvar time.Duration // smoothed as RFC 6298 says; 0 until measured
+	doubt        doubt
+}
+
+// doubt is the time from the first sending of a repeated record to its echo,
+// which may be the echo of either. A second echo proves that both arrived, and
+// the first of them told the round trip. Without it a server that has become
+// slow would be taken for a fast one for ever, and each record be repeated.
+type doubt struct {
+	key string
+	rtt time.Duration
 }
 
 func newWindow(limit int) window {
@@ -74,11 +87,11 @@ func (w *window) restart(acked uint64) {
 	w.unsure = nil
 	for _, f := range left {
 		if f.pos > acked && len(w.unsure) < maxUnsure {
-			f.data = nil
+			f.data, f.hold = nil, time.Time{}
 			w.unsure = append(w.unsure, f)
 		}
 	}
-	w.flights, w.lost = nil, nil
+	w.flights, w.lost, w.doubt = nil, nil, doubt{}
 	w.size = min(startWindow, w.limit)
 	w.round, w.recover, w.limited = w.n, w.n, false
 }
@@ -106,6 +119,9 @@ func (w *window) has(pos uint64) bool {
 	at := func(f flight) bool { return f.pos == pos }
 	return slices.ContainsFunc(w.flights, at) || slices.ContainsFunc(w.lost, at)
 }
+
+// busy reports whether anything is on its way.
+func (w *window) busy() bool { return len(w.flights) > 0 }
 
 // outstanding is the number of records sent and not acknowledged.
 func (w *window) outstanding() int { return len(w.flights) + len(w.lost) }
@@ -146,14 +162,16 @@ func (w *window) keyless() (f flight, ok bool) {
 	return f, false
 }
 
-// takeLost removes and returns the first record to be sent again, if there is
-// room for it.
-func (w *window) takeLost() (f flight, ok bool) {
-	if len(w.lost) == 0 || !w.room() {
+// takeLost removes and returns the first record to be sent again now, if there
+// is room for it.
+func (w *window) takeLost(now time.Time) (f flight, ok bool) {
+	suspects := w.suspects() < max(w.open()/2, 1)
+	i := slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (suspects || !f.suspect()) })
+	if i < 0 || !w.room() {
 		return f, false
 	}
-	f = w.lost[0]
-	w.lost = w.lost[1:]
+	f = w.lost[i]
+	w.lost = slices.Delete(w.lost, i, i+1)
 	return f, true
 }
 
@@ -162,12 +180,13 @@ func (w *window) takeLost() (f flight, ok bool) {
 func (w *window) sending(f flight, now time.Time) (again bool) {
 	for i := range w.unsure {
 		if w.unsure[i].pos == f.pos {
+			f.losses = w.unsure[i].losses
 			w.unsure = append(w.unsure[:i], w.unsure[i+1:]...)
 			f.again = true
 			break
 		}
 	}
-	if w.outstanding() == 0 {
+	if !w.busy() {
 		w.progress = now
 	}
 	w.n++
@@ -181,7 +200,7 @@ func (w *window) sending(f flight, now time.Time) (again bool) {
 func (w *window) repeated(pos uint64) {
 	for i := range w.flights {
 		if w.flights[i].pos == pos {
-			w.flights[i].again = true
+			w.flights[i].again, w.flights[i].repeat = true, true
 		}
 	}
 }
@@ -194,27 +213,28 @@ func (w *window) repeated(pos uint64) {
 func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
 	at := find(w.flights, key)
 	if at < 0 {
+		if w.doubt.key == key && w.doubt.rtt > 0 {
+			w.measure(w.doubt.rtt)
+			w.doubt = doubt{}
+		}
 		return w.echoedLate(key, now), 0
 	}
 	f := w.flights[at]
-	halve := false
+	var gap []flight
 	for _, earlier := range w.flights[:at] {
 		if !earlier.keyed {
 			done = append(done, earlier.pos)
 			continue
 		}
-		lost++
-		halve = halve || earlier.n > w.recover
-		earlier.again = true
-		w.lost = append(w.lost, earlier)
+		gap = append(gap, earlier)
 	}
 	w.flights = w.flights[at+1:]
-	if halve {
+	if w.missed(gap, now) {
 		w.size = max(w.size/2, min(minWindow, w.limit))
 		w.recover = w.n
 	}
 	w.acknowledged(f, now, true)
-	return append(done, f.pos), lost
+	return append(done, f.pos), len(gap)
 }
 
 // echoedLate takes an echo of a record that is not on its way: it was taken for
@@ -255,6 +275,9 @@ func (w *window) acknowledged(f flight, now time.Time, timed bool) {
 	if timed && !f.again {
 		w.measure(now.Sub(f.at))
 	}
+	if timed && f.repeat {
+		w.doubt = doubt{f.key, now.Sub(f.at)}
+	}
 	if f.n <= w.round {
 		return
 	}
@@ -274,6 +297,9 @@ func (w *window) measure(rtt time.Duration) {
 	w.rttvar += ((w.srtt - rtt).Abs() - w.rttvar) / 4
 	w.srtt += (rtt - w.srtt) / 8
 }
+
+// timeout is how long a round trip may take by all that is known (RFC 6298).
+func (w *window) timeout() time.Duration { return w.srtt + 4*w.rttvar }
 
 func (w *window) forgetRTT() { w.srtt, w.rttvar = 0, 0 }
 

@@ -11,7 +11,7 @@ import (
 // fill sends new records while there is room, and returns the next position.
 func fill(w *window, pos uint64, now time.Time) uint64 {
 	for w.room() {
-		f, ok := w.takeLost()
+		f, ok := w.takeLost(now)
 		if !ok {
 			f = flight{pos: pos, key: fmt.Sprint(pos), keyed: true}
 			pos++

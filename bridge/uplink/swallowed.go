@@ -1,0 +1,98 @@
+package uplink
+
+import (
+	"slices"
+	"time"
+)
+
+// A server may swallow one record for ever and echo all others: a consumer that
+// leaves out what it does not like does. Its loss shows each time, by the echo
+// of a later record. Sent again at once each time, it would halve the window
+// each time too, and hold it at the bottom.
+//
+// So a record that is lost again and again is sent more and more rarely, and
+// says nothing about the window any more. After enough of that it is set aside.
+// What counts is a loss between two records that were echoed on the same
+// connection, the one before and the one behind it, and where nothing but such
+// records was lost: an outage has no echoes, so it can count for nothing, and a
+// server that is overrun loses new records too. A server that lost half of all
+// it gets, at random, would do that by chance to one lost record in a million.
+const (
+	// patienceLost is the number of losses in a row after which a record is no
+	// more sent again at once.
+	patienceLost = 2
+	// swallowedLosses convict.
+	swallowedLosses = 10
+	// holdFirst and holdMost are the pauses before a record that was lost again
+	// is sent again; they double. All together are more than a minute, so that
+	// no short trouble of a server makes up the whole number.
+	holdFirst = time.Second
+	holdMost  = 16 * time.Second
+)
+
+// suspect reports whether a record is sent rarely because it was lost so often.
+func (f flight) suspect() bool { return f.losses > patienceLost }
+
+// suspects is how many of them are on their way. They get half of the window: a
+// window full of them would have no echo.
+func (w *window) suspects() (n int) {
+	for _, f := range w.flights {
+		if f.suspect() {
+			n++
+		}
+	}
+	return n
+}
+
+// missed enters records whose loss the echo of a later one has just shown, and
+// reports whether that is news about the window.
+func (w *window) missed(gap []flight, now time.Time) (news bool) {
+	unknown := slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 })
+	for _, f := range gap {
+		if f.losses == 0 || !unknown {
+			f.losses++
+		}
+		if f.suspect() {
+			f.hold = now.Add(min(holdFirst<<min(f.losses-patienceLost-1, 10), holdMost))
+		} else if f.n > w.recover {
+			news = true
+		}
+		f.again, f.repeat = true, false
+		w.lost = append(w.lost, f)
+	}
+	return news
+}
+
+// held is when the first record that is held back may be sent again, and
+// whether one is due by now.
+func (w *window) held(now time.Time) (next time.Time, due bool) {
+	for _, f := range w.lost {
+		switch {
+		case !now.Before(f.hold):
+			due = true
+		case next.IsZero() || f.hold.Before(next):
+			next = f.hold
+		}
+	}
+	return next, due
+}
+
+// swallowed returns the records that have been lost too often.
+func (w *window) swallowed() (found []flight) {
+	for _, f := range w.lost {
+		if f.losses >= swallowedLosses {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// convict sets records aside that the server has swallowed too often.
+func (s *session) convict(swallowed []flight) {
+	if s.u.c.Aside == nil {
+		return
+	}
+	for _, f := range swallowed {
+		s.u.setAside(f, "the server echoes others sent before and behind it, and never this one")
+	}
+}

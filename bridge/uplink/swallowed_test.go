@@ -1,0 +1,199 @@
+package uplink
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// swallowing serves as the tracking group does at a round trip rtt, and never
+// echoes some records.
+func swallowing(rtt time.Duration, bad ...int) func(*server, int, *websocket.Conn) {
+	return func(s *server, n int, conn *websocket.Conn) {
+		due, done := make(chan func(), 1e4), make(chan struct{})
+		defer func() { close(due); <-done }()
+		go func() {
+			defer close(done)
+			for send := range due {
+				send()
+			}
+		}()
+		for {
+			msg, ok := s.receive(conn)
+			switch {
+			case !ok:
+				return
+			case slices.Contains(bad, seqOf(msg)):
+				continue
+			}
+			at := time.Now().Add(rtt)
+			due <- func() {
+				<-time.After(time.Until(at))
+				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
+			}
+		}
+	}
+}
+
+// timesGot is how often a record arrived.
+func (s *server) timesGot(seq int) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, got := range s.got {
+		if got == seq {
+			n++
+		}
+	}
+	return n
+}
+
+// Records that the server swallows are set aside, however they lie, and nothing
+// else is. They cost neither the connection nor the window.
+func TestSwallowedRecordsAreSetAside(t *testing.T) {
+	every := make([]int, 0, 20)
+	for seq := 5; seq <= 1000; seq += 50 {
+		every = append(every, seq)
+	}
+	for name, bad := range map[string][]int{
+		"none": nil, "one": {500}, "the oldest": {1}, "side by side": {300, 301, 302},
+		"live": {1005}, "live side by side": {1010, 1011}, "every fiftieth": every,
+	} {
+		for _, order := range []Order{LiveFirst, OldestFirst} {
+			t.Run(fmt.Sprint(name, order), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newServer(swallowing(50*time.Millisecond, bad...))
+					var aside asides
+					var log logBuffer
+					c := s.liveFirst()
+					c.Order, c.Aside, c.Log = order, aside.take, log.logger()
+					q := newQueue(1000)
+					u, stop := start(t, c, q)
+					const records = 1200
+					for seq := 1001; seq <= records; seq++ {
+						pass(time.Second)
+						q.add(record(seq))
+						if seq == 1010 && len(bad) < 10 && u.Status().Acked < 1000 {
+							t.Errorf("the rest was held up: %+v", u.Status())
+						}
+					}
+					q.await(t, records, 5*time.Minute)
+					aside.want(t, bad...)
+					st := u.Status()
+					if st.Aside != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 || st.Connects != 1 {
+						t.Errorf("status %+v", st)
+					}
+					if len(bad) < 10 && st.Window < startWindow {
+						t.Errorf("window %d", st.Window)
+					}
+					for _, seq := range bad {
+						if n := s.timesGot(seq); n > swallowedLosses+2 {
+							t.Errorf("record %d was sent %d times", seq, n)
+						}
+					}
+					if n := strings.Count(log.String(), "record set aside"); n != len(bad) {
+						t.Errorf("%d lines for %d records set aside", n, len(bad))
+					}
+					stop()
+					s.stop()
+				})
+			})
+		}
+	}
+}
+
+// A server that loses at random what it would take at the next try: nothing is
+// set aside, however much it loses.
+func TestOverrunServerSetsNothingAside(t *testing.T) {
+	for name, loses := range map[string]func(rnd *rand.Rand, since time.Duration) bool{
+		"a tenth": func(rnd *rand.Rand, _ time.Duration) bool { return rnd.IntN(10) == 0 },
+		"half":    func(rnd *rand.Rand, _ time.Duration) bool { return rnd.IntN(2) == 0 },
+		"most":    func(rnd *rand.Rand, _ time.Duration) bool { return rnd.IntN(10) < 7 },
+		"every other second": func(_ *rand.Rand, since time.Duration) bool {
+			return int(since.Seconds())%2 == 1
+		},
+		"the first of each second": func(_ *rand.Rand, since time.Duration) bool { return since%time.Second < 100*time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				rnd := rand.New(rand.NewPCG(1, 2))
+				s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+					for {
+						msg, ok := s.receive(conn)
+						if !ok {
+							return
+						}
+						<-time.After(20 * time.Millisecond)
+						if !loses(rnd, time.Since(begin)) {
+							conn.WriteMessage(websocket.TextMessage, msg)
+						}
+					}
+				})
+				var aside asides
+				c := s.liveFirst()
+				c.Aside = aside.take
+				q := newQueue(500)
+				u, stop := start(t, c, q)
+				for seq := 501; seq <= 2500; seq++ {
+					pass(time.Second)
+					q.add(record(seq))
+				}
+				q.await(t, 2500, 4*time.Hour)
+				t.Logf("%+v", u.Status())
+				aside.want(t)
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
+// Without later records that are echoed there is no proof, however long it takes.
+func TestSwallowedRecordWithNothingBehindIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(swallowing(time.Millisecond, 20))
+		var aside asides
+		c := s.liveFirst()
+		c.Aside = aside.take
+		q := newQueue(20)
+		_, stop := start(t, c, q)
+		pass(time.Hour)
+		aside.want(t)
+		for seq := 21; seq <= 400; seq++ {
+			q.add(record(seq))
+			pass(time.Second)
+		}
+		q.await(t, 400, time.Minute)
+		aside.want(t, 20)
+		stop()
+		s.stop()
+	})
+}
+
+// Without a place to set it aside the record is tried for ever, and seldom. The
+// connection is renewed as usual.
+func TestSwallowedRecordIsTriedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(swallowing(time.Millisecond, 20))
+		c := s.liveFirst()
+		c.Renew = 30 * time.Minute
+		q := newQueue(20)
+		u, stop := start(t, c, q)
+		for seq := 21; seq <= 3620; seq++ {
+			q.add(record(seq))
+			pass(time.Second)
+		}
+		st := u.Status()
+		if n := s.timesGot(20); n < 100 || n > 3600/16+30 || st.Connects < 2 || st.Connects > 3 || st.Outstanding > 1 {
+			t.Errorf("sent %d times, status %+v", n, st)
+		}
+		stop()
+		s.stop()
+	})
+}
