@@ -205,6 +205,13 @@ func (g *group) lastFix() []byte {
 	return g.fix.data
 }
 
+// fixes are all TPV that are kept, in the order they came.
+func (g *group) fixes() []*message {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.newest(max(1, g.history.n))
+}
+
 func (g *group) everyone() []*viewer {
 	g.mu.Lock()
 	defer g.mu.Unlock()

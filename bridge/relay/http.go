@@ -1,11 +1,11 @@
 package relay
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +43,11 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /ws/gps-tracking/{device_id}", explainRoute)
 	mux.HandleFunc("GET /ws/", explainRoute)
 	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
+	mux.HandleFunc("GET /api/v1/devices", r.guard(r.serveDevices))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", geoJSON)))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", gpx)))
+	mux.HandleFunc("/api/", explainAPI)
 	mux.HandleFunc("GET /healthz", r.serveHealth)
 	if r.config.Metrics != nil {
 		mux.HandleFunc("GET /metrics", r.guard(r.config.Metrics.ServeHTTP))
@@ -66,7 +70,7 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if err := r.access.checkHost(q); err != nil {
 			r.hub.refuse(refusedOrigin)
-			http.Error(w, err.Error(), http.StatusForbidden)
+			answerError(w, q, http.StatusForbidden, err.Error())
 			return
 		}
 		next.ServeHTTP(w, q)
@@ -79,12 +83,33 @@ func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 		if _, err := r.access.role(q, q.PathValue("device_id")); err != nil {
 			r.hub.refuse(refusedToken)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
-			writeError(w, http.StatusUnauthorized, err.Error())
+			answerError(w, q, http.StatusUnauthorized, err.Error())
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		next(w, q)
 	}
+}
+
+// answerError answers as the part of the relay that q asked does: the API in JSON,
+// everything else with a line of text.
+func answerError(w http.ResponseWriter, q *http.Request, code int, text string) {
+	if strings.HasPrefix(q.URL.Path, "/api/") {
+		writeError(w, code, text)
+		return
+	}
+	http.Error(w, text, code)
+}
+
+// explainAPI answers every other path and method below /api/.
+func explainAPI(w http.ResponseWriter, q *http.Request) {
+	if q.Method != http.MethodGet && q.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, "the API is for reading: use GET")
+		return
+	}
+	writeError(w, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices and "+
+		"/api/v1/devices/DEVICE_ID/fix, track.geojson or track.gpx below it")
 }
 
 // explainRoute answers every other path below /ws/.
@@ -190,52 +215,4 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		return
 	}
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", wish.publish)
-}
-
-// serveStatus answers with what the program says of itself.
-func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.Marshal(r.status())
-	if err != nil {
-		writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode status: %v", err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(body)
-}
-
-// serveFix answers with the last TPV of a device, byte for byte as published.
-func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) {
-	device := q.PathValue("device_id")
-	var fix []byte
-	if g := r.hub.lookup(device); g != nil {
-		fix = g.lastFix()
-	}
-	if fix == nil {
-		writeError(w, http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", device))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(fix)
-}
-
-// serveHealth is for supervisors, so it needs no token and says no more than a
-// line.
-func (r *Relay) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if r.config.Ready != nil {
-		if err := r.config.Ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-	}
-	fmt.Fprintln(w, "ok")
-}
-
-// writeError answers with {"error":...} in one line.
-func writeError(w http.ResponseWriter, code int, text string) {
-	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	w.Write(append(body, '\n'))
 }

@@ -112,7 +112,7 @@ func (r *Relay) throttled(next http.Handler) http.Handler {
 		if !r.throttle.allow(q.RemoteAddr, time.Now()) {
 			r.hub.refuse(refusedRate)
 			w.Header().Set("Retry-After", "5")
-			writeError(w, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
+			answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
 			return
 		}
 		next.ServeHTTP(w, q)

@@ -58,13 +58,13 @@ func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) {
 	f, err := os.Open(r.config.Basemap)
 	if err != nil {
 		r.log.Debug("no base map", "err", err)
-		writeError(w, http.StatusNotFound, "the file that relay.basemap names cannot be read")
+		answerError(w, q, http.StatusNotFound, "the file that relay.basemap names cannot be read")
 		return
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		writeError(w, http.StatusNotFound, "relay.basemap does not name a file")
+		answerError(w, q, http.StatusNotFound, "relay.basemap does not name a file")
 		return
 	}
 	// A reader that puts ranges of two files together would see garbage, so each

@@ -1,0 +1,172 @@
+package relay
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// at is a fix of a second after noon; more are further members, such as `,"altMSL":3`.
+func at(second int, lon float64, more string) string {
+	return fmt.Sprintf(`{"class":"TPV","run":"r","seq":%d,"mode":3,"time":"2026-11-23T12:%02d:%02dZ","lat":51.5,"lon":%g%s}`,
+		second+1, second/60, second%60, lon, more)
+}
+
+func lost(second int) string {
+	return fmt.Sprintf(`{"class":"TPV","run":"r","seq":%d,"mode":1,"time":"2026-11-23T12:00:%02dZ"}`, second+1, second)
+}
+
+// parts gives the seqs of each part of the track of fixes.
+func parts(t *testing.T, texts ...string) [][]uint64 {
+	t.Helper()
+	var list []*message
+	for _, text := range texts {
+		list = append(list, newMessage(header{}, []byte(text)))
+	}
+	var all [][]uint64
+	for _, part := range trackOf(list) {
+		var seqs []uint64
+		for _, p := range part {
+			seqs = append(seqs, p.Seq)
+		}
+		all = append(all, seqs)
+	}
+	return all
+}
+
+func TestTrack(t *testing.T) {
+	undated := `{"class":"TPV","run":"r","seq":100,"mode":2,"lat":1,"lon":2}`
+	for _, c := range []struct {
+		name  string
+		texts []string
+		want  [][]uint64
+	}{
+		{"one part", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, "")}, [][]uint64{{1, 2, 3}}},
+		{"no fix in between", []string{at(0, 1, ""), lost(1), at(2, 1, ""), at(3, 1, "")}, [][]uint64{{1}, {3, 4}}},
+		{"11 s without a word", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, ""), at(13, 1, "")}, [][]uint64{{1, 2, 3}, {14}}},
+		{"10 s without a word", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, ""), at(12, 1, "")}, [][]uint64{{1, 2, 3, 13}}},
+		{"a fix every 30 s", []string{at(0, 1, ""), at(30, 1, ""), at(60, 1, ""), at(120, 1, ""), at(1000, 1, "")}, [][]uint64{{1, 31, 61, 121}, {1001}}},
+		{"a backlog behind live", []string{at(0, 1, ""), at(5, 1, ""), at(3, 1, ""), at(4, 1, "")}, [][]uint64{{1, 4, 5, 6}}},
+		{"repeats", []string{at(0, 1, ""), at(1, 1, ""), at(0, 1, ""), at(1, 1, "")}, [][]uint64{{1, 2}}},
+		{"across the antimeridian", []string{at(0, 179.9, ""), at(1, 179.99, ""), at(2, -179.9, "")}, [][]uint64{{1, 2}, {3}}},
+		{"without a time, where it came", []string{at(0, 1, ""), undated, at(1, 1, "")}, [][]uint64{{1, 100, 2}}},
+		{"not on earth", []string{at(0, 1, ""), `{"seq":7,"lat":91,"lon":0}`, `{"seq":8,"lat":0,"lon":181}`}, [][]uint64{{1}}},
+		{"no fix at all", []string{`[1]`, `{"lat":"north"}`, `"x"`}, nil},
+		{"none", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if d := cmp.Diff(c.want, parts(t, c.texts...)); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func trackRelay(t *testing.T) *Relay {
+	r := start(t, Config{Token: "see"})
+	more := `,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"uSat":9`
+	for _, text := range []string{at(0, 180, more), at(1, 179.5, more+`,"status":2`), lost(2), at(3, -0.0000001, "")} {
+		r.Publish("van_7", "TPV", []byte(text))
+	}
+	return r
+}
+
+func TestGeoJSON(t *testing.T) {
+	r := trackRelay(t)
+	code, body, header := get(t, r, "/api/v1/devices/van_7/track.geojson", "", bearer("see"))
+	if code != 200 || header.Get("Content-Type") != "application/geo+json" || !strings.Contains(header.Get("Content-Disposition"), "van_7.geojson") {
+		t.Fatalf("%d %v %s", code, header, body)
+	}
+	want := `{"type":"FeatureCollection","features":[` +
+		`{"type":"Feature","properties":{"device_id":"van_7","coordTimes":["2026-11-23T12:00:00Z","2026-11-23T12:00:01Z"]},` +
+		`"geometry":{"type":"LineString","coordinates":[[180,51.5,57.9],[179.5,51.5,57.9]]}},` +
+		`{"type":"Feature","properties":{"device_id":"van_7","coordTimes":["2026-11-23T12:00:03Z"]},` +
+		`"geometry":{"type":"Point","coordinates":[-1e-7,51.5]}}]}`
+	if d := cmp.Diff(want, body); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if _, body, _ := get(t, start(t, Config{}), "/api/v1/devices/van_7/track.geojson", "", nil); body != `{"error":"no fix of device \"van_7\" yet"}`+"\n" {
+		t.Errorf("without a fix: %q", body)
+	}
+}
+
+func TestGPX(t *testing.T) {
+	code, body, header := get(t, trackRelay(t), "/api/v1/devices/van_7/track.gpx", "", bearer("see"))
+	if code != 200 || header.Get("Content-Type") != "application/gpx+xml" {
+		t.Fatalf("%d %v %s", code, header, body)
+	}
+	want := xml.Header + `<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1" creator="gpsbridge"><trk><name>van_7</name>` +
+		`<trkseg><trkpt lat="51.5" lon="-180"><ele>11.2</ele><time>2026-11-23T12:00:00Z</time><geoidheight>46.7</geoidheight><fix>3d</fix><sat>9</sat><hdop>0.8</hdop></trkpt>` +
+		`<trkpt lat="51.5" lon="179.5"><ele>11.2</ele><time>2026-11-23T12:00:01Z</time><geoidheight>46.7</geoidheight><fix>dgps</fix><sat>9</sat><hdop>0.8</hdop></trkpt></trkseg>` +
+		`<trkseg><trkpt lat="51.5" lon="-0.0000001"><time>2026-11-23T12:00:03Z</time><fix>3d</fix></trkpt></trkseg></trk></gpx>`
+	if d := cmp.Diff(want, body); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	r := start(t, Config{})
+	if _, body, _ := get(t, r, "/api/v1/devices", "", nil); body != `{"devices":[]}` {
+		t.Errorf("without any: %s", body)
+	}
+	r.Publish("b", "SKY", []byte(`{"class":"SKY"}`))
+	r.Publish("a", "TPV", []byte(`{"class":"TPV","lat":1}`))
+	_, body, _ := get(t, r, "/api/v1/devices", "", nil)
+	var got struct {
+		Devices []struct {
+			ID       string `json:"device_id"`
+			Messages int
+			FixAge   *float64 `json:"fix_age"`
+			Fix      json.RawMessage
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err)
+	}
+	d := got.Devices
+	if len(d) != 2 || d[0].ID != "a" || string(d[0].Fix) != `{"class":"TPV","lat":1}` || d[0].FixAge == nil ||
+		d[1].ID != "b" || d[1].Fix != nil || d[1].Messages != 1 {
+		t.Errorf("devices %s", body)
+	}
+}
+
+// Whatever a publisher calls a fix, the files are well formed.
+func FuzzTrack(f *testing.F) {
+	for _, text := range []string{at(0, 1, ""), lost(1), `{"lat":1e308,"lon":-1}`, `{"lat":1,"lon":1,"time":"9999-12-31T23:59:59.999Z","uSat":-1e300}`,
+		`{"lat":1,"lon":1,"time":"2026-11-23T12:00:00+23:59","mode":-1}`} {
+		f.Add(text, at(1, 2, ""))
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		var list []*message
+		for _, text := range []string{a, b} {
+			if head, err := parseHeader([]byte(text)); err == nil {
+				list = append(list, newMessage(head, []byte(text)))
+			}
+		}
+		track := trackOf(list)
+		body, err := geoJSON("van_7", track)
+		if err != nil || !json.Valid(body) {
+			t.Errorf("%v %s", err, body)
+		}
+		body, err = gpx("van_7", track)
+		var back gpxFile
+		if err == nil {
+			err = xml.Unmarshal(body, &back)
+		}
+		if err != nil {
+			t.Errorf("%v %s", err, body)
+		}
+		for _, segment := range back.Track.Segments {
+			for _, p := range segment.Points {
+				if _, err := time.Parse(time.RFC3339Nano, p.Time); p.Time != "" && err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
