@@ -19,8 +19,10 @@ var mayImport = map[string][]string{
 	"bridge/relay/page":   {},
 	"bridge":              {"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"},
 	"bridge/realtest":     {},
+	"bridge/doctor": {"nmea", "bridge", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink", "bridge/relay",
+		"bridge/relay/page"},
 	"systemd":             {},
-	"cmd/gpsbridge": {"nmea", "bridge", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink",
+	"cmd/gpsbridge": {"nmea", "bridge", "bridge/doctor", "bridge/receiver", "bridge/receiver/sim", "bridge/spool", "bridge/uplink",
 		"bridge/relay", "bridge/relay/page", "systemd"},
 	"cmd/compare": {"bridge/receiver/sim"},
 }

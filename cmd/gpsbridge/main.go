@@ -44,7 +44,8 @@ func commands() []command {
 		{"decode", "[--sky] [--stats] [FILE|-]", "NMEA in, one JSON object a line out", runDecode},
 		{"watch", "[--token-file FILE] URL", "join a tracking group and print its messages", runWatch},
 		{"sim", "[--rate HZ] [--baud N] [--link PATH]", "a simulated receiver on a pseudo-terminal", runSim},
-		{"status", "[-c FILE] [--listen ADDRESS] [--json]", "what the running daemon is doing", runStatus},
+		{"doctor", "[-c FILE] [--device SOURCE] [--server URL] ... [--json]", "the one thing that is broken, from the receiver to the server, and the mend", runDoctor},
+		{"status", "[-c FILE] [--listen ADDRESS] [--watch|--json]", "what the running daemon is doing", runStatus},
 		{"spool", "[-c FILE] [--dir FOLDER] [ls|dump|drop]", "what waits for the server: list, print, throw away", runSpool},
 		{"check", "-c FILE", "check a configuration", runCheck},
 		{"version", "", "print the version", runVersion},
@@ -76,6 +77,8 @@ func dispatch(ctx context.Context, p process, args []string) int {
 		switch {
 		case err == nil || errors.Is(err, errHelp):
 			return exitDone
+		case errors.Is(err, errBroken):
+			return exitFailed
 		case errors.As(err, &usage):
 			fmt.Fprintf(p.stderr, "gpsbridge %s: %s\n", c.name, oneLine(err))
 			return exitUsage

@@ -1,150 +1,158 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"os"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"gpsbridge/bridge"
 )
 
-// statusTimeout bounds the question to a daemon on this machine.
-const statusTimeout = 5 * time.Second
-
 func runStatus(ctx context.Context, p process, c command, args []string) error {
 	fs := newFlags(c)
 	flags := addConfigFlags(fs)
 	asJSON := fs.Bool("json", false, "print the whole status as JSON")
+	watch := fs.Bool("watch", false, "show it live until Ctrl-C")
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
 	}
 	config, err := flags.load(p)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	body, err := fetchStatus(ctx, config.Relay)
-	if err != nil {
-		return err
+	case *watch && *asJSON:
+		return usagef("--watch and --json do not go together: a loop around gpsbridge status --json does")
+	case *watch:
+		return watchStatus(ctx, p.stdout, config.Relay)
 	}
 	if *asJSON {
-		_, err := fmt.Fprintln(p.stdout, string(body))
+		body, err := fetchStatus(ctx, config.Relay)
+		if err == nil {
+			_, err = fmt.Fprintln(p.stdout, string(body))
+		}
 		return err
 	}
-	var st bridge.Status
-	if err := json.Unmarshal(body, &st); err != nil || st.Role != "tracker" {
-		return fmt.Errorf("%s does not answer as a gpsbridge daemon: see gpsbridge status --json", config.Relay.Listen)
+	st, err := askDaemon(ctx, config.Relay)
+	if err == nil {
+		printStatus(p.stdout, st)
 	}
-	printStatus(p.stdout, st)
-	return nil
+	return err
 }
 
-// fetchStatus asks the daemon through its relay, which is on this machine whatever address it listens at.
-func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return nil, usagef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	scheme, client := "http://", http.DefaultClient
-	if c.Cert != "" {
-		scheme = "https://"
-		if client, err = pinned(c.Cert); err != nil {
-			return nil, err
-		}
-		defer client.CloseIdleConnections()
-	}
-	url := scheme + net.JoinHostPort(host, port) + "/api/v1/status"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	if c.Token != "" {
-		token, err := os.ReadFile(c.Token)
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	}
-	resp, err := client.Do(req)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no daemon answers at %s: start it with gpsbridge run, or name its address with --listen", c.Listen)
-	case err != nil:
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-}
+// rows writes a name and what is to be said of it on each line; what is empty is left out.
+type rows struct{ w io.Writer }
 
-// pinned makes a client that talks to who has the certificate in a file, and to nobody else, whatever name it is for.
-func pinned(certFile string) (*http.Client, error) {
-	text, err := os.ReadFile(certFile)
-	if err != nil {
-		return nil, fmt.Errorf("relay.tls_cert_file: %w", err)
+func (r rows) row(name, format string, args ...any) {
+	if text := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "); text != "" {
+		fmt.Fprintf(r.w, "%-9s %s\n", name, text)
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("relay.tls_cert_file %q holds no certificate in PEM", certFile)
-	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, // instead of by its name and issuer it is known by itself
-		VerifyConnection: func(s tls.ConnectionState) error {
-			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
-				return fmt.Errorf("the certificate is not that of %s: another program has the port, or the daemon was not restarted", certFile)
-			}
-			return nil
-		},
-	}}}, nil
 }
 
 func printStatus(w io.Writer, st bridge.Status) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-9s %s\n", name, strings.TrimSpace(fmt.Sprintf(format, args...)))
-	}
-	row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
-	for _, r := range st.Receivers {
-		row("receiver", "%s %s %s", r.Source, r.State, r.Detail)
-		fix := "no fix yet"
-		switch {
-		case !r.Stale():
-			fix = fmt.Sprintf("%s, %.1f s old", r.Mode, *r.FixAge)
-		case r.FixAge != nil:
-			fix = fmt.Sprintf("no fix, the last one %.0f s ago", *r.FixAge)
-		}
-		row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
-			fix, r.Fixes, r.Sentences, r.BadChecksum, r.NoiseBytes)
+	r := rows{w}
+	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
+	for _, in := range st.Receivers {
+		r.receiver(in, len(st.Receivers) > 1)
 	}
 	if len(st.Uplinks) == 0 {
-		row("uplink", "none: name a server with --server URL or [[uplink]]")
+		r.row("uplink", "none: name a server with --server URL or [[uplink]]")
 	}
 	for _, u := range st.Uplinks {
-		row("uplink", "%s %s %s", u.Name, u.State, u.Detail)
-		row("delivery", "%d acknowledged (%s), %d outstanding, %d sent again, %d set aside", u.Acked, u.Ack, u.Outstanding, u.Resent, u.Aside)
-		row("traffic", "%d bytes sent, %d received, %.1f MB a day", u.SentBytes, u.ReceivedBytes, u.BytesPerDay/1e6)
+		r.uplink(u)
 	}
-	row("spool", "%d waiting, %d bytes of %d, %d dropped %s", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped, st.Spool.Fault)
+	r.row("spool", "%d waiting, %d bytes of %d, %d dropped %s", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped, st.Spool.Fault)
 	if st.Relay != nil {
-		row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
+		r.row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 		if st.Relay.TLS != "" {
-			row("TLS", "SHA-256 %s", st.Relay.TLS)
+			r.row("TLS", "SHA-256 %s", st.Relay.TLS)
 		}
 	}
+}
+
+func (r rows) receiver(in bridge.ReceiverStatus, several bool) {
+	feeds := ""
+	switch {
+	case several && in.Active:
+		feeds = ", feeds " + in.DeviceID
+	case several:
+		feeds = ", stands by for " + in.DeviceID
+	}
+	port := in.Port
+	if port == in.Source {
+		port = ""
+	}
+	r.row("receiver", "%s %s %s %s%s", in.Source, port, in.State, in.Detail, feeds)
+	r.row("line", "%s", lineHealth(in))
+	r.row("types", "%s", typeRates(in))
+	r.row("trouble", "%s", in.Hint)
+	r.row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
+		fixAge(in), in.Fixes, in.Sentences, in.BadChecksum, in.NoiseBytes)
+}
+
+// lineHealth is what the port and its driver say.
+func lineHealth(in bridge.ReceiverStatus) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if in.Baud > 0 {
+		add("%d baud", in.Baud)
+	}
+	if in.LineUse != nil {
+		add("%.0f %% in use", *in.LineUse*100)
+	}
+	if in.Protocol != "" {
+		add("%s", in.Protocol)
+	}
+	if in.LastByteAge != nil {
+		add("last byte %.1f s ago", *in.LastByteAge)
+	}
+	if in.FramingErrors != nil && in.Overruns != nil {
+		add("%d framing errors, %d overruns", *in.FramingErrors, *in.Overruns)
+	}
+	if in.Name != "" {
+		add("%s", in.Name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// typeRates are the sentence types and how many come a second.
+func typeRates(in bridge.ReceiverStatus) string {
+	var names []string
+	for name := range in.Types {
+		names = append(names, name)
+	}
+	slices.Sort(names) // not by rate: a live picture must not jump
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %.1f/s", name, in.Types[name].Rate)
+	}
+	return strings.Join(names, ", ")
+}
+
+func fixAge(in bridge.ReceiverStatus) string {
+	used := ""
+	if in.USat != nil {
+		used = fmt.Sprintf(", %.0f satellites used", *in.USat)
+	}
+	if in.NSat != nil {
+		used += fmt.Sprintf(", %.0f in view", *in.NSat)
+	}
+	switch {
+	case !in.Stale():
+		return fmt.Sprintf("%s, %.1f s old", in.Mode, *in.FixAge) + used
+	case in.FixAge != nil:
+		return fmt.Sprintf("no fix, the last one %.0f s ago", *in.FixAge) + used
+	}
+	return "no fix yet" + used
+}
+
+func (r rows) uplink(u bridge.UplinkStatus) {
+	retry := ""
+	if u.RetryIn > 0 {
+		retry = fmt.Sprintf("; next attempt in %.0f s", u.RetryIn)
+	}
+	r.row("uplink", "%s %s %s%s", u.Name, u.State, u.Detail, retry)
+	r.row("delivery", "%d acknowledged (%s), %d outstanding, %d sent again, %d set aside", u.Acked, u.Ack, u.Outstanding, u.Resent, u.Aside)
+	r.row("traffic", "%d bytes sent, %d received, %.1f MB a day", u.SentBytes, u.ReceivedBytes, u.BytesPerDay/1e6)
 }

@@ -1,0 +1,109 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gpsbridge/bridge"
+)
+
+// Options say what is examined.
+type Options struct {
+	Config bridge.Config // validated, and checked with bridge.Check
+	Source string        // where the configuration came from, for people: a file's path, "" for none
+
+	// Daemon asks the running daemon for its status. It returns nil when none runs; an error says that something answers in
+	// its place, or that it does not let itself be asked.
+	Daemon func(context.Context) (*bridge.Status, error)
+
+	// Each, if set, is given each link as soon as it has been looked at.
+	Each func(Link)
+}
+
+// examination is one walk along the chain.
+type examination struct {
+	chain
+	Options
+	status *bridge.Status // of the running daemon, nil without one
+	time   time.Time      // the receiver's, zero while it is not known
+	timeAt time.Time      // when it said so
+}
+
+// Examine walks the chain and returns its links in order. It ends early, with what it has, when ctx ends.
+func Examine(ctx context.Context, o Options) []Link {
+	e := &examination{chain: chain{each: o.Each}, Options: o}
+	e.configuration()
+	e.daemon(ctx)
+	for _, r := range o.Config.Receivers {
+		suffix := ""
+		if len(o.Config.Receivers) > 1 {
+			suffix = " " + r.Source
+		}
+		e.receiver(ctx, r, suffix)
+	}
+	e.clock()
+	e.servers(ctx)
+	for _, id := range deviceIDs(o.Config) {
+		e.spool(id)
+	}
+	return e.links
+}
+
+// deviceIDs are those that the receivers feed, each once.
+func deviceIDs(c bridge.Config) []string {
+	var ids []string
+	seen := map[string]bool{}
+	for _, r := range c.Receivers {
+		if !seen[r.DeviceID] {
+			seen[r.DeviceID] = true
+			ids = append(ids, r.DeviceID)
+		}
+	}
+	return ids
+}
+
+func (e *examination) configuration() {
+	seen := "defaults"
+	if e.Source != "" {
+		seen = e.Source
+	}
+	e.add(Link{Name: "configuration", State: OK, Seen: fmt.Sprintf("%s, device %s", seen, e.Config.DeviceID)})
+}
+
+// daemon finds out whether one runs.
+func (e *examination) daemon(ctx context.Context) {
+	const name = "daemon"
+	st, err := e.Daemon(ctx)
+	switch {
+	case err != nil:
+		seen, mend := part(err.Error(), ": ")
+		e.add(Link{Name: name, State: Warning, Seen: seen, Mend: mend, mark: ": "})
+	case st == nil:
+		e.add(Link{Name: name, State: Skipped, Seen: "none answers at " + e.Config.Relay.Listen + ", so the port is opened here"})
+	case st.DeviceID != e.Config.DeviceID:
+		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("running as device %s, which is not the configuration's", st.DeviceID),
+			Mend: "name its configuration with -c FILE, or restart it"})
+	default:
+		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("running for %v, version %s", st.Now.Sub(st.Started).Round(time.Second), st.Version)})
+	}
+	e.status = st
+}
+
+// ask asks the daemon again, if one runs. One that has gone meanwhile leaves what it said last.
+func (e *examination) ask(ctx context.Context) {
+	if e.status == nil {
+		return
+	}
+	if st, err := e.Daemon(ctx); err == nil && st != nil {
+		e.status = st
+	}
+}
+
+// receiverTime is the receiver's time now, zero while it is not known.
+func (e *examination) receiverTime() time.Time {
+	if e.time.IsZero() {
+		return time.Time{}
+	}
+	return e.time.Add(time.Since(e.timeAt))
+}

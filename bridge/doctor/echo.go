@@ -1,0 +1,176 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/uplink"
+)
+
+const (
+	// holdTime is how long the connection must stay open behind the handshake. Servers that accept and then refuse do it at
+	// once; Daphne's application checker, which ends an application that failed, runs each second.
+	holdTime = 2 * time.Second
+	// echoTime is how long the daemon's own fixes are waited for: receivers send one a second, and a loaded server's echo
+	// takes seconds.
+	echoTime = 5 * time.Second
+)
+
+// heard is what came over a connection on which nothing was sent.
+type heard struct {
+	lost error         // why it ended; nil while it is open
+	pong time.Duration // after which a ping was answered; 0: it was not
+	seq  uint64        // of a fix that the daemon sent meanwhile; 0: none came
+}
+
+// listenToGroup judges the group of a device ID by a connection that has just joined it, and closes that.
+func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u bridge.UplinkConfig, id, name string) {
+	before, beside := e.uplinkStatus(u.Name, id)
+	limit := holdTime
+	if beside {
+		limit = echoTime
+	}
+	h := follow(ctx, conn, limit, e.isNew(id))
+	if ctx.Err() != nil {
+		return
+	}
+	e.ask(ctx)
+	after, beside := e.uplinkStatus(u.Name, id)
+	switch {
+	case h.lost != nil:
+		e.add(refusalLink(name, uplink.ExplainLoss(h.lost)))
+	case h.seq > 0:
+		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)})
+	case h.pong == 0:
+		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("the server has not answered a ping for %v", limit),
+			Mend: "it or the network is overloaded; look again in a while"})
+	case !beside:
+		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf(
+			"%s is taken, a ping answered in %d ms; no fix was sent to see it come back", id, max(1, h.pong.Milliseconds()))})
+	default:
+		l := judgeDelivery(before, after)
+		l.Name = name
+		e.add(l)
+	}
+}
+
+// judgeDelivery judges by the daemon's own counts, when none of its fixes came by in echoTime.
+func judgeDelivery(before, after bridge.UplinkStatus) Link {
+	acked := after.Acked > before.Acked
+	switch {
+	case after.State != uplink.Connected:
+		seen, mend := part(daemonSays(after), mendMark)
+		return Link{State: Broken, Seen: seen, Mend: mend}
+	case after.Sent == before.Sent && after.LastAckAge != nil:
+		return Link{State: OK, Seen: fmt.Sprintf("the daemon's last fix was acknowledged %.0f s ago, none was sent since", *after.LastAckAge)}
+	case after.Sent == before.Sent:
+		return Link{State: Skipped, Seen: "the daemon has sent no fix yet"}
+	case acked && after.Ack == uplink.AckEcho:
+		return Link{State: Warning, Seen: "fixes come back to the daemon, and not to the group's other members",
+			Mend: "have all processes of the server share one channel layer (Redis)"}
+	case acked:
+		return Link{State: OK, Seen: fmt.Sprintf("the server sends nothing back, the daemon goes by %s", after.Ack)}
+	}
+	return Link{State: Broken, Seen: fmt.Sprintf("the server takes the daemon's fixes and has sent none back for %v", echoTime),
+		Mend: "see that its channel layer (Redis) is up, and its log"}
+}
+
+// uplinkStatus is what the daemon says of its way to a server.
+func (e *examination) uplinkStatus(name, id string) (bridge.UplinkStatus, bool) {
+	if e.status == nil {
+		return bridge.UplinkStatus{}, false
+	}
+	for _, u := range e.status.Uplinks {
+		if u.Name == name && u.DeviceID == id {
+			return u, true
+		}
+	}
+	return bridge.UplinkStatus{}, false
+}
+
+// isNew returns a test of whether a message is a fix that the daemon has made since its status was taken; it gives its seq.
+// A server may greet with older ones.
+func (e *examination) isNew(id string) func(msg []byte) uint64 {
+	made := map[string]uint64{}
+	if e.status != nil {
+		for _, r := range e.status.Receivers {
+			if r.DeviceID == id {
+				made[r.Run] = max(made[r.Run], r.Reported)
+			}
+		}
+	}
+	return func(msg []byte) uint64 {
+		var key struct {
+			Run string `json:"run"`
+			Seq uint64 `json:"seq"`
+		}
+		if json.Unmarshal(msg, &key) != nil {
+			return 0
+		}
+		if last, ours := made[key.Run]; !ours || key.Seq <= last {
+			return 0
+		}
+		return key.Seq
+	}
+}
+
+// follow pings and listens until a fix of the daemon's came by, the limit is over or the connection ends, and closes it.
+func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, isNew func([]byte) uint64) (h heard) {
+	began := time.Now()
+	pongs, fixes, lost := make(chan struct{}, 1), make(chan uint64, 1), make(chan error, 1)
+	conn.SetPongHandler(func(string) error {
+		pongs <- struct{}{} // one ping, one pong
+		conn.SetPongHandler(nil)
+		return nil
+	})
+	var reader sync.WaitGroup
+	reader.Go(func() { read(conn, isNew, fixes, lost) })
+	defer func() {
+		closing := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		_ = conn.WriteControl(websocket.CloseMessage, closing, time.Now().Add(time.Second)) // a courtesy
+		_ = conn.Close()
+		reader.Wait()
+	}()
+	if err := conn.WriteControl(websocket.PingMessage, nil, began.Add(limit)); err != nil && !errors.Is(err, websocket.ErrCloseSent) {
+		h.lost = err
+	}
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	for {
+		select {
+		case <-pongs:
+			h.pong = max(time.Since(began), 1)
+		case h.seq = <-fixes:
+			return h
+		case err := <-lost:
+			h.lost = err // it knows better than the write
+			return h
+		case <-over.C:
+			return h
+		case <-ctx.Done():
+			return h
+		}
+	}
+}
+
+// read reads until the connection ends, and tells of the first new fix.
+func read(conn *websocket.Conn, isNew func([]byte) uint64, fixes chan<- uint64, lost chan<- error) {
+	for told := false; ; {
+		_, msg, err := conn.ReadMessage()
+		if err != nil {
+			lost <- err
+			return
+		}
+		if seq := isNew(msg); seq > 0 && !told {
+			told = true
+			fixes <- seq
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/uplink"
+)
+
+// The links of the way to a server, in its order.
+var serverLinks = []string{"dns", "tcp", "tls", "upgrade", "echo"}
+
+// Places in serverLinks.
+const (
+	dns = iota
+	tcp
+	secure
+	upgrade
+	echo
+)
+
+// servers walks the way to every tracking server.
+func (e *examination) servers(ctx context.Context) {
+	ids := deviceIDs(e.Config)
+	if len(e.Config.Uplinks) == 0 {
+		e.unknownServers()
+	}
+	for _, u := range e.Config.Uplinks {
+		for _, id := range ids {
+			suffix := ""
+			if len(e.Config.Uplinks) > 1 {
+				suffix += " " + u.Name
+			}
+			if len(ids) > 1 {
+				suffix += " " + id
+			}
+			e.server(ctx, u, id, suffix)
+		}
+	}
+}
+
+// unknownServers tells of servers that only the daemon knows, in its words.
+func (e *examination) unknownServers() {
+	if e.status == nil || len(e.status.Uplinks) == 0 {
+		for _, name := range serverLinks {
+			e.add(Link{Name: name, State: Skipped, Seen: "no tracking server is configured"})
+		}
+		return
+	}
+	for _, u := range e.status.Uplinks {
+		name := "server " + u.Name
+		if u.State != uplink.Connected {
+			e.broken(name, daemonSays(u), mendMark)
+			continue
+		}
+		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)})
+	}
+	e.add(Link{Name: serverLinks[dns], State: Skipped, Seen: "only the daemon's configuration names its servers: give it with -c FILE"})
+}
+
+// daemonSays is why the daemon is not connected.
+func daemonSays(u bridge.UplinkStatus) string {
+	if u.Detail == "" {
+		return "the daemon is " + string(u.State)
+	}
+	return u.Detail
+}
+
+// server walks the way to one server, for one device ID.
+func (e *examination) server(ctx context.Context, u bridge.UplinkConfig, id, suffix string) {
+	t := &trail{started: time.Now()}
+	e.ask(ctx) // what the daemon has sent so far
+	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), u.Dialing(id, e.receiverTime()))
+	if err != nil && ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		for i, name := range serverLinks[:echo] {
+			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
+		}
+		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
+		return
+	}
+	at, tried := t.stage(err)
+	for i, name := range serverLinks {
+		switch {
+		case i == at:
+			e.add(refusalLink(name+suffix, err))
+		case i < at && tried:
+			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
+		default:
+			e.blocked(name+suffix, serverLinks[at]+suffix)
+		}
+	}
+}
+
+// refusalLink is the link at which Dial ended.
+func refusalLink(name string, err error) Link {
+	var no *uplink.Refusal
+	switch {
+	case errors.As(err, &no):
+		seen, mend := part(no.Text, mendMark)
+		return Link{Name: name, State: Broken, Seen: seen, Mend: mend}
+	case errors.Is(err, fs.ErrPermission):
+		return Link{Name: name, State: Broken, Seen: err.Error(), Mend: "let the daemon's user read it, or run the doctor with sudo"}
+	}
+	seen, mend := part(err.Error(), mendMark)
+	return Link{Name: name, State: Broken, Seen: seen, Mend: mend}
+}
+
+// trail is what was seen on the way to a server.
+type trail struct {
+	started time.Time
+
+	mu        sync.Mutex // the dialer tries several addresses at once
+	addresses []string
+	address   string // that was connected to
+	connected time.Duration
+	tls       tls.ConnectionState
+	encrypted bool
+}
+
+// stage is the link at which Dial failed. Not tried: it failed before the first step, on a file that goes into the
+// handshake.
+func (t *trail) stage(err error) (link int, tried bool) {
+	var no *uplink.Refusal
+	if !errors.As(err, &no) {
+		return upgrade, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch no.Kind {
+	case uplink.NameNotFound:
+		return dns, true
+	case uplink.Refused, uplink.NoRoute:
+		return tcp, true
+	case uplink.BadCert, uplink.CertTime, uplink.ClientCert, uplink.WrongTLS:
+		return secure, true
+	case uplink.Timeout, uplink.NoConnection:
+		switch {
+		case t.address == "":
+			return tcp, true
+		case strings.HasPrefix(no.URL, "wss://") && !t.encrypted:
+			return secure, true
+		}
+	}
+	return upgrade, true
+}
+
+func (t *trail) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		DNSDone: func(d httptrace.DNSDoneInfo) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			for _, a := range d.Addrs {
+				t.addresses = append(t.addresses, a.String())
+			}
+		},
+		ConnectDone: func(_, addr string, err error) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if err == nil && t.address == "" {
+				t.address, t.connected = addr, time.Since(t.started)
+			}
+		},
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.tls, t.encrypted = s, err == nil
+		},
+	}
+}
+
+// seen is a link that holds.
+func (t *trail) seen(link int, name, url string) Link {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := Link{Name: name, State: OK}
+	switch link {
+	case dns:
+		l.Seen = strings.Join(t.addresses, ", ")
+		if l.Seen == "" {
+			l.Seen = "an address, no name to look up"
+		}
+	case tcp:
+		l.Seen = fmt.Sprintf("connected to %s in %d ms", t.address, t.connected.Milliseconds())
+	case secure:
+		if strings.HasPrefix(url, "ws://") {
+			return Link{Name: name, State: Skipped, Seen: "not encrypted: the server's URL begins with ws://"}
+		}
+		l.Seen = tls.VersionName(t.tls.Version)
+		if len(t.tls.PeerCertificates) > 0 {
+			l.Seen += ", certificate valid until " + t.tls.PeerCertificates[0].NotAfter.UTC().Format(time.DateOnly)
+		}
+	case upgrade:
+		l.Seen = fmt.Sprintf("the server speaks WebSocket, %d ms since the first step", time.Since(t.started).Milliseconds())
+	}
+	return l
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"gpsbridge/bridge"
+)
+
+// statusTimeout bounds the question to a daemon on this machine.
+const statusTimeout = 5 * time.Second
+
+var errNoDaemon = errors.New("no daemon answers")
+
+// askDaemon returns what the running daemon says of itself.
+func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error) {
+	var st bridge.Status
+	body, err := fetchStatus(ctx, c)
+	if err != nil {
+		return st, err
+	}
+	if err := json.Unmarshal(body, &st); err != nil || st.Role != "tracker" {
+		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: see gpsbridge status --json", c.Listen)
+	}
+	return st, nil
+}
+
+// fetchStatus asks the daemon through its relay, which is on this machine whatever address it listens at.
+func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, usagef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	scheme, client := "http://", http.DefaultClient
+	if c.Cert != "" {
+		scheme = "https://"
+		if client, err = pinned(c.Cert); err != nil {
+			return nil, err
+		}
+		defer client.CloseIdleConnections()
+	}
+	url := scheme + net.JoinHostPort(host, port) + "/api/v1/status"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.Token != "" {
+		token, err := os.ReadFile(c.Token)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w at %s: start it with gpsbridge run, or name its address with --listen", errNoDaemon, c.Listen)
+	case err != nil:
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+}
+
+// pinned makes a client that talks to who has the certificate in a file, and to nobody else, whatever name it is for.
+func pinned(certFile string) (*http.Client, error) {
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("relay.tls_cert_file: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("relay.tls_cert_file %q holds no certificate in PEM", certFile)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, // instead of by its name and issuer it is known by itself
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
+				return fmt.Errorf("the certificate is not that of %s: another program has the port, or the daemon was not restarted", certFile)
+			}
+			return nil
+		},
+	}}}, nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/doctor"
+)
+
+// errBroken ends a doctor that has said everything: exit code 1.
+var errBroken = errors.New("a link is broken")
+
+func runDoctor(ctx context.Context, p process, c command, args []string) error {
+	fs := newFlags(c)
+	flags := addConfigFlags(fs)
+	asJSON := fs.Bool("json", false, "print the links as JSON")
+	if _, err := parse(p, c, fs, args, 0); err != nil {
+		return err
+	}
+	config, err := flags.load(p)
+	if err != nil {
+		return err
+	}
+	if err := bridge.Check(config); err != nil {
+		return usageError{err}
+	}
+	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay)}
+	out := newChart(p.stdout, os.Getenv("NO_COLOR") == "")
+	if !*asJSON {
+		o.Each = out.link
+	}
+	links := doctor.Examine(ctx, o)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if *asJSON {
+		e := json.NewEncoder(p.stdout)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", " ")
+		err = e.Encode(links)
+	} else {
+		out.verdict(links)
+	}
+	if _, broken := doctor.FirstBroken(links); broken && err == nil {
+		return errBroken
+	}
+	return err
+}
+
+// daemonOf asks the daemon that listens there; where nobody does there is none.
+func daemonOf(c bridge.RelayConfig) func(context.Context) (*bridge.Status, error) {
+	return func(ctx context.Context) (*bridge.Status, error) {
+		if c.Listen == "off" {
+			return nil, nil
+		}
+		st, err := askDaemon(ctx, c)
+		switch {
+		case errors.Is(err, errNoDaemon):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		return &st, nil
+	}
+}
+
+// chart prints links in columns.
+type chart struct {
+	w       io.Writer
+	columns int
+	color   bool
+}
+
+// chartColumns is the width without a terminal, and the most on one: longer lines are hard to read.
+const chartColumns = 80
+
+func newChart(w io.Writer, color bool) chart {
+	columns := width(w)
+	c := chart{w: w, columns: chartColumns, color: color && columns > 0}
+	if columns > 0 {
+		c.columns = min(columns, chartColumns)
+	}
+	return c
+}
+
+var colors = map[doctor.State]string{doctor.OK: "32", doctor.Broken: "1;31", doctor.Skipped: "2", doctor.Warning: "33"}
+
+// Widths of the first columns: the longest state and the longest name, and a space each.
+const (
+	stateColumns = 8
+	nameColumns  = 14
+)
+
+func (c chart) link(l doctor.Link) {
+	state := string(l.State)
+	if l.State == doctor.Broken {
+		state = "BROKEN"
+	}
+	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, l.Name, l.Seen)
+	for i, line := range wrap(text, stateColumns+nameColumns, c.columns) {
+		if i == 0 && c.color {
+			line = "\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m" + line[stateColumns:]
+		}
+		fmt.Fprintln(c.w, line)
+	}
+}
+
+// verdict ends the list with the first link to mend.
+func (c chart) verdict(links []doctor.Link) {
+	var text string
+	if l, broken := doctor.FirstBroken(links); broken {
+		text = fmt.Sprintf("Broken: %s: %s", l.Name, l.Sentence())
+	} else if l, warns := doctor.FirstWarning(links); warns {
+		text = fmt.Sprintf("Nothing is broken. Look at %s: %s", l.Name, l.Sentence())
+	} else {
+		text = "Nothing is broken."
+	}
+	fmt.Fprintln(c.w)
+	fmt.Fprintln(c.w, strings.Join(wrap(text, 0, c.columns), "\n"))
+}
