@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/nmea"
@@ -18,6 +20,9 @@ func (r ReceiverConfig) build(d *Daemon, fd *feed) (*intake, error) {
 	}
 	in := &intake{receiver: rec, feed: fd, index: len(fd.names)}
 	fd.names = append(fd.names, r.Source)
+	if d.relay != nil {
+		in.taps = append(in.taps, rawViewers(d.relay, fd.deviceID, r.Source))
+	}
 	in.scanner.AllowNoChecksum = r.AllowNoChecksum
 	in.assembler = nmea.NewAssembler(in, calendar(r.Rollover, rec.Finite(), d.started))
 	return in, nil
@@ -28,12 +33,18 @@ func (r RelayConfig) build(d *Daemon) (*relay.Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay.token_file: %w", err)
 	}
-	return relay.New(relay.Config{
+	metrics := d.registry()
+	served, err := relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
 		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
 		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == selfSigned,
 		Status: func() any { return d.Status() }, Ready: d.healthy, Log: d.log,
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return served, metrics.Register(served.Collector())
 }
 
 // kept is a history as package relay counts it, whose 0 means its default: here 0 means none.

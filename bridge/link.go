@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"net/http"
 	"sync"
 	"time"
 
@@ -74,16 +73,11 @@ func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error
 	if err != nil {
 		return nil, err
 	}
-	header := http.Header{}
-	for name, value := range u.Headers {
-		header.Set(name, value)
-	}
-	return uplink.New(uplink.Config{
-		Name: u.Name, URL: u.Endpoint(t.deviceID), Origin: u.Origin, Header: header,
-		TokenFile: u.Token, CAFile: u.CA, CertFile: u.Cert, KeyFile: u.Key,
-		Ack: ack, Order: order, Window: u.Window, Ping: time.Duration(u.Ping),
-		Key: messageKey, Backlog: lateMessage, Aside: t.setAside, Changed: l.changed, Clock: d.certificateTime, Log: t.log,
-	}, l.reader)
+	c := u.dialing(t.deviceID)
+	c.Ack, c.Order, c.Window, c.Ping = ack, order, u.Window, time.Duration(u.Ping)
+	c.Key, c.Backlog, c.Aside = messageKey, lateMessage, t.setAside
+	c.Changed, c.Clock, c.Log = l.changed, d.certificateTime, t.log
+	return uplink.New(c, l.reader)
 }
 
 // UplinkStatus is an uplink's state and what it costs.
