@@ -1,0 +1,204 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFiles bounds how many files are kept where they are small: a service that is restarted all the time begins one each time.
+const maxFiles = 1000
+
+// opener makes a new file. Tests have disks of their own.
+type opener func(path string) (io.WriteCloser, error)
+
+func onDisk(path string) (io.WriteCloser, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+}
+
+// files are the newest file of a recording, which is being written, and the older ones beside it.
+type files struct {
+	path, head           string
+	size, total, minFree int64
+	open                 opener
+
+	file    io.WriteCloser
+	written int64 // to file
+}
+
+// begin begins a file.
+func (f *files) begin() error {
+	if err := f.setAside(); err != nil {
+		return err
+	}
+	file, err := f.open(f.path)
+	if err != nil {
+		return explainCreate(f.path, err)
+	}
+	f.file, f.written = file, 0
+	return nil
+}
+
+// setAside numbers the file that is there, and removes the oldest.
+func (f *files) setAside() error {
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return explainCreate(f.path, err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file: name one to record to", f.path)
+	case info.Size() > 0:
+		if ours, err := isRecording(f.path); err != nil || !ours {
+			return errors.Join(err, fmt.Errorf("%s exists and is not a recording: name another file", f.path))
+		}
+	}
+	older, err := f.older()
+	if err != nil {
+		return err
+	}
+	if info != nil && info.Size() > 0 {
+		next := 1
+		if len(older) > 0 {
+			next = older[len(older)-1].number + 1
+		}
+		aside := fmt.Sprintf("%s.%06d", f.path, next)
+		if err := os.Rename(f.path, aside); err != nil {
+			return err
+		}
+		older = append(older, olderFile{aside, next, info.Size()})
+	}
+	return f.prune(older)
+}
+
+// prune removes the oldest until there is room for one file more.
+func (f *files) prune(older []olderFile) error {
+	var sum int64
+	for _, o := range older {
+		sum += o.size
+	}
+	for len(older) > 0 && (sum > f.total-f.size || len(older) >= maxFiles) {
+		if err := os.Remove(older[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		sum -= older[0].size
+		older = older[1:]
+	}
+	return nil
+}
+
+// olderFile is one that is no longer written.
+type olderFile struct {
+	path   string
+	number int
+	size   int64
+}
+
+// older lists them, oldest first.
+func (f *files) older() ([]olderFile, error) {
+	dir, prefix := filepath.Dir(f.path), filepath.Base(f.path)+"."
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, explainCreate(f.path, err)
+	}
+	var all []olderFile
+	for _, e := range entries {
+		digits, found := strings.CutPrefix(e.Name(), prefix)
+		n, err := strconv.ParseUint(digits, 10, 31)
+		if !found || err != nil || len(digits) < 6 {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue // it went meanwhile, or is none of ours
+		}
+		all = append(all, olderFile{filepath.Join(dir, e.Name()), int(n), info.Size()})
+	}
+	slices.SortFunc(all, func(a, b olderFile) int { return a.number - b.number })
+	return all, nil
+}
+
+// write writes blocks, into the next file when this one is full.
+func (f *files) write(blocks []byte) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	if err := f.checkFree(); err != nil {
+		return err
+	}
+	if f.written > 0 && f.written+int64(len(blocks)) > f.size {
+		if err := errors.Join(f.close(), f.begin()); err != nil {
+			return err
+		}
+	}
+	if f.written == 0 { // only now: a service that is restarted and hears nothing leaves no files behind
+		if err := f.put([]byte(f.head)); err != nil {
+			return err
+		}
+	}
+	return f.put(blocks)
+}
+
+func (f *files) put(b []byte) error {
+	n, err := f.file.Write(b)
+	f.written += int64(n)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("%s: the disk is full: free space, or record elsewhere", f.path)
+	}
+	return err
+}
+
+func (f *files) close() error {
+	if f.file == nil {
+		return nil
+	}
+	err := f.file.Close()
+	f.file = nil
+	return err
+}
+
+// checkFree says when too little space is left for others.
+func (f *files) checkFree() error {
+	var st unix.Statfs_t
+	if f.minFree < 0 || unix.Statfs(filepath.Dir(f.path), &st) != nil {
+		return nil // a write will tell
+	}
+	if free := int64(st.Bavail) * int64(st.Bsize); free < f.minFree {
+		return fmt.Errorf("%s: less than %d MiB are free on the disk: free space, or record elsewhere", f.path, f.minFree>>20)
+	}
+	return nil
+}
+
+func isRecording(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(file, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, err
+	}
+	return Recorded(head), nil
+}
+
+// explainCreate says why a file cannot be made, and the mend.
+func explainCreate(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: its folder does not exist: make it, or name another file", path)
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%s: the disk is read-only, to this service at least: name a file in its state directory", path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: permission denied: name a file in a folder that this user may write to", path)
+	}
+	return err
+}

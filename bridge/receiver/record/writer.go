@@ -1,0 +1,275 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	// DefaultFileSize and DefaultTotal keep some two days of a receiver at 1 Hz.
+	DefaultFileSize = 16 << 20
+	DefaultTotal    = 128 << 20
+	// DefaultFlush: half a minute later the kernel would write of itself, so it is nothing to the card to wait less, and
+	// something to whoever follows the file.
+	DefaultFlush = 10 * time.Second
+	// DefaultMinFree leaves others room on the disk: the spool above all, which stops growing at half of that.
+	DefaultMinFree = 128 << 20
+)
+
+// How blocks are made: one a burst, as long as that is, and ended where a line ends.
+const (
+	burstGap    = 100 * time.Millisecond // ends one
+	goodSize    = 2 << 10                // is enough, at the end of a line
+	goodPieces  = 64
+	maxSize     = 16 << 10 // ends a block anywhere
+	wakeAt      = 64 << 10 // of blocks: they are written before their time
+	memoryLimit = 1 << 20  // of blocks that the disk has not taken; above it they are lost
+)
+
+// Config says where to record.
+type Config struct {
+	// Path of the newest file. Older ones are beside it, with a number that grows behind their name: Path.000001 and so on.
+	Path string
+	// Source is noted in the files, such as "/dev/ttyUSB0".
+	Source string
+	// FileSize in bytes is when a new file is begun, and Total is what all of them may have: the oldest are removed.
+	FileSize, Total int64
+	// Flush is how often what has come is written.
+	Flush time.Duration
+	// MinFree in bytes is left free on the disk. Below it the recording ends. Negative is none.
+	MinFree int64
+	// Log gets one line when the recording ends by itself. Default: none.
+	Log *slog.Logger
+}
+
+func (c *Config) complete() error {
+	if c.FileSize == 0 {
+		c.FileSize = DefaultFileSize
+	}
+	if c.Total == 0 {
+		c.Total = max(DefaultTotal, 2*c.FileSize)
+	}
+	if c.Flush <= 0 {
+		c.Flush = DefaultFlush
+	}
+	if c.MinFree == 0 {
+		c.MinFree = DefaultMinFree
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Path == "":
+		return errors.New("record: no file: name one")
+	case c.FileSize < 4*maxSize:
+		return fmt.Errorf("record %s: files of %d bytes are too small: use %d or more", c.Path, c.FileSize, 4*maxSize)
+	case c.Total < 2*c.FileSize:
+		return fmt.Errorf("record %s: a total of %d bytes is too small for files of %d: use twice that or more", c.Path, c.Total, c.FileSize)
+	}
+	return nil
+}
+
+// Status is a picture of a Writer at one moment.
+type Status struct {
+	Path  string `json:"path"`
+	Bytes uint64 `json:"bytes"` // of the receiver's, taken so far
+	Lost  uint64 `json:"lost"`  // of those: the disk was too slow
+	// Stopped is one line: why no more is recorded. Empty while it is.
+	Stopped string `json:"stopped,omitempty"`
+}
+
+// Writer records. Its methods may be called from several goroutines.
+type Writer struct {
+	config Config
+	began  time.Time
+	wake   chan struct{} // there is much to write
+	quit   chan struct{}
+	ended  sync.WaitGroup
+
+	files files // of the goroutine that writes
+
+	mu     sync.Mutex
+	open   block
+	blocks []byte // encoded, to be written
+	missed int    // bytes that were lost behind blocks
+	status Status
+}
+
+// Create begins a recording. A recording that is there already is kept, as an older file. The error says what is wrong with
+// the path.
+func Create(c Config) (*Writer, error) { return create(c, onDisk) }
+
+func create(c Config, open opener) (*Writer, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	source := strings.Map(printable, c.Source)
+	head := fmt.Sprintf("%s begun %s, %s\n", magic, began.UTC().Format("2006-01-02T15:04:05.000000Z"), source)
+	w := &Writer{config: c, began: began, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	w.status.Path = c.Path
+	w.files = files{path: c.Path, head: head, size: c.FileSize, total: c.Total, minFree: c.MinFree, open: open}
+	if err := w.files.begin(); err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	w.ended.Go(w.run)
+	return w, nil
+}
+
+// printable keeps a note on its line.
+func printable(c rune) rune {
+	if c < ' ' {
+		return ' '
+	}
+	return c
+}
+
+// Data takes the next bytes of the receiver. It does not wait for the disk, and does not keep p.
+func (w *Writer) Data(p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status.Stopped != "" {
+		return
+	}
+	at := time.Since(w.began).Truncate(time.Microsecond)
+	w.status.Bytes += uint64(len(p))
+	for len(p) > 0 {
+		n := min(len(p), maxPiece)
+		w.add(at, p[:n])
+		p = p[n:]
+	}
+}
+
+// add adds a piece to the open block, and ends that before or behind it. The caller holds mu.
+func (w *Writer) add(at time.Duration, p []byte) {
+	b := &w.open
+	if !b.empty() && b.endsLine() && at-b.pieces[len(b.pieces)-1].at >= burstGap {
+		w.closeBlock()
+	}
+	b.add(at, p)
+	enough := len(b.data) >= goodSize || len(b.pieces) >= goodPieces
+	if b.endsLine() && enough || len(b.data) >= maxSize || len(b.pieces) >= maxPieces {
+		w.closeBlock()
+	}
+}
+
+// closeBlock encodes the open block, or loses it when too much waits for the disk. The caller holds mu.
+func (w *Writer) closeBlock() {
+	switch b := &w.open; {
+	case b.empty():
+		return
+	case len(w.blocks)+len(b.data) > memoryLimit && len(w.blocks) > 0:
+		w.missed += len(b.data)
+		w.status.Lost += uint64(len(b.data))
+	default:
+		w.noteMissed()
+		w.blocks = b.appendTo(w.blocks)
+	}
+	w.open.reset()
+	if len(w.blocks) >= wakeAt {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// noteMissed says in the file that bytes are missing. The caller holds mu.
+func (w *Writer) noteMissed() {
+	if w.missed > 0 {
+		w.blocks = fmt.Appendf(w.blocks, "# %d bytes are missing here, the disk was too slow\n", w.missed)
+		w.missed = 0
+	}
+}
+
+// Note writes a line for people between the bytes, such as that the port was opened again.
+func (w *Writer) Note(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status.Stopped != "" {
+		return
+	}
+	w.closeBlock()
+	if len(w.blocks)+len(text) <= memoryLimit {
+		w.blocks = fmt.Appendf(w.blocks, "# %s\n", strings.Map(printable, text))
+	}
+}
+
+// Status says how the recording goes.
+func (w *Writer) Status() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
+}
+
+// Close writes what has come and closes the file. It must be called once, and nothing after it but Status. The error is that
+// of this last write; an end of the recording that was logged before is none.
+func (w *Writer) Close() error {
+	close(w.quit)
+	w.ended.Wait()
+	if w.Status().Stopped != "" {
+		return nil
+	}
+	w.mu.Lock()
+	w.closeBlock()
+	w.noteMissed()
+	blocks := w.blocks
+	w.status.Stopped = "closed"
+	w.mu.Unlock()
+	err := errors.Join(w.files.write(blocks), w.files.close())
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	return nil
+}
+
+// run writes until Close is called or the disk takes no more.
+func (w *Writer) run() {
+	tick := time.NewTicker(w.config.Flush)
+	defer tick.Stop()
+	var spare []byte
+	for {
+		due := false
+		select {
+		case <-w.quit:
+			return
+		case <-tick.C:
+			due = true
+		case <-w.wake:
+		}
+		blocks := w.take(spare[:0], due)
+		if err := w.files.write(blocks); err != nil {
+			w.stop(err)
+			return
+		}
+		spare = blocks
+	}
+}
+
+// take returns what is to be written, and gives the memory spare for what comes next. When it is due, the open block is
+// ended that has waited for as long.
+func (w *Writer) take(spare []byte, due bool) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if due && !w.open.empty() && time.Since(w.began)-w.open.pieces[0].at >= min(w.config.Flush, time.Second) {
+		w.closeBlock()
+	}
+	blocks := w.blocks
+	w.blocks = spare
+	return blocks
+}
+
+// stop ends the recording because of err.
+func (w *Writer) stop(err error) {
+	w.mu.Lock()
+	w.status.Stopped = err.Error()
+	w.open, w.blocks = block{}, nil
+	w.mu.Unlock()
+	_ = w.files.close() // what is wrong was said
+	w.config.Log.Error("recording stopped", "file", w.config.Path, "err", err)
+}
