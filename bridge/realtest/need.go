@@ -34,6 +34,7 @@ const (
 	GPSD          Part = "gpsd"
 	Corpus        Part = "the recorded receiver logs"
 	Root          Part = "root, who may run a program as somebody else"
+	Namespaces    Part = "network namespaces"
 	Nspawn        Part = "systemd-nspawn with a root file system"
 )
 
@@ -61,6 +62,7 @@ var parts = map[Part]part{
 		}
 		return nil
 	}, "run the tests with sudo"},
+	Namespaces: {sync.OnceValue(namespaces), "run the tests with sudo, and " + apt("iproute2 util-linux")},
 }
 
 func apt(packages string) string {

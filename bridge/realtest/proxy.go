@@ -51,6 +51,11 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatalf("start a proxy to %s: %v", target, err)
 	}
+	return proxyOn(t, l, target)
+}
+
+// proxyOn is a Proxy that listens where somebody else has chosen.
+func proxyOn(t testing.TB, l net.Listener, target string) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Proxy{listener: l, target: target, ctx: ctx, changed: make(chan struct{}), links: make(map[*link]bool)}
 	p.running.Go(p.accept)
