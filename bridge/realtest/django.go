@@ -45,6 +45,9 @@ type Options struct {
 	RedisURL string // redis://HOST:PORT/DB; with Layer Redis and no URL a Redis is started for this server
 	Capacity int    // of the channel layer, in messages; 0 leaves its default (100)
 	Refuse   bool   // close every WebSocket before accepting it: the client sees HTTP 403
+	Host     string // the one host from whose pages WebSockets are taken (ALLOWED_HOSTS and its Origin validator); "" for any
+	Token    string // close a WebSocket without it in Authorization before accepting it; "" for none
+	Device   string // close the WebSocket of any other device ID with 4403 once it is accepted; "" for none
 }
 
 // Server is a running Django Channels tracking server on a port of its own, with the route
@@ -83,6 +86,11 @@ func StartDjango(t testing.TB, o Options) *Server {
 	}
 	if o.Refuse {
 		s.env = append(s.env, "TRACKING_REFUSE=1")
+	}
+	for name, value := range map[string]string{"TRACKING_HOST": o.Host, "TRACKING_TOKEN": o.Token, "TRACKING_DEVICE": o.Device} {
+		if value != "" {
+			s.env = append(s.env, name+"="+value)
+		}
 	}
 	s.start()
 	return s

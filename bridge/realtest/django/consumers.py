@@ -7,6 +7,8 @@ import time
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 REFUSE = os.environ.get("TRACKING_REFUSE") == "1"
+TOKEN = os.environ.get("TRACKING_TOKEN")
+DEVICE = os.environ.get("TRACKING_DEVICE")
 
 
 class Journal:
@@ -27,8 +29,12 @@ class TrackingConsumer(AsyncWebsocketConsumer):
     group = None
 
     async def connect(self):
-        if REFUSE:
+        if REFUSE or TOKEN and dict(self.scope["headers"]).get(b"authorization") != b"Bearer " + TOKEN.encode():
             await self.close()
+            return
+        if DEVICE and self.scope["url_route"]["kwargs"]["device_id"] != DEVICE:
+            await self.accept()
+            await self.close(4403)
             return
         self.group = "gps_tracking_" + self.scope["url_route"]["kwargs"]["device_id"]
         await self.channel_layer.group_add(self.group, self.channel_name)

@@ -4,7 +4,7 @@ import os
 
 SECRET_KEY = "only a test server on the loopback address"
 DEBUG = False
-ALLOWED_HOSTS = ["*"]
+ALLOWED_HOSTS = [os.environ.get("TRACKING_HOST", "*")]
 ROOT_URLCONF = "tracking.urls"
 INSTALLED_APPS = ["channels"]
 USE_TZ = True
