@@ -50,6 +50,9 @@ func trackOf(messages []*message) [][]point {
 		if json.Unmarshal(m.data, &p) != nil {
 			continue // JSON, but no fix
 		}
+		if p.Time = p.Time.UTC(); p.Time.Year() > 9999 {
+			p.Time = time.Time{} // as far from UTC as it was sent: RFC 3339 cannot say it
+		}
 		if !p.Time.IsZero() {
 			last = p.Time
 		}

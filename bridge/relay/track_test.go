@@ -56,6 +56,7 @@ func TestTrack(t *testing.T) {
 		{"across the antimeridian", []string{at(0, 179.9, ""), at(1, 179.99, ""), at(2, -179.9, "")}, [][]uint64{{1, 2}, {3}}},
 		{"without a time, where it came", []string{at(0, 1, ""), undated, at(1, 1, "")}, [][]uint64{{1, 100, 2}}},
 		{"not on earth", []string{at(0, 1, ""), `{"seq":7,"lat":91,"lon":0}`, `{"seq":8,"lat":0,"lon":181}`}, [][]uint64{{1}}},
+		{"a year of five digits", []string{at(0, 1, ""), `{"seq":9,"lat":1,"lon":1,"time":"9999-12-31T23:59:59-23:59"}`}, [][]uint64{{1, 9}}},
 		{"no fix at all", []string{`[1]`, `{"lat":"north"}`, `"x"`}, nil},
 		{"none", nil, nil},
 	} {
@@ -137,7 +138,7 @@ func TestDevices(t *testing.T) {
 
 // Whatever a publisher calls a fix, the files are well formed.
 func FuzzTrack(f *testing.F) {
-	for _, text := range []string{at(0, 1, ""), lost(1), `{"lat":1e308,"lon":-1}`, `{"lat":1,"lon":1,"time":"9999-12-31T23:59:59.999Z","uSat":-1e300}`,
+	for _, text := range []string{at(0, 1, ""), lost(1), `{"lat":1,"lon":1,"time":"9999-12-31T23:59:59-23:59"}`, `{"lat":1e308,"lon":-1}`, `{"lat":1,"lon":1,"time":"9999-12-31T23:59:59.999Z","uSat":-1e300}`,
 		`{"lat":1,"lon":1,"time":"2026-11-23T12:00:00+23:59","mode":-1}`} {
 		f.Add(text, at(1, 2, ""))
 	}

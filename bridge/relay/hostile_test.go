@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// rawClient is a client below gorilla's: it sends whatever bytes it likes.
+type rawClient struct {
+	t testing.TB
+	net.Conn
+	in *bufio.Reader
+}
+
+func dialRaw(t testing.TB, r *Relay, header string) rawClient {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := rawClient{t, conn, bufio.NewReader(conn)}
+	fmt.Fprintf(conn, "GET /ws/gps-tracking/van_7/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", header)
+	c.SetReadDeadline(time.Now().Add(patience))
+	answer, err := http.ReadResponse(c.in, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v %v", answer, err)
+	}
+	return c
+}
+
+// frame is what one frame of the server holds.
+func (c rawClient) frame() (opcode byte, data []byte, err error) {
+	c.SetReadDeadline(time.Now().Add(patience))
+	var head [2]byte
+	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := int64(head[1] & 0x7f)
+	if n == length16 {
+		var long [2]byte
+		if _, err := io.ReadFull(c.in, long[:]); err != nil {
+			return 0, nil, err
+		}
+		n = int64(binary.BigEndian.Uint16(long[:]))
+	}
+	data = make([]byte, n)
+	_, err = io.ReadFull(c.in, data)
+	return head[0] & 0x0f, data, err
+}
+
+// closeCode reads up to the close frame; 0 when there is none.
+func (c rawClient) closeCode() int {
+	for {
+		opcode, data, err := c.frame()
+		if err != nil {
+			return 0
+		}
+		if opcode == websocket.CloseMessage && len(data) < 2 {
+			return websocket.CloseNoStatusReceived
+		}
+		if opcode == websocket.CloseMessage {
+			return int(binary.BigEndian.Uint16(data))
+		}
+	}
+}
+
+// masked is a client's frame, masked with zeros: final and opcode in first.
+func masked(first byte, data string) string {
+	switch n := len(data); {
+	case n < length16:
+		return string([]byte{first, 0x80 | byte(n), 0, 0, 0, 0}) + data
+	default:
+		return string(append(binary.BigEndian.AppendUint16([]byte{first, 0x80 | length16}, uint16(n)), 0, 0, 0, 0)) + data
+	}
+}
+
+// What breaks the protocol is answered with the code that RFC 6455, section
+// 7.4.1, has for it.
+func TestCloseCodes(t *testing.T) {
+	r := start(t, Config{PublishToken: "pub"})
+	closing := func(code int, reason string) string {
+		return masked(0x88, string(binary.BigEndian.AppendUint16(nil, uint16(code)))+reason)
+	}
+	for _, c := range []struct {
+		name, bytes string
+		want        int
+	}{
+		{"reserved opcode", masked(0x83, "x"), 1002},
+		{"reserved bit", masked(0xc1, "x"), 1002},
+		{"not masked", "\x81\x01x", 1002},
+		{"ping in fragments", masked(0x09, "x"), 1002},
+		{"ping of 126 bytes", masked(0x89, strings.Repeat("x", 126)), 1002},
+		{"continuation of nothing", masked(0x80, "x"), 1002},
+		{"message within a message", masked(0x01, "x") + masked(0x81, "x"), 1002},
+		{"close of one byte", masked(0x88, "x"), websocket.CloseNoStatusReceived}, // gorilla takes it for one of none
+		{"close with 1005", closing(1005, ""), 1002},
+		{"close with 999", closing(999, ""), 1002},
+		{"binary", masked(0x82, "x"), 1003},
+		{"text that is not UTF-8", masked(0x81, "\xff"), 1007},
+		{"a length of 2^63", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 1009},
+		{"a length of 100 MB", "\x81\xff\x00\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00", 1009},
+		{"fragments that are too much together", masked(0x01, strings.Repeat("x", 2048)) +
+			masked(0x00, strings.Repeat("x", 2048)) + masked(0x00, "x"), 1009},
+		{"pings without end", strings.Repeat(masked(0x89, ""), 40_000), 1008},
+		{"fragments of nothing without end", masked(0x01, "") + strings.Repeat(masked(0x00, ""), 40_000), 1008},
+		{"text without end", strings.Repeat(masked(0x81, strings.Repeat("x", 1000)), 200), 1008},
+		{"goodbye", closing(1000, "bye"), 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bystander := dial(t, r, "", nil)
+			raw := dialRaw(t, r, "")
+			go io.WriteString(raw, c.bytes) // ends with the connection at the latest
+			if got := raw.closeCode(); got != c.want {
+				t.Errorf("close code %d, want %d", got, c.want)
+			}
+			raw.Close()
+			until(t, "it is gone", func() bool { return r.Status().Viewers == 1 })
+			r.Publish("van_7", "NOTE", []byte(tpv(1)))
+			bystander.want(tpv(1))
+			bystander.Close()
+			until(t, "the bystander too", func() bool { return r.Status().Viewers == 0 })
+		})
+	}
+}
+
+// An intake fills again with time: who says little is never closed.
+func TestIntake(t *testing.T) {
+	var i intake
+	now := time.Unix(0, 0)
+	for range 1000 {
+		if err := i.take(viewerRate, now); err != nil {
+			t.Fatalf("at the rate that is allowed: %v", err)
+		}
+		now = now.Add(time.Second)
+	}
+	if err := i.take(viewerBurst, now); err != nil {
+		t.Errorf("one burst: %v", err)
+	}
+	if err := i.take(1, now); !errors.Is(err, errFlood) {
+		t.Errorf("a byte more: %v", err)
+	}
+}
+
+// FuzzFrames sends any bytes where frames are expected, as a viewer and as a
+// publisher. The relay must not panic (it would end the test), must end the
+// connection or answer, and must go on serving a bystander.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte(masked(0x81, tpv(1))), true)
+	f.Add([]byte(masked(0x81, `{"class":"NMEA"}`)+masked(0x89, "x")+masked(0x88, "\x03\xe8")), true)
+	f.Add([]byte(masked(0x01, `{"a":`)+masked(0x80, `1}`)), true)
+	f.Add([]byte("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), false)
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), false)
+	r := start(f, Config{PublishToken: "pub"})
+	f.Fuzz(func(t *testing.T, data []byte, publish bool) {
+		header := ""
+		if publish {
+			header = "Authorization: Bearer pub\r\n"
+		}
+		raw := dialRaw(t, r, header)
+		raw.Write(data)
+		// Whatever it was, the end of it is one for the relay too.
+		raw.Conn.(*net.TCPConn).CloseWrite()
+		raw.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, raw.in); isTimeout(err) {
+			t.Errorf("%q left the connection open", data)
+		}
+		raw.Close()
+		until(t, "it is gone", func() bool { return r.hub.conns.Load() == 0 })
+	})
+}
+
+// FuzzHandshake sends any bytes where a request is expected.
+func FuzzHandshake(f *testing.F) {
+	f.Add([]byte("GET /ws/gps-tracking/van_7/?history=9&sky=1&nmea=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: gpsbridge.v1, gpsbridge.token.x\r\n\r\n"))
+	f.Add([]byte("GET /api/v1/devices/van_7/track.gpx HTTP/1.1\r\nHost: [::1\r\nAuthorization: Bearer \r\n\r\n"))
+	f.Add([]byte("HEAD /ws/ HTTP/1.0\r\nOrigin: http://%zz\r\n\r\nGET /ws/x HTTP/1.1\r\n\r\n"))
+	f.Add([]byte("POST /api/v1/status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n"))
+	r := start(f, Config{PublishToken: "pub", Origins: []string{"https://map.example"}})
+	r.tpv(1)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		conn, err := net.Dial("tcp", r.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write(data)
+		conn.(*net.TCPConn).CloseWrite()
+		conn.SetReadDeadline(time.Now().Add(patience))
+		answer, err := io.ReadAll(conn)
+		if isTimeout(err) {
+			t.Errorf("%q left the connection open", data)
+		}
+		if bytes.Contains(answer, []byte(" 500 ")) {
+			t.Errorf("%q is answered with %q", data, answer)
+		}
+	})
+}
+
+// FuzzMessage gives any bytes as a publisher's message.
+func FuzzMessage(f *testing.F) {
+	for _, text := range []string{tpv(1), sky(2), `[1]`, `{"seq":-1}`, `{"class":7,"run":"r","seq":1e30}`, "\xff", `{"run":"r","seq":18446744073709551615}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		head, err := parseHeader(data)
+		if err != nil {
+			return
+		}
+		h := newHub(Config{History: 4, Queue: 4}.limits(), slog.New(slog.DiscardHandler))
+		if err := h.publish("van_7", newMessage(head, data), nil); err != nil {
+			t.Error(err)
+		}
+		if kept := h.kept.Load(); kept < 0 || kept > 3*(maxKept+200) {
+			t.Errorf("%d bytes kept of one message of %d", kept, len(data))
+		}
+		if g := h.lookup("van_7"); head.Class == classTPV && len(data) <= maxKept-maxFrameHeader && !bytes.Equal(g.lastFix(), data) {
+			t.Errorf("the last fix is %q, published was %q", g.lastFix(), data)
+		}
+	})
+}
