@@ -15,7 +15,8 @@ import (
 	"gpsbridge/nmea"
 )
 
-// logFile is a recorded log, played at the pace of its own times.
+// logFile is a recorded log: a recording of package record is played exactly as the receiver sent it, any other log at the
+// pace of the times in its sentences.
 type logFile struct {
 	path string
 	rate float64 // times real time; 0: as fast as it is taken
@@ -53,6 +54,9 @@ func (f logFile) open(context.Context) (stream, error) {
 		_ = file.Close()
 		return stream{}, fmt.Errorf("%s is a directory: name a recorded log in it, such as file:%s", f.path, filepath.Join(f.path, "LOG.nmea"))
 	}
+	if isRecording(file) {
+		return stream{conn: newReplay(file, f.rate), port: f.path}, nil
+	}
 	if f.rate == 0 {
 		return stream{conn: onceCloser{conn: file, close: sync.OnceValue(file.Close)}, port: f.path}, nil
 	}
@@ -73,34 +77,19 @@ const maxPause = 10 * time.Second
 // paced delivers a log byte for byte, each line when its time has come. A line without a time of its own goes with the one
 // before it: after a timed sentence come, in most receivers, what else belongs to its epoch.
 type paced struct {
-	closed chan struct{}
-	close  func() error
+	timeline // due is zero until the first timed sentence
 
 	// owned by the reader
-	in       *bufio.Reader
-	rate     float64
-	scanner  nmea.Scanner
-	deadline time.Time
-	line     []byte        // what is left of the line that is being delivered
-	readErr  error         // what ended the log, to be returned behind its last line
-	due      time.Time     // of line; zero until the first timed sentence
-	last     time.Duration // time of day at due
+	in      *bufio.Reader
+	rate    float64
+	scanner nmea.Scanner
+	line    []byte        // what is left of the line that is being delivered
+	readErr error         // what ended the log, to be returned behind its last line
+	last    time.Duration // time of day at due
 }
 
 func newPaced(r io.ReadCloser, rate float64) *paced {
-	p := &paced{in: bufio.NewReader(r), rate: rate, closed: make(chan struct{})}
-	p.close = sync.OnceValue(func() error {
-		close(p.closed)
-		return r.Close()
-	})
-	return p
-}
-
-func (p *paced) Close() error { return p.close() }
-
-func (p *paced) SetReadDeadline(t time.Time) error {
-	p.deadline = t
-	return nil
+	return &paced{timeline: newTimeline(r), in: bufio.NewReader(r), rate: rate}
 }
 
 func (p *paced) Read(b []byte) (int, error) {
@@ -144,24 +133,8 @@ func (p *paced) schedule(t time.Duration, now time.Time) {
 	}
 	p.last = t
 	// A clock that goes back, in logs that were put together, costs no time.
-	p.due = p.due.Add(min(time.Duration(float64(max(step, 0))/p.rate), maxPause))
+	p.due = p.due.Add(min(scaled(max(step, 0), p.rate), maxPause))
 	if now.Sub(p.due) > maxPause {
 		p.due = now // the machine slept: do not race through what it missed
-	}
-}
-
-// wait waits until the line is due, the deadline passes or the log is closed.
-func (p *paced) wait() error {
-	until, err := p.due, error(nil)
-	if !p.deadline.IsZero() && p.deadline.Before(until) {
-		until, err = p.deadline, os.ErrDeadlineExceeded
-	}
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-p.closed:
-		return os.ErrClosed
-	case <-timer.C:
-		return err
 	}
 }
