@@ -4,111 +4,155 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"gpsbridge/nmea"
 )
 
-// auto finds the port of a receiver: the first, in order of rank, on which a valid sentence comes.
+// auto finds the port of a receiver: the first, in order of rank, on which a valid sentence comes. It listens only, one port
+// after the other, and leaves alone what is the system's console or another program's.
 type auto struct {
-	baud  int
-	find  func() []string
-	probe time.Duration // how long a port may take
+	baud   int // 0: to be found
+	system system
+	setting
+
+	patience time.Duration // for a port that is silent, in this round
+	looked   look
 }
 
-// probeTime is how long a port may take to say something valid. Receivers send once a second at least; the first second may
-// begin in the middle of a sentence, and another covers a slow start.
-const probeTime = 3 * time.Second
+// look is who was seen to hold ports the last time that all processes were looked through, which takes ten thousand
+// questions on a busy machine and is not for every second.
+type look struct {
+	at      time.Time
+	nodes   []string
+	holders map[string]holder
+	stale   bool // a port was listened to since
+}
 
-func (a auto) finite() bool { return false }
+const (
+	// firstPatience is how long a silent port is listened to before the next one gets its turn. Receivers send once a second;
+	// another covers a slow start. It doubles with each round, for those that send every 5 s.
+	firstPatience = 2 * time.Second
+	// lookAgain is after how long the processes are looked through again while the ports are the same.
+	lookAgain = 10 * time.Second
+	// fixedPasses is how many bursts may be wrong at a speed that the user wants: the first may be the end of one.
+	fixedPasses = 3
+)
 
-func (a auto) open(ctx context.Context) (stream, error) {
-	ports := a.find()
-	if len(ports) == 0 {
+func (*auto) finite() bool { return false }
+
+func (a *auto) open(ctx context.Context) (stream, error) {
+	names := a.system.names()
+	ports, troubles := a.usable(a.looked.stale)
+	if len(ports)+len(troubles) == 0 {
 		return stream{}, fmt.Errorf("no receiver found (looked for %s): plug one in, or name its port with --device",
-			strings.Join(machine.patterns(), ", "))
+			strings.Join(a.system.patterns(), ", "))
 	}
-	var errs []string
-	for _, port := range ports {
-		c, err := openSerial(port, a.baud)
+	if a.patience == 0 {
+		a.patience = firstPatience
+	}
+	var first []string // of ports that say something
+	for _, p := range ports {
+		s, err := a.try(ctx, p, names, len(ports) == 1)
 		if err == nil {
-			var s stream
-			if s, err = a.listen(ctx, c, port); err == nil {
-				s.rester = c
-				return s, nil
-			}
+			a.patience = 0
+			s.elsewhere = func() bool { return a.elsewhere(p) }
+			return s, nil
 		}
-		if ctx.Err() != nil {
-			return stream{}, ctx.Err()
+		if ctx.Err() != nil || errors.Is(err, errElsewhere) {
+			return stream{}, err
 		}
-		errs = append(errs, err.Error())
+		var why *trouble
+		if errors.As(err, &why) && why.state == Silent {
+			troubles = append(troubles, err)
+			continue
+		}
+		first = append(first, err.Error())
+		if why != nil && why.protocol != "" {
+			a.status.hunting(why) // so that the protocol is shown
+		}
 	}
-	return stream{}, errors.New(strings.Join(errs, "; "))
+	a.patience = min(2*a.patience, DefaultSilence)
+	return stream{}, summary(first, troubles)
 }
 
-// findPorts lists the ports that can be used, best first.
-func findPorts() []string {
-	var paths []string
-	for _, p := range Ports() {
+// summary is one line of all troubles: what speaks wrongly first, then what cannot be used or is silent.
+func summary(first []string, troubles []error) error {
+	t := &trouble{state: Waiting}
+	silent := 0
+	for _, err := range troubles {
+		var why *trouble
+		if errors.As(err, &why) && why.state == Silent {
+			silent++
+		}
+		first = append(first, err.Error())
+	}
+	if silent == len(first) {
+		t.state = Silent
+	}
+	t.text = strings.Join(first, "; ")
+	return t
+}
+
+// try listens on one port.
+func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stream, error) {
+	c, err := openSerial(p.Path, defaultBaud)
+	if err != nil {
+		return stream{}, err
+	}
+	a.looked.stale = true
+	h := &hunt{line: c, port: p.Path, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.patience}
+	if a.baud > 0 {
+		h.speeds, h.fixed, h.passes = &search{order: []int{a.baud}}, true, fixedPasses
+	}
+	if only {
+		h.tell = a.status.hunting
+		h.silent = DefaultSilence
+	}
+	h.leave = func() bool { return !slices.Equal(names, a.system.names()) }
+	f, err := listen(ctx, h)
+	if err != nil {
+		return stream{}, err
+	}
+	a.memory.keep(p.Path, f.baud)
+	return newStream(c, p.Path, p, f, a.baud > 0, a.setting), nil
+}
+
+// usable lists the ports that nothing speaks against, the one that worked last first, and what speaks against the others.
+// again says to look through the processes even if that was just done.
+func (a *auto) usable(again bool) (ports []Port, troubles []error) {
+	all := a.system.list()
+	if at := nodes(all); again || time.Since(a.looked.at) > lookAgain || !slices.Equal(at, a.looked.nodes) {
+		a.looked = look{at: time.Now(), nodes: at, holders: a.system.holders(at)}
+	}
+	a.system.judge(all, a.looked.holders)
+	for _, p := range all {
 		if p.Trouble == "" {
-			paths = append(paths, p.Path)
+			ports = append(ports, p)
+		} else {
+			troubles = append(troubles, errors.New(p.Trouble))
 		}
 	}
-	return paths
+	slices.SortStableFunc(ports, func(p, q Port) int { return a.memory.order(p.Path, q.Path) })
+	return ports, troubles
 }
 
-// listen waits for a valid sentence on an open port. It returns a stream that begins with what was heard meanwhile; without
-// a sentence it closes c.
-func (a auto) listen(ctx context.Context, c conn, port string) (stream, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	heard, err := hear(c, time.Now().Add(a.probe))
-	if !stop() {
-		err = ctx.Err()
-	}
-	if err == nil {
-		return stream{conn: &heardConn{conn: c, heard: heard}, port: port}, nil
-	}
-	_ = c.Close()
-	switch {
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return stream{}, fmt.Errorf("%s went away (%w): plug the receiver in again", port, cause(err))
-	case len(heard) == 0:
-		return stream{}, fmt.Errorf("%s has sent nothing for %v: check the receiver's power and cable", port, a.probe)
-	default:
-		return stream{}, fmt.Errorf("%s sends no NMEA sentence at %d baud: name the port and its speed with --device %s?baud=N",
-			port, a.baud, port)
-	}
+// elsewhere says whether there is another port than the one that is silent.
+func (a *auto) elsewhere(silent Port) bool {
+	ports, _ := a.usable(false)
+	return slices.ContainsFunc(ports, func(p Port) bool { return p.node != silent.node })
 }
 
-// hearMost is more than the fastest receivers send in probeTime: what has said so much without a sentence is none.
-const hearMost = 1 << 20
-
-// hear reads until a sentence is complete and returns all that it has read.
-func hear(c conn, deadline time.Time) ([]byte, error) {
-	if err := c.SetReadDeadline(deadline); err != nil {
-		return nil, err
-	}
-	var scanner nmea.Scanner
-	var heard []byte
-	buf := make([]byte, 1024)
-	valid := false
-	for {
-		n, err := c.Read(buf)
-		scanner.Scan(buf[:n], func([]byte) { valid = true })
-		heard = append(heard, buf[:n]...)
-		switch {
-		case valid:
-			return heard, nil
-		case err != nil:
-			return heard, err
-		case n == 0:
-			return heard, errNothing
-		case len(heard) > hearMost:
-			return heard, os.ErrDeadlineExceeded
+// names lists what is there, cheaply, to see whether it has changed.
+func (s system) names() (all []string) {
+	for _, pattern := range s.patterns() {
+		names, err := filepath.Glob(pattern)
+		if err == nil { // else the pattern is malformed
+			all = append(all, names...)
 		}
 	}
+	return all
 }
 
 // heardConn is a conn of which the beginning was read already.

@@ -3,63 +3,91 @@ package receiver
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
-// TestAutoTakesTheFirstThatSpeaks: a port that cannot be opened, one that is silent and one that babbles are passed over,
-// and of the first that speaks not a byte is lost.
+// newAuto is an auto as a Receiver has it, on a machine of folders.
+func newAuto(m tree) *auto {
+	status := &tracker{}
+	status.init("auto", slog.New(slog.DiscardHandler))
+	return &auto{system: m.system, setting: setting{status: status, memory: newMemory("", "", nil)}}
+}
+
+// TestAutoTakesTheFirstThatSpeaks: a port that is gone, one that is no terminal, one that is silent and one that babbles are
+// passed over, and of the first that speaks not a byte is lost.
 func TestAutoTakesTheFirstThatSpeaks(t *testing.T) {
+	m := newTree(t)
 	silent, babbler, speaker, later := newLine(t), newLine(t), newLine(t), newLine(t)
 	said := "half a sentence,W*7F\r\n" + rmc("120000")
-	src := auto{baud: 9600, probe: 200 * time.Millisecond, find: func() []string {
-		return []string{"/dev/null", silent.path, babbler.path, speaker.path, later.path}
-	}}
-	for _, l := range []*line{babbler, speaker, later} {
-		if err := l.raw(); err != nil {
-			t.Fatal(err)
-		}
+	for i, path := range []string{"/dev/null", silent.path, babbler.path, speaker.path, later.path} {
+		m.plug("ttyUSB"+string(rune('0'+i)), path)
 	}
-	for l, text := range map[*line]string{babbler: "no NMEA here\r\n", speaker: said, later: said} {
-		if _, err := l.master.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go feed(ctx, babbler, "no NMEA here at all, only text that never ends\r\n")
+	go feed(ctx, later, rmc("999999"))
+	go feed(ctx, speaker, said)
+	r, rec, stop := startSource(t, Config{Source: "auto"}, &auto{system: m.system})
+	defer stop()
+	rec.wait(t, "sentence", func(data string) bool { return strings.Count(data, "$GPRMC") >= 3 })
+	if data := rec.data.String(); !strings.HasPrefix(data, said) {
+		t.Errorf("read %q, want %q...", data, said)
 	}
-	r, rec, stop := startSource(t, Config{}, src)
-	rec.wait(t, "sentence", func(data string) bool { return strings.HasSuffix(data, rmc("120000")) })
-	stop()
-	if rec.data.String() != said {
-		t.Errorf("read %q, want %q", rec.data.String(), said)
-	}
-	if s := r.Status(); s.Port != speaker.path || s.Opens != 1 {
+	s := r.Status()
+	if !strings.HasSuffix(s.Port, "ttyUSB3") || s.Opens != 1 || s.Baud == 0 || s.Protocol != "NMEA" {
 		t.Errorf("status: %+v", s)
 	}
 }
 
+// feed sends a text every 100 ms.
+func feed(ctx context.Context, l *line, text string) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if _, err := l.master.WriteString(text); err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
 func TestAutoFindsNothing(t *testing.T) {
-	silent, babbler := newLine(t), newLine(t)
-	if err := babbler.raw(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := babbler.master.WriteString("no NMEA here\r\n"); err != nil {
-		t.Fatal(err)
-	}
+	none, silent, console, noPort := newTree(t), newTree(t), newTree(t), newTree(t)
+	silent.plug("ttyUSB0", newLine(t).path)
+	console.plug("ttyUSB0", newLine(t).path)
+	console.file(filepath.Join(console.sys, "class/tty/console/active"), "ttyUSB0\n")
+	noPort.plug("ttyUSB0", "/dev/null")
+	noPort.plug("ttyUSB1", "/dev/zero")
 	tests := []struct {
-		ports []string
+		m     tree
+		state State
 		want  string
 	}{
-		{nil, "no receiver found (looked for " + strings.Join(machine.patterns(), ", ") + "): plug one in, or name its port with --device"},
-		{[]string{silent.path}, silent.path + " has sent nothing for 50ms: check the receiver's power and cable"},
-		{[]string{babbler.path}, babbler.path + " sends no NMEA sentence at 9600 baud: name the port and its speed with --device " + babbler.path + "?baud=N"},
-		{[]string{"/dev/null", "/dev/zero"}, "/dev/null is not a serial port: name one with --device; /dev/zero is not a serial port: name one with --device"},
+		{none, Waiting, "no receiver found (looked for " + strings.Join(none.patterns(), ", ") + "): plug one in, or name its port with --device"},
+		{silent, Silent, silent.dev + "/ttyUSB0 sends nothing: check the receiver's power and cable"},
+		{console, Waiting, consoleTrouble(console.dev + "/ttyUSB0")},
+		{noPort, Waiting, noPort.dev + "/ttyUSB0 is not a serial port: name one with --device; " + noPort.dev + "/ttyUSB1 is not a serial port: name one with --device"},
 	}
 	before := descriptors(t)
 	for _, test := range tests {
-		src := auto{baud: 9600, probe: 50 * time.Millisecond, find: func() []string { return test.ports }}
-		_, err := src.open(t.Context())
+		src := newAuto(test.m)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		_, err := src.open(ctx)
+		cancel()
 		if err == nil || err.Error() != test.want {
 			t.Errorf("got  %v\nwant %s", err, test.want)
+			continue
+		}
+		src.status.refused(err)
+		if s := src.status.snapshot(time.Now()); s.State != test.state || s.Detail != test.want {
+			t.Errorf("status: %+v", s)
 		}
 	}
 	if after := descriptors(t); after != before {
@@ -68,13 +96,11 @@ func TestAutoFindsNothing(t *testing.T) {
 }
 
 func TestAutoIsInterrupted(t *testing.T) {
-	silent := newLine(t)
+	m := newTree(t)
+	m.plug("ttyUSB0", newLine(t).path)
 	ctx, cancel := context.WithCancel(t.Context())
-	src := auto{baud: 9600, probe: time.Hour, find: func() []string {
-		time.AfterFunc(10*time.Millisecond, cancel)
-		return []string{silent.path, "/dev/null"}
-	}}
-	if _, err := src.open(ctx); !errors.Is(err, context.Canceled) {
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := newAuto(m).open(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("open: %v", err)
 	}
 }

@@ -83,22 +83,22 @@ func (r *Receiver) end(port string, err error) error {
 
 // lost tells why a port was closed that will be opened again.
 func (r *Receiver) lost(port string, err error) {
-	if d, ok := r.src.(distant); ok {
-		state := Waiting
-		if errors.Is(err, errSilent) {
-			state = Silent
-		}
-		r.status.become(state, d.lost(port, r.silence, err))
-		return
+	switch {
+	case errors.Is(err, errSilent):
+		r.status.hunting(silentTrouble(port))
+	case errors.Is(err, errGarbled):
+		r.status.become(Waiting, fmt.Sprintf("%s %v: its speed is looked for anew", port, errGarbled))
+	default:
+		r.status.become(Waiting, wentAway(port, err))
 	}
-	if errors.Is(err, errSilent) {
-		r.status.become(Silent, fmt.Sprintf("%s has sent nothing for %v: check the receiver's power and cable", port, r.silence))
-		return
-	}
+}
+
+// wentAway says that a port failed that was open.
+func wentAway(port string, err error) string {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("hung up") // what a terminal's end of file means
 	}
-	r.status.become(Waiting, fmt.Sprintf("%s went away (%v): plug the receiver in again", port, cause(err)))
+	return fmt.Sprintf("%s went away (%v): plug the receiver in again", port, cause(err))
 }
 
 // read hands what s sends to c until s fails or ends, ctx ends, or a port that is not finite has been silent too long. It
@@ -107,40 +107,58 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 	defer closeWith(ctx, s)()
 
 	in, rests := patient{conn: s.conn}, newRests(s, c)
-	open := false // bytes have come since the last Quiet
-	last := time.Now()
+	quiet := silence{quiet: r.quiet, most: r.silence, finite: r.src.finite(), elsewhere: s.elsewhere, last: time.Now()}
+	s.line.begin(quiet.last)
 	for {
-		k, err := in.read(r.buf, r.deadline(last, open))
+		k, err := in.read(r.buf, quiet.deadline())
 		if k > 0 {
 			n += uint64(k)
-			open = true
-			last = time.Now()
-			r.status.read(k, last)
+			now := time.Now()
+			quiet.end(now)
+			r.status.read(k, now)
 			c.Data(r.buf[:k])
+			if lineErr := s.line.heard(r.buf[:k], now); lineErr != nil {
+				err = lineErr
+			}
 			r.giveWay(k)
-			if until, ok := rests.after(k, last); ok {
-				err = errors.Join(err, rests.line.rest(until))
-				in.set, last = false, time.Now()
+			if until, ok := rests.after(k, now); ok && err == nil {
+				err = rests.line.rest(until)
+				in.set, quiet.last = false, time.Now()
 			}
 		}
-		quiet := errors.Is(err, os.ErrDeadlineExceeded)
+		passed := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case k == 0 && err == nil:
 			err = errNothing
-		case err == nil || quiet && k > 0:
+		case err == nil || passed && k > 0:
 			continue
 		}
-		if open {
-			open = false
+		if quiet.open {
+			quiet.open = false
 			c.Quiet()
-		} else if quiet {
-			err = errSilent
-			quiet = false
+			if lineErr := s.line.quiet(); lineErr != nil {
+				err, passed = lineErr, false
+			}
+		} else if passed {
+			err = r.waited(&quiet, s.port)
 		}
-		if !quiet {
+		if !passed || errors.Is(err, errSilent) {
 			return n, err
 		}
 	}
+}
+
+// waited says what a silence has come to: the end, or something to be shown.
+func (r *Receiver) waited(q *silence, port string) error {
+	now := time.Now()
+	if !q.told && now.Sub(q.last) >= q.notice() {
+		q.told = true
+		r.status.hunting(silentTrouble(port))
+	}
+	if now.Sub(q.last) >= q.most || q.elsewhere != nil && q.told && q.elsewhere() {
+		return errSilent
+	}
+	return nil
 }
 
 // giveWay lets others run when a read of n bytes shows that more wait: a file, or a line that is read after a pause, would
@@ -165,18 +183,5 @@ func closeWith(ctx context.Context, s stream) func() {
 			return
 		}
 		<-closed
-	}
-}
-
-// deadline is when a read that gets nothing has to come back: to say Quiet, then to give the port up. A source with an end
-// is never given up, it may pause as long as it likes.
-func (r *Receiver) deadline(last time.Time, open bool) time.Time {
-	switch {
-	case open:
-		return last.Add(r.quiet)
-	case r.src.finite():
-		return time.Time{}
-	default:
-		return last.Add(r.silence)
 	}
 }

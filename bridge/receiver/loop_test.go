@@ -103,7 +103,7 @@ func TestSilentPortIsReopened(t *testing.T) {
 		}
 		synctest.Wait()
 		s := r.Status()
-		want := "/dev/fake has sent nothing for 10s: check the receiver's power and cable"
+		want := "/dev/fake sends nothing: check the receiver's power and cable"
 		if s.State != Silent || s.Detail != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
 			t.Errorf("status of a silent port: %+v", s)
 		}

@@ -57,8 +57,14 @@ func (s system) patterns() []string {
 }
 
 func (s system) ports() []Port {
+	ports := s.list()
+	s.judge(ports, s.holders(nodes(ports)))
+	return ports
+}
+
+// list is ports before they are judged.
+func (s system) list() []Port {
 	var ports []Port
-	consoles := s.consoles()
 	for _, pattern := range s.patterns() {
 		names, err := filepath.Glob(pattern) // sorted; an error is a malformed pattern only
 		if err != nil {
@@ -72,8 +78,14 @@ func (s system) ports() []Port {
 		}
 	}
 	slices.SortStableFunc(ports, func(a, b Port) int { return cmp.Compare(a.rank, b.rank) })
-	s.findTrouble(ports, consoles)
 	return ports
+}
+
+func nodes(ports []Port) (all []string) {
+	for _, p := range ports {
+		all = append(all, p.node)
+	}
+	return all
 }
 
 func (s system) inspect(path string) Port {
@@ -86,7 +98,7 @@ func (s system) inspect(path string) Port {
 		return p
 	}
 	one := []Port{p}
-	s.findTrouble(one, s.consoles())
+	s.judge(one, s.holders(nodes(one)))
 	return one[0]
 }
 
@@ -99,6 +111,12 @@ func (s system) port(name string) (Port, bool) {
 	p := Port{Path: name, Device: s.device(name), node: node}
 	s.describe(&p)
 	return p, true
+}
+
+// describeAt is what the hardware says of a port that need not exist.
+func (s system) describeAt(path string) Port {
+	p, _ := s.port(path)
+	return p
 }
 
 // device follows links as long as they stay among the devices.
@@ -119,13 +137,12 @@ func (s system) device(name string) string {
 	return name
 }
 
-// findTrouble says of each port why it cannot be used. The processes are looked through once for all.
-func (s system) findTrouble(ports []Port, consoles []string) {
-	var nodes []string
-	for _, p := range ports {
-		nodes = append(nodes, p.node)
+// judge says of each port why it cannot be used.
+func (s system) judge(ports []Port, holders map[string]holder) {
+	if len(ports) == 0 {
+		return
 	}
-	holders := s.holders(nodes)
+	consoles := s.consoles()
 	for i := range ports {
 		p := &ports[i]
 		switch by, held := holders[p.node]; {

@@ -36,7 +36,8 @@ const (
 
 // Config says what to read. The zero value is complete.
 type Config struct {
-	// Source is one of: "auto" or "", a path ("/dev/ttyUSB0", "/dev/serial/by-id/...", optional "?baud=9600"),
+	// Source is one of: "auto" or "", a path ("/dev/ttyUSB0", "/dev/serial/by-id/...", optional "?baud=9600", without it the
+	// speed is found by listening), "tcp://host:port", "udp://:port", "gpsd://host:port",
 	// "file:PATH?rate=1", "sim:?rate=1&baud=0&seed=1&tunnel=0", "-" (standard input).
 	Source string
 	// Silence is how long an open port may send nothing before it is closed and opened again. Default DefaultSilence. Files and
@@ -44,6 +45,9 @@ type Config struct {
 	Silence time.Duration
 	// Quiet is the silence that ends a burst. Default DefaultQuiet.
 	Quiet time.Duration
+	// State is a folder in which is kept which port and speed worked, to begin with at the next start. It is written when that
+	// changes. Default: none, the memory ends with the process.
+	State string
 	// Log gets each change of state, once. Default: none.
 	Log *slog.Logger
 }
@@ -92,6 +96,9 @@ func newReceiver(c Config, src source) *Receiver {
 		buf: make([]byte, 4096),
 	}
 	r.status.init(c.Source, c.Log)
+	if s, ok := src.(settable); ok {
+		s.use(setting{status: &r.status, memory: newMemory(c.State, c.Source, c.Log)})
+	}
 	return r
 }
 

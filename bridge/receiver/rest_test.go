@@ -155,7 +155,7 @@ func TestRestLosesNothing(t *testing.T) {
 			l := newLine(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			rec, done := newRecorder(), make(chan error, 1)
-			r := newReceiver(Config{}, serialPort{path: l.path, baud: 115200})
+			r := newReceiver(Config{}, &serialPort{path: l.path, baud: 115200})
 			go func() { done <- r.Run(ctx, restful{rec, 50 * time.Millisecond}) }()
 			rec.wait(t, "opened port", func(string) bool { return r.Status().Opens == 1 })
 			sent := make([]byte, test.bytes)

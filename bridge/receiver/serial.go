@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,17 +16,65 @@ import (
 // serialPort is a port with a path, 8 data bits, no parity, 1 stop bit.
 type serialPort struct {
 	path string
-	baud int
+	baud int // 0: to be found
+	setting
 }
 
-func (p serialPort) finite() bool { return false }
+func (*serialPort) finite() bool { return false }
 
-func (p serialPort) open(context.Context) (stream, error) {
-	c, err := openSerial(p.path, p.baud)
+func (p *serialPort) open(ctx context.Context) (stream, error) {
+	c, err := openSerial(p.path, cmp.Or(p.baud, defaultBaud))
 	if err != nil {
 		return stream{}, err
 	}
-	return stream{conn: c, port: p.path, rester: c}, nil
+	at := machine.describeAt(p.path)
+	if p.baud > 0 {
+		// As it comes, from the first byte: what is wrong with it shows beside.
+		return newStream(c, p.path, at, found{baud: p.baud}, true, p.setting), nil
+	}
+	h := &hunt{line: c, port: p.path, speeds: newSearch(p.memory.baud(p.path)), tell: p.status.hunting}
+	f, err := listen(ctx, h)
+	if err != nil {
+		return stream{}, err
+	}
+	p.memory.keep(p.path, f.baud)
+	return newStream(c, p.path, at, f, false, p.setting), nil
+}
+
+// listen hunts on a port, which it closes unless it returns what was found.
+func listen(ctx context.Context, h *hunt) (found, error) {
+	stop := context.AfterFunc(ctx, func() { _ = h.line.Close() })
+	f, err := h.run()
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err == nil {
+		return f, nil
+	}
+	_ = h.line.Close()
+	var t *trouble
+	switch {
+	case ctx.Err() != nil:
+		return found{}, ctx.Err()
+	case errors.As(err, &t), errors.Is(err, errElsewhere):
+		return found{}, err
+	}
+	return found{}, errors.New(wentAway(h.port, err))
+}
+
+// newStream makes a stream of an open port that begins with what was heard already.
+func newStream(c *tty, path string, at Port, f found, fixed bool, set setting) stream {
+	baud := f.baud
+	if at.Driver == "cdc_acm" {
+		baud = 0 // USB all the way to the receiver: its speed means nothing
+	}
+	s := stream{conn: c, port: path, rester: c, line: newHealth(path, at.Name, baud, fixed, set.status)}
+	s.line.count = c.lineErrors
+	if len(f.heard) > 0 {
+		s.conn = &heardConn{conn: c, heard: f.heard}
+		s.line.protocol = protoNMEA
+	}
+	return s
 }
 
 // tty is an open serial port. It has two descriptors. The one of go.bug.st/serial sets speed and raw mode and holds the
@@ -34,6 +83,7 @@ func (p serialPort) open(context.Context) (stream, error) {
 // reopens a port; and its Close gives the descriptor's number back before it wakes a blocked Read.
 type tty struct {
 	*gate
+	line  serial.Port
 	baud  int
 	close func() error
 }
@@ -55,6 +105,12 @@ func openSerial(path string, baud int) (*tty, error) {
 		}
 		return nil, explain(path, err)
 	}
+	// The claim of programs that do not set TIOCEXCL, and of those that root's opens ignore: Python's serial, another
+	// receiver of this daemon. It ends with the descriptor.
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		_ = unix.Close(fd)
+		return nil, explain(path, unix.EBUSY)
+	}
 	g, err := newGate(fd)
 	if err != nil {
 		return nil, explain(path, err)
@@ -65,7 +121,7 @@ func openSerial(path string, baud int) (*tty, error) {
 		return nil, explain(path, err)
 	}
 	close := sync.OnceValue(func() error { return errors.Join(g.Close(), line.Close()) })
-	return &tty{gate: g, baud: baud, close: close}, nil
+	return &tty{gate: g, line: line, baud: baud, close: close}, nil
 }
 
 // openTerminal opens without waiting, which an open does otherwise for a carrier that receivers do not have.
@@ -111,6 +167,15 @@ func onDescriptor(f *os.File, do func(fd int) error) error {
 }
 
 func (t *tty) Close() error { return t.close() }
+
+// setSpeed is for the reader alone.
+func (t *tty) setSpeed(baud int) error {
+	if err := t.line.SetMode(&serial.Mode{BaudRate: baud}); err != nil {
+		return err
+	}
+	t.baud = baud
+	return t.line.ResetInputBuffer()
+}
 
 // lineBuffer is what the kernel holds of a line that nobody reads (n_tty).
 const lineBuffer = 4096

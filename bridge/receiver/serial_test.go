@@ -115,7 +115,7 @@ func TestReplug(t *testing.T) {
 		return l
 	}
 	l := plug(0)
-	r, rec, stop := start(t, Config{Source: link})
+	r, rec, stop := start(t, Config{Source: link + "?baud=9600"})
 	for i := range 3 {
 		if _, err := fmt.Fprintf(l.master, "hello %d\n", i); err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestSerialLeavesNothingBehind(t *testing.T) {
 		if err := errors.Join(c.Close(), c.Close()); err != nil {
 			t.Fatal(err)
 		}
-		_, rec, stop := start(t, Config{Source: l.path})
+		_, rec, stop := start(t, Config{Source: l.path + "?baud=9600"})
 		rec.wait(t, "opened port", func(string) bool { return len(rec.what()) > 0 })
 		stop()
 		if _, err := openSerial("/dev/null", 9600); err == nil {
@@ -197,7 +197,7 @@ func TestHighDescriptors(t *testing.T) {
 		}
 		defer f.Close()
 	}
-	_, rec, stop := start(t, Config{Source: l.path})
+	_, rec, stop := start(t, Config{Source: l.path + "?baud=9600"})
 	defer stop()
 	if _, err := l.master.WriteString("hello"); err != nil {
 		t.Fatal(err)

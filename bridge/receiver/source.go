@@ -24,7 +24,22 @@ type stream struct {
 	conn
 	port   string // what is open, for the status
 	rester rester // of the same conn; nil where it cannot be left alone
+	// line looks after a serial line; nil where there is none.
+	line *health
+	// elsewhere is asked in a silence whether another port may have the receiver; nil where there is none.
+	elsewhere func() bool
 }
+
+// setting is what a source is given beside its written form.
+type setting struct {
+	status *tracker
+	memory *memory
+}
+
+func (s *setting) use(given setting) { *s = given }
+
+// settable is a source that wants it.
+type settable interface{ use(setting) }
 
 // rester is a conn that can be left alone: what arrives meanwhile wakes nobody and is not lost.
 type rester interface {
@@ -61,9 +76,9 @@ func parseSource(s string) (source, error) {
 	case rest == "-":
 		src = stdin{}
 	case rest == "auto":
-		src = auto{baud: o.baud(), find: findPorts, probe: probeTime}
+		src = &auto{baud: o.baud(), system: machine}
 	case strings.HasPrefix(rest, "/"):
-		src = serialPort{path: rest, baud: o.baud()}
+		src = &serialPort{path: rest, baud: o.baud()}
 	case rest == "sim:":
 		src, err = simulatedFrom(o)
 	case strings.HasPrefix(rest, "tcp://"):
@@ -137,8 +152,9 @@ const (
 	defaultBaud = 9600 // what most receivers come with
 )
 
+// baud is the speed that the user wants, 0 for none.
 func (o *options) baud() int {
-	return o.integer("baud", defaultBaud, minBaud, maxBaud)
+	return o.integer("baud", 0, minBaud, maxBaud)
 }
 
 func (o *options) fail(err error) {

@@ -15,8 +15,8 @@ func TestParseSource(t *testing.T) {
 		want   source
 	}{
 		{"-", stdin{}},
-		{"/dev/ttyUSB0", serialPort{path: "/dev/ttyUSB0", baud: 9600}},
-		{"/dev/serial/by-id/usb-u-blox_7-if00?baud=115200", serialPort{path: "/dev/serial/by-id/usb-u-blox_7-if00", baud: 115200}},
+		{"/dev/ttyUSB0", &serialPort{path: "/dev/ttyUSB0"}},
+		{"/dev/serial/by-id/usb-u-blox_7-if00?baud=115200", &serialPort{path: "/dev/serial/by-id/usb-u-blox_7-if00", baud: 115200}},
 		{"file:drive.nmea", logFile{path: "drive.nmea", rate: 1}},
 		{"file:/var/log/a b.nmea?rate=0", logFile{path: "/var/log/a b.nmea", rate: 0}},
 		{"file:what?.nmea?rate=2.5", logFile{path: "what?.nmea", rate: 2.5}},
@@ -29,12 +29,12 @@ func TestParseSource(t *testing.T) {
 			t.Errorf("%s: %v", test.source, err)
 			continue
 		}
-		all := cmp.AllowUnexported(stdin{}, serialPort{}, logFile{}, simulated{})
+		all := cmp.AllowUnexported(stdin{}, serialPort{}, setting{}, logFile{}, simulated{})
 		if diff := cmp.Diff(test.want, got, all); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.source, diff)
 		}
 	}
-	if got, err := parseSource("auto?baud=38400"); err != nil || got.(auto).baud != 38400 {
+	if got, err := parseSource("auto?baud=38400"); err != nil || got.(*auto).baud != 38400 {
 		t.Errorf("auto?baud=38400: %v, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ const (
 	Waiting State = "waiting" // nothing is open; it is tried again and again
 	Opening State = "opening" // being opened, or open and no byte has come yet
 	Reading State = "reading" // bytes come
-	Silent  State = "silent"  // open, or being opened again, because no byte has come for Config.Silence
+	Silent  State = "silent"  // open, or being opened again, and no byte has come for 2 s, or longer than between its bursts
 	Ended   State = "ended"   // a finite source was read to its end, or Run has returned
 )
 
@@ -61,8 +62,8 @@ type tracker struct {
 	lastByte time.Time
 	// said is what was last logged, so that what is tried again and again is said once.
 	said struct {
-		state  State
-		detail string
+		state        State
+		detail, hint string
 	}
 }
 
@@ -88,6 +89,7 @@ func (t *tracker) opened(port string) {
 	defer t.mu.Unlock()
 	t.status.Opens++
 	t.status.Port = port
+	t.status.Baud, t.status.Name, t.status.Protocol, t.status.LineErrors = 0, "", "", LineErrors{}
 	if t.status.State == Waiting {
 		t.set(Opening, "")
 	}
@@ -111,6 +113,47 @@ func (t *tracker) become(state State, detail string) {
 	t.set(state, detail)
 }
 
+// hunting shows what is wrong with a port that was opened and has not spoken yet; nil is that it says something again.
+func (t *tracker) hunting(why *trouble) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if why == nil {
+		t.set(Opening, "")
+		return
+	}
+	if why.protocol != "" {
+		t.status.Protocol, t.status.Baud = why.protocol, why.baud
+	}
+	t.set(why.state, why.text)
+}
+
+// refused shows why a source could not be opened.
+func (t *tracker) refused(err error) {
+	var why *trouble
+	if errors.As(err, &why) {
+		t.hunting(why)
+		return
+	}
+	t.become(Waiting, err.Error())
+}
+
+// change changes what is known of the line, and logs a hint when it is another than the last.
+func (t *tracker) change(do func(*Status), hint string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	do(&t.status)
+	t.status.Hint = hint
+	if hint == t.said.hint {
+		return
+	}
+	t.said.hint = hint
+	if hint == "" {
+		t.log.Info("receiver line healthy", "source", t.status.Source, "port", t.status.Port)
+		return
+	}
+	t.log.Warn("receiver line in trouble", "source", t.status.Source, "port", t.status.Port, "hint", hint)
+}
+
 // set changes state and detail, and logs the change unless it was the last thing said. "opening" is a passage of
 // milliseconds and not worth a line. The caller holds mu.
 func (t *tracker) set(state State, detail string) {
@@ -118,6 +161,9 @@ func (t *tracker) set(state State, detail string) {
 		return
 	}
 	t.status.State, t.status.Detail, t.status.Since = state, detail, time.Now()
+	if state == Waiting {
+		t.status.Hint, t.status.LineUse = "", nil // of a line that is not open
+	}
 	if state == Opening || t.said.state == state && t.said.detail == detail {
 		return
 	}
