@@ -1,6 +1,8 @@
 package realtest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +36,7 @@ const (
 	GPSD          Part = "gpsd"
 	Corpus        Part = "the recorded receiver logs"
 	Root          Part = "root, who may run a program as somebody else"
+	Mount         Part = "a loop device to mount ext4 from"
 	Namespaces    Part = "network namespaces"
 	Nspawn        Part = "systemd-nspawn with a root file system"
 )
@@ -62,6 +65,7 @@ var parts = map[Part]part{
 		}
 		return nil
 	}, "run the tests with sudo"},
+	Mount:      {sync.OnceValue(mounts), "run the tests with sudo where loop devices are to be had, after " + apt("e2fsprogs mount")},
 	Namespaces: {sync.OnceValue(namespaces), "run the tests with sudo, and " + apt("iproute2 util-linux")},
 }
 
@@ -167,6 +171,28 @@ func pythonHas(modules ...string) func() error {
 		}
 		return nil
 	}
+}
+
+// mounts makes a file system and mounts it: containers have root, and may yet lack loop devices or the right to mount.
+func mounts() error {
+	if os.Getuid() != 0 {
+		return fmt.Errorf("this is user %d", os.Getuid())
+	}
+	dir, err := os.MkdirTemp("", "mount")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	image, folder := filepath.Join(dir, "image"), filepath.Join(dir, "folder")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 1<<20), os.Mkdir(folder, 0o700)); err != nil {
+		return err
+	}
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, folder}, {"umount", folder}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", command[0], err, bytes.ReplaceAll(bytes.TrimSpace(out), []byte("\n"), []byte(" ")))
+		}
+	}
+	return nil
 }
 
 func program(name string) func() error {

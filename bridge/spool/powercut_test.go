@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"gpsbridge/bridge/realtest"
 )
 
 // envWriter makes the test binary the writer of TestPowerCutsOnARealFileSystem, in the folder that it names.
@@ -101,7 +99,6 @@ func (w *writer) freeze(t *testing.T) {
 // TestPowerCutsOnARealFileSystem freezes a writer at random moments, copies the block device as it stands, and mounts
 // the copy, which replays the journal.
 func TestPowerCutsOnARealFileSystem(t *testing.T) {
-	realtest.Need(t, realtest.Root)
 	image := ext4(t, 32)
 	dir := mount(t, "-o", "loop", image)
 	cmd := exec.Command(os.Args[0])

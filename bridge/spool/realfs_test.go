@@ -20,7 +20,6 @@ import (
 // TestConnectedWritesNothingToADevice is the same on a block device, whose own count of written sectors includes what a
 // file system adds.
 func TestConnectedWritesNothingToADevice(t *testing.T) {
-	realtest.Need(t, realtest.Root)
 	dir, tmpfs := mount(t, "-o", "loop", ext4(t, 24)), onTmpfs(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := mustOpen(t, Options{Dir: dir, Runtime: tmpfs})
@@ -65,7 +64,7 @@ func sectors(t *testing.T, dir string) (n int) {
 	}
 	b, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
 	if err != nil {
-		t.Skip("this kernel does not count what is written: ", err)
+		t.Fatal("this kernel does not count what is written: ", err)
 	}
 	if n, err = strconv.Atoi(strings.Fields(string(b))[6]); err != nil {
 		t.Fatal(err)
@@ -76,10 +75,10 @@ func sectors(t *testing.T, dir string) (n int) {
 // mount mounts a file system for the test and returns its folder.
 func mount(t *testing.T, args ...string) string {
 	t.Helper()
-	realtest.Need(t, realtest.Root)
+	realtest.Need(t, realtest.Mount)
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
-		t.Skipf("mounting is not possible here: mount %v: %v: %s", args, err, out)
+		t.Fatalf("mount %v: %v: %s", args, err, out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
@@ -92,6 +91,7 @@ func mount(t *testing.T, args ...string) string {
 // ext4 makes a file with an ext4 file system of so many MiB.
 func ext4(t *testing.T, mib int64) string {
 	t.Helper()
+	realtest.Need(t, realtest.Mount)
 	image := filepath.Join(t.TempDir(), "image")
 	f, err := os.Create(image)
 	if err == nil {
@@ -101,20 +101,40 @@ func ext4(t *testing.T, mib int64) string {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
-		t.Skipf("no ext4 here: mkfs.ext4: %v: %s", err, out)
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
 	return image
 }
 
+// TestFileSystemWithoutReservation has a disk that cannot reserve space, as FAT cannot; here it is a ramfs.
+func TestFileSystemWithoutReservation(t *testing.T) {
+	o := Options{Dir: mount(t, "-t", "ramfs", "none"), Runtime: t.TempDir()}
+	f, err := os.Create(filepath.Join(o.Dir, "probe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, 4096); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Fatalf("a ramfs reserves space: %v", err)
+	}
+	s := mustOpen(t, o)
+	mustAppend(t, s, "a fix")
+	mustClose(t, s)
+	o.Runtime = t.TempDir()
+	s = mustOpen(t, o)
+	if got := contents(t, s.Reader("r")); len(got) != 1 || got[1] != "a fix" {
+		t.Errorf("opened again: %v", got)
+	}
+}
+
 // TestFullRealFileSystems fills small file systems, with nothing but the spool and with a neighbour that takes the rest.
 func TestFullRealFileSystems(t *testing.T) {
-	for name, args := range map[string]func() []string{
-		"tmpfs": func() []string { return []string{"-t", "tmpfs", "-o", "size=12m", "none"} },
-		"ext4":  func() []string { return []string{"-o", "loop", ext4(t, 24)} },
+	for name, args := range map[string]func(*testing.T) []string{
+		"tmpfs": func(*testing.T) []string { return []string{"-t", "tmpfs", "-o", "size=12m", "none"} },
+		"ext4":  func(t *testing.T) []string { return []string{"-o", "loop", ext4(t, 24)} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			realtest.Need(t, realtest.Root)
-			dir := mount(t, args()...)
+			dir := mount(t, args(t)...)
 			o := Options{Dir: filepath.Join(dir, "spool"), Runtime: t.TempDir(), Sync: time.Hour} // ticks are the test's
 			s := mustOpen(t, o)
 			const n = 100_000
