@@ -1,0 +1,241 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	// DefaultClients is more programs than a vehicle has.
+	DefaultClients = 16
+	// DefaultQueue is a minute of a receiver at 1 Hz, and 6 s of the fastest line.
+	DefaultQueue = 64 << 10
+	// DefaultSlowTimeout is a client's whole queue, unread for so long: it hangs.
+	DefaultSlowTimeout = 10 * time.Second
+)
+
+// Config says what to serve.
+type Config struct {
+	// Listen is host:port, such as "127.0.0.1:10110"; 10110 is what IANA gave NMEA 0183. Port 0 takes a free one.
+	Listen string
+	// Open lets Listen be another address than a loopback one: then everybody who reaches it sees the positions.
+	Open bool
+	// Clients is how many there may be at once.
+	Clients int
+	// Queue in bytes is what waits for a client at the most.
+	Queue int
+	// SlowTimeout is how long a client may take nothing at all.
+	SlowTimeout time.Duration
+	// Log gets one line for a client that is closed because it does not read, and one when no more are taken. Default: none.
+	Log *slog.Logger
+}
+
+func (c *Config) complete() error {
+	if c.Clients <= 0 {
+		c.Clients = DefaultClients
+	}
+	if c.Queue <= 0 {
+		c.Queue = DefaultQueue
+	}
+	if c.SlowTimeout <= 0 {
+		c.SlowTimeout = DefaultSlowTimeout
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c.Validate()
+}
+
+// Validate says what is wrong with Listen.
+func (c Config) Validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf(`nmea_listen %q: use host:port, such as "127.0.0.1:10110"`, c.Listen)
+	}
+	ip, err := netip.ParseAddr(host)
+	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && !c.Open {
+		return fmt.Errorf("nmea_listen %q is not a loopback address: set nmea_open = true to show everybody who reaches it where the vehicle is", c.Listen)
+	}
+	return nil
+}
+
+// Status is a picture of a Server at one moment.
+type Status struct {
+	Listen  string `json:"listen"` // the address that clients connect to
+	Clients int    `json:"clients"`
+	Dropped uint64 `json:"dropped"` // bytes, of whole lines, that clients did not read in time
+	Slow    uint64 `json:"slow"`    // clients that were closed because they read nothing
+	Refused uint64 `json:"refused"` // clients that found no room
+}
+
+// Server serves one receiver. Make it with Listen, then call Serve once; Data may be called from before that on until after.
+type Server struct {
+	config   Config
+	listener net.Listener
+
+	mu      sync.Mutex
+	clients map[*client]struct{}
+	midLine bool // what came last does not end a line
+	full    bool // that it is was logged
+	status  Status
+}
+
+// Listen checks the configuration and takes the address.
+func Listen(c Config) (*Server, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("nmea_listen %q is taken by another program: find it with \"sudo ss -tlpn\" and stop it, or use another port", c.Listen)
+	case err != nil:
+		return nil, fmt.Errorf("nmea_listen %q: %w", c.Listen, err)
+	}
+	return &Server{config: c, listener: l, clients: map[*client]struct{}{}, status: Status{Listen: l.Addr().String()}}, nil
+}
+
+// Addr is where it listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close gives the address back, for a Server on which Serve is not called. Serve does it by itself.
+func (s *Server) Close() error { return s.listener.Close() }
+
+// Serve takes clients until ctx ends, and returns nil when all of them are closed and nothing runs any more. It is an error
+// when the Server was closed before.
+func (s *Server) Serve(ctx context.Context) error {
+	var running sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() }) // Accept says so
+	err := s.accept(ctx, &running)
+	stop()
+	_ = s.listener.Close() // closed already, as a rule
+	s.mu.Lock()
+	for c := range s.clients {
+		c.close()
+	}
+	s.mu.Unlock()
+	running.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// acceptPause is what is waited when no client can be taken for the moment, as when the process has too many files open.
+const acceptPause = 100 * time.Millisecond
+
+func (s *Server) accept(ctx context.Context, running *sync.WaitGroup) error {
+	for {
+		conn, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			s.join(conn, running)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("nmea_listen %q: %w", s.config.Listen, err)
+		default:
+			pause(ctx, acceptPause)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// join takes a client, if there is room.
+func (s *Server) join(conn net.Conn, running *sync.WaitGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.room() {
+		s.status.Refused++
+		_ = conn.Close() // it was promised nothing
+		if !s.full {
+			s.full = true
+			s.config.Log.Warn("no more nmea clients are taken", "clients", len(s.clients), "listen", s.status.Listen)
+		}
+		return
+	}
+	c := newClient(conn, s.config, s.midLine)
+	s.clients[c] = struct{}{}
+	running.Go(c.listen)
+	running.Go(func() {
+		slow := c.send()
+		s.leave(c, slow)
+	})
+}
+
+// room says whether there is room for a client. One that has ended its side, and may be gone altogether, makes it. The
+// caller holds mu.
+func (s *Server) room() bool {
+	if len(s.clients) < s.config.Clients {
+		return true
+	}
+	for c := range s.clients {
+		if c.halfClosed() {
+			c.close()
+			delete(s.clients, c)
+			return true
+		}
+	}
+	return false
+}
+
+// leave forgets a client.
+func (s *Server) leave(c *client, slow bool) {
+	c.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	s.full = false
+	if slow {
+		s.status.Slow++
+		s.config.Log.Warn("nmea client closed: it does not read", "client", c.conn.RemoteAddr().String())
+	}
+}
+
+// Data gives bytes to every client. It does not wait, and does not keep p.
+func (s *Server) Data(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		s.status.Dropped += uint64(c.add(p))
+	}
+	s.midLine = p[len(p)-1] != '\n'
+}
+
+// Opened says that what follows does not continue what came before: a line that is open is ended, so that it spoils no other.
+func (s *Server) Opened() {
+	s.mu.Lock()
+	midLine := s.midLine
+	s.mu.Unlock()
+	if midLine {
+		s.Data([]byte("\r\n"))
+	}
+}
+
+// Status says who listens.
+func (s *Server) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	st.Clients = len(s.clients)
+	return st
+}
