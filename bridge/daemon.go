@@ -70,7 +70,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	context.AfterFunc(dctx, cancel) // a sink that fails stops the intake
 
 	d.log.Info("starting", "version", Version(), "device_id", d.config.deviceIDs())
-	if len(d.config.Uplinks) == 0 {
+	if len(d.tracks[0].links) == 0 {
 		d.log.Warn("no tracking server: fixes go to local viewers only; name a server with --server URL or [[uplink]]")
 	}
 	for _, t := range d.tracks {

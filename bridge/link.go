@@ -12,6 +12,7 @@ import (
 // link is the way of one device ID's messages to one tracking server: an uplink, and where it stands in the spool. A
 // reloaded configuration replaces the uplink, and what waits for it stays where it is.
 type link struct {
+	name    string // of the server
 	reader  *spool.Reader
 	changed chan struct{} // the network is another
 
@@ -22,7 +23,7 @@ type link struct {
 }
 
 func newLink(d *Daemon, t *track, c UplinkConfig) (*link, error) {
-	l := &link{reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1)}
+	l := &link{name: c.Name, reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1)}
 	return l, l.set(d, t, c)
 }
 

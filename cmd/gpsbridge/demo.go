@@ -23,7 +23,7 @@ func runDemo(ctx context.Context, p process, c command, args []string) error {
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
 	}
-	log := newLogger(p, bridge.LogConfig{Level: slog.LevelWarn})
+	log := newLogger(p, "text", slog.LevelWarn)
 	token, err := demoToken()
 	if err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 
 	"gpsbridge/bridge"
 )
@@ -75,21 +73,4 @@ func (f *configFlags) load(p process) (bridge.Config, error) {
 		return c, usageError{err}
 	}
 	return c, nil
-}
-
-// newLogger logs to stderr. The journal stamps each line itself.
-func newLogger(p process, c bridge.LogConfig) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.Level}
-	if os.Getenv("JOURNAL_STREAM") != "" {
-		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
-	}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(p.stderr, o))
-	}
-	return slog.New(slog.NewTextHandler(p.stderr, o))
 }

@@ -47,7 +47,7 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 		folder := filepath.Dir(tokens)
 		config.Cert, config.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
 	}
-	s, err := bridge.NewServer(config, newLogger(p, bridge.LogConfig{Level: slog.LevelInfo}))
+	s, err := bridge.NewServer(config, newLogger(p, "text", slog.LevelInfo))
 	if err != nil {
 		return err
 	}

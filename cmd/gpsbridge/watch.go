@@ -18,7 +18,7 @@ func runWatch(ctx context.Context, p process, c command, args []string) error {
 	if len(words) == 0 || !strings.HasPrefix(words[0], "ws://") && !strings.HasPrefix(words[0], "wss://") {
 		return usagef("name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/")
 	}
-	return bridge.Watch(ctx, words[0], *token, newLogger(p, bridge.LogConfig{Level: slog.LevelInfo}), func(msg []byte) error {
+	return bridge.Watch(ctx, words[0], *token, newLogger(p, "text", slog.LevelInfo), func(msg []byte) error {
 		_, err := p.stdout.Write(append(msg, '\n'))
 		return err
 	})

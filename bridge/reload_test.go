@@ -1,0 +1,121 @@
+package bridge
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// changed is the daemon's configuration with a change, validated as a reload has it.
+func (r *running) changed(t *testing.T, change func(*Config)) Config {
+	t.Helper()
+	c := r.config
+	c.Receivers, c.Uplinks = slices.Clone(c.Receivers), slices.Clone(c.Uplinks)
+	change(&c)
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestReloadedServerGetsWhatWaited(t *testing.T) {
+	const n = 20
+	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere.Close()
+	pty := realtest.OpenPty(t)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: pty.Path()}}
+		c.Uplinks = []UplinkConfig{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
+	})
+	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	tell := func(from, to int) {
+		for s := from; s < to; s++ {
+			if _, err := pty.Write(rmc(s, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tell(0, n/2)
+	d.await(t, "fixes that wait", func(st Status) bool { return st.Spool.Records == n/2 })
+	uplink, group := trackingServer(t)
+	member := realtest.Join(t, group)
+	restart, err := d.Reload(d.changed(t, func(c *Config) {
+		uplink.Name = "fleet"
+		c.Uplinks[0] = uplink
+	}))
+	if err != nil || restart != nil {
+		t.Fatalf("reload: %v, %v, want all of it taken over", restart, err)
+	}
+	tell(n/2, n)
+	if got := member.WaitDistinct(n, patience); len(got) < n {
+		t.Errorf("%d messages arrived, want %d", len(got), n)
+	}
+	d.await(t, "empty spool", func(st Status) bool { return st.Spool.Records == 0 && st.Receivers[0].Opens == 1 })
+}
+
+func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
+	pty := realtest.OpenPty(t)
+	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path()}} })
+	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	tell := func(from, to int, reported uint64) {
+		t.Helper()
+		for s := from; s < to; s++ {
+			if _, err := pty.Write(rmc(s, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.await(t, "fixes", func(st Status) bool { return st.Receivers[0].Fixes == uint64(to) })
+		if got := d.Status().Receivers[0].Reported; got != reported {
+			t.Errorf("%d of %d fixes reported, want %d", got, to, reported)
+		}
+	}
+	tell(0, 5, 5)
+	if restart, err := d.Reload(d.changed(t, func(c *Config) { c.Report.Interval = Duration(10e9) })); err != nil || restart != nil {
+		t.Fatalf("reload: %v, %v", restart, err)
+	}
+	tell(5, 25, 7) // the first under the limit, and another after ten seconds
+}
+
+func TestReloadNamesWhatNeedsARestart(t *testing.T) {
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "sim:"}}
+		c.Uplinks = []UplinkConfig{{Name: "a", Server: "ws://127.0.0.1:1"}}
+	})
+	<-d.Ready()
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   []string
+	}{
+		"nothing":      {func(*Config) {}, nil},
+		"log level":    {func(c *Config) { c.Log.Level = 4 }, nil},
+		"device ID":    {func(c *Config) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
+		"receiver":     {func(c *Config) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
+		"spool":        {func(c *Config) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},
+		"relay":        {func(c *Config) { c.Relay.History = 7 }, []string{"[relay]"}},
+		"log format":   {func(c *Config) { c.Log.Format = "json" }, []string{"log.format"}},
+		"another name": {func(c *Config) { c.Uplinks[0].Name = "b" }, []string{"[[uplink]]: servers added, removed or renamed"}},
+	} {
+		restart, err := d.Reload(d.changed(t, test.change))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(test.want, restart); diff != "" {
+			t.Errorf("%s: needs a restart (-want +got):\n%s", name, diff)
+		}
+	}
+	_, err := d.Reload(d.changed(t, func(c *Config) { c.Uplinks[0].Window = 1000 }))
+	if err == nil || !strings.Contains(err.Error(), `uplink "a"`) {
+		t.Errorf("a window of 1000: %v, want an error that names the uplink", err)
+	}
+	if got := d.config.Uplinks[0].Window; got != 0 {
+		t.Errorf("the window is %d after a reload that failed", got)
+	}
+}
