@@ -30,6 +30,13 @@ func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
 	for _, f := range change {
 		f(&r.hub.limits)
 	}
+	serve(t, r)
+	return r
+}
+
+// serve serves r until the test ends.
+func serve(t testing.TB, r *Relay) {
+	t.Helper()
 	if err := r.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +49,6 @@ func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return r
 }
 
 func (r *Relay) url(scheme, path string) string { return scheme + "://" + r.Addr().String() + path }
