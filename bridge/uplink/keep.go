@@ -92,9 +92,7 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	busy := u.win.busy()
 	switch {
 	case busy && !now.Before(deaf):
-		err = u.deafness()
-		u.deaf++
-		return t, err
+		return t, s.deafness(now)
 	case !now.Before(s.renewAt) && (!busy || !now.Before(s.renewAt.Add(renewGrace))):
 		return t, errRenew
 	}
@@ -217,8 +215,16 @@ func (u *Uplink) patience() time.Duration {
 	return min(limit<<min(u.deaf, 3), deafMax)
 }
 
-// deafness is the reason for giving up a silent connection. Caller holds mu.
-func (u *Uplink) deafness() error {
+// deafness is the reason for giving up a silent connection. Where not even a
+// ping was answered it is the link that is dead, and no record's doing. Caller
+// holds mu.
+func (s *session) deafness(now time.Time) error {
+	u := s.u
+	asked := s.ping.waiting && s.ping.at.After(u.win.progress)
+	if asked && !s.heard.After(u.win.progress) {
+		return deadLink(now.Sub(s.heard))
+	}
+	defer func() { u.deaf++ }()
 	silent := u.patience().Round(time.Second)
 	if u.mode == AckEcho && u.status.Acked == 0 {
 		return &brokenOff{text: fmt.Sprintf("no echo for %s: does the server send a member its own messages? If not, set ack = \"pong\"", silent)}

@@ -40,8 +40,7 @@ const pingTimeout = "keepalive ping timeout"
 func (s *session) explainLoss(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		silent := time.Since(s.heard).Round(time.Millisecond)
-		return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent)
+		return deadLink(time.Since(s.heard))
 	}
 	return ExplainLoss(err)
 }
@@ -59,6 +58,10 @@ func ExplainLoss(err error) error {
 		return errEnded
 	}
 	return fmt.Errorf("read from the server: %w", plain(err))
+}
+
+func deadLink(silent time.Duration) error {
+	return fmt.Errorf("nothing heard from the server for %s, pings unanswered: the link is dead", silent.Round(time.Millisecond))
 }
 
 // plain is an error of the network without the addresses of both ends: they

@@ -33,8 +33,11 @@ func (s *session) prepareReading() {
 // alive extends the time in which the server must be heard again. Pings go out
 // at least every Ping, so a silence of Ping + PongTimeout is a dead link.
 func (s *session) alive() {
-	s.heard = time.Now()
-	s.conn.SetReadDeadline(time.Now().Add(s.u.c.Ping + s.u.c.PongTimeout))
+	now := time.Now()
+	s.u.mu.Lock()
+	s.heard = now
+	s.u.mu.Unlock()
+	s.conn.SetReadDeadline(now.Add(s.u.c.Ping + s.u.c.PongTimeout))
 }
 
 // read takes messages until the connection ends.

@@ -58,10 +58,8 @@ type session struct {
 	lanes lanes           // places in the queue
 	next  context.Context // of the waits for the queue
 
-	// Owned by the reader.
-	heard time.Time // when the server was heard last
-
 	// Guarded by u.mu.
+	heard     time.Time          // when the server was heard last; written by the reader alone
 	interrupt context.CancelFunc // ends next
 	waits     bool               // the writer waits for a live record with a backlog left
 	hurry     bool               // a ping is due now

@@ -56,8 +56,10 @@ func (s *session) stalled() (at time.Time, ok bool) {
 	return at.Add(max(floor, stallRounds*u.win.timeout()) << s.stall.count), true
 }
 
-// prod calls for one more record. Caller holds mu.
+// prod calls for one more record, and for a ping: its answer tells a server that
+// is deaf from a link that is dead. Caller holds mu.
 func (s *session) prod(now time.Time) {
+	s.hurry = true
 	s.stall = stall{at: now, count: s.stall.count + 1, due: true}
 	s.interrupt()
 	signal(s.room)
