@@ -39,7 +39,7 @@ func StartContainer(t testing.TB, folder string) *Container {
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+rootFS(), "--volatile=overlay", "--private-network",
 		"--bind-ro="+folder+":/mnt", "--register=no", "--keep-unit", "--console=read-only",
 		// Without these two the limits of devices and addresses, which systemd leaves to BPF, are silently not enforced.
-		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot")
+		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot", "systemd.show_status=0")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	c := &Container{t: t, nspawn: Start(t, "systemd-nspawn", cmd)}
 	t.Cleanup(func() {

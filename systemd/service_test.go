@@ -1,0 +1,201 @@
+package systemd
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestInstalledServiceRunsByItself(t *testing.T) {
+	h := install(t)
+	if state := h.show(unit, "ActiveState"); state != "active" { // systemctl start returned, so READY was said
+		t.Errorf("after the installation the service is %s, want active", state)
+	}
+	if enabled := strings.TrimSpace(h.Run("systemctl", "is-enabled", unit)); enabled != "enabled" {
+		t.Errorf("after the installation the service is %s, want enabled", enabled)
+	}
+	h.wait("a status", func() bool { return strings.Contains(h.show(unit, "StatusText"), "receiver ") })
+	if out := h.Run("gpsbridge", "version"); !regexp.MustCompile(`\bg[0-9a-f]{12}\b`).MatchString(out) {
+		t.Errorf("gpsbridge version says %q, want the commit in it", out)
+	}
+	if out := h.Run("gpsbridge", "status"); !strings.Contains(out, "receiver") {
+		t.Errorf("gpsbridge status says %q", out)
+	}
+	h.Run("systemctl", "stop", unit)
+	if result := h.show(unit, "Result"); result != "success" {
+		t.Errorf("a stop ends with %q, want success", result)
+	}
+}
+
+// listen joins the group in the background; what it prints is kept in a file on the machine.
+func (h *host) listen() {
+	h.t.Helper()
+	h.Run("systemd-run", "--quiet", "--unit=listener", "--property=StandardOutput=append:/root/heard",
+		"gpsbridge", "watch", group+"?history=100000")
+	h.wait("the listener", func() bool { highest, _ := h.heard(); return len(highest) > 0 })
+}
+
+// heard returns of each run the highest number that the listener heard, and how many different ones.
+func (h *host) heard() (highest, different map[string]int) {
+	h.t.Helper()
+	highest, different = map[string]int{}, map[string]int{}
+	text, err := h.Try("cat", "/root/heard")
+	if err != nil {
+		return highest, different // nothing yet
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(text) {
+		var m struct {
+			Run string `json:"run"`
+			Seq int    `json:"seq"`
+		}
+		key := line
+		if json.Unmarshal([]byte(line), &m) == nil {
+			key = fmt.Sprint(m.Run, m.Seq)
+		}
+		if m.Run != "" && !seen[key] {
+			seen[key] = true
+			different[m.Run]++
+			highest[m.Run] = max(highest[m.Run], m.Seq)
+		}
+	}
+	return highest, different
+}
+
+// status is what the tests look at in the daemon's status.
+type status struct {
+	Receivers []struct {
+		Run      string `json:"run"`
+		Reported int    `json:"reported"`
+	} `json:"receivers"`
+	Spool struct {
+		Records int `json:"records"`
+	} `json:"spool"`
+}
+
+// status asks the daemon; while it does not answer the status is empty.
+func (h *host) status() status {
+	h.t.Helper()
+	var st status
+	out, err := h.Try("gpsbridge", "status", "--json")
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &st)
+	}
+	if err != nil || len(st.Receivers) != 1 {
+		st.Receivers = make([]struct {
+			Run      string `json:"run"`
+			Reported int    `json:"reported"`
+		}, 1)
+	}
+	return st
+}
+
+func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
+	h := tracker(t)
+	h.listen()
+	h.Run("systemctl", "stop", "server")
+	h.wait("fixes to wait for the server", func() bool { return h.status().Spool.Records >= 20 })
+	before := h.status().Receivers[0]
+	h.Run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit)
+	h.wait("the restart", func() bool { return h.number("NRestarts") == 1 && h.show(unit, "ActiveState") == "active" })
+	h.startServer()
+	h.wait("what was spooled", func() bool {
+		highest, _ := h.heard()
+		return highest[before.Run] >= before.Reported && len(highest) == 2
+	})
+	h.wait("the rest of it", func() bool { return h.status().Spool.Records < 10 })
+	highest, different := h.heard()
+	for run, last := range highest {
+		if different[run] < last && run == before.Run {
+			t.Errorf("of the %d fixes before SIGKILL %d arrived", last, different[run])
+		}
+	}
+}
+
+func TestFrozenServiceIsRestartedAndSaysWhere(t *testing.T) {
+	h := tracker(t)
+	h.dropIn("fast", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+	h.Run("systemctl", "restart", unit)
+	h.wait("more than two watchdog intervals at work", func() bool { return h.status().Receivers[0].Reported > 50 })
+	if n := h.number("NRestarts"); n != 0 {
+		t.Fatalf("restarted %d times while it worked", n)
+	}
+	h.Run("systemctl", "kill", "--signal=STOP", "--kill-whom=main", unit)
+	h.wait("the restart", func() bool { return h.number("NRestarts") == 1 && h.show(unit, "ActiveState") == "active" })
+	journal := h.journal()
+	for _, want := range []string{"Watchdog timeout", "SIGABRT: abort", "goroutine 1 "} {
+		if !strings.Contains(journal, want) {
+			t.Errorf("the journal does not hold %q", want)
+		}
+	}
+}
+
+func TestBrokenConfigurationIsSaidAndNotTriedAgain(t *testing.T) {
+	h := install(t)
+	h.Write(configFile, "device_id = \"van_7\"\n[relay]\nlissten = \"127.0.0.1:1\"\n")
+	if _, err := h.Try("systemctl", "restart", unit); err == nil {
+		t.Error("systemctl restart says that all is well")
+	}
+	h.wait("the service to fail", func() bool { return h.show(unit, "ActiveState") == "failed" })
+	if code, restarts := h.number("ExecMainStatus"), h.number("NRestarts"); code != 2 || restarts != 0 {
+		t.Errorf("exit code %d, restarted %d times, want 2 and none", code, restarts)
+	}
+	if journal := h.journal(); !strings.Contains(journal, configFile+`:3: unknown key "relay.lissten"`) {
+		t.Errorf("the journal does not name the line:\n%s", journal)
+	}
+}
+
+func TestUpgradeKeepsWhatWasChanged(t *testing.T) {
+	h := install(t)
+	h.Write(configFile, "device_id = \"changed\"\n")
+	first := h.show(unit, "InvocationID")
+	h.Run("dpkg", "--install", "/mnt/gpsbridge.deb")
+	if state, now := h.show(unit, "ActiveState"), h.show(unit, "InvocationID"); state != "active" || now == first {
+		t.Errorf("after an upgrade the service is %s, invocation %s, want active and another than %s", state, now, first)
+	}
+	if got := h.Run("cat", configFile); got != "device_id = \"changed\"\n" {
+		t.Errorf("after an upgrade the configuration is %q", got)
+	}
+	h.Run("systemctl", "disable", "--now", unit)
+	h.Run("dpkg", "--install", "/mnt/gpsbridge.deb")
+	if state := h.show(unit, "ActiveState"); state != "inactive" {
+		t.Errorf("after an upgrade of what was disabled the service is %s, want inactive", state)
+	}
+}
+
+// files lists everything on the machine but what changes by itself.
+func (h *host) files() []string {
+	h.t.Helper()
+	changing := regexp.MustCompile(`^/(run/(systemd|log|udev|credentials|receiver|private|agetty.reload)|var/(log|cache|backups|lib/(dpkg|apt))|root/heard|tmp|var/tmp|etc/systemd/system/gpsbridge.service.d)(/|$)`)
+	all := strings.Split(h.Run("find", "/", "/run", "-xdev"), "\n")
+	return slices.DeleteFunc(all, changing.MatchString)
+}
+
+func TestPurgeLeavesNothing(t *testing.T) {
+	h := boot(t)
+	before := h.files()
+	h.install()
+	h.startReceiver()
+	h.startServer()
+	h.Write(configFile, "device_id = \"van_7\"\n[[receiver]]\nsource = \"/run/receiver\"\n[[uplink]]\nserver = \"ws://127.0.0.1:1\"\n")
+	h.Run("systemctl", "restart", unit)
+	h.wait("a spool on the disk", func() bool {
+		out, _ := h.Try("find", "/var/lib/private/gpsbridge", "/run/private/gpsbridge", "-type", "f")
+		return strings.Contains(out, "/var/lib/") && strings.Contains(out, "/run/")
+	})
+	h.Run("systemctl", "stop", "receiver", "server")
+	h.Run("apt-get", "remove", "--quiet", "--yes", "gpsbridge")
+	if state := h.show(unit, "ActiveState"); state != "inactive" {
+		t.Errorf("after the removal the service is %s", state)
+	}
+	h.Run("test", "-d", "/var/lib/gpsbridge/spool")
+	h.Run("apt-get", "purge", "--quiet", "--yes", "gpsbridge")
+	for _, path := range h.files() {
+		if !slices.Contains(before, path) {
+			t.Errorf("left: %s", path)
+		}
+	}
+}
