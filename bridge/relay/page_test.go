@@ -201,7 +201,7 @@ func testLife(t *testing.T, p *tab) {
 		again.Publish("van_7", "TPV", fixAt(seq))
 	}
 	p.shows("speed", "216")
-	p.until(`gpsbridge.model.trail.length === 6`)
+	p.until(`gpsbridge.model.track.length === 6`)
 	if d := cmp.Diff([]string(nil), p.noted(&p.crashes)); d != "" {
 		t.Errorf("uncaught exceptions:\n%s", d)
 	}

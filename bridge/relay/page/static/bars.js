@@ -2,14 +2,16 @@
 // the labels not to touch.
 
 import { element, svg } from './format.js';
-import { describe, groupsOf } from './satellites.js';
+import { classOf, describe, groupsOf, mark } from './satellites.js';
 
 const BAR = 15, WIDE = 22, GAP = 12;    // width a bar takes, with three digits below; space between constellations
-const TOP = 24, HEIGHT = 74, FOOT = 20; // of one row
+const TOP = 24, FOOT = 18;            // of one row, above and below the bars
+const LOWER = matchMedia('(min-width: 900px) and (max-height: 760px)'); // both rows are to be in sight
 const LOW = 10, HIGH = 55;            // dB-Hz
 const AXIS = 24;
 
-const height = (ss) => HEIGHT * Math.min(1, Math.max(0.02, (ss - LOW) / (HIGH - LOW)));
+const full = () => (LOWER.matches ? 42 : 74);
+const height = (ss) => full() * Math.min(1, Math.max(0.02, (ss - LOW) / (HIGH - LOW)));
 
 const widthOf = (list) => list.reduce((sum, s) => sum + (s.number > 99 ? WIDE : BAR), 0);
 
@@ -42,6 +44,7 @@ export class Bars {
   constructor(host) {
     this.host = host;
     this.satellites = [];
+    LOWER.addEventListener('change', () => this.render(this.satellites));
     new ResizeObserver(() => this.render(this.satellites)).observe(host);
   }
 
@@ -54,7 +57,7 @@ export class Bars {
       return;
     }
     const rows = rowsOf(groupsOf(satellites), width - AXIS);
-    const tall = TOP + HEIGHT + FOOT;
+    const tall = TOP + full() + FOOT;
     const root = svg('svg', { viewBox: `0 0 ${width} ${rows.length * tall}`, width, height: rows.length * tall, role: 'img',
       'aria-label': `Signal: ${satellites.map((s) => `${s.label} ${s.ss ?? 'none'}${s.used ? ' used' : ''}`).join(', ')}` });
     rows.forEach((row, i) => root.append(this.row(row, i * tall, width)));
@@ -62,7 +65,7 @@ export class Bars {
   }
 
   row(groups, top, width) {
-    const base = top + TOP + HEIGHT;
+    const base = top + TOP + full();
     const g = svg('g', {});
     for (const db of [20, 30, 40, 50]) {
       const y = base - height(db);
@@ -73,8 +76,8 @@ export class Bars {
     for (const group of groups) {
       let x = AXIS + group.x;
       const room = widthOf(group.list) + GAP;
-      const title = room > group.name.length * 7 ? group.name : group.list[0].label.replace(/\d+$/, '');
-      g.append(svg('text', { x, y: top + 9, class: `group gnss${group.id}` }, title));
+      const title = room > 13 + group.name.length * 7 ? group.name : group.list[0].label.replace(/\d+$/, '');
+      g.append(mark(group.shape, x + 5, top + 5.5, 4, 'kind'), svg('text', { x: x + 13, y: top + 9, class: 'group' }, title));
       for (const s of group.list) {
         const wide = widthOf([s]);
         g.append(this.bar(s, x + wide / 2, base));
@@ -85,7 +88,7 @@ export class Bars {
   }
 
   bar(s, x, base) {
-    const g = svg('g', { class: `sat gnss${s.id} ${s.used ? 'used' : s.ss ? 'seen' : 'mute'}` }, svg('title', {}, describe(s)));
+    const g = svg('g', { class: classOf(s) }, svg('title', {}, describe(s)));
     if (s.ss) {
       const h = height(s.ss);
       g.append(svg('rect', { x: x - BAR / 2 + 1.75, y: base - h, width: BAR - 3.5, height: h, rx: 1.5, class: 'mark' }),

@@ -15,7 +15,7 @@ export function chainOf(poll, device, now = performance.now()) {
       : station('gpsbridge', 'unknown', 'asking')];
   }
   const silent = (now - poll.answeredAt) / 1000;
-  const list = status.role === 'server' ? serverChain(status, device) : trackerChain(status);
+  const list = status.role === 'server' ? serverChain(status, device) : trackerChain(status, device);
   if (silent < 4) return list;
   // Nothing is known of what lies behind a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
@@ -24,39 +24,57 @@ export function chainOf(poll, device, now = performance.now()) {
     : station(s.name, 'unknown', 'unknown', `was “${s.word}” ${roughSpan(silent)} ago`)));
 }
 
-function trackerChain(status) {
-  const receivers = status.receivers ?? [], uplinks = status.uplinks ?? [];
-  const name = (base, list, item) => (list.length > 1 ? item.name ?? item.port ?? item.source ?? base : base);
-  const list = receivers.map((r) => receiverStation(name('Receiver', receivers, r), r));
+// nameOf tells several of a kind apart.
+const nameOf = (base, list, item) => (list.length > 1 ? shortName(item.name ?? item.port ?? item.source) ?? base : base);
+
+// shortName is the last part of a path: /dev/serial/by-id/usb-… has no room.
+const shortName = (name) => name?.replace(/^.*\/(?=[^/])/, '');
+
+// ofDevice picks what belongs to the device that is shown: a daemon can feed several.
+export const ofDevice = (list, device) => (list ?? []).filter((x) => !device || !x.device_id || x.device_id === device);
+
+function trackerChain(status, device) {
+  const receivers = ofDevice(status.receivers, device), uplinks = ofDevice(status.uplinks, device);
+  const list = receivers.map((r) => receiverStation(nameOf('Receiver', receivers, r), r, receivers));
   if (!list.length) list.push(station('Receiver', 'off', 'none', 'no receiver is configured'));
   list.push(daemonStation(status));
   if (!uplinks.length) {
     list.push(station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (uplink.url, or --server)'));
     return list;
   }
-  for (const u of uplinks) list.push(uplinkStation(name('Uplink', uplinks, u), u));
+  for (const u of uplinks) list.push(uplinkStation(nameOf('Uplink', uplinks, u), u));
   list.push(serverStation(uplinks));
   return list;
 }
 
-function receiverStation(name, r) {
+// receiverStation of one that waits as a spare is not bad while another feeds.
+function receiverStation(name, r, all) {
+  const spare = r.active === false && all.some((x) => x.active);
+  const s = lineStation(name, r);
+  if (!spare) return s;
+  return s.level === 'ok' ? { ...s, word: 'spare', detail: `stands by, ${s.detail}` } : { ...s, level: 'warn', detail: `the spare receiver: ${s.detail}` };
+}
+
+function lineStation(name, r) {
   const detail = r.detail || '';
   switch (r.state) {
     case 'reading':
+      if (r.hint) return station(name, r.sentences > 0 ? 'warn' : 'bad', r.sentences > 0 ? 'trouble' : 'no NMEA', r.hint);
       if (r.bytes > 2000 && r.sentences === 0) {
         return station(name, 'bad', 'no NMEA', detail || `${count(r.bytes)} bytes and not one sentence: the baud rate may be wrong, or the receiver speaks another protocol`);
       }
-      return station(name, 'ok', 'reading', detail || [r.port ?? r.source, isNumber(r.last_byte_age) ? `last byte ${roughSpan(r.last_byte_age)} ago` : ''].filter(Boolean).join(', '));
-    case 'silent': return station(name, 'bad', 'silent', detail || 'the port is open and nothing comes');
+      return station(name, 'ok', 'reading', detail || [r.port ?? r.source, r.baud && `${r.baud} baud`, isNumber(r.last_byte_age) && `last byte ${roughSpan(r.last_byte_age)} ago`].filter(Boolean).join(', '));
+    case 'silent': return station(name, 'bad', 'silent', r.hint || detail || 'the port is open and nothing comes');
     case 'opening': return station(name, 'warn', 'opening', detail);
     case 'ended': return station(name, 'off', 'ended', detail || 'the recording is at its end');
-    default: return station(name, 'bad', r.state ?? 'unknown', detail || 'the port is not open');
+    default: return station(name, 'bad', r.state ?? 'unknown', r.hint || detail || 'the port is not open');
   }
 }
 
 function daemonStation(status) {
   const spool = status.spool;
   const waiting = spool?.records ?? 0;
+  if (spool?.fault) return station('Daemon', 'bad', 'disk trouble', spool.fault);
   if (spool?.dropped > 0) return station('Daemon', 'warn', `${count(spool.dropped)} lost`, `the spool was full: ${count(spool.dropped)} messages dropped, ${count(waiting)} wait`);
   const oldest = isNumber(spool?.oldest_age) ? `, the oldest for ${roughSpan(spool.oldest_age)}` : '';
   if (status.uplinks?.length && waiting > 40) return station('Daemon', 'warn', `${count(waiting)} wait`, `${count(waiting)} messages wait to be sent${oldest}`);

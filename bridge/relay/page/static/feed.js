@@ -1,43 +1,44 @@
 // The two ways in which the page hears: the WebSocket of the group, and the
 // status that it asks for. Both go on for ever and say how they are.
 
-const HISTORY = 600;
+import { authorization, subprotocols } from './token.js';
+
 const FIRST_RETRY = 500, LAST_RETRY = 8000; // ms
 
-// Feed keeps a WebSocket open to the group of a device.
+// Feed keeps a WebSocket open to the group of a device until it is closed.
 // on.message(object), on.state() after every change of state.
 export class Feed {
-  constructor(device, token, on) {
-    this.device = device;
-    this.token = token;
-    this.on = on;
-    this.state = 'connecting'; // connecting | open | waiting
-    this.since = performance.now();
+  constructor(device, token, query, on) {
+    Object.assign(this, { device, token, query, on });
+    this.state = 'connecting'; // connecting | open | waiting | closed
     this.retryAt = 0;
     this.retry = FIRST_RETRY;
     this.opened = 0; // how often
     this.garbled = 0;
-    this.connect();
     // A phone that comes back to its network or to this page should not wait.
-    addEventListener('online', () => this.hurry());
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry(); });
+    this.ended = new AbortController();
+    addEventListener('online', () => this.hurry(), { signal: this.ended.signal });
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry(); }, { signal: this.ended.signal });
+    this.connect();
   }
 
   connect() {
     clearTimeout(this.timer);
     this.become('connecting');
     const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const protocols = ['gpsbridge.v1'];
-    if (this.token) protocols.push(`gpsbridge.token.${this.token}`);
     let socket;
     try {
-      socket = new WebSocket(`${scheme}//${location.host}/ws/gps-tracking/${this.device}/?history=${HISTORY}&sky=1`, protocols);
+      socket = new WebSocket(`${scheme}//${location.host}/ws/gps-tracking/${this.device}/?${this.query}`, subprotocols(this.token));
     } catch {
       this.again();
       return;
     }
     this.socket = socket;
-    socket.onopen = () => { this.opened++; this.become('open'); };
+    socket.onopen = () => {
+      if (socket !== this.socket) return;
+      this.opened++;
+      this.become('open');
+    };
     socket.onmessage = (event) => {
       if (socket !== this.socket) return;
       this.retry = FIRST_RETRY;
@@ -55,8 +56,8 @@ export class Feed {
     const wait = 200 + Math.random() * this.retry;
     this.retry = Math.min(LAST_RETRY, this.retry * 1.8);
     this.retryAt = performance.now() + wait;
-    this.become('waiting');
     this.timer = setTimeout(() => this.connect(), wait);
+    this.become('waiting');
   }
 
   hurry() {
@@ -65,14 +66,24 @@ export class Feed {
 
   // restart drops a socket that says nothing although there is something to say.
   restart() {
-    const socket = this.socket;
-    this.socket = null;
-    socket?.close();
+    this.drop();
     this.connect();
   }
 
+  close() {
+    this.ended.abort();
+    clearTimeout(this.timer);
+    this.drop();
+    this.become('closed');
+  }
+
+  drop() {
+    const socket = this.socket;
+    this.socket = null; // first: its close is not a loss
+    socket?.close();
+  }
+
   become(state) {
-    if (state !== this.state || state === 'open') this.since = performance.now();
     this.state = state;
     this.on.state();
   }
@@ -105,9 +116,7 @@ export class Poll {
     const asked = performance.now();
     try {
       const answer = await fetch('/api/v1/status', {
-        headers: this.token ? { Authorization: `Bearer ${this.token}` } : {},
-        signal: AbortSignal.timeout(4000),
-        cache: 'no-store',
+        headers: authorization(this.token), signal: AbortSignal.timeout(4000), cache: 'no-store',
       });
       this.refused = answer.status === 401;
       if (!answer.ok) {

@@ -1,53 +1,83 @@
 // The link panel: every number behind the chain, for who wants to know.
 
 import { bytes, count, element, isNumber, roughSpan, setText, spanText } from './format.js';
+import { ofDevice } from './chain.js';
 
-// rowsOf lists [name, value] pairs under headings.
-function rowsOf(status, model) {
-  const rows = [];
-  const section = (title, word, level, list) => rows.push({ title, word, level, list: list.filter(([, v]) => v !== undefined && v !== '') });
-  const span = (v) => (isNumber(v) ? `${roughSpan(v)} ago` : undefined);
-  const many = (v) => (isNumber(v) ? count(v) : undefined);
-  const some = (v) => (v > 0 ? count(v) : undefined);
-  for (const r of status.receivers ?? []) {
-    section(`Receiver ${r.name ?? ''}`, r.state, r.state === 'reading' ? 'ok' : 'bad', [['Port', r.port ?? r.source], ['', r.detail ?? ''],
-      ['Bytes', isNumber(r.bytes) ? bytes(r.bytes) : undefined], ['Sentences', many(r.sentences)], ['Bad checksums', some(r.bad_checksum)],
-      ['Noise', r.noise_bytes > 0 ? bytes(r.noise_bytes) : undefined], ['Fixes', many(r.fixes)], ['Opened', r.opens > 1 ? `${count(r.opens)} times` : undefined]]);
-  }
-  if (status.spool) {
-    const s = status.spool;
-    section('Spool', s.records ? `${count(s.records)} wait` : 'empty', s.dropped ? 'bad' : 'ok', [['Size', `${bytes(s.bytes)} of ${bytes(s.max_bytes)}`],
-      ['Oldest', s.records ? span(s.oldest_age) : undefined], ['Taken in', many(s.appended)], ['Lost', some(s.dropped)]]);
-  }
-  for (const u of status.uplinks ?? []) {
-    section(`Uplink ${u.name ?? ''}`, u.state, u.state === 'connected' ? 'ok' : u.state === 'connecting' ? 'warn' : 'bad', [['Server', u.url], ['', u.detail ?? ''],
-      ['Sent', many(u.sent)], ['Acknowledged', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined], ['Resent', some(u.resent)],
-      ['In flight', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
-      ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last word', span(u.last_ack_age)], ['Connects', many(u.connects)]]);
-  }
-  if (status.relay) {
-    const r = status.relay;
-    section('Viewers', count(r.viewers), 'ok', [['Publishers', some(r.publishers)], ['Dropped for slow ones', some(r.dropped)],
-      ['Closed as slow', some(r.closed_slow)], ['Ignored frames', some(r.ignored)], ['Repeats', some(r.repeats)], ['Repeats seen here', some(model.doubles)]]);
-  }
-  return rows;
+const span = (v) => (isNumber(v) ? roughSpan(v) : undefined);
+const ago = (v) => (isNumber(v) ? `${roughSpan(v)} ago` : undefined);
+const many = (v) => (isNumber(v) ? count(v) : undefined);
+const some = (v) => (v > 0 ? count(v) : undefined);
+const size = (v) => (v > 0 ? bytes(v) : undefined);
+const share = (v) => (isNumber(v) ? `${Math.round(v * 100)} %` : undefined);
+
+// Each section is {title, word, level, note, rows}; a row without a value is
+// not shown.
+function receiverOf(r, several) {
+  const ok = r.state === 'reading' && !r.hint;
+  return { title: `Receiver ${several ? r.name ?? r.port ?? r.source ?? '' : ''}`, word: several && r.active ? `${r.state}, feeds` : r.state,
+    level: ok ? 'ok' : r.state === 'reading' || r.state === 'opening' ? 'warn' : 'bad', note: r.hint || r.detail,
+    rows: [['Port', r.port ?? r.source], ['Hardware', r.name], ['Firmware', r.firmware], ['Antenna', r.antenna],
+      ['Protocol', r.protocol], ['Baud', many(r.baud)], ['Line in use', share(r.line_use)], ['Bytes', isNumber(r.bytes) ? bytes(r.bytes) : undefined],
+      ['Sentences', many(r.sentences)], ['Fixes', many(r.fixes)], ['Bad checksums', some(r.bad_checksum)], ['Without checksum', some(r.no_checksum)],
+      ['Noise', size(r.noise_bytes)], ['Refused values', some(r.refused)], ['Framing errors', some(r.framing_errors)], ['Overruns', some(r.overruns)],
+      ['Parity errors', some(r.parity_errors)], ['Breaks', some(r.breaks)], ['Opened', r.opens > 1 ? `${count(r.opens)} times` : undefined]] };
+}
+
+function spoolOf(s, delivery) {
+  const draining = delivery.count > 0 && isNumber(delivery.drain) && Math.abs(delivery.drain) >= 0.05;
+  return { title: 'Spool', word: s.fault ? 'disk trouble' : s.records ? `${count(s.records)} wait` : 'empty', note: s.fault,
+    level: s.dropped || s.damaged || s.fault ? 'bad' : delivery.count ? 'warn' : 'ok',
+    rows: [['Oldest unsent', s.records ? span(s.oldest_age) : undefined],
+      [delivery.drain < 0 ? 'Grows by' : 'Drains by', draining ? `${Math.abs(delivery.drain).toFixed(1)} a second` : undefined],
+      ['Size', `${bytes(s.bytes)} of ${bytes(s.max_bytes)}`], ['Taken in', many(s.appended)], ['Dropped', some(s.dropped) ?? 'none'], ['Damaged', some(s.damaged)]] };
+}
+
+function uplinkOf(u, several) {
+  return { title: `Uplink ${several ? u.name ?? '' : ''}`, word: u.state, level: u.state === 'connected' ? 'ok' : u.state === 'connecting' ? 'warn' : 'bad', note: u.detail,
+    rows: [['Next try in', isNumber(u.retry_in) ? `${u.retry_in.toFixed(1)} s` : undefined], ['Server', u.url],
+      ['Not acknowledged', many(u.behind)], ['Under way', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
+      ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last confirmed', ago(u.last_ack_age)],
+      ['Sent', many(u.sent)], ['Confirmed', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined],
+      ['Repeats', many(u.resent)], ['Lost and sent again', some(u.lost)], ['Sent late', some(u.backlog)], ['Set aside', some(u.aside)], ['Skipped', some(u.skipped)],
+      ['Data a day', size(u.bytes_per_day)], ['Data so far', size((u.sent_bytes ?? 0) + (u.received_bytes ?? 0))],
+      ['Connects', many(u.connects)], ['Order', u.order], ['Certificates by', u.clock]] };
+}
+
+function relayOf(r, model, feed) {
+  return { title: 'Viewers', word: count(r.viewers), level: 'ok', rows: [['Publishers', some(r.publishers)], ['Dropped for slow ones', some(r.dropped)],
+    ['Closed as slow', some(r.closed_slow)], ['Ignored frames', some(r.ignored)], ['Repeats', some(r.repeats)],
+    ['Repeats seen here', some(model.doubles)], ['Garbled here', some(feed.garbled)], ['This page connected', feed.opened > 1 ? `${count(feed.opened)} times` : undefined]] };
+}
+
+function sectionsOf(status, { model, delivery, feed }) {
+  const receivers = ofDevice(status.receivers, feed.device), uplinks = ofDevice(status.uplinks, feed.device);
+  return [status.spool && spoolOf(status.spool, delivery), ...uplinks.map((u) => uplinkOf(u, uplinks.length > 1)),
+    ...receivers.map((r) => receiverOf(r, receivers.length > 1)), status.relay && relayOf(status.relay, model, feed)].filter(Boolean);
 }
 
 export class LinkPanel {
-  constructor(host, aside) { Object.assign(this, { host, aside }); }
+  constructor(host, aside, badge) { Object.assign(this, { host, aside, badge }); }
 
-  render(poll, model) {
-    const s = poll.status;
+  render(poll, page) {
+    const s = poll.status, waiting = page.delivery.count;
+    setText(this.badge, waiting ? count(waiting) : '');
+    this.badge.hidden = !waiting;
+    this.badge.title = `${count(waiting)} messages wait to be sent`;
     if (!s) {
       this.host.replaceChildren(element('p', { className: 'empty' }, poll.error || 'Asking for the status.'));
       return;
     }
     const up = isNumber(Date.parse(s.started)) && isNumber(Date.parse(s.now)) ? (Date.parse(s.now) - Date.parse(s.started)) / 1000 : NaN;
     setText(this.aside, [s.version && `gpsbridge ${s.version}`, isNumber(up) && `up ${spanText(up)}`].filter(Boolean).join(' · '));
-    this.host.replaceChildren(...rowsOf(s, model).map(({ title, word, level, list }) => element('section', {},
-      element('h3', {}, element('span', {}, title.trim()), element('b', { className: `word ${level}` }, word ?? '')),
-      element('dl', {}, ...list.map(([name, value]) => (name
-        ? element('div', {}, element('dt', {}, name), element('dd', { title: value }, value))
-        : element('div', { className: 'note' }, element('dt', { className: 'sr' }, 'Detail'), element('dd', {}, value))))))));
+    // Numbers of a daemon that does not answer are not what is.
+    this.host.classList.toggle('old', Boolean(poll.error));
+    this.host.replaceChildren(...sectionsOf(s, page).map(section));
   }
+}
+
+function section({ title, word, level, note, rows }) {
+  const list = rows.filter(([, v]) => v !== undefined && v !== '');
+  return element('section', {}, element('h3', {}, element('span', {}, title.trim()), element('b', { className: `word ${level}` }, word ?? '')),
+    note ? element('p', { className: 'note' }, note) : '',
+    element('dl', {}, ...list.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', { title: value }, value)))));
 }

@@ -3,7 +3,7 @@
 
 import { isNumber } from './format.js';
 
-const TRAIL = 7200;   // points: two hours at 1 Hz
+const TRACK = 12000;  // points: three hours at 1 Hz, 20 minutes at 10 Hz
 const STALE = 3;      // seconds, or as many epochs
 const DAY = 86400;
 
@@ -18,24 +18,24 @@ export class Model {
     this.mode = '';
     this.modeFrom = 0;      // in fix time
     this.modeWhole = false; // the change itself was seen
-    this.trail = [];        // {t, lat, lon, speed}, in the order of t
-    this.keys = new Set();  // of what is in the trail, without repeats
+    this.track = [];        // what every TPV said, in the order of its time t; see pointOf
+    this.keys = new Set();  // of what is in the track, without repeats
     this.steps = [];        // last intervals between fixes, seconds
-    this.version = 0;       // counts changes of the trail
+    this.added = 0;         // points added at the end of the track
+    this.changed = 0;       // other changes of it
     this.doubles = 0;
   }
 
   // take adds one message that arrived just now.
   take(m, now = performance.now()) {
     if (m === null || typeof m !== 'object') return;
-    if (m.class === 'SKY') { this.sky = m; this.skyAt = now; }
+    if (m.class === 'SKY' && Array.isArray(m.satellites)) { this.sky = m; this.skyAt = now; }
     if (m.class !== 'TPV') return;
     const key = keyOf(m);
     if (this.keys.has(key)) { this.doubles++; return; }
     this.keys.add(key);
     const t = this.timeOf(m, now);
-    if (isNumber(m.lat) && isNumber(m.lon) && m.mode >= 2) this.addPoint({ t, lat: m.lat, lon: m.lon, speed: m.speed, key });
-    else if (this.keys.size > 4 * TRAIL) this.keys = new Set(this.trail.map((p) => p.key));
+    this.addPoint(pointOf(m, t, key));
     if (this.fix && !isNewer(m, t, this.fix, this.fixTime)) return;
     this.newFix(m, t, now);
   }
@@ -59,18 +59,26 @@ export class Model {
     // clock of this browser is asked, and only if it can be right.
     const late = Date.now() / 1000 - t;
     if (m.backlog && late > 0 && late < 30 * DAY) this.heardAt = now - late * 1000;
-    if (isNumber(m.lat) && m.mode >= 2) {
+    if (hasPosition(m)) {
       this.position = m;
       this.positionTime = t;
     }
   }
 
   addPoint(p) {
-    const last = this.trail.at(-1);
-    if (!last || p.t >= last.t) this.trail.push(p);
-    else this.trail.splice(this.trail.findLastIndex((q) => q.t <= p.t) + 1, 0, p);
-    while (this.trail.length > TRAIL) this.keys.delete(this.trail.shift().key);
-    this.version++;
+    const last = this.track.at(-1);
+    if (!last || p.t >= last.t) {
+      this.track.push(p);
+      this.added++;
+    } else {
+      this.track.splice(this.track.findLastIndex((q) => q.t <= p.t) + 1, 0, p);
+      this.changed++;
+    }
+    // In one go now and then: shifting a long array costs as much as copying it.
+    if (this.track.length > TRACK * 1.1) {
+      for (const q of this.track.splice(0, this.track.length - TRACK)) this.keys.delete(q.key);
+      this.changed++;
+    }
   }
 
   // correct moves the last fix into the past: the server says it is `age`
@@ -112,6 +120,9 @@ export class Model {
     return [...this.steps].sort((a, b) => a - b)[this.steps.length >> 1];
   }
 
+  // gap is the interval in seconds from which fixes are missing between two.
+  get gap() { return Math.max(2.5, 3.5 * this.epoch); }
+
   get staleAfter() { return Math.max(STALE, STALE * this.epoch); }
 
   get used() { return this.fix?.uSat ?? this.sky?.uSat ?? this.sky?.satellites?.filter((s) => s.used).length; }
@@ -127,6 +138,15 @@ function isNewer(m, t, last, lastTime) {
   return !m.backlog || t > lastTime;
 }
 
+const hasPosition = (m) => isNumber(m.lat) && isNumber(m.lon) && Math.abs(m.lat) <= 90 && m.mode >= 2;
+
+// pointOf is what is kept of a TPV. A fix without a position keeps its place in
+// time: it is a gap in the trail and in the charts.
+function pointOf(m, t, key) {
+  const p = { t, key, run: m.run, seq: m.seq, speed: m.speed, altitude: m.altMSL ?? m.altHAE, hdop: m.hdop };
+  return hasPosition(m) ? { ...p, lat: m.lat, lon: m.lon } : { ...p, speed: undefined, altitude: undefined };
+}
+
 const STATUS = { 2: 'DGPS', 3: 'RTK', 4: 'RTK float', 5: 'DR', 6: 'DR', 7: 'survey', 8: 'SIM' };
 
 // modeOf gives the word for the strip and whether there is a position.
@@ -135,25 +155,3 @@ export function modeOf(m) {
   const dimensions = m.mode === 2 ? '2D' : '3D';
   return { word: STATUS[m.status] ? `${STATUS[m.status]} ${dimensions}` : dimensions, fix: true };
 }
-
-// conditionOf is the one word for how far the page can be believed, and why.
-// reason is what the chain says is wrong.
-export function conditionOf(model, feed, reason, now = performance.now()) {
-  const age = model.age(now);
-  if (feed.state !== 'open') {
-    const wait = Math.max(0, (feed.retryAt - now) / 1000);
-    const next = feed.state === 'waiting' && wait >= 1 ? `trying again in ${wait.toFixed(0)} s` : 'trying again now';
-    if (!feed.opened && feed.state === 'connecting') return { kind: 'waiting', title: 'Connecting', text: reason };
-    return { kind: 'down', title: 'Not connected', text: `${reason ? `${reason}; ` : ''}${next}` };
-  }
-  if (!model.fix) return { kind: 'waiting', title: 'Waiting for the first message', text: reason || 'connected; nothing has come yet' };
-  if (age > model.staleAfter) return { kind: 'stale', title: 'Stale', text: reason || `connected, but nothing new since the fix of ${clock(model.fixTime)}` };
-  if (!modeOf(model.fix).fix) {
-    const seen = model.seen, used = model.used;
-    const sight = isNumber(seen) ? `the receiver sees ${seen} satellite${seen === 1 ? '' : 's'}${isNumber(used) ? ` and uses ${used}` : ''}` : 'the receiver runs but knows no position';
-    return { kind: 'nofix', title: 'No fix', text: `${sight}${model.position ? '; the position shown is the last one' : ''}` };
-  }
-  return { kind: 'live', title: 'Live', text: '' };
-}
-
-const clock = (t) => `${new Date(t * 1000).toISOString().slice(11, 19)} UTC`;

@@ -58,6 +58,20 @@ export function mark(shape, x, y, r, className) {
   return svg('polygon', { points: POINTS[shape].map(([px, py]) => `${(x + px * r).toFixed(1)},${(y + py * r).toFixed(1)}`).join(' '), class: className });
 }
 
+// The colours of C/N0 as GPSTest has them: grey at 10 dB-Hz and below, red at
+// 22, yellow at 33, green from 46 on. The style sheet mixes what lies between.
+const GREY = 10, STEP = 4.5, LEVELS = 9;
+
+// levelOf is the class of a signal's colour, cn0 to cn8.
+export const levelOf = (ss) => (isNumber(ss) ? `cn${Math.min(LEVELS - 1, Math.max(0, Math.round((ss - GREY) / STEP)))}` : 'cnx');
+
+// classOf says everything about a satellite that is drawn.
+export const classOf = (s) => `sat ${levelOf(s.ss)} ${s.used ? 'used' : s.ss ? 'seen' : 'mute'}`;
+
+// scaleOf is the legend of the colours.
+export const scaleOf = () => [10, 22, 33, 46].flatMap((ss) => [
+  svg('svg', { viewBox: '0 0 10 10', class: `sat used ${levelOf(ss)}` }, svg('rect', { x: 0.5, y: 0.5, width: 9, height: 9, rx: 2, class: 'mark' })), String(ss)]);
+
 // describe is a satellite in words, for a tooltip.
 export function describe(s) {
   const where = isNumber(s.el) && isNumber(s.az) ? `, elevation ${s.el}°, azimuth ${s.az}°` : ', direction unknown';

@@ -1,0 +1,64 @@
+// Which fixes the server has, from what the status says: how many messages the
+// daemon made in its run (`reported`), and how many of them no server has
+// acknowledged (`behind`). It names no fix, so this is worked out: what waits is
+// one stretch of the run. While there is no connection the stretch ends with the
+// newest message. Once there is one, new messages go out at once (live first)
+// and the stretch shrinks from its old end. With several servers the one that is
+// furthest behind counts: nothing is called delivered that might not be.
+
+const LEAST = 8; // messages under way at any time are not called waiting
+
+export class Delivery {
+  constructor() {
+    this.known = false; // there is a server at all, and its state is known
+    this.run = '';
+    this.from = 0;      // the first seq that waits
+    this.to = 0;        // the last
+    this.open = false;  // what is newer than `to` waits too
+    this.earlier = false; // what is left of earlier runs waits too
+    this.count = 0;
+    this.drain = NaN;   // messages a second that leave, over the last polls
+    this.past = [];
+  }
+
+  // update takes a status and says whether any fix's state may have changed.
+  update(status, device, now = performance.now()) {
+    const before = `${this.known} ${this.run} ${this.from} ${this.to} ${this.open}`;
+    const mine = (x) => (x.device_id ?? device) === device;
+    const uplinks = (status?.uplinks ?? []).filter(mine);
+    const receiver = (status?.receivers ?? []).find((r) => mine(r) && r.run && r.reported >= 0);
+    this.known = uplinks.length > 0 && receiver !== undefined;
+    if (this.known) {
+      const worst = uplinks.reduce((a, b) => ((b.behind ?? 0) > (a.behind ?? 0) ? b : a));
+      this.stretch(receiver, worst);
+      this.measure(worst.behind ?? 0, now);
+    } else this.count = 0;
+    return before !== `${this.known} ${this.run} ${this.from} ${this.to} ${this.open}`;
+  }
+
+  stretch({ run, reported }, { state, behind = 0, order, window = 0 }) {
+    const connected = state === 'connected';
+    if (connected && behind <= Math.max(LEAST, window)) {
+      Object.assign(this, { run, from: reported + 1, to: reported, open: false, count: 0, earlier: false });
+      return;
+    }
+    // Under way a stretch keeps its end, unless it is not known from before.
+    const kept = connected && order !== 'oldest-first' && this.run === run && this.from <= this.to && this.to <= reported;
+    const to = kept ? this.to : reported;
+    Object.assign(this, { run, to, from: Math.max(1, to - behind + 1), open: !connected, count: behind, earlier: behind > to });
+  }
+
+  measure(behind, now) {
+    this.past.push([now, behind]);
+    while (this.past.length > 8) this.past.shift();
+    const [t, was] = this.past[0];
+    this.drain = now - t > 2000 ? (was - behind) / ((now - t) / 1000) : NaN;
+  }
+
+  // stateOf is none (no server, or a fix for viewers alone), sent or kept.
+  stateOf({ run, seq }) {
+    if (!this.known || !run || !seq) return 'none';
+    if (run !== this.run) return this.earlier ? 'kept' : 'sent';
+    return (seq >= this.from && seq <= this.to) || (this.open && seq > this.to) ? 'kept' : 'sent';
+  }
+}

@@ -1,0 +1,200 @@
+// How the page's own map is drawn. v is a MapView.
+
+import { isNumber, metres } from './format.js';
+
+const NAMES = ['map', 'grid', 'grid-major', 'ring', 'muted', 'ink', 'trail', 'kept', 'accent', 'sans'];
+
+// readColours takes the colours out of the style sheet once a theme.
+export function readColours(element) {
+  const style = getComputedStyle(element);
+  return Object.fromEntries(NAMES.map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
+}
+
+// step is the nearest 1, 2 or 5 times a power of ten that is at least x.
+export function step(x) {
+  const p = 10 ** Math.floor(Math.log10(x));
+  return [1, 2, 5, 10].find((n) => n * p >= x * 0.999) * p;
+}
+
+// rgb takes a colour as the style sheet writes it, #rrggbb, apart.
+const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+// mixed, not transparent: where two parts of a line meet transparency would show.
+const mixed = (near, far, k) => `rgb(${near.map((x, i) => Math.round(x * k + far[i] * (1 - k))).join()})`;
+
+export function draw(v) {
+  const c = v.context;
+  v.sine = Math.sin(v.bearing * Math.PI / 180);
+  v.cosine = Math.cos(v.bearing * Math.PI / 180);
+  c.fillStyle = v.colours.map;
+  c.fillRect(0, 0, v.width, v.height);
+  const grid = step(72 / v.k);
+  drawGrid(v, c, grid);
+  if (v.vehicle) drawRings(v, c);
+  drawTrail(v, c);
+  if (v.vehicle) drawVehicle(v, c);
+  drawScale(v, c, grid);
+}
+
+// drawGrid draws lines of whole multiples of grid metres, each fifth stronger.
+function drawGrid(v, c, grid) {
+  // Whatever the map is turned to, a circle around it covers the screen.
+  const reach = Math.hypot(v.width, v.height * 1.4) / 2 / v.k;
+  for (const major of [false, true]) {
+    c.beginPath();
+    for (const axis of [0, 1]) {
+      const from = v.centre[axis] - reach, to = v.centre[axis] + reach, other = v.centre[1 - axis];
+      for (let i = Math.ceil(from / grid); i * grid <= to; i++) {
+        if ((i % 5 === 0) !== major) continue;
+        for (const end of [other - reach, other + reach]) {
+          const [x, y] = v.screen(axis ? [end, i * grid] : [i * grid, end]);
+          // North up, a line is one row of pixels and not two pale ones.
+          const at = v.bearing ? [x, y] : [Math.round(x) + 0.5, Math.round(y) + 0.5];
+          if (end < other) c.moveTo(...at); else c.lineTo(...at);
+        }
+      }
+    }
+    c.strokeStyle = v.colours[major ? 'grid-major' : 'grid'];
+    c.lineWidth = 1;
+    c.stroke();
+  }
+}
+
+function drawRings(v, c) {
+  const [x, y] = v.screen(v.vehicle);
+  const ring = step(Math.min(v.width, v.height) * 0.16 / v.k);
+  c.strokeStyle = v.colours.ring;
+  c.fillStyle = v.colours.muted;
+  c.font = '11px ' + v.colours.sans;
+  c.textAlign = 'center';
+  for (let i = 1; i <= 3; i++) {
+    const r = i * ring * v.k;
+    c.setLineDash([2, 4]);
+    c.beginPath();
+    c.arc(x, y, r, 0, 2 * Math.PI);
+    c.stroke();
+    const [tx, ty] = [x - r * Math.SQRT1_2, y + r * Math.SQRT1_2 + 4];
+    if (tx > 190 || ty < v.height - 70) text(v, c, metres(i * ring), tx, ty); // not on scale and legend
+  }
+  c.setLineDash([]);
+}
+
+// text writes on the map so that no line crosses the letters.
+function text(v, c, words, x, y) {
+  c.save();
+  c.setLineDash([]);
+  c.strokeStyle = v.colours.map;
+  c.lineWidth = 4;
+  c.lineJoin = 'round';
+  c.strokeText(words, x, y);
+  c.restore();
+  c.fillText(words, x, y);
+}
+
+// drawTrail fades the trail towards its beginning. What still waits to be sent
+// is a hollow line in another colour, and never fades. Where fixes are missing
+// the line is dotted: nobody knows the way between.
+function drawTrail(v, c) {
+  const points = v.points, n = points.length;
+  if (n < 2) return;
+  const near = rgb(v.colours[v.stale ? 'muted' : 'trail']), far = rgb(v.colours.map);
+  const chunk = Math.max(8, Math.ceil(n / 40));
+  const at = points.map((p) => v.screen(p.at));
+  c.lineCap = c.lineJoin = 'round';
+  for (let from = 0; from < n - 1;) {
+    const kept = points[from + 1].state === 'kept';
+    let to = from + 1;
+    while (to < n - 1 && to - from < chunk && (points[to + 1].state === 'kept') === kept) to++;
+    const k = 0.22 + 0.78 * ((to / (n - 1)) ** 1.5);
+    c.strokeStyle = kept ? v.colours.kept : mixed(near, far, k);
+    drawPart(c, points, at, from, to, kept ? 5.5 : 3.5);
+    if (kept) {
+      c.strokeStyle = v.colours.map;
+      drawPart(c, points, at, from, to, 1.8);
+    }
+    from = to;
+  }
+}
+
+function drawPart(c, points, at, from, to, width) {
+  const holes = [];
+  let [x, y] = at[from];
+  c.beginPath();
+  c.moveTo(x, y);
+  for (let i = from + 1; i <= to; i++) {
+    const [px, py] = at[i];
+    if (points[i].hole) {
+      holes.push(i);
+      c.lineTo(...at[i - 1]);
+      c.moveTo(px, py);
+    } else if (i < to && Math.abs(px - x) + Math.abs(py - y) < 1.5) continue; // not to be seen
+    else c.lineTo(px, py);
+    [x, y] = [px, py];
+  }
+  c.lineWidth = width;
+  c.stroke();
+  c.setLineDash([1, 7]);
+  c.lineWidth = 2;
+  for (const i of holes) {
+    c.beginPath();
+    c.moveTo(...at[i - 1]);
+    c.lineTo(...at[i]);
+    c.stroke();
+  }
+  c.setLineDash([]);
+}
+
+function drawVehicle(v, c) {
+  const [x, y] = v.screen(v.vehicle);
+  const colour = v.colours[v.stale ? 'muted' : 'accent'];
+  const r = isNumber(v.fix.eph) ? v.fix.eph * v.k : 0;
+  if (r > 3) {
+    c.beginPath();
+    c.arc(x, y, r, 0, 2 * Math.PI);
+    c.fillStyle = c.strokeStyle = colour;
+    c.globalAlpha = 0.12;
+    c.fill();
+    c.globalAlpha = 0.55;
+    c.lineWidth = 1.2;
+    c.stroke();
+    c.globalAlpha = 1;
+  }
+  c.save();
+  c.translate(x, y);
+  c.fillStyle = colour;
+  c.strokeStyle = v.colours.map;
+  c.lineWidth = 2.5;
+  c.lineJoin = 'round';
+  c.beginPath();
+  // Without a speed the course is noise: a dot claims no direction.
+  if (v.moving) arrow(c, (v.fix.track - v.bearing) * Math.PI / 180);
+  else c.arc(0, 0, 8, 0, 2 * Math.PI);
+  c.stroke();
+  c.fill();
+  c.restore();
+}
+
+function arrow(c, angle) {
+  c.rotate(angle);
+  c.moveTo(0, -17);
+  c.lineTo(11.5, 13);
+  c.lineTo(0, 6.5);
+  c.lineTo(-11.5, 13);
+  c.closePath();
+}
+
+function drawScale(v, c, grid) {
+  const w = grid * v.k, x = 16, y = v.height - 16;
+  c.strokeStyle = c.fillStyle = v.colours.ink;
+  c.lineWidth = 1.5;
+  c.lineCap = 'butt';
+  c.beginPath();
+  c.moveTo(x, y - 5);
+  c.lineTo(x, y);
+  c.lineTo(x + w, y);
+  c.lineTo(x + w, y - 5);
+  c.stroke();
+  c.font = '12px ' + v.colours.sans;
+  c.textAlign = 'left';
+  text(v, c, metres(grid), x + 1, y - 9);
+}

@@ -1,0 +1,84 @@
+// The strip that is always in sight: how old, how good, and where on its way a
+// fix is held up. It counts by this browser's clock, so it goes on when nothing
+// comes.
+
+import { NONE, ageText, element, isNumber, setText, spanText, svg } from './format.js';
+import { modeOf } from './model.js';
+
+const SIGNS = { ok: 'M4 8.4 7 11.2 12 5.2', warn: 'M8 3.8V9M8 11.4v.8', bad: 'M5 5l6 6M11 5l-6 6', off: 'M4.5 8h7', unknown: 'M6 6.2a2 2 0 1 1 2.9 1.8c-.7.4-.9.8-.9 1.4M8 11.6v.6' };
+const WORDS = { open: 'connected', connecting: 'connecting', waiting: 'offline' };
+const LEVELS = { open: 'ok', connecting: 'warn', waiting: 'bad' };
+
+export class Strip {
+  // changed(kind) is told when the condition is another.
+  constructor($, changed) {
+    Object.assign(this, { $, changed });
+    this.kind = '';
+    this.open = ''; // name of the station whose detail is shown
+    this.levels = null;
+  }
+
+  // show takes it all, ten times a second. unsure: the age of what came is not
+  // known yet. condition is null then.
+  show({ model, feed, chain, condition, unsure }, now) {
+    const { $ } = this;
+    if (condition) this.showCondition(condition, model);
+    // Of the position, not of the last word: "no fix" every second is no fix.
+    setText($('age'), unsure ? NONE : ageText(model.positionAge(now)));
+    const span = model.modeFor(now);
+    setText($('mode-for'), isNumber(span) && !unsure ? `${model.modeWhole ? 'for ' : '> '}${spanText(span)}` : '');
+    setText($('socket'), WORDS[feed.state]);
+    $('socket').dataset.level = LEVELS[feed.state];
+    this.showChain(chain);
+  }
+
+  showCondition(c, model) {
+    const { $ } = this;
+    setText($('banner-title'), c.title + (c.kind === 'stale' ? `: ${ageText(model.age())} s old` : ''));
+    setText($('banner-text'), c.text);
+    if (c.kind === this.kind) return;
+    this.kind = c.kind;
+    document.body.dataset.condition = c.kind;
+    // Said once when it changes; the counting is not for the ear.
+    setText($('announce'), c.kind === 'live' ? `Live: ${modeOf(model.fix).word}` : `${c.title}. ${c.text}`);
+    this.changed(c.kind);
+  }
+
+  showChain(chain) {
+    this.chain = chain;
+    const host = this.$('chain');
+    const key = JSON.stringify(chain.map((s) => [s.name, s.level, s.word]));
+    if (host.dataset.key !== key) {
+      host.dataset.key = key;
+      const focused = document.activeElement?.dataset?.station;
+      host.replaceChildren(...chain.map((s) => this.station(s)));
+      if (focused) host.querySelector(`[data-station="${CSS.escape(focused)}"]`)?.focus();
+      this.announce(chain);
+    }
+    for (const button of host.querySelectorAll('button')) button.setAttribute('aria-expanded', String(button.dataset.station === this.open));
+    const shown = chain.find((s) => s.name === this.open);
+    this.$('why').hidden = !shown;
+    if (shown) setText(this.$('why'), `${shown.name}: ${shown.word}${shown.detail ? `. ${shown.detail}` : ''}`);
+  }
+
+  // announce says what changed for better or worse, not the first time.
+  announce(chain) {
+    const was = this.levels;
+    this.levels = new Map(chain.map((s) => [s.name, s.level]));
+    const changed = was ? chain.filter((s) => was.get(s.name) !== undefined && was.get(s.name) !== s.level && was.get(s.name) !== 'unknown') : [];
+    if (changed.length && this.kind === 'live') setText(this.$('announce'), changed.map((s) => `${s.name} ${s.word}`).join(', '));
+  }
+
+  station(s) {
+    const button = element('button', { title: s.detail },
+      svg('svg', { viewBox: '0 0 16 16', 'aria-hidden': 'true' }, svg('path', { d: SIGNS[s.level] })),
+      element('span', { className: 'name' }, s.name), element('span', { className: 'word' }, s.word));
+    button.dataset.station = s.name;
+    button.setAttribute('aria-controls', 'why');
+    button.addEventListener('click', () => {
+      this.open = this.open === s.name ? '' : s.name;
+      this.showChain(this.chain);
+    });
+    return element('li', { className: s.level }, button);
+  }
+}
