@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 )
 
 // gpsdClient reads a receiver through gpsd, which keeps the port: chrony and other clients of gpsd go on. It asks for NMEA
@@ -72,13 +71,15 @@ func (g gpsdClient) refused() string {
 	return "is gpsd running there, with -G? Without it gpsd serves its own machine alone"
 }
 
-func (gpsdClient) lost(port string, silence time.Duration, err error) string {
+func (gpsdClient) silent(port string) string {
+	return port + " sends nothing: check the receiver's power and cable"
+}
+
+func (gpsdClient) lost(port string, err error) string {
 	var trouble gpsdTrouble
 	switch {
 	case errors.As(err, &trouble):
 		return trouble.Error()
-	case errors.Is(err, errSilent):
-		return fmt.Sprintf("%s has sent nothing for %v: check the receiver's power and cable", port, silence)
 	case errors.Is(err, io.EOF):
 		return port + `: gpsd closed the connection: see "systemctl status gpsd"`
 	}

@@ -83,14 +83,25 @@ func (r *Receiver) end(port string, err error) error {
 
 // lost tells why a port was closed that will be opened again.
 func (r *Receiver) lost(port string, err error) {
+	far, isFar := r.src.(distant)
 	switch {
 	case errors.Is(err, errSilent):
-		r.status.hunting(silentTrouble(port))
+		r.status.hunting(r.silentTrouble(port))
+	case isFar:
+		r.status.become(Waiting, far.lost(port, err))
 	case errors.Is(err, errGarbled):
 		r.status.become(Waiting, fmt.Sprintf("%s %v: its speed is looked for anew", port, errGarbled))
 	default:
 		r.status.become(Waiting, wentAway(port, err))
 	}
+}
+
+// silentTrouble says that nothing comes from what is open.
+func (r *Receiver) silentTrouble(port string) *trouble {
+	if far, isFar := r.src.(distant); isFar {
+		return &trouble{state: Silent, text: far.silent(port)}
+	}
+	return silentTrouble(port)
 }
 
 // wentAway says that a port failed that was open.
@@ -153,7 +164,7 @@ func (r *Receiver) waited(q *silence, port string) error {
 	now := time.Now()
 	if !q.told && now.Sub(q.last) >= q.notice() {
 		q.told = true
-		r.status.hunting(silentTrouble(port))
+		r.status.hunting(r.silentTrouble(port))
 	}
 	if now.Sub(q.last) >= q.most || q.elsewhere != nil && q.told && q.elsewhere() {
 		return errSilent

@@ -14,9 +14,10 @@ import (
 // distant is a source beyond a network: its stream is lost in other ways than a port is, and it is not asked for as often.
 type distant interface {
 	source
-	// lost says in one line why the stream was closed that was open as port, and the mend. An err that matches errSilent
-	// means that nothing came for the time silence.
-	lost(port string, silence time.Duration, err error) string
+	// silent says in one line that what is open as port sends nothing, and the mend.
+	silent(port string) string
+	// lost says in one line how err ended what was open as port, and the mend.
+	lost(port string, err error) string
 }
 
 // backoffDistant bounds the pause between two attempts to reach what is distant: a connection costs both ends something and
@@ -56,11 +57,12 @@ func (t tcpClient) open(ctx context.Context) (stream, error) {
 	return stream{conn: c, port: t.name()}, nil
 }
 
-func (tcpClient) lost(port string, silence time.Duration, err error) string {
-	switch {
-	case errors.Is(err, errSilent):
-		return fmt.Sprintf("%s is connected and has sent nothing for %v: check the receiver behind it, and the network", port, silence)
-	case errors.Is(err, io.EOF):
+func (tcpClient) silent(port string) string {
+	return port + " is connected and sends nothing: check the receiver behind it, and the network"
+}
+
+func (tcpClient) lost(port string, err error) string {
+	if errors.Is(err, io.EOF) {
 		return port + " closed the connection: see that its program runs, and how many clients it takes"
 	}
 	return fmt.Sprintf("%s: connection lost (%v): check the network and the program behind it", port, netCause(err))

@@ -87,10 +87,11 @@ func (u udpListener) explain(err error) error {
 	return fmt.Errorf("listen on %s: %w", u.name(), netCause(err))
 }
 
-func (udpListener) lost(port string, silence time.Duration, err error) string {
-	if errors.Is(err, errSilent) {
-		return fmt.Sprintf("%s has heard nothing for %v: see that the sender sends to this machine and port, and that no firewall is between", port, silence)
-	}
+func (udpListener) silent(port string) string {
+	return port + " hears nothing: see that the sender sends to this machine and port, and that no firewall is between"
+}
+
+func (udpListener) lost(port string, err error) string {
 	return fmt.Sprintf("%s: %v: check the network", port, netCause(err))
 }
 
