@@ -133,6 +133,16 @@ func TestFrozenServiceIsRestartedAndSaysWhere(t *testing.T) {
 	}
 }
 
+func TestReload(t *testing.T) {
+	h := install(t)
+	pid := h.show(unit, "MainPID")
+	h.Run("systemctl", "reload", unit)
+	h.wait("the daemon to say so", func() bool { return strings.Contains(h.journal(), "configuration reloaded") })
+	if now := h.show(unit, "MainPID"); now != pid || h.show(unit, "ActiveState") != "active" {
+		t.Errorf("process %s is now %s, %s; want the same, active", pid, now, h.show(unit, "ActiveState"))
+	}
+}
+
 func TestBrokenConfigurationIsSaidAndNotTriedAgain(t *testing.T) {
 	h := install(t)
 	h.Write(configFile, "device_id = \"van_7\"\n[relay]\nlissten = \"127.0.0.1:1\"\n")
