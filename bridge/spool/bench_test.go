@@ -88,7 +88,9 @@ func BenchmarkOpenMillion(b *testing.B) {
 		if n := s.Stats().Records; n != 985_000 {
 			b.Fatalf("%d records are held", n)
 		}
+		b.StopTimer()
 		mustClose(b, s)
+		b.StartTimer()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -135,6 +136,10 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 		for i := range burst {
 			pos := mustAppend(t, s, strings.Repeat("x", kilobyte))
 			if i%1000 == 0 { // readers go on meanwhile
+				synctest.Wait()
+				if !free(&s.mu) || !free(&s.out) {
+					t.Fatal("a lock is held while the disk syncs")
+				}
 				if got, _, err := r.Next(t.Context(), pos-1); got != pos || err != nil {
 					t.Fatalf("Next = %d, %v, want %d", got, err, pos)
 				}
@@ -160,6 +165,50 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 		if err := <-closing; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// free says whether nobody has a lock, of those who are still at something.
+func free(l *sync.Mutex) bool {
+	if !l.TryLock() {
+		return false
+	}
+	l.Unlock()
+	return true
+}
+
+// TestAppendDoesNotWaitForReads has a reader whose read of the disk takes its time.
+func TestAppendDoesNotWaitForReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newSimFolder()
+		s := openForBurst(t, disk, newSimFolder(), DefaultDiskMax)
+		mustAppend(t, s, "on the disk")
+		if err := s.flush(false); err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan struct{})
+		disk.fail = func(op, _ string) error {
+			if op == "read" {
+				<-answer
+			}
+			return nil
+		}
+		read := make(chan string)
+		go func() {
+			_, data, _ := s.Reader("r").Next(t.Context(), 0)
+			read <- string(data)
+		}()
+		synctest.Wait()
+		if !free(&s.mu) {
+			t.Error("Append would wait for the reader")
+		} else {
+			mustAppend(t, s, "meanwhile")
+		}
+		close(answer)
+		if got := <-read; got != "on the disk" {
+			t.Errorf("read %q", got)
+		}
+		mustClose(t, s)
 	})
 }
 

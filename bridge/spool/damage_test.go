@@ -156,6 +156,58 @@ func TestCutFilesCostWhatIsCutOff(t *testing.T) {
 	}
 }
 
+// TestDamagedRecentLog flips each byte of what is not on the disk yet, and cuts it there, in the same boot and in the next:
+// without a tmpfs it lies on the card.
+func TestDamagedRecentLog(t *testing.T) {
+	m := newMachine()
+	m.open(t, "r")
+	want := map[uint64]string{}
+	for range 8 {
+		data := fmt.Sprintf("record %d", len(want)+1)
+		want[mustAppend(t, m.spool, data)] = data
+	}
+	for _, pos := range []uint64{1, 2, 5} {
+		m.spool.Reader("r").Ack(pos)
+	}
+	all := maps.Clone(want)
+	maps.DeleteFunc(want, func(pos uint64, _ string) bool { return pos <= 2 || pos == 5 })
+	for name, f := range m.tmpfs.names {
+		records := extents(f.b)
+		for i := range records[len(records)-1][1] + 50 {
+			for _, cut := range []bool{false, true} {
+				for later := range byte(2) {
+					c := copied(m)
+					c.boot = m.boot + later
+					b := slices.Clone(f.b)
+					if cut {
+						b = b[:i]
+					} else {
+						b[i] ^= 1 << (i % 8)
+					}
+					c.tmpfs.names[name] = &simFile{folder: c.tmpfs, name: name, b: b}
+					c.open(t, "r")
+					got := contents(t, c.spool.Reader("r"))
+					if wrong := without(got, all); len(wrong) > 0 {
+						t.Fatalf("byte %d, cut %t, boot %d: given what never was: %v", i, cut, later, wrong)
+					}
+					for _, pos := range without(want, got) {
+						x := records[slices.IndexFunc(records, func(x [2]int) bool {
+							r, _ := parseRecord(f.b[x[0]:])
+							return r.kind == kindData && r.pos == pos
+						})]
+						if i >= x[1] || !cut && i < x[0] {
+							t.Fatalf("byte %d, cut %t, boot %d: lost %d, which is in bytes %v", i, cut, later, pos, x)
+						}
+					}
+					if pos := mustAppend(t, c.spool, "more"); pos <= 8 && !cut {
+						t.Fatalf("byte %d, boot %d: positions go on with %d", i, later, pos)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestZeroedStretchesAndLostFiles(t *testing.T) {
 	m, want := written(t)
 	for _, name := range []string{segmentName(1), segmentName(13)} {

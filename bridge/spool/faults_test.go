@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -68,6 +69,47 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestFaultsOfTheRecentLog lets each operation on the tmpfs fail for a while: a record is held, or Append says that it is
+// not, and that is counted.
+func TestFaultsOfTheRecentLog(t *testing.T) {
+	for _, op := range []string{"write", "create", "rename", "remove", "read"} {
+		for nth := range 12 {
+			m, n := newMachine(), 0
+			m.max, m.recent = 1<<40, 4*testSegment
+			m.open(t, "r")
+			m.tmpfs.fail = func(what, name string) error {
+				if what == op {
+					if n++; n > nth && n <= nth+3 {
+						return &fs.PathError{Op: what, Path: name, Err: unix.EIO}
+					}
+				}
+				return nil
+			}
+			want, refused := map[uint64]string{}, uint64(0)
+			for i := range 60 {
+				data := fmt.Sprint(i, strings.Repeat("x", 500))
+				pos, err := m.spool.Append([]byte(data))
+				if err != nil {
+					refused++
+				} else {
+					want[pos] = data
+				}
+				if i%10 == 9 {
+					m.spool.report(m.spool.flush(false))
+				}
+			}
+			m.tmpfs.fail = nil
+			got, st := contents(t, m.spool.Reader("r")), m.spool.Stats()
+			if wrong := without(got, want); len(wrong) > 0 {
+				t.Fatalf("%s, fault %d: given %v otherwise", op, nth, wrong)
+			}
+			if st.Dropped != refused || uint64(len(want)-len(got)) != st.Damaged || op != "read" && st.Damaged > 0 {
+				t.Fatalf("%s, fault %d: %d of %d are held, %d were refused, %+v", op, nth, len(got), len(want), refused, st)
+			}
+		}
+	}
+}
+
 // TestThinningIsCutShort ends each time between the rename that replaces two segments and the removal of the second:
 // what is in both is there once.
 func TestThinningIsCutShort(t *testing.T) {
@@ -119,6 +161,35 @@ func TestFewSegmentsAreLoaded(t *testing.T) {
 	}
 	if n := len(m.spool.disk.segs); loaded > openSegments+1 || n < 3*openSegments {
 		t.Errorf("%d of %d segments are loaded, want %d at the most", loaded, n, openSegments+1)
+	}
+}
+
+// TestMemoryDoesNotGrowWithTheBacklog compares what a backlog takes in memory with what one ten times as long takes.
+func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir(), Runtime: onTmpfs(t), Sync: time.Hour})
+	const short, long = 20_000, 200_000
+	after := func(n int) int64 {
+		for s.Stats().Records < n {
+			for range 1000 {
+				mustAppend(t, s, string(fix))
+			}
+			if err := s.flush(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for pos := uint64(1); pos < uint64(n); pos += 997 { // every segment is looked into
+			if _, _, _, err := s.Reader("r").next(pos); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	few := after(short)
+	if more := after(long) - few; more > (long-short)*4 { // an entry of an index takes 24 bytes
+		t.Errorf("%d records take %d bytes more in memory than %d", long, more, short)
 	}
 }
 
