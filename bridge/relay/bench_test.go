@@ -1,24 +1,29 @@
 package relay
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// BenchmarkPublish measures one fix on its way to all viewers, over loopback
+// BenchmarkFanout measures one fix on its way to all viewers, over loopback
 // sockets, the viewers' own reading in the same process included. Publishing
 // runs ahead of the slowest viewer by half a queue at most, so nothing is
 // dropped and deliveries/s is what really arrived.
-func BenchmarkPublish(b *testing.B) {
+func BenchmarkFanout(b *testing.B) {
 	for _, viewers := range []int{1, 100, 1000} {
-		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) { benchmarkPublish(b, viewers) })
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) { benchmarkFanout(b, viewers) })
 	}
 }
 
-func benchmarkPublish(b *testing.B, viewers int) {
+func benchmarkFanout(b *testing.B, viewers int) {
 	const queue = 256
 	r := start(b, Config{Queue: queue})
 	msg := []byte(`{"class":"TPV","device_id":"van_7","run":"5f1c09ae77b2d041","seq":1843,"mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
@@ -69,4 +74,46 @@ func benchmarkPublish(b *testing.B, viewers int) {
 	if n := r.Status().Dropped; n != 0 {
 		b.Errorf("%d messages were dropped", n)
 	}
+}
+
+// BenchmarkIdleViewer measures what a viewer costs that has nothing to read: heap
+// and stacks, with the socket of the other side, which is a socket alone.
+func BenchmarkIdleViewer(b *testing.B) {
+	const viewers = 1000
+	memory := func() uint64 {
+		runtime.GC()
+		runtime.GC() // what a pool held is gone with the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	for range b.N {
+		r := start(b, Config{})
+		before := memory()
+		conns := make([]net.Conn, viewers)
+		for i := range conns {
+			conns[i] = joinBare(b, r)
+		}
+		until(b, "all joined", func() bool { return r.Status().Viewers == viewers })
+		b.ReportMetric(float64(memory()-before)/viewers, "B/viewer")
+		for _, conn := range conns {
+			conn.Close()
+		}
+		until(b, "all have left", func() bool { return r.hub.conns.Load() == 0 })
+	}
+}
+
+// joinBare joins without a client that takes memory of its own.
+func joinBare(b *testing.B, r *Relay) net.Conn {
+	conn, err := net.Dial("tcp", r.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	io.WriteString(conn, "GET /ws/gps-tracking/van_7/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		b.Fatalf("handshake: %v %v", answer, err)
+	}
+	return conn
 }

@@ -8,11 +8,11 @@ import (
 )
 
 // The requests that one remote address may make, as a token bucket. Opening the
-// page costs 20 of them and a map of tiles a hundred, so a burst serves several
+// page costs 40 of them and a map of tiles a hundred, so a burst serves a few
 // phones behind one address; a page that is open asks once a second or two. A
 // thousand trackers behind one address of a mobile network, coming back within
 // the 30 s of their backoff after an outage, are 33 a second. Above that it is a
-// flood, of which a Pi Zero answers a good 1,000 a second with all it has.
+// flood.
 const (
 	requestRate  = 50  // a second
 	requestBurst = 300 // at once
