@@ -79,8 +79,10 @@ func (e *examination) daemon(ctx context.Context) {
 	case err != nil:
 		seen, mend := part(err.Error(), ": ")
 		e.add(Link{Name: name, State: Warning, Seen: seen, Mend: mend, mark: ": "})
+	case st == nil && e.Config.Relay.Listen == "off":
+		e.add(Link{Name: name, State: Skipped, Seen: "its relay is off, so it cannot be asked: the port is opened here"})
 	case st == nil:
-		e.add(Link{Name: name, State: Skipped, Seen: "none answers at " + e.Config.Relay.Listen + ", so the port is opened here"})
+		e.add(Link{Name: name, State: Skipped, Seen: "none answers at " + e.Config.Relay.Listen + ": the port is opened here"})
 	case st.DeviceID != e.Config.DeviceID:
 		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("running as device %s, which is not the configuration's", st.DeviceID),
 			Mend: "name its configuration with -c FILE, or restart it"})

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -57,23 +59,34 @@ func (e *examination) receiver(ctx context.Context, c bridge.ReceiverConfig, suf
 
 // line judges what comes over an open port. Broken is the link that why, the receiver's own sentence, belongs to.
 func (e *examination) line(o observed, suffix, broken, why string) {
+	reached := !slices.Contains(portLinks, broken)
 	for _, name := range lineLinks {
 		l := Link{Name: name + suffix}
 		switch {
-		case broken == name:
-			seen, mend := part(why, ": ")
-			l.State, l.Seen, l.Mend, l.mark = Broken, seen, mend, ": "
-		case broken != "":
+		case !reached:
 			e.blocked(name+suffix, broken+suffix)
 			continue
+		case broken == name:
+			l.says(Broken, why)
+			reached = false
+		case broken != "":
+			l.State, l.Seen = OK, holds(name, o)
 		default:
 			judge[name](&l, o)
 			if l.State == Broken {
-				broken = name
+				broken, reached = name, false
 			}
 		}
 		e.add(l)
 	}
+}
+
+// holds is what is seen of a link when the receiver itself says that a later one is broken.
+func holds(name string, o observed) string {
+	if name == "baud" && o.Baud > 0 {
+		return strconv.Itoa(o.Baud)
+	}
+	return "they come"
 }
 
 // judge holds how each link of the line is judged while all before it hold.
@@ -81,33 +94,30 @@ var judge = map[string]func(*Link, observed){
 	"bytes": judgeBytes, "baud": judgeBaud, "sentences": judgeSentences, "satellites": judgeSatellites, "fix": judgeFix,
 }
 
-func (l *Link) hint(s State, sentence string) {
+// says has a link say a sentence of package receiver.
+func (l *Link) says(s State, sentence string) {
 	seen, mend := part(sentence, ": ")
 	l.State, l.Seen, l.Mend, l.mark = s, seen, mend, ": "
 }
 
 func judgeBytes(l *Link, o observed) {
 	if o.LastByteAge == nil {
-		l.hint(Broken, fmt.Sprintf("%s has sent nothing yet: check the receiver's power and cable", cmp.Or(o.Port, o.Source)))
+		l.says(Broken, fmt.Sprintf("%s has sent nothing yet: check the receiver's power and cable", cmp.Or(o.Port, o.Source)))
 		return
 	}
 	l.State, l.Seen = OK, fmt.Sprintf("%d, the last %.1f s ago", o.Bytes, *o.LastByteAge)
 }
 
 func judgeBaud(l *Link, o observed) {
-	binary := o.Protocol != "" && o.Protocol != "NMEA"
 	switch {
 	case !isSerial(o.Source):
 		l.State, l.Seen = Skipped, "not a serial port"
 	case o.Sentences > 0 && o.Hint != "":
-		l.hint(Warning, o.Hint)
-	case o.Sentences > 0 || binary:
-		l.State, l.Seen = OK, fmt.Sprintf("%d", o.Baud)
-	case o.Hint != "":
-		l.hint(Broken, o.Hint)
+		l.says(Warning, o.Hint)
+	case o.Sentences == 0 && linkOf(o.Hint) == "baud":
+		l.says(Broken, o.Hint)
 	default:
-		l.hint(Broken, fmt.Sprintf("%s sends no NMEA sentence at %d baud: give the receiver's speed with --device %s?baud=N, or leave it out to have it found",
-			o.Port, o.Baud, o.Port))
+		l.State, l.Seen = OK, strconv.Itoa(o.Baud)
 	}
 }
 
@@ -119,11 +129,12 @@ func judgeSentences(l *Link, o observed) {
 	all := o.Sentences + o.BadChecksum
 	switch {
 	case o.Sentences == 0 && o.Hint != "":
-		l.hint(Broken, o.Hint)
+		l.says(Broken, o.Hint)
 	case o.Sentences == 0:
-		l.hint(Broken, fmt.Sprintf("%d bytes from %s and no NMEA sentence: see that this is a receiver, and that it speaks NMEA 0183", o.Bytes, cmp.Or(o.Port, o.Source)))
+		l.says(Broken, fmt.Sprintf("%s sends %d bytes and no NMEA sentence: see that it is a receiver, and that it speaks NMEA 0183",
+			cmp.Or(o.Port, o.Source), o.Bytes))
 	case float64(o.BadChecksum) > manyDamaged*float64(all) && o.BadChecksum > 1:
-		l.hint(Warning, fmt.Sprintf("%d of %d sentences are damaged: check the cable, and that nobody else reads the port", o.BadChecksum, all))
+		l.says(Warning, fmt.Sprintf("%d of %d sentences are damaged: check the cable, and that nobody else reads the port", o.BadChecksum, all))
 	default:
 		l.State, l.Seen = OK, fmt.Sprintf("%d good, %d damaged", o.Sentences, o.BadChecksum)
 	}
@@ -289,6 +300,7 @@ func listen(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
 func (h *ear) until(ctx context.Context, r *receiver.Receiver) observed {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	began := time.Now()
 	var bytes, sentences time.Time // since when they come
 	for {
 		o := h.hears(r.Status())
@@ -300,7 +312,8 @@ func (h *ear) until(ctx context.Context, r *receiver.Receiver) observed {
 			sentences = now
 		}
 		switch {
-		case o.State == receiver.Waiting || o.State == receiver.Silent,
+		case o.State == receiver.Waiting,
+			o.State == receiver.Silent && now.Sub(began) > fixWait,
 			o.fixed() && (o.NSat != nil || now.Sub(sentences) > fixWait/3),
 			!sentences.IsZero() && now.Sub(sentences) > fixWait,
 			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait:

@@ -27,9 +27,10 @@ func linkOf(sentence string) string {
 		{"is forbidden to this service", "permission"},
 		{"is the system console", "console"},
 		{"is held by", "holder"},
+		{"sends nothing", "bytes"},
 		{"has sent nothing", "bytes"},
-		{"no NMEA sentence at", "baud"},
 		{"speaks ", "sentences"},
+		{"no NMEA sentence", "baud"},
 	} {
 		if strings.Contains(sentence, w.words) {
 			return w.link
@@ -61,13 +62,21 @@ func inspect(o observed) (p receiver.Port, candidates int) {
 
 // trouble is the sentence that says why there is nothing to be read, "" while there is.
 func trouble(o observed, p receiver.Port) string {
+	same := linkOf(p.Trouble) == linkOf(o.Detail)
 	switch {
 	case o.State != receiver.Waiting && o.State != receiver.Silent:
 		return ""
-	case p.Trouble != "" && (o.Port == "" || linkOf(p.Trouble) == linkOf(o.Detail)):
-		return p.Trouble // it knows more of the port than the refused open
+	case p.Trouble != "" && (same || o.Port == "" && !endOfProgram(p)):
+		return p.Trouble // it knows more than an open that was refused
 	}
 	return o.Detail
+}
+
+// endOfProgram says whether a port is held because it is a pseudo-terminal: then a program has to hold the other end, and
+// often this one too.
+func endOfProgram(p receiver.Port) bool {
+	node, err := filepath.EvalSymlinks(p.Path)
+	return err == nil && strings.HasPrefix(node, "/dev/pts/") && linkOf(p.Trouble) == "holder"
 }
 
 // port judges everything up to the open port. It returns the link that is broken, "" when all hold, and the sentence.
@@ -134,7 +143,7 @@ func (e *examination) portLink(name string, o observed, p receiver.Port, candida
 		switch {
 		case e.status != nil:
 			l.Seen = "the daemon reads it"
-		case linkOf(p.Trouble) == name && !pseudoTerminal(p.Path):
+		case linkOf(p.Trouble) == name && !endOfProgram(p):
 			return warning(p.Trouble)
 		}
 	case "modemmanager":
@@ -147,12 +156,6 @@ func (e *examination) portLink(name string, o observed, p receiver.Port, candida
 func warning(sentence string) Link {
 	seen, mend := part(sentence, ": ")
 	return Link{State: Warning, Seen: seen, Mend: mend, mark: ": "}
-}
-
-// pseudoTerminal says whether a path leads to one: then a program has to hold the other end, and often this one too.
-func pseudoTerminal(path string) bool {
-	node, err := filepath.EvalSymlinks(path)
-	return err == nil && strings.HasPrefix(node, "/dev/pts/")
 }
 
 // access says who may use a port, as ls does.

@@ -113,11 +113,11 @@ func (e *examination) disk(name, dir string) {
 	}
 }
 
-// freeSpace is what users have left of the disk of a folder, or if it is not there yet, of the nearest one above it.
+// freeSpace is what users have left of the disk of a folder, or if it is not to be seen, of the nearest one above it.
 func freeSpace(dir string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)
-	if errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
+	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES)) && dir != filepath.Dir(dir) {
 		return freeSpace(filepath.Dir(dir))
 	}
 	return int64(st.Bavail) * st.Bsize, err

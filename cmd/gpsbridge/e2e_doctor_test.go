@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/doctor"
+	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/sim"
+)
+
+// consult runs gpsbridge doctor with --json to its end, and returns its links and its exit code.
+func consult(t *testing.T, cmd *exec.Cmd) ([]doctor.Link, int) {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "--json")
+	p := start(t, cmd)
+	code, err := p.Exit(2 * soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []doctor.Link
+	if err := json.Unmarshal([]byte(p.Output()), &links); err != nil {
+		t.Fatalf("exit code %d, said %q: %v", code, p.Output(), err)
+	}
+	return links, code
+}
+
+// doctorOf is a doctor that no daemon answers.
+func doctorOf(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	return gpsbridge(t, append([]string{"doctor", "--device-id", deviceID, "--listen", "off"}, args...)...)
+}
+
+// oneBroken checks that one link is broken and nothing else, and that its sentence holds the wants.
+func oneBroken(t *testing.T, cmd *exec.Cmd, name string, wants ...string) {
+	t.Helper()
+	links, code := consult(t, cmd)
+	if code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	blocked := "not to be seen: " + name + " is broken"
+	for _, l := range links {
+		switch {
+		case l.Name == name && l.State == doctor.Broken:
+			for _, want := range wants {
+				if !strings.Contains(l.Sentence(), want) {
+					t.Errorf("%s: %q lacks %q", name, l.Sentence(), want)
+				}
+			}
+			continue
+		case l.State == doctor.Broken, l.Name == name, l.State == doctor.Warning && l.Name != "clock":
+			t.Errorf("%+v; want %s broken and nothing else", l, name)
+		case l.State == doctor.Skipped && strings.HasPrefix(l.Seen, "not to be seen") && l.Seen != blocked:
+			t.Errorf("%+v; want %q", l, blocked)
+		}
+	}
+	if !slices.ContainsFunc(links, func(l doctor.Link) bool { return l.Name == name }) {
+		t.Errorf("no link %s in %+v", name, links)
+	}
+}
+
+// allWell checks that the named links are ok, nothing is broken and nothing warns; the test machine's clock may be kept
+// right by nobody.
+func allWell(t *testing.T, cmd *exec.Cmd, names ...string) []doctor.Link {
+	t.Helper()
+	links, code := consult(t, cmd)
+	if code != exitDone {
+		t.Errorf("exit code %d, want %d", code, exitDone)
+	}
+	for _, l := range links {
+		if l.State == doctor.Broken || l.State == doctor.Warning && l.Name != "clock" || slices.Contains(names, l.Name) && l.State != doctor.OK {
+			t.Errorf("%+v", l)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(links, func(l doctor.Link) bool { return l.Name == name }) {
+			t.Errorf("no link %s", name)
+		}
+	}
+	return links
+}
+
+// asNobody has a program run as a user without rights.
+func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	realtest.Need(t, realtest.Root)
+	cmd.Path = forEverybody(t, cmd.Path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	return cmd
+}
+
+// simulate runs a simulated receiver until the test ends, and returns its port.
+func simulate(t *testing.T, c sim.Config) string {
+	t.Helper()
+	r, err := sim.Open(c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		_ = r.Close()
+		running.Wait()
+	})
+	return r.Path()
+}
+
+// repeat sends the same bytes twice a second until the test ends.
+func repeat(t *testing.T, line *realtest.Pty, text []byte) {
+	t.Helper()
+	end := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = line.Write(text) // who reads it is judged
+			case <-end:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(end)
+		line.Unplug()
+		running.Wait()
+	})
+}
+
+func TestDoctorNoPort(t *testing.T) {
+	oneBroken(t, doctorOf(t, "--device", "/dev/gpsbridge-no-such-port"), "port", "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
+}
+
+func TestDoctorPortWithoutPermission(t *testing.T) {
+	line := realtest.OpenPty(t)
+	if err := os.Chmod(line.Path(), 0o660); err != nil {
+		t.Fatal(err)
+	}
+	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "permission", line.Path()+": permission denied", "usermod -aG")
+}
+
+func TestDoctorPortHeld(t *testing.T) {
+	line := realtest.OpenPty(t)
+	if err := os.Chmod(line.Path(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	holder := start(t, asNobody(t, gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path(), "--listen", "off")))
+	repeat(t, line, newVehicle().epochs(0, 1))
+	if _, err := holder.WaitOutput(soon, func(out string) bool { return strings.Contains(out, "receiver reading") }); err != nil {
+		t.Fatal(err)
+	}
+	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "holder", line.Path()+" is held by gpsbridge (pid ", "it is being read already")
+}
+
+func TestDoctorSilentReceiver(t *testing.T) {
+	oneBroken(t, doctorOf(t, "--device", realtest.OpenPty(t).Path()), "bytes", "check the receiver's power and cable")
+}
+
+func TestDoctorWrongSpeed(t *testing.T) {
+	port := simulate(t, sim.Config{Rate: 1, Baud: 115200, Garble: true})
+	oneBroken(t, doctorOf(t, "--device", port+"?baud=9600"), "baud", "no NMEA sentence comes at 9600 baud", "leave ?baud= out")
+}
+
+// withoutFix are the sentences of a receiver that sees so many satellites and has no fix.
+func withoutFix(satellites int) []byte {
+	b := appendSentence(nil, "GNRMC,%s,V,,,,,,,%s,,,N", time.Now().UTC().Format("150405.00"), time.Now().UTC().Format("020106"))
+	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
+	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
+	if satellites == 0 {
+		return appendSentence(b, "GPGSV,1,1,00")
+	}
+	return appendSentence(b, "GPGSV,1,1,%02d,05,71,210,,07,40,100,,13,10,050,", satellites)
+}
+
+func TestDoctorNoSky(t *testing.T) {
+	line := realtest.OpenPty(t)
+	repeat(t, line, withoutFix(0))
+	oneBroken(t, doctorOf(t, "--device", line.Path()), "satellites", "none in view", "free view of the sky")
+}
+
+func TestDoctorNoFix(t *testing.T) {
+	line := realtest.OpenPty(t)
+	repeat(t, line, withoutFix(3))
+	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", "cold receiver")
+}
+
+// TestDoctorAlone: a healthy chain without a daemon, over TLS. Nothing is sent to the group.
+func TestDoctorAlone(t *testing.T) {
+	server := realtest.StartDjango(t, realtest.Options{})
+	ca := newAuthority(t)
+	url := ca.terminate(t, ca.sign(nil), server.URL())
+	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = %q\nca_file = %q\n", t.TempDir(), url, ca.file))
+	allWell(t, doctorOf(t, "-c", file, "--device", simulate(t, sim.Config{Rate: 1, Baud: 9600, Garble: true})),
+		"configuration", "port", "permission", "console", "holder", "bytes", "baud", "sentences", "satellites", "fix",
+		"dns", "tcp", "tls", "upgrade", "echo", "spool", "disk")
+	if sent, err := server.Processed(); len(sent) > 0 || err != nil {
+		t.Errorf("the group was sent %s, %v", sent, err)
+	}
+}
+
+// TestDoctorBesideDaemon: a healthy chain beside a daemon, which does not notice; its fixes are seen to come back.
+func TestDoctorBesideDaemon(t *testing.T) {
+	server := realtest.StartDjango(t, realtest.Options{})
+	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5}), "--server", server.URL())
+	d.waitStatus("fixes to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked > 2 })
+	cmd := gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--server", server.URL())
+	links := allWell(t, cmd, "daemon", "port", "permission", "holder", "bytes", "sentences", "satellites", "fix", "dns", "tcp", "upgrade", "echo", "spool")
+	for _, l := range links {
+		if l.Name == "echo" && !strings.Contains(l.Seen, "came back from the group") {
+			t.Errorf("%+v; want the daemon's fix seen", l)
+		}
+	}
+	taken, err := server.Taken()
+	for _, m := range taken {
+		if m.Connection != taken[0].Connection {
+			t.Errorf("a second connection sent %s", m.Message)
+		}
+	}
+	if st, statusErr := d.status(); err != nil || statusErr != nil || st.Uplinks[0].Connects != 1 || st.Receivers[0].Opens != 1 {
+		t.Errorf("the daemon was disturbed: %v, %v, %+v", err, statusErr, st)
+	}
+}
+
+// TestDoctorBesideDaemonWithTrouble: what the daemon sees is said, in its words.
+func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
+	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port")
+	d.waitStatus("the port to be missed", func(st bridge.Status) bool { return st.Receivers[0].State == "waiting" })
+	oneBroken(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr), "port", "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
+
+	p := start(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr))
+	code, err := p.Exit(soon)
+	lines := strings.Split(strings.TrimSpace(p.Output()), "\n")
+	if err != nil || code != exitFailed || !strings.HasPrefix(p.Output(), "ok      configuration defaults, device van_7\n") ||
+		!strings.Contains(strings.Join(lines[max(0, len(lines)-3):], " "), "Broken: port: /dev/gpsbridge-no-such-port does not exist: plug the receiver in") {
+		t.Errorf("exit code %d, %v:\n%s", code, err, p.Output())
+	}
+	for _, line := range lines {
+		if len(line) > chartColumns || strings.Contains(line, "\x1b") {
+			t.Errorf("%q is too long, or colored, where no terminal is", line)
+		}
+	}
+}
