@@ -9,20 +9,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/nmea"
 )
 
 func (r ReceiverConfig) build(d *Daemon, fd *feed) (*intake, error) {
-	rec, err := receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), Log: d.log})
+	rec, err := receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), State: stateFolder(), Log: d.log})
 	if err != nil {
 		return nil, err
 	}
 	in := &intake{receiver: rec, feed: fd, index: len(fd.names)}
 	fd.names = append(fd.names, r.Source)
 	if d.relay != nil {
-		in.taps = append(in.taps, rawViewers(d.relay, fd.deviceID, r.Source))
+		in.taps.viewers = rawViewers(d.relay, fd.deviceID, r.Source)
 	}
+	in.taps.record = record.Config{Path: r.Record, Source: r.Source, Total: int64(r.RecordMax), Log: d.log}
+	in.taps.share = share.Config{Listen: r.NMEAListen, Open: r.NMEAOpen, Log: d.log}
 	in.scanner.AllowNoChecksum = r.AllowNoChecksum
 	in.assembler = nmea.NewAssembler(in, calendar(r.Rollover, rec.Finite(), d.started))
 	return in, nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
@@ -39,6 +40,14 @@ type ReceiverConfig struct {
 	Silence Duration `toml:"silence"` // a port that says nothing for this long is reopened; 0: receiver's default
 	// DeviceID is what it feeds; default: that of the tracker. Of several that feed the same the one with the best fix does.
 	DeviceID string `toml:"device_id"`
+	// Record is a file in which what the receiver sends is kept as it came; "" for none. RecordMax bounds it and the older
+	// ones beside it.
+	Record    string `toml:"record"`
+	RecordMax Size   `toml:"record_max"`
+	// NMEAListen is host:port where other programs get what the receiver sends over TCP; "" for none. An address that is
+	// not loopback needs NMEAOpen.
+	NMEAListen string `toml:"nmea_listen"`
+	NMEAOpen   bool   `toml:"nmea_open"`
 	// Rollover says what is done about dates that are 1024 weeks old: "mend", "keep", or "auto" (the default), mend those
 	// of a receiver and keep those of a recording.
 	Rollover string `toml:"rollover"`
@@ -125,6 +134,12 @@ func serviceFolder(variable string) string {
 	return filepath.Join(dir, "spool")
 }
 
+// stateFolder is where the receiver that worked is remembered; "" outside systemd.
+func stateFolder() string {
+	dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	return dir
+}
+
 // deviceID is what the server's route (\w+) and its channel layer's group names (ASCII, under 100 characters with
 // the group's prefix) accept together.
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
@@ -198,6 +213,11 @@ func (c *Config) completeReceivers() (errs []error) {
 		if r.DeviceID != c.DeviceID {
 			if err := checkDeviceID("receiver.device_id", r.DeviceID); err != nil {
 				errs = append(errs, err)
+			}
+		}
+		if r.NMEAListen != "" {
+			if err := (share.Config{Listen: r.NMEAListen, Open: r.NMEAOpen}).Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("receiver.nmea_listen: %w", err))
 			}
 		}
 		if sources[r.Source] && !strings.HasPrefix(r.Source, "sim:") {

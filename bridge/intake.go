@@ -14,8 +14,8 @@ import (
 type intake struct {
 	receiver *receiver.Receiver
 	feed     *feed
-	index    int              // among the receivers of the feed
-	taps     []func(p []byte) // who wants the bytes as they come: recording, sharing, viewers
+	index    int // among the receivers of the feed
+	taps     taps
 
 	mu        sync.Mutex // held while bytes are worked on, and while the status looks
 	scanner   nmea.Scanner
@@ -38,7 +38,7 @@ var (
 
 // Run reads the receiver until ctx ends or a finite source has ended.
 func (in *intake) Run(ctx context.Context) error {
-	err := in.receiver.Run(ctx, in)
+	err := in.taps.run(ctx, func() error { return in.receiver.Run(ctx, in) })
 	in.Opened() // what is open stays without a sequel
 	return err
 }
@@ -50,9 +50,7 @@ func (in *intake) Data(p []byte) {
 	in.left = false
 	in.scanner.Scan(p, in.sentence)
 	in.types.tick(time.Now())
-	for _, tap := range in.taps {
-		tap(p)
-	}
+	in.taps.data(p)
 }
 
 func (in *intake) sentence(s []byte) {
@@ -81,6 +79,7 @@ func (in *intake) Quiet() {
 func (in *intake) Opened() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.taps.opened()
 	in.assembler.Reset()
 }
 

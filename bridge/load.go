@@ -22,7 +22,7 @@ type Setting struct {
 
 // Settings are the values that the environment, and some of them the command line, may give over the file.
 var Settings = []Setting{
-	{"device", "GPSBRIDGE_DEVICE", true, "`SOURCE` of NMEA: auto, /dev/ttyUSB0?baud=9600, file:LOG?rate=1, sim:?rate=10, - (stdin)",
+	{"device", "GPSBRIDGE_DEVICE", true, "`SOURCE` of NMEA: auto, /dev/ttyUSB0?baud=9600, tcp://HOST:PORT, gpsd://HOST, file:LOG?rate=1, sim:?rate=10, - (stdin)",
 		func(c *Config, v string) error { c.Receivers = []ReceiverConfig{{Source: v}}; return nil }},
 	{"device-id", "GPSBRIDGE_DEVICE_ID", true, "`ID` of this tracker: letters, digits and underscores",
 		func(c *Config, v string) error { c.DeviceID = v; return nil }},
@@ -30,6 +30,8 @@ var Settings = []Setting{
 		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Server = v }) }},
 	{"listen", "GPSBRIDGE_LISTEN", true, "`ADDRESS` at which viewers are served, \"off\" for none",
 		func(c *Config, v string) error { c.Relay.Listen = v; return nil }},
+	{"record", "GPSBRIDGE_RECORD", true, "`FILE` in which what the receiver sends is kept; file:FILE plays it back",
+		func(c *Config, v string) error { return c.onlyReceiver(func(r *ReceiverConfig) { r.Record = v }) }},
 	{"log-level", "GPSBRIDGE_LOG_LEVEL", true, "`LEVEL` of the log: debug, info, warn or error",
 		func(c *Config, v string) error { return c.Log.Level.UnmarshalText([]byte(v)) }},
 	{"token-file", "GPSBRIDGE_TOKEN_FILE", false, "file with the tracking server's token",
@@ -53,6 +55,16 @@ func (c *Config) onlyUplink(change func(*UplinkConfig)) error {
 		return fmt.Errorf("the configuration names %d servers: change them in the file", len(c.Uplinks))
 	}
 	change(&c.Uplinks[0])
+	return nil
+}
+
+// onlyReceiver changes the one receiver.
+func (c *Config) onlyReceiver(change func(*ReceiverConfig)) error {
+	if len(c.Receivers) != 1 {
+		return fmt.Errorf("the configuration names %d receivers: change them in the file", len(c.Receivers))
+	}
+	c.Receivers = slices.Clone(c.Receivers)
+	change(&c.Receivers[0])
 	return nil
 }
 

@@ -32,7 +32,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	member := realtest.Join(t, group)
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path()}}
+		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
 		uplink.Name = "fleet"
 		c.Uplinks = []UplinkConfig{uplink}
 	})
@@ -45,7 +45,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	member.WaitDistinct(5, patience)
 	d.await(t, "empty spool", func(st Status) bool { return st.Spool.Records == 0 && st.Spool.Appended == 5 })
 	body := get(t, d, "/metrics")
-	receiver := `{device_id="van_7",source="` + pty.Path() + `"}`
+	receiver := `{device_id="van_7",source="` + pty.Path() + `?baud=9600"}`
 	for _, want := range []string{
 		"gpsbridge_receiver_reading" + receiver + " 1",
 		"gpsbridge_receiver_active" + receiver + " 1",
@@ -53,7 +53,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 		"gpsbridge_fixes_total" + receiver + " 5",
 		"gpsbridge_fix_mode" + receiver + " 2",
 		"gpsbridge_noise_bytes_total" + receiver + " 25",
-		`gpsbridge_sentences_type_total{device_id="van_7",source="` + pty.Path() + `",type="GPRMC"} 5`,
+		`gpsbridge_sentences_type_total{device_id="van_7",source="` + pty.Path() + `?baud=9600",type="GPRMC"} 5`,
 		`gpsbridge_reported_total{device_id="van_7"} 5`,
 		`gpsbridge_takeovers_total{device_id="van_7"} 0`,
 		`gpsbridge_spool_appended_total{device_id="van_7"} 5`,
@@ -79,7 +79,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 // TestRawBytesReachViewersThatAsk follows what a receiver sent to a viewer, and to none that did not ask.
 func TestRawBytesReachViewersThatAsk(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path()}} })
+	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}} })
 	<-d.Ready()
 	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
 	group := "ws://" + d.relay.Addr().String() + "/ws/gps-tracking/van_7/"
@@ -108,7 +108,7 @@ func TestRawBytesReachViewersThatAsk(t *testing.T) {
 		if msg.Class == "TPV" {
 			continue
 		}
-		if msg.Class != "NMEA" || msg.Device != "van_7" || msg.Receiver != pty.Path() {
+		if msg.Class != "NMEA" || msg.Device != "van_7" || msg.Receiver != pty.Path()+"?baud=9600" {
 			t.Fatalf("message %+v", msg)
 		}
 		if got += msg.Data; !strings.HasPrefix(sent, got) {

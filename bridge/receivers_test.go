@@ -43,7 +43,7 @@ func (r *running) await(t *testing.T, what string, reached func(Status) bool) {
 func TestAnotherReceiverTakesOver(t *testing.T) {
 	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
 	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: ports[0].Path()}, {Source: ports[1].Path()}}
+		c.Receivers = []ReceiverConfig{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
 	})
 	viewer := watchLocally(t, d)
 	d.await(t, "open ports", func(st Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })

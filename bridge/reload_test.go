@@ -32,7 +32,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	nowhere.Close()
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path()}}
+		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
 		c.Uplinks = []UplinkConfig{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
 	})
 	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
@@ -63,7 +63,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 
 func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path()}} })
+	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}} })
 	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
 	tell := func(from, to int, reported uint64) {
 		t.Helper()

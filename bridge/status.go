@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
@@ -49,7 +51,9 @@ type ReceiverStatus struct {
 	USat        *float64  `json:"uSat,omitempty"`
 	NSat        *float64  `json:"nSat,omitempty"`
 
-	Types map[string]SentenceType `json:"types,omitempty"` // by talker and type, such as GNGGA
+	Types  map[string]SentenceType `json:"types,omitempty"` // by talker and type, such as GNGGA
+	Record *record.Status          `json:"record,omitempty"`
+	Shared *share.Status           `json:"shared,omitempty"` // to other programs
 }
 
 // Status returns the state of every part. It may be called from any goroutine.
@@ -93,6 +97,7 @@ func (in *intake) status(feed feedStatus) ReceiverStatus {
 	sc := in.scanner.Stats()
 	st.Run, st.Fixes, st.Reported, st.Mode = feed.run, in.epochs, feed.reported, in.last.Mode
 	st.Types = in.types.status(now)
+	st.Record, st.Shared = in.taps.status()
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware

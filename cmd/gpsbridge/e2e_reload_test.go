@@ -18,7 +18,7 @@ func TestHangupReloadsTheConfiguration(t *testing.T) {
 	const fleet = "[[uplink]]\nname = \"fleet\"\nserver = "
 	write(fleet + `"ws://127.0.0.1:1"`)
 	line := realtest.OpenPty(t)
-	cmd := gpsbridge(t, "run", "-c", path, "--device-id", deviceID, "--listen", "127.0.0.1:0", "--device", line.Path())
+	cmd := gpsbridge(t, "run", "-c", path, "--device-id", deviceID, "--listen", "127.0.0.1:0", "--device", line.Path()+"?baud=9600")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a service has no terminal
 	d := startDaemonCmd(t, cmd)
 	d.waitOpen()

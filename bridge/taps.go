@@ -1,0 +1,109 @@
+package bridge
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
+)
+
+// taps are who gets a receiver's bytes as they come, beside the scanner: viewers that ask, a recording, other programs. None
+// of them makes the receiver wait, and none that fails is a reason to stop tracking.
+type taps struct {
+	viewers func(p []byte) // nil without a relay
+
+	record   record.Config // no Path: nothing is recorded
+	recorder atomic.Pointer[record.Writer]
+
+	share  share.Config // no Listen: nothing is shared
+	shared atomic.Pointer[share.Server]
+}
+
+func (t *taps) data(p []byte) {
+	if t.viewers != nil {
+		t.viewers(p)
+	}
+	if w := t.recorder.Load(); w != nil {
+		w.Data(p)
+	}
+	if s := t.shared.Load(); s != nil {
+		s.Data(p)
+	}
+}
+
+// opened says that what follows does not continue what came before.
+func (t *taps) opened() {
+	if w := t.recorder.Load(); w != nil {
+		w.Note("port opened")
+	}
+	if s := t.shared.Load(); s != nil {
+		s.Opened()
+	}
+}
+
+// run keeps the taps while read reads the receiver, and closes them behind it.
+func (t *taps) run(ctx context.Context, read func() error) error {
+	if t.record.Path != "" {
+		w, err := record.Create(t.record)
+		if err != nil {
+			t.record.Log.Error("nothing is recorded, tracking goes on: mend receiver.record", "err", err)
+		} else {
+			t.recorder.Store(w)
+			defer func() {
+				if err := w.Close(); err != nil {
+					t.record.Log.Error("the end of the recording is lost", "err", err)
+				}
+			}()
+		}
+	}
+	var g errgroup.Group
+	ctx, stop := context.WithCancel(ctx)
+	if t.share.Listen != "" {
+		g.Go(func() error { return t.serve(ctx) })
+	}
+	err := read()
+	stop()
+	if failed := g.Wait(); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// serve gives the bytes to other programs. A port that is taken is said once and tried again.
+func (t *taps) serve(ctx context.Context) error {
+	for first := true; ; first = false {
+		s, err := share.Listen(t.share)
+		if err == nil {
+			t.share.Log.Info("sharing the receiver's sentences", "address", s.Addr().String())
+			t.shared.Store(s)
+			return s.Serve(ctx)
+		}
+		if first {
+			t.share.Log.Error("the receiver's sentences are not shared, tracking goes on", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(relayRetry):
+		}
+	}
+}
+
+// status is that of the recording and of the sharing, nil where there is none.
+func (t *taps) status() (*record.Status, *share.Status) {
+	var recorded *record.Status
+	var shared *share.Status
+	if w := t.recorder.Load(); w != nil {
+		st := w.Status()
+		recorded = &st
+	}
+	if s := t.shared.Load(); s != nil {
+		st := s.Status()
+		shared = &st
+	}
+	return recorded, shared
+}
