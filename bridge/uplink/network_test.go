@@ -1,9 +1,13 @@
 package uplink
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,5 +185,70 @@ func TestWhichEndsARecordMayHaveCaused(t *testing.T) {
 		if caused != tc.caused || (caused && broken.mute != tc.mute) {
 			t.Errorf("code %d %q: may be caused by a record: %t, %+v", tc.code, tc.text, caused, broken)
 		}
+	}
+}
+
+// What a connection that was given up still holds is not sent any more: the
+// other end sees a reset, and no end of the stream behind it.
+func TestAbandonedConnectionIsReset(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain": func(c net.Conn) net.Conn { return c },
+		"TLS":   func(c net.Conn) net.Conn { return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var count traffic
+			ours, err := count.dialer(nil)(t.Context(), "tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer theirs.Close()
+			abandon(wrap(ours))
+			ours.Close()
+			if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the other end read %v, want a reset", err)
+			}
+		})
+	}
+}
+
+// A silence with records on their way is the link's where no ping was answered,
+// and the server's where one was.
+func TestSilenceIsTheLinksOrTheServers(t *testing.T) {
+	for want, after := range map[string]func(*server, int, *websocket.Conn){
+		"the link is dead": func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) },
+		"has gone deaf":    silent,
+	} {
+		t.Run(want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					if msg, ok := s.receive(conn); ok && n == 1 {
+						conn.WriteMessage(websocket.TextMessage, msg)
+						after(s, n, conn)
+					}
+				})
+				var log logBuffer
+				c := s.config()
+				c.Log = log.logger()
+				q := newQueue(1)
+				_, stop := start(t, c, q)
+				q.await(t, 1, time.Second)
+				q.add(record(2))
+				pass(deafMin + time.Second)
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("the log does not say that %s:\n%s", want, log.String())
+				}
+				stop()
+				s.stop()
+			})
+		})
 	}
 }

@@ -106,6 +106,8 @@ func (s *session) run(ctx context.Context) error {
 		s.goodbye(websocket.CloseGoingAway, read)
 	case errors.Is(context.Cause(ctx), errRenew):
 		s.goodbye(websocket.CloseNormalClosure, read)
+	default:
+		abandon(s.conn.NetConn())
 	}
 	cause := context.Cause(ctx)
 	if failed := (*writeError)(nil); errors.As(cause, &failed) && within(reasonWait, read) {
@@ -134,6 +136,19 @@ func (s *session) goodbye(code int, read <-chan struct{}) {
 	deadline := time.Now().Add(closeWait)
 	if s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil {
 		within(time.Until(deadline), read)
+	}
+}
+
+// abandon has the coming close of a connection that was given up forget what it
+// has not got rid of. The kernel would go on to send it for minutes, and on a
+// link that comes back the server would take old records behind those of the
+// next connection, which brings them again anyway.
+func abandon(conn net.Conn) {
+	switch c := conn.(type) {
+	case interface{ SetLinger(seconds int) error }: // TCP
+		c.SetLinger(0)
+	case interface{ NetConn() net.Conn }: // TLS, or one that counts
+		abandon(c.NetConn())
 	}
 }
 

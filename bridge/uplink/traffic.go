@@ -31,6 +31,9 @@ type countingConn struct {
 	traffic *traffic
 }
 
+// NetConn is the connection that is counted.
+func (c *countingConn) NetConn() net.Conn { return c.Conn }
+
 func (c *countingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.traffic.received.Add(uint64(n))
