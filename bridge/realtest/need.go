@@ -30,6 +30,7 @@ type Part string
 const (
 	Django        Part = "Django Channels with Daphne"
 	UvicornServer Part = "Uvicorn with websockets"
+	Websockets    Part = "Python with websockets"
 	ChannelsRedis Part = "channels_redis"
 	RedisServer   Part = "redis-server"
 	Browser       Part = "Chromium"
@@ -51,6 +52,7 @@ type part struct {
 var parts = map[Part]part{
 	Django:        {sync.OnceValue(pythonHas("django", "channels", "daphne")), apt("python3-django python3-django-channels daphne")},
 	UvicornServer: {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
+	Websockets:    {sync.OnceValue(pythonHas("websockets")), apt("python3-websockets")},
 	ChannelsRedis: {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
 	RedisServer:   {sync.OnceValue(program("redis-server")), apt("redis-server")},
 	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
@@ -152,6 +154,16 @@ func python() (string, error) {
 		return "/usr/bin/python3", nil
 	}
 	return exec.LookPath("python3")
+}
+
+// Python returns a run of a Python script by the interpreter that [Need] looked for modules with.
+func Python(t testing.TB, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	interpreter, err := python()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command(interpreter, slices.Concat([]string{"-c", script}, args)...)
 }
 
 // pythonHas returns a finder of Python modules. They are looked up, not imported: that is quick and runs none of them.

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// pythonViewer joins a group with Python's websockets, trusting one certificate, and prints what it hears, a message a
+// line, until it has heard seq LAST.
+const pythonViewer = `
+import asyncio, json, ssl, sys, websockets
+url, ca, token, last = sys.argv[1:]
+async def main():
+    trust = ssl.create_default_context(cafile=ca)
+    async with websockets.connect(url, ssl=trust, subprotocols=["gpsbridge.v1", "gpsbridge.token." + token]) as ws:
+        print("joined", ws.subprotocol, flush=True)
+        async for message in ws:
+            print(message, flush=True)
+            if json.loads(message)["seq"] == int(last):
+                break
+asyncio.run(main())
+`
+
+var relaySays = regexp.MustCompile(`(?s)viewers: +https://([^/]+)/\n.*SHA-256 ([0-9A-F:]{95})\n`)
+
+// A tracker with a token of its own, over TLS with a certificate that the relay made, to a viewer in another language.
+func TestTrackerToRelayToPython(t *testing.T) {
+	realtest.Need(t, realtest.Websockets)
+	const own, viewers, each = "0123456789abcdef", "who-watches", 200
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		writeFile(t, path, text)
+		return path
+	}
+	tokens := file("tokens", deviceID+" "+own+"\nanother_van fedcba9876543210\n")
+	server := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--device-tokens-file", tokens,
+		"--token-file", file("viewers", viewers+"\n"), "--tls-self-signed"))
+	out, err := server.WaitOutput(soon, relaySays.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, certificate := relaySays.FindStringSubmatch(out)[1], filepath.Join(folder, "relay.pem")
+	group := "wss://" + addr + "/ws/gps-tracking/" + deviceID + "/"
+	viewer := realtest.Start(t, "viewer", realtest.Python(t, pythonViewer, group, certificate, viewers, fmt.Sprint(each)))
+	if _, err := viewer.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "joined gpsbridge.v1\n") }); err != nil {
+		t.Fatal(err)
+	}
+
+	config := file("gpsbridge.toml", fmt.Sprintf("[[uplink]]\nserver = %q\nca_file = %q\ntoken_file = %q\norder = \"oldest-first\"\n",
+		"wss://"+addr, certificate, file("token", own+"\n")))
+	line, v := realtest.OpenPty(t), newVehicle()
+	d := startDaemon(t, "-c", config, "--device", line.Path()+"?baud=115200")
+	d.waitOpen()
+	v.feed(d, line, 0, each)
+	if code, err := viewer.Exit(delivery); code != 0 || err != nil {
+		t.Fatalf("the viewer ended with %d, %v", code, err)
+	}
+	heard := 0
+	for text := range strings.Lines(viewer.Output()) {
+		var p position
+		if json.Unmarshal([]byte(text), &p) != nil {
+			continue
+		}
+		heard++
+		if err := v.check(p); err != nil || p.Seq != heard {
+			t.Fatalf("message %d is seq %d, %v", heard, p.Seq, err)
+		}
+	}
+	if heard != each {
+		t.Errorf("the viewer heard %d messages, want %d", heard, each)
+	}
+	d.Signal(syscall.SIGTERM)
+	if code, err := d.Exit(soon); code != 0 || err != nil {
+		t.Errorf("the tracker ended with %d, %v", code, err)
+	}
+	server.Signal(syscall.SIGTERM)
+	if code, err := server.Exit(soon); code != 0 || err != nil {
+		t.Errorf("the relay ended with %d, %v", code, err)
+	}
+	for _, token := range []string{own, viewers} {
+		if said := server.Output() + d.Output(); strings.Contains(said, token) {
+			t.Errorf("a token is in the log:\n%s", said)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(folder, "relay.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the certificate's key: %v %v", info, err)
+	}
+}
+
+// A tracker with another one's token is told so, and nobody hears it.
+func TestTokenOfAnotherTracker(t *testing.T) {
+	folder := t.TempDir()
+	tokens, token := filepath.Join(folder, "tokens"), filepath.Join(folder, "token")
+	writeFile(t, tokens, "another_van fedcba9876543210\n")
+	writeFile(t, token, "fedcba9876543210\n")
+	server := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--device-tokens-file", tokens))
+	address := regexp.MustCompile(`viewers: +http://([^/]+)/`)
+	out, err := server.WaitOutput(soon, address.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(folder, "gpsbridge.toml")
+	writeFile(t, config, fmt.Sprintf("[[uplink]]\nserver = %q\ntoken_file = %q\n", "ws://"+address.FindStringSubmatch(out)[1], token))
+	d := startDaemon(t, "-c", config, "--device", "sim:")
+	if _, err := d.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "401 Unauthorized") }); err != nil {
+		t.Error(err)
+	}
+}
