@@ -101,7 +101,7 @@ func TestNoServer(t *testing.T) {
 	addr := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
 
 	line := realtest.OpenPty(t)
-	d := startDaemon(t, "--device", line.Path(), "--server", "ws://"+addr)
+	d := startDaemon(t, "--device", line.Path()+"?baud=9600", "--server", "ws://"+addr)
 	viewer := d.group()
 	goesOn(t, d, line, viewer)
 	oneWarning(t, d, "cannot connect", addr, "nothing listens on port", "check that the server runs")
@@ -112,7 +112,7 @@ func TestNoServer(t *testing.T) {
 
 func TestServerForbids(t *testing.T) {
 	server, line := realtest.StartDjango(t, realtest.Options{Refuse: true}), realtest.OpenPty(t)
-	d := startDaemon(t, "--device", line.Path(), "--server", server.URL())
+	d := startDaemon(t, "--device", line.Path()+"?baud=9600", "--server", server.URL())
 	viewer := d.group()
 	goesOn(t, d, line, viewer)
 	oneWarning(t, d, "403 Forbidden", "check token_file and origin")
@@ -127,7 +127,7 @@ func TestPortWithoutPermission(t *testing.T) {
 	if err := os.Chmod(line.Path(), 0o660); err != nil {
 		t.Fatal(err)
 	}
-	cmd := gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path(), "--listen", "127.0.0.1:0")
+	cmd := gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path()+"?baud=9600", "--listen", "127.0.0.1:0")
 	cmd.Path = forEverybody(t, cmd.Path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	d := startDaemonCmd(t, cmd)
