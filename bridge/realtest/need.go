@@ -35,6 +35,7 @@ const (
 	RedisServer   Part = "redis-server"
 	Browser       Part = "Chromium"
 	GPSD          Part = "gpsd"
+	GPSPipe       Part = "gpspipe"
 	Corpus        Part = "the recorded receiver logs"
 	Root          Part = "root, who may run a program as somebody else"
 	Mount         Part = "a loop device to mount ext4 from"
@@ -57,6 +58,7 @@ var parts = map[Part]part{
 	RedisServer:   {sync.OnceValue(program("redis-server")), apt("redis-server")},
 	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
 	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
+	GPSPipe:       {sync.OnceValue(program("gpspipe")), apt("gpsd-clients")},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + rootFS()},
 	Corpus: {func() error { _, err := corpusFolder(); return err },
