@@ -69,7 +69,7 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if err := r.access.checkHost(q); err != nil {
-			r.hub.refuse(refusedOrigin)
+			r.hub.refuse(refusedOrigin, q.RemoteAddr)
 			answerError(w, q, http.StatusForbidden, err.Error())
 			return
 		}
@@ -81,7 +81,7 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
 		if _, err := r.access.role(q, q.PathValue("device_id")); err != nil {
-			r.hub.refuse(refusedToken)
+			r.hub.refuse(refusedToken, q.RemoteAddr)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
 			answerError(w, q, http.StatusUnauthorized, err.Error())
 			return
@@ -129,13 +129,13 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if err := r.access.checkOrigin(q); err != nil {
-		r.hub.refuse(refusedOrigin)
+		r.hub.refuse(refusedOrigin, q.RemoteAddr)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
 	who, err := r.access.role(q, device)
 	if err != nil {
-		r.hub.refuse(refusedToken)
+		r.hub.refuse(refusedToken, q.RemoteAddr)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
@@ -191,7 +191,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		}
 	}
 	if err != nil {
-		r.hub.refuse(refusedFull)
+		r.hub.refuse(refusedFull, q.RemoteAddr)
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

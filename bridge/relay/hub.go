@@ -34,8 +34,10 @@ type hub struct {
 	delivered  atomic.Int64 // messages written to members
 	repeats    atomic.Int64 // messages that a publisher sent again
 	refused    [refusals]atomic.Int64
-	kept       atomic.Int64 // bytes in all histories
-	swept      atomic.Int64 // unix seconds of the last sweep
+
+	refusedSaid [refusals]atomic.Int64 // unix seconds of the last line in the log
+	kept        atomic.Int64           // bytes in all histories
+	swept       atomic.Int64           // unix seconds of the last sweep
 
 	running sync.WaitGroup // the goroutines of all viewers
 

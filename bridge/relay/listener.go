@@ -41,9 +41,9 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		}
 		remote := c.RemoteAddr().String()
 		if !l.throttle.allow(remote, time.Now()) {
-			l.hub.refuse(refusedRate)
+			l.hub.refuse(refusedRate, remote)
 		} else if who, ok := l.enter(remote); !ok {
-			l.hub.refuse(refusedFull)
+			l.hub.refuse(refusedFull, remote)
 		} else {
 			return &countedConn{Conn: c, done: sync.OnceFunc(func() { l.leave(who) })}, nil
 		}

@@ -1,6 +1,10 @@
 package relay
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // refusal is why a request or a connection was refused.
 type refusal int
@@ -15,8 +19,16 @@ const (
 
 var refusalNames = [refusals]string{"token", "origin", "rate", "full"}
 
-// refuse counts a refusal.
-func (h *hub) refuse(why refusal) { h.refused[why].Add(1) }
+// refuse counts a refusal of who is at the address peer, and says one of each
+// kind a minute: a tracker with a wrong token must be found, and a flood must not
+// fill the log.
+func (h *hub) refuse(why refusal, peer string) {
+	n, now := h.refused[why].Add(1), time.Now().Unix()
+	last := h.refusedSaid[why].Load()
+	if now-last >= 60 && h.refusedSaid[why].CompareAndSwap(last, now) {
+		h.log.Warn("refused", "why", refusalNames[why], "peer", peer, "so_far", n)
+	}
+}
 
 // metric is one number of the hub for Prometheus.
 type metric struct {

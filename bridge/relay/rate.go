@@ -110,7 +110,7 @@ func (t *throttle) whose(remote string) (netip.Prefix, bool) {
 func (r *Relay) throttled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !r.throttle.allow(q.RemoteAddr, time.Now()) {
-			r.hub.refuse(refusedRate)
+			r.hub.refuse(refusedRate, q.RemoteAddr)
 			w.Header().Set("Retry-After", "5")
 			answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
 			return

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -244,4 +245,30 @@ func TestPublisherSeesTheOrderOfTheGroup(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// A socket's buffers take hundreds of kilobytes before a viewer that never reads
+// is noticed; with and without TLS it is closed then.
+func TestSocketThatIsNeverRead(t *testing.T) {
+	secure := selfSignedConfig(t)
+	for _, c := range []Config{{}, secure} {
+		c.SlowTimeout = 50 * time.Millisecond
+		r := start(t, c)
+		d := websocket.Dialer{}
+		scheme := "ws"
+		if c.CertFile != "" {
+			scheme, d.TLSClientConfig = "wss", trusting(t, c.CertFile)
+		}
+		conn, _, err := d.Dial(r.url(scheme, "/ws/gps-tracking/van_7/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note := []byte(`"` + strings.Repeat("x", 60_000) + `"`)
+		until(t, "it is closed", func() bool {
+			r.Publish("van_7", "NOTE", note)
+			return r.Status().ClosedSlow == 1
+		})
+		until(t, "it has left", func() bool { return r.Status().Viewers == 0 })
+		conn.Close()
+	}
 }

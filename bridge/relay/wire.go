@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -26,7 +27,9 @@ type wire struct {
 	raw  syscall.RawConn // of the socket; nil where there is none
 	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
 
-	from  *intake   // bounds what is read; nil for no bound. Owned by who reads
+	from  *intake     // bounds what is read; nil for no bound. Owned by who reads
+	ended atomic.Bool // a close frame has gone out
+
 	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
 
 	// Owned by who has the turn.
@@ -90,8 +93,19 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.over = err
 	if err == nil && p[0] == closeByte {
 		w.over = websocket.ErrCloseSent
+		w.ended.Store(true)
 	}
 	return n, err
+}
+
+// Close ends TLS with its own goodbye only behind the close frame: who takes no
+// data takes none of that either, and is not waited for, which TLS does for five
+// seconds.
+func (w *wire) Close() error {
+	if secure, ok := w.Conn.(*tls.Conn); ok && !w.ended.Load() {
+		return secure.NetConn().Close()
+	}
+	return w.Conn.Close()
 }
 
 // send writes whole frames, with one system call if the kernel takes them, and

@@ -1,0 +1,215 @@
+package relay
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// TestPagePanels looks at what the panels of the page show.
+func TestPagePanels(t *testing.T) {
+	browser := realtest.Chromium(t)
+	t.Run("console", func(t *testing.T) { testConsole(t, openTab(t, browser)) })
+	t.Run("charts", func(t *testing.T) { testCharts(t, openTab(t, browser)) })
+	t.Run("link", func(t *testing.T) { testLink(t, openTab(t, browser)) })
+	t.Run("satellites", func(t *testing.T) { testTable(t, openTab(t, browser)) })
+	t.Run("strangers", func(t *testing.T) { testStrangers(t, openTab(t, browser)) })
+}
+
+// click presses an element by its ID.
+func (p *tab) click(id string) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.Click(chromedp.CSS("#"+id))); err != nil {
+		p.t.Fatalf("click %s: %v", id, err)
+	}
+}
+
+// clean says that nothing went wrong that the page did not show.
+func (p *tab) clean() {
+	p.t.Helper()
+	if e := append(p.noted(&p.errors), p.noted(&p.crashes)...); len(e) > 0 {
+		p.t.Errorf("on the browser's console: %q", e)
+	}
+}
+
+// raw is a chunk of a receiver's bytes as the daemon publishes it.
+func raw(r *Relay, data string) {
+	body, _ := json.Marshal(map[string]string{"class": "NMEA", "device_id": "van_7", "receiver": "/dev/gps0", "data": data})
+	r.Publish("van_7", "NMEA", body)
+}
+
+const (
+	gll    = "$GPGLL,5130.20,N,00007.66,W,090001.20,A,A*73\r\n"
+	gllBad = "$GPGLL,5130.20,N,00007.66,W,090001.20,A,A*00\r\n"
+	gst    = "$GPGST,090001.20,12,0.5,0.5,0,0.5,0.5,1.1*6E\r\n"
+)
+
+func testConsole(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	if r.Wants("van_7", "NMEA") {
+		t.Error("the page asks for raw bytes while nobody looks at them")
+	}
+	const lines = `document.querySelectorAll("#nmea-lines li").length`
+	p.click("tab-nmea")
+	until(t, "the console joins", func() bool { return r.Wants("van_7", "NMEA") })
+
+	raw(r, gll[:20]) // a chunk ends anywhere
+	raw(r, gll[20:]+gst+gllBad[:9])
+	p.until(lines + ` === 2`)
+	raw(r, gllBad[9:]+gst)
+	p.until(lines + ` === 4`)
+	p.until(`document.querySelectorAll("#nmea-lines .fault").length === 1`)
+	p.shows("nmea-lines", "✗ checksum is 00, should be")
+	p.shows("nmea-state", "1 in error")
+	p.until(`[...document.querySelectorAll("#nmea-types button")].map((b) => b.children[0].textContent).join() === "GPGLL,GPGST"`)
+	p.until(`document.querySelector("#nmea-types .bad").textContent === "✗ 1"`)
+
+	// A filter by type, and one by words.
+	const only = `document.querySelectorAll("#nmea-types button")[1].click()`
+	eval[any](p, only)
+	p.until(`[...document.querySelectorAll("#nmea-lines li")].map((l) => l.textContent.slice(1, 6)).join() === "GPGST,GPGST"`)
+	eval[any](p, only)
+	p.until(lines + ` === 4`)
+	if err := chromedp.Do(p.ctx, chromedp.SendKeys(chromedp.CSS("#nmea-filter"), "gll")); err != nil {
+		t.Fatal(err)
+	}
+	p.until(lines + ` === 2`)
+	eval[any](p, `(() => { const f = document.getElementById("nmea-filter"); f.value = ""; f.dispatchEvent(new Event("input")); })()`)
+	p.until(lines + ` === 4`)
+
+	// Paused, what comes is counted and not shown.
+	p.click("nmea-pause")
+	raw(r, gst+gst)
+	p.shows("nmea-state", "paused, 2 new")
+	if n := eval[int](p, lines); n != 4 {
+		t.Errorf("%d lines while paused, want 4", n)
+	}
+	p.click("nmea-pause")
+	p.until(lines + ` === 6`)
+	saved := eval[string](p, `gpsbridge.nmea.saved.join("")`)
+	if want := gll + gst + gllBad + gst + gst + gst; saved != want {
+		t.Errorf("to download: %q\nwant %q", saved, want)
+	}
+
+	p.click("tab-charts")
+	until(t, "the console leaves", func() bool { return !r.Wants("van_7", "NMEA") })
+	p.clean()
+}
+
+// A minute without fixes is a gap in the charts, and so is what comes without a
+// value.
+func testCharts(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	for seq := 1; seq <= 100; seq++ {
+		if seq <= 30 || seq > 90 {
+			r.Publish("van_7", "TPV", fixAt(seq))
+		}
+	}
+	p.open("http://" + r.Addr().String() + "/")
+	p.condition("live")
+	p.click("tab-charts")
+	label := func(i int, want string) {
+		t.Helper()
+		p.until(fmt.Sprintf(`document.querySelectorAll("#charts canvas")[%d].getAttribute("aria-label")?.includes(%q)`, i, want))
+	}
+	label(0, "1 gap")
+	label(0, "36 to 3600")
+	label(2, "HDOP: no data")
+	const gap = `gpsbridge.charts.charts[0].chart.gaps.map(([a, b]) => Math.round(b - a)).join()`
+	p.until(gap + ` === "61"`)
+	// No line is drawn through it: its middle has no pixel of the line's colour,
+	// the time before has.
+	const pixels = `((share) => {
+	  const { canvas, context, ratio, colours } = gpsbridge.charts.charts[0].chart;
+	  const x = Math.round((34 + (canvas.clientWidth - 42) * share) * ratio);
+	  const want = [1, 3, 5].map((i) => parseInt(colours.trail.slice(i, i + 2), 16));
+	  const d = context.getImageData(x - 4, 0, 8, canvas.height).data;
+	  let n = 0;
+	  for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200 && want.every((v, k) => Math.abs(d[i + k] - v) < 40)) n++;
+	  return n;
+	})`
+	p.until(pixels + `(1 - 85 / 120) > 0`)
+	if n := eval[int](p, pixels+`(1 - 40 / 120)`); n > 0 {
+		t.Errorf("%d pixels of a line where no fix came", n)
+	}
+	p.clean()
+}
+
+func testLink(t *testing.T, p *tab) {
+	retry := 4.2
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Status: func() any {
+		return map[string]any{"role": "tracker", "device_id": "van_7",
+			"receivers": []any{
+				map[string]any{"source": "/dev/gps0", "name": "u-blox 7", "device_id": "van_7", "active": true, "state": "reading", "sentences": 9, "baud": 9600,
+					"hint": "the line is full: set 38400 baud", "run": "a", "reported": 300},
+				map[string]any{"source": "/dev/gps1", "device_id": "van_7", "active": false, "state": "silent"},
+				map[string]any{"source": "/dev/gps9", "device_id": "another", "active": true, "state": "reading"},
+			},
+			"spool":   map[string]any{"records": 128, "bytes": 65536, "max_bytes": 1 << 28, "oldest_age": 190, "dropped": 0, "appended": 300},
+			"uplinks": []any{map[string]any{"name": "depot", "state": "waiting", "detail": "connection refused", "retry_in": retry, "behind": 128, "window": 8, "bytes_per_day": 1.25e7, "resent": 3, "rtt": 0.23}},
+		}
+	}})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("badge-link", "128")
+	p.click("tab-link")
+	for _, want := range []string{"128 wait", "Oldest unsent3 min", "Next try in4.2 s", "connection refused", "Data a day13 MB", "Repeats3", "Round trip230 ms",
+		"the line is full: set 38400 baud", "Baud9"} {
+		p.shows("link", want)
+	}
+	p.until(`!document.getElementById("link").textContent.includes("gps9")`)
+
+	// The chain names what is wrong, and says why to who asks.
+	words := eval[[]string](p, `[...document.querySelectorAll("#chain li")].map((li) => li.className + " " + li.querySelector(".word").textContent)`)
+	if len(words) != 5 || words[0] != "warn trouble" || words[1] != "warn silent" || words[2] != "warn 128 wait" || words[3] != "bad retry 4.2 s" || words[4] != "unknown not reached" {
+		t.Errorf("chain %q", words)
+	}
+	eval[any](p, `document.querySelector('[data-station="Uplink"]').click()`)
+	p.shows("why", "connection refused")
+	p.until(`document.querySelector('[data-station="Uplink"]').getAttribute("aria-expanded") === "true"`)
+	p.clean()
+}
+
+func testTable(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	// A satellite that comes once a signal is one satellite, with its stronger one.
+	r.Publish("van_7", "SKY", []byte(`{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":22,"used":true},
+	  {"gnssid":0,"svid":5,"el":71,"az":210,"ss":46,"used":false},{"gnssid":6,"svid":9,"ss":0,"used":false}]}`))
+	p.open("http://" + r.Addr().String() + "/")
+	p.until(`document.querySelectorAll("#sky .sat .mark").length === 1`) // the other has no direction
+	p.shows("sky-aside", "1 without direction")
+	eval[any](p, `document.getElementById("table").open = true`)
+	p.until(`[...document.querySelectorAll("#table tbody tr")].map((r) => r.innerText.replace(/\s+/g, " ").trim()).join("|") === "GPS 5 46 71° 210° yes|GLONASS 9 – – – no"`)
+	if shape := eval[string](p, `document.querySelector("#table tbody tr:nth-child(2) svg").firstChild.tagName`); shape != "polygon" {
+		t.Errorf("GLONASS is drawn as %s, want a diamond", shape)
+	}
+	if class := eval[string](p, `document.querySelector("#bars .used").getAttribute("class")`); class != "sat cn8 used" {
+		t.Errorf("46 dB-Hz has class %q, want the green end", class)
+	}
+	p.clean()
+}
+
+// What a group carries besides does not disturb: other classes, messages without
+// (run, seq), and what is no object at all.
+func testStrangers(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	for _, odd := range []string{`{"class":"ATT","roll":3}`, `{"text":"hello"}`, `[1,2]`, `null`, `7`, `{"class":"SKY"}`, `{"class":"TPV"}`,
+		`{"class":"TPV","mode":3,"lat":"x","lon":null,"speed":"fast"}`} {
+		r.Publish("van_7", "", []byte(odd))
+	}
+	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":51.6,"lon":-0.1,"speed":20}`))
+	p.shows("speed", "72")
+	p.shows("position", "51.600000° N")
+	p.clean()
+}
