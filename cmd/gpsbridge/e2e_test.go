@@ -38,6 +38,10 @@ const (
 // compiled with them, by -race with its detector, and go test knows when a change calls for running them again.
 const asProgram = "GPSBRIDGE_TEST_AS_PROGRAM"
 
+// envProgram names another build of the program to test instead, with what runs it and its arguments before it:
+// "qemu-aarch64-static /tmp/gpsbridge-arm64".
+const envProgram = "GPSBRIDGE_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main() // exits
@@ -52,7 +56,11 @@ func gpsbridge(t *testing.T, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, args...)
+	program := []string{path}
+	if other := strings.Fields(os.Getenv(envProgram)); len(other) > 0 {
+		program = other
+	}
+	cmd := exec.Command(program[0], slices.Concat(program[1:], args)...)
 	cmd.Dir = "/"
 	// The race detector would wait a second at the end, for reports that come late.
 	cmd.Env = append(cmd.Env, asProgram+"=1", "GORACE=atexit_sleep_ms=50")
