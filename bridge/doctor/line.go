@@ -31,6 +31,7 @@ const (
 type observed struct {
 	bridge.ReceiverStatus
 	clock time.Time // the receiver's, zero while it is not known
+	mute  bool      // it lists satellites from its almanac and hears none of them
 }
 
 // fixed says whether a position comes.
@@ -144,8 +145,11 @@ func judgeSatellites(l *Link, o observed) {
 	switch {
 	case o.NSat == nil && o.fixed():
 		l.State, l.Seen = Skipped, "the receiver does not say"
-	case o.NSat == nil || *o.NSat == 0:
+	case o.NSat == nil || *o.NSat == 0 || o.mute:
 		seen := "none in view"
+		if o.mute {
+			seen = fmt.Sprintf("%.0f should be in view, no signal from any", *o.NSat)
+		}
 		if a := strings.ToUpper(o.Antenna); a == "OPEN" || a == "SHORT" {
 			seen += ", antenna " + a
 		}
@@ -220,6 +224,7 @@ type ear struct {
 	last      nmea.Fix
 	fixAt     time.Time
 	nSat      *float64
+	mute      bool
 }
 
 func (h *ear) Data(p []byte) {
@@ -249,13 +254,17 @@ func (h *ear) Fix(f *nmea.Fix) {
 }
 
 // Sky is called by the assembler; mu is held.
-func (h *ear) Sky(s *nmea.Sky) { n := float64(s.NSat); h.nSat = &n }
+func (h *ear) Sky(s *nmea.Sky) {
+	n := float64(s.NSat)
+	h.nSat = &n
+	h.mute = n > 0 && !slices.ContainsFunc(s.Satellites, func(one nmea.Satellite) bool { return one.SS.Set && one.SS.V > 0 })
+}
 
 // hears adds what was heard to what the port itself says.
 func (h *ear) hears(st receiver.Status) observed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o := observed{clock: h.last.Time}
+	o := observed{clock: h.last.Time, mute: h.mute}
 	sc := h.scanner.Stats()
 	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
 	o.Sentences, o.BadChecksum = sc.Sentences, sc.BadChecksum

@@ -37,14 +37,21 @@ func (l Link) Sentence() string {
 // mendMark stands before the mend in the sentences of package uplink, and in those of this package.
 const mendMark = "; "
 
-// part cuts a sentence of another package into what was seen and the mend, which stands behind its last mark. A sentence
-// without the mark is all seen.
+// part cuts a sentence of another package into what was seen and the mend, which stands behind its last mark that is not in
+// brackets. A sentence without the mark is all seen.
 func part(sentence, mark string) (seen, mend string) {
-	i := strings.LastIndex(sentence, mark)
-	if i < 0 {
-		return sentence, ""
+	depth := 0
+	for i := len(sentence) - 1; i > 0; i-- {
+		switch {
+		case sentence[i] == ')':
+			depth++
+		case sentence[i] == '(':
+			depth--
+		case depth == 0 && strings.HasPrefix(sentence[i:], mark):
+			return sentence[:i], sentence[i+len(mark):]
+		}
 	}
-	return sentence[:i], sentence[i+len(mark):]
+	return sentence, ""
 }
 
 // FirstBroken returns the first broken link of a chain. It is false when none is.

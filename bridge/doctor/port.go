@@ -29,6 +29,7 @@ func linkOf(sentence string) string {
 		{"is held by", "holder"},
 		{"sends nothing", "bytes"},
 		{"has sent nothing", "bytes"},
+		{"hears nothing", "bytes"},
 		{"speaks ", "sentences"},
 		{"no NMEA sentence", "baud"},
 	} {
@@ -108,7 +109,7 @@ func (e *examination) port(o observed, suffix string) (broken, why string) {
 
 // otherSource is for what is read from the network, a file or standard input.
 func (e *examination) otherSource(o observed, suffix string) (broken string) {
-	if o.State == receiver.Waiting {
+	if o.State == receiver.Waiting || o.State == receiver.Silent {
 		broken = linkOf(o.Detail)
 	}
 	if broken == "port" {

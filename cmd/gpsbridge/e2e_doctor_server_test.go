@@ -1,22 +1,11 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,31 +47,46 @@ func TestDoctorConnectionRefused(t *testing.T) {
 	oneBroken(t, doctorOf(t, serverDoctor(t, url)...), "tcp", "connection refused: nothing listens", "check that the server runs")
 }
 
+// behindTLS puts TLS in front of a server, with a certificate that is valid between two times from now, and returns the
+// wss:// address and the file of the authority.
+func behindTLS(t *testing.T, server string, from, until time.Duration) (url, authority string) {
+	t.Helper()
+	proxy, authority := realtest.StartTLS(t, strings.TrimPrefix(server, "ws://"), time.Now().Add(from), time.Now().Add(until))
+	return "wss://" + proxy.Addr(), authority
+}
+
 func TestDoctorCertificates(t *testing.T) {
-	ca := newAuthority(t)
-	trust := fmt.Sprintf("ca_file = %q", ca.file)
-	serve := func(change func(*x509.Certificate)) string {
-		return ca.terminate(t, ca.sign(change), "ws://127.0.0.1:1")
-	}
-	for name, test := range map[string]struct {
-		url   string
-		keys  []string
-		wants []string
+	const past, now, future = -1000 * time.Hour, -time.Hour, 1000 * time.Hour
+	for _, test := range []struct {
+		name        string
+		from, until time.Duration
+		trusted     bool
+		host        string // in the URL; the certificate is for 127.0.0.1
+		wants       []string
 	}{
-		"unknown authority": {serve(nil), nil, []string{"signed by an authority that is not known here", "ca_file"}},
-		"expired": {serve(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }), []string{trust},
-			[]string{"expired on", "the server needs a new one"}},
-		"not yet valid": {serve(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour * 1000) }), []string{trust},
-			[]string{"is valid only from", "check the clock"}},
-		"wrong name": {serve(func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.example"} }), []string{trust},
-			[]string{"is for other.example, not for 127.0.0.1"}},
-		"no TLS": {"wss://" + plainServer(t, http.NotFound), nil, []string{"does not speak TLS", "use ws://"}},
-		"TLS":    {strings.Replace(serve(nil), "wss://", "ws://", 1), nil, []string{"speaks TLS", "use wss://"}},
+		{"unknown authority", now, future, false, "127.0.0.1", []string{"signed by an authority that is not known here", "ca_file"}},
+		{"expired", past, now, true, "127.0.0.1", []string{"expired on", "the server needs a new one"}},
+		{"not yet valid", future, 2 * future, true, "127.0.0.1", []string{"is valid only from", "check the clock"}},
+		{"wrong name", now, future, true, "localhost", []string{"is for 127.0.0.1, not for localhost"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			oneBroken(t, doctorOf(t, serverDoctor(t, test.url, test.keys...)...), "tls", test.wants...)
+		t.Run(test.name, func(t *testing.T) {
+			url, authority := behindTLS(t, "ws://"+plainServer(t, http.NotFound), test.from, test.until)
+			var keys []string
+			if test.trusted {
+				keys = append(keys, fmt.Sprintf("ca_file = %q", authority))
+			}
+			oneBroken(t, doctorOf(t, serverDoctor(t, strings.Replace(url, "127.0.0.1", test.host, 1), keys...)...), "tls", test.wants...)
 		})
 	}
+}
+
+func TestDoctorTLSOrNot(t *testing.T) {
+	oneBroken(t, doctorOf(t, serverDoctor(t, "wss://"+plainServer(t, http.NotFound))...), "tls", "does not speak TLS", "use ws://")
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that is none
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	oneBroken(t, doctorOf(t, serverDoctor(t, strings.Replace(s.URL, "https", "ws", 1))...), "tls", "speaks TLS", "use wss://")
 }
 
 // plainServer returns host:port of a server that answers so.
@@ -159,73 +163,4 @@ func TestDoctorSpoolWithoutPermission(t *testing.T) {
 	cmd := asNobody(t, doctorOf(t, "--device", "-"))
 	cmd.Env = append(cmd.Env, "GPSBRIDGE_SPOOL_DIR="+filepath.Join(filepath.Dir(file), "spool"))
 	oneBroken(t, cmd, "spool", "cannot be written: permission denied", "spool.dir")
-}
-
-// authority signs certificates for tests.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string // PEM
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t, file: filepath.Join(t.TempDir(), "ca.pem")}
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(2000 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	var der []byte
-	a.key, der = a.make(a.cert)
-	writeFile(t, a.file, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	return a
-}
-
-// make signs a certificate with the authority's key, its own with itself.
-func (a *authority) make(c *x509.Certificate) (*ecdsa.PrivateKey, []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	signer := a.key
-	if signer == nil {
-		signer = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key, der
-}
-
-// sign makes a certificate for 127.0.0.1, as far as change does not alter that.
-func (a *authority) sign(change func(*x509.Certificate)) tls.Certificate {
-	a.t.Helper()
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(1500 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if change != nil {
-		change(c)
-	}
-	key, der := a.make(c)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// terminate serves TLS in front of a server, as a proxy does, and returns the wss:// address.
-func (a *authority) terminate(t *testing.T, c tls.Certificate, server string) string {
-	t.Helper()
-	target, err := url.Parse(strings.Replace(server, "ws", "http", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that the doctor breaks off
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{c}}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return strings.Replace(s.URL, "https", "wss", 1)
 }

@@ -176,36 +176,32 @@ func TestDoctorWrongSpeed(t *testing.T) {
 	oneBroken(t, doctorOf(t, "--device", port+"?baud=9600"), "baud", "no NMEA sentence comes at 9600 baud", "leave ?baud= out")
 }
 
-// withoutFix are the sentences of a receiver that sees so many satellites and has no fix.
-func withoutFix(satellites int) []byte {
-	b := appendSentence(nil, "GNRMC,%s,V,,,,,,,%s,,,N", time.Now().UTC().Format("150405.00"), time.Now().UTC().Format("020106"))
-	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
-	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
-	if satellites == 0 {
-		return appendSentence(b, "GPGSV,1,1,00")
-	}
-	return appendSentence(b, "GPGSV,1,1,%02d,05,71,210,,07,40,100,,13,10,050,", satellites)
+func TestDoctorBinaryReceiver(t *testing.T) {
+	port := simulate(t, sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true})
+	oneBroken(t, doctorOf(t, "--device", port), "sentences", "speaks UBX at 9600 baud", "switch NMEA output on")
 }
 
 func TestDoctorNoSky(t *testing.T) {
-	line := realtest.OpenPty(t)
-	repeat(t, line, withoutFix(0))
-	oneBroken(t, doctorOf(t, "--device", line.Path()), "satellites", "none in view", "free view of the sky")
+	port := simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }})
+	oneBroken(t, doctorOf(t, "--device", port), "satellites", "no signal from any", "free view of the sky")
 }
 
 func TestDoctorNoFix(t *testing.T) {
 	line := realtest.OpenPty(t)
-	repeat(t, line, withoutFix(3))
+	today := newVehicle().start
+	b := appendSentence(nil, "GNRMC,%s,V,,,,,,,%s,,,N", today.Format("150405.00"), today.Format("020106"))
+	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
+	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
+	repeat(t, line, appendSentence(b, "GPGSV,1,1,03,05,71,210,,07,40,100,,13,10,050,"))
 	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", "cold receiver")
 }
 
 // TestDoctorAlone: a healthy chain without a daemon, over TLS. Nothing is sent to the group.
 func TestDoctorAlone(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
-	ca := newAuthority(t)
-	url := ca.terminate(t, ca.sign(nil), server.URL())
+	url, authority := behindTLS(t, server.URL(), -time.Hour, time.Hour)
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
-	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = %q\nca_file = %q\n", t.TempDir(), url, ca.file))
+	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = %q\nca_file = %q\n", t.TempDir(), url, authority))
 	allWell(t, doctorOf(t, "-c", file, "--device", simulate(t, sim.Config{Rate: 1, Baud: 9600, Garble: true})),
 		"configuration", "port", "permission", "console", "holder", "bytes", "baud", "sentences", "satellites", "fix",
 		"dns", "tcp", "tls", "upgrade", "echo", "spool", "disk")
@@ -217,7 +213,7 @@ func TestDoctorAlone(t *testing.T) {
 // TestDoctorBesideDaemon: a healthy chain beside a daemon, which does not notice; its fixes are seen to come back.
 func TestDoctorBesideDaemon(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
-	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5}), "--server", server.URL())
+	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5, Baud: 115200, Garble: true}), "--server", server.URL())
 	d.waitStatus("fixes to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked > 2 })
 	cmd := gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--server", server.URL())
 	links := allWell(t, cmd, "daemon", "port", "permission", "holder", "bytes", "sentences", "satellites", "fix", "dns", "tcp", "upgrade", "echo", "spool")

@@ -60,7 +60,7 @@ func watchLine(st bridge.Status, err error) string {
 	return st.Now.UTC().Format("15:04:05") + " " + st.Line()
 }
 
-// draw writes a picture over the last one, cut to the terminal: a line that wraps would push the others down.
+// draw shows the daemon, or why it does not answer.
 func draw(w io.Writer, st bridge.Status, err error) error {
 	var text strings.Builder
 	if err != nil {
@@ -69,17 +69,22 @@ func draw(w io.Writer, st bridge.Status, err error) error {
 		printStatus(&text, st)
 	}
 	fmt.Fprintf(&text, "\n%s UTC, each second; Ctrl-C ends\n", time.Now().UTC().Format(time.TimeOnly))
+	return paint(w, text.String())
+}
+
+// paint writes a picture over the last one, cut to the terminal: a line that wraps would push the others down.
+func paint(w io.Writer, text string) error {
 	columns, lines := size(w)
 	var picture strings.Builder
 	picture.WriteString(toTop)
-	for i, line := range wrapped(text.String(), columns) {
+	for i, line := range wrapped(text, columns) {
 		if i == lines-1 {
 			break // a line end in the last line would scroll
 		}
-		picture.WriteString(line + endOfLine + "\r\n")
+		picture.WriteString(line + endOfLine + "\n") // the terminal makes \r\n of it
 	}
 	picture.WriteString(endOfScreen)
-	_, err = io.WriteString(w, picture.String())
+	_, err := io.WriteString(w, picture.String())
 	return err
 }
 

@@ -125,7 +125,7 @@ func typeRates(in bridge.ReceiverStatus) string {
 	}
 	slices.Sort(names) // not by rate: a live picture must not jump
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %.1f/s", name, in.Types[name].Rate)
+		names[i] = fmt.Sprintf("%s:%.1f/s", name, in.Types[name].Rate)
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,0 +1,194 @@
+package doctor
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
+)
+
+func TestMain(m *testing.M) {
+	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
+	goleak.VerifyTestMain(m)
+}
+
+// The sentences that package receiver says of a port: to which link they belong, and where the mend begins.
+func TestSentencesOfAReceiver(t *testing.T) {
+	for _, test := range []struct{ sentence, link, mend string }{
+		{"no receiver found (looked for /dev/ttyACM*): plug one in, or name its port with --device", "port", "plug one in, or name its port with --device"},
+		{`/dev/ttyUSB0: permission denied, it is open to group dialout: "sudo usermod -aG dialout pi", then log in again`, "permission", `"sudo usermod -aG dialout pi", then log in again`},
+		{"/dev/ttyUSB0 is forbidden to this service: list its kind in the unit's DeviceAllow", "permission", "list its kind in the unit's DeviceAllow"},
+		{"/dev/serial0 is the system console: take it out of the kernel command line (Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot",
+			"console", "take it out of the kernel command line (Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot"},
+		{"/dev/ttyUSB0 is held by gpsd (pid 7): stop it, or name another port with --device", "holder", "stop it, or name another port with --device"},
+		{"/dev/ttyUSB0 sends nothing: check the receiver's power and cable", "bytes", "check the receiver's power and cable"},
+		{"udp://:10110 hears nothing: see that no firewall is between", "bytes", "see that no firewall is between"},
+		{"/dev/ttyUSB0 sends no NMEA sentence at 9600 baud: leave ?baud= out and the speed is found", "baud", "leave ?baud= out and the speed is found"},
+		{"/dev/ttyUSB0 speaks UBX at 9600 baud, a binary protocol, and no NMEA: switch NMEA output on", "sentences", "switch NMEA output on"},
+	} {
+		if got := linkOf(test.sentence); got != test.link {
+			t.Errorf("%q belongs to %s, want %s", test.sentence, got, test.link)
+		}
+		seen, mend := part(test.sentence, ": ")
+		if l := (Link{Seen: seen, Mend: mend, mark: ": "}); mend != test.mend || l.Sentence() != test.sentence {
+			t.Errorf("%q is cut into %q and %q", test.sentence, seen, mend)
+		}
+	}
+}
+
+// lineOf judges what is known of a line.
+func lineOf(o observed) []Link {
+	e := &examination{}
+	e.line(o, "", "", "")
+	return e.links
+}
+
+// TestLine: one trouble is one broken link, and what is behind it is skipped.
+func TestLine(t *testing.T) {
+	good := func(change func(*observed)) observed {
+		o := observed{}
+		o.Source, o.Port, o.State, o.Baud, o.Bytes, o.LastByteAge = "/dev/ttyUSB0", "/dev/ttyUSB0", receiver.Reading, 9600, 1000, new(0.1)
+		o.Sentences, o.Mode, o.FixAge, o.NSat, o.USat = 100, nmea.Mode3D, new(0.5), new(14.0), new(9.0)
+		change(&o)
+		return o
+	}
+	for _, test := range []struct {
+		name   string
+		state  State // of the link
+		link   string
+		change func(*observed)
+		wants  string
+	}{
+		{"well", OK, "fix", func(*observed) {}, "3D, 0.5 s old"},
+		{"no byte yet", Broken, "bytes", func(o *observed) { o.LastByteAge = nil }, "check the receiver's power and cable"},
+		{"wrong speed", Broken, "baud", func(o *observed) {
+			o.Sentences, o.Hint = 0, "no NMEA sentence comes at 9600 baud: leave ?baud= out and the speed is found"
+		}, "leave ?baud= out"},
+		{"full line", Warning, "baud", func(o *observed) { o.Hint = "the line is full: raise the receiver's baud rate or turn off GSV" }, "turn off GSV"},
+		{"binary", Broken, "sentences", func(o *observed) {
+			o.Sentences, o.Hint = 0, "/dev/ttyUSB0 speaks UBX at 9600 baud, a binary protocol, and no NMEA: switch NMEA output on"
+		}, "switch NMEA output on"},
+		{"no receiver", Broken, "sentences", func(o *observed) { o.Sentences, o.Source, o.Port = 0, "tcp://h:1", "tcp://h:1" }, "no NMEA sentence; see that it is a receiver"},
+		{"bad cable", Warning, "sentences", func(o *observed) { o.BadChecksum = 20 }, "20 of 120 sentences are damaged"},
+		{"one damaged", OK, "sentences", func(o *observed) { o.BadChecksum = 1 }, "100 good, 1 damaged"},
+		{"no sky", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge = new(0.0), nmea.ModeNone, nil }, "none in view; check the antenna's plug"},
+		{"no antenna", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge, o.Antenna = nil, nmea.ModeNone, nil, "OPEN" }, "antenna OPEN"},
+		{"satellites not told", Skipped, "satellites", func(o *observed) { o.NSat = nil }, "does not say"},
+		{"no fix", Broken, "fix", func(o *observed) { o.Mode, o.FixAge = nmea.ModeNone, nil }, "takes a minute"},
+		{"lost fix", Broken, "fix", func(o *observed) { o.FixAge = new(30.0) }, "free view of the sky"},
+	} {
+		links, broken := lineOf(good(test.change)), ""
+		for _, l := range links {
+			sentence := strings.ReplaceAll(l.Sentence(), ": ", "; ")
+			switch {
+			case broken != "" && (l.State != Skipped || !strings.Contains(l.Seen, broken+" is broken")):
+				t.Errorf("%s: %+v behind broken %s", test.name, l, broken)
+			case l.Name == test.link && (l.State != test.state || !strings.Contains(sentence, test.wants)):
+				t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
+			case l.Name != test.link && l.State != OK && broken == "" && test.name != "no receiver":
+				t.Errorf("%s: %+v, want %s only", test.name, l, test.link)
+			}
+			if l.State == Broken {
+				broken = l.Name
+			}
+		}
+		if len(links) != len(lineLinks) {
+			t.Errorf("%s: %d links", test.name, len(links))
+		}
+	}
+}
+
+// TestDelivery: what the daemon's own counts say when none of its fixes came by.
+func TestDelivery(t *testing.T) {
+	status := func(change func(*bridge.UplinkStatus)) bridge.UplinkStatus {
+		st := bridge.UplinkStatus{}
+		st.State, st.Ack, st.Sent, st.Acked = uplink.Connected, uplink.AckEcho, 10, 10
+		change(&st)
+		return st
+	}
+	before := status(func(*bridge.UplinkStatus) {})
+	for _, test := range []struct {
+		name  string
+		after bridge.UplinkStatus
+		state State
+		wants string
+	}{
+		{"not connected", status(func(s *bridge.UplinkStatus) {
+			s.State, s.Detail = uplink.Waiting, "connection refused: nothing listens on port 80 of h; check that the server runs"
+		}), Broken, "connection refused: nothing listens on port 80 of h; check that the server runs"},
+		{"nothing to send", status(func(s *bridge.UplinkStatus) { s.LastAckAge = new(40.0) }), OK, "acknowledged 40 s ago"},
+		{"nothing sent ever", status(func(*bridge.UplinkStatus) {}), Skipped, "sent no fix yet"},
+		{"deaf", status(func(s *bridge.UplinkStatus) { s.Sent = 20 }), Broken, "sent none back for 5s; see that its channel layer (Redis) is up"},
+		{"two processes, two groups", status(func(s *bridge.UplinkStatus) { s.Sent, s.Acked = 20, 20 }), Warning, "share one channel layer"},
+		{"no echo", status(func(s *bridge.UplinkStatus) { s.Sent, s.Acked, s.Ack = 20, 20, uplink.AckPong }), OK, "goes by pong"},
+	} {
+		if l := judgeDelivery(before, test.after); l.State != test.state || !strings.Contains(l.Sentence(), test.wants) {
+			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
+		}
+	}
+}
+
+// TestModemManager: it matters when it runs, on USB ports, unless a udev rule keeps it off.
+func TestModemManager(t *testing.T) {
+	dir := t.TempDir()
+	m := system{proc: filepath.Join(dir, "proc"), udev: filepath.Join(dir, "udev")}
+	file := func(path, text string) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port := receiver.Port{Path: "/dev/ttyACM0", Device: os.DevNull, IDs: "1546:01a8"} // any character device will do: 1:3
+	check := func(p receiver.Port, want State) {
+		t.Helper()
+		if l := m.modemManager(p); l.State != want || (l.State == Warning) != strings.Contains(l.Mend, "ID_MM_DEVICE_IGNORE") {
+			t.Errorf("%+v, want %s", l, want)
+		}
+	}
+	file(filepath.Join(m.proc, "7", "comm"), "gpsd\n")
+	check(port, OK)
+	file(filepath.Join(m.proc, "8", "comm"), "ModemManager\n")
+	check(port, Warning)
+	check(receiver.Port{Path: "/dev/serial0", Device: os.DevNull}, Skipped)
+	file(filepath.Join(m.udev, "c1:3"), "E:ID_MM_PORT_IGNORE=1\n")
+	check(port, OK)
+}
+
+// TestClock: the receiver's word is compared with the system's.
+func TestClock(t *testing.T) {
+	for _, test := range []struct {
+		off  time.Duration
+		want State
+	}{{0, OK}, {-time.Hour, Warning}, {time.Hour, Warning}} {
+		e := &examination{time: time.Now().Add(test.off), timeAt: time.Now()}
+		e.clock()
+		if l := e.links[0]; l.State != test.want {
+			t.Errorf("off by %v: %+v, want %s", test.off, l, test.want)
+		}
+	}
+}
+
+// TestFirst: the first broken link is named, and a warning only when asked for.
+func TestFirst(t *testing.T) {
+	links := []Link{{Name: "a", State: OK}, {Name: "b", State: Warning}, {Name: "c", State: Broken}, {Name: "d", State: Broken}}
+	if l, found := FirstBroken(links); !found || l.Name != "c" {
+		t.Errorf("%+v", l)
+	}
+	if l, found := FirstWarning(links); !found || l.Name != "b" {
+		t.Errorf("%+v", l)
+	}
+	if l, found := FirstBroken(links[:2]); found {
+		t.Errorf("%+v", l)
+	}
+}

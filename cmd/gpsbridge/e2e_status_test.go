@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver/sim"
+	"gpsbridge/nmea"
+)
+
+// onTerminal runs a program on a terminal of so many columns and lines until what it has printed satisfies reached, then
+// presses Ctrl-C, and returns all it has printed and how it ended.
+func onTerminal(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(string) bool) (string, error) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: columns, Rows: lines})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var said bytes.Buffer
+	buf := make([]byte, 4096)
+	for pressed := false; ; {
+		n, err := terminal.Read(buf)
+		said.Write(buf[:n])
+		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) { // the program has closed it
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !pressed && reached(said.String()) {
+			pressed = true
+			if _, err := terminal.Write([]byte{3}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return said.String(), cmd.Wait()
+}
+
+// TestStatusWatch: a picture in place, that ends with the terminal as it was.
+func TestStatusWatch(t *testing.T) {
+	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
+	d.waitStatus("a fix", func(st bridge.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D })
+	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) >= 3 })
+	if err != nil || !strings.HasPrefix(said, enterScreen) || !strings.HasSuffix(said, leaveScreen) || strings.Count(said, enterScreen) != 1 {
+		t.Errorf("%v; begins with %.20q, ends with %.40q", err, said, said[max(0, len(said)-40):])
+	}
+	pictures := strings.Split(strings.TrimSuffix(said, leaveScreen), toTop)
+	for i, picture := range pictures[1:4] {
+		if strings.Count(picture, "\n") >= 24 {
+			t.Errorf("picture %d has %d lines and would scroll", i, strings.Count(picture, "\n"))
+		}
+		for line := range strings.SplitSeq(picture, endOfLine+"\r\n") {
+			if n := len([]rune(strings.ReplaceAll(line, endOfScreen, ""))); n > 60 {
+				t.Errorf("picture %d: a line of %d columns: %q", i, n, line)
+			}
+		}
+		for _, want := range []string{"device    van_7", "reading", "38400 baud", "GNRMC:", "3D", "waiting", "viewers   0"} {
+			if !strings.Contains(picture, want) {
+				t.Errorf("picture %d lacks %q:\n%s", i, want, picture)
+			}
+		}
+	}
+}
+
+// TestStatusWatchWithoutTerminal: a line a second, and a daemon that has gone is waited for.
+func TestStatusWatchWithoutTerminal(t *testing.T) {
+	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
+	d.waitStatus("a fix", func(st bridge.Status) bool { return !st.Receivers[0].Stale() })
+	watch := start(t, gpsbridge(t, "status", "--watch", "--listen", d.addr))
+	if _, err := watch.WaitOutput(soon, func(out string) bool { return strings.Count(out, " 3D fix ") >= 2 }); err != nil {
+		t.Fatal(err)
+	}
+	d.Kill()
+	out, err := watch.WaitOutput(soon, func(out string) bool { return strings.Contains(out, "no daemon answers at "+d.addr) })
+	if err != nil || strings.Contains(out, "\x1b") {
+		t.Errorf("%v: %q", err, out)
+	}
+	watch.Signal(syscall.SIGINT)
+	if code, err := watch.Exit(soon); code != exitDone || err != nil {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+}
