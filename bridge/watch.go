@@ -2,8 +2,7 @@ package bridge
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
+	"errors"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -18,25 +17,23 @@ const (
 )
 
 // Watch joins the group at a WebSocket URL and hands each of its messages to show, in order, until ctx ends or show
-// fails. It joins again when the connection is lost.
-func Watch(ctx context.Context, url, tokenFile string, log *slog.Logger, show func(msg []byte) error) error {
-	for pause, told := watchRetryMin, ""; ; {
-		conn, err := uplink.Dial(ctx, uplink.Config{URL: url, TokenFile: tokenFile, Log: log})
+// fails. It joins again when the connection is lost. state is told when it has joined, with nil, and each time why not. Both
+// are called on this goroutine.
+func Watch(ctx context.Context, url, tokenFile string, state func(error), show func(msg []byte) error) error {
+	for pause := watchRetryMin; ; {
+		conn, err := uplink.Dial(ctx, uplink.Config{URL: url, TokenFile: tokenFile})
 		if err == nil {
 			pause = watchRetryMin
-			log.Info("joined", "url", url)
+			state(nil)
 			if err = follow(ctx, conn, show); err != nil && ctx.Err() == nil {
 				return err
 			}
-			err = fmt.Errorf("connection lost, joining again")
+			err = errors.New("connection lost, joining again")
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err.Error() != told {
-			told = err.Error()
-			log.Warn("not joined", "err", err)
-		}
+		state(err)
 		select {
 		case <-ctx.Done():
 			return nil

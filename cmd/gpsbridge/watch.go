@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/url"
 	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
 )
@@ -11,6 +17,7 @@ import (
 func runWatch(ctx context.Context, p process, c command, args []string) error {
 	fs := newFlags(c)
 	token := fs.String("token-file", "", "`FILE` with the viewers' token")
+	lines := fs.Bool("lines", false, "print messages on a terminal too, instead of showing them")
 	words, err := parse(p, c, fs, args, 1)
 	if err != nil {
 		return err
@@ -18,8 +25,88 @@ func runWatch(ctx context.Context, p process, c command, args []string) error {
 	if len(words) == 0 || !strings.HasPrefix(words[0], "ws://") && !strings.HasPrefix(words[0], "wss://") {
 		return usagef("name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/")
 	}
-	return bridge.Watch(ctx, words[0], *token, newLogger(p, "text", slog.LevelInfo), func(msg []byte) error {
+	group, err := url.Parse(words[0])
+	if err != nil {
+		return usagef("%q is no URL: %w", words[0], err)
+	}
+	if width(p.stdout) > 0 && !*lines {
+		return watchPanel(ctx, p.stdout, *group, *token)
+	}
+	return bridge.Watch(ctx, words[0], *token, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
 		_, err := p.stdout.Write(append(msg, '\n'))
 		return err
 	})
+}
+
+// sayJoined logs changes of the connection, once each.
+func sayJoined(log *slog.Logger, url string) func(error) {
+	told := ""
+	return func(err error) {
+		switch {
+		case err == nil:
+			log.Info("joined", "url", url)
+			told = ""
+		case err.Error() != told:
+			told = err.Error()
+			log.Warn("not joined", "err", err)
+		}
+	}
+}
+
+// panelEvery is how often the panel is drawn: ages count in tenths, and a person reads no faster.
+const panelEvery = 200 * time.Millisecond
+
+// watchPanel shows a group on a terminal until ctx ends.
+func watchPanel(ctx context.Context, w io.Writer, group url.URL, token string) error {
+	query := group.Query()
+	query.Set("sky", "1") // a server that does not know it leaves satellites out
+	group.RawQuery = query.Encode()
+
+	fmt.Fprint(w, enterScreen)
+	defer fmt.Fprint(w, leaveScreen)
+	p := newPanel(group.Redacted(), time.Now())
+	changes := make(chan func(), 16)
+	change := func(f func()) error {
+		select {
+		case changes <- f:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return bridge.Watch(ctx, group.String(), token, func(err error) {
+			now, state := time.Now(), "joined"
+			if err != nil {
+				state = oneLine(err)
+			}
+			change(func() { p.enter(state, now) })
+		}, func(msg []byte) error {
+			now := time.Now()
+			return change(func() { p.message(msg, now) })
+		})
+	})
+	g.Go(func() error { return drawPanel(ctx, w, p, changes) })
+	return g.Wait()
+}
+
+// drawPanel makes the changes and draws the panel, which is its own, until ctx ends.
+func drawPanel(ctx context.Context, w io.Writer, p *panel, changes <-chan func()) error {
+	ticker := time.NewTicker(panelEvery)
+	defer ticker.Stop()
+	for {
+		if err := paint(w, p.text(time.Now())+"\nCtrl-C ends; piped, or with --lines, it prints the messages\n"); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+		for drawn := false; !drawn; {
+			select {
+			case f := <-changes:
+				f()
+			case <-ticker.C:
+				drawn = true
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
 }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// screen is what a program has written to a terminal.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{}
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+	return s.text.Write(p)
+}
+
+func (s *screen) wait(t *testing.T, want string) {
+	t.Helper()
+	for limit := time.After(soon); ; {
+		s.mu.Lock()
+		text := s.text.String()
+		s.mu.Unlock()
+		if strings.Contains(text, want) {
+			return
+		}
+		select {
+		case <-s.more:
+		case <-limit:
+			t.Fatalf("%q is not on the screen: %q", want, text[max(0, len(text)-2000):])
+		}
+	}
+}
+
+// TestWatchOnATerminal has a person look at a group, and end that with Ctrl-C.
+func TestWatchOnATerminal(t *testing.T) {
+	line, v := realtest.OpenPty(t), newVehicle()
+	d := startDaemon(t, "--device", line.Path()+"?baud=115200")
+	d.waitOpen()
+	v.feed(d, line, 0, 20)
+
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 40, Cols: 100}); err != nil {
+		t.Fatal(err)
+	}
+	show := &screen{more: make(chan struct{}, 1)}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		io.Copy(show, master) // until the last of the program's descriptors is closed
+	}()
+	cmd := gpsbridge(t, "watch", "ws://"+d.addr+"/ws/gps-tracking/"+deviceID+"/")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	show.wait(t, enterScreen)
+	show.wait(t, "joined for")
+	show.wait(t, "3D, ")
+	show.wait(t, "50.0 km/h") // 27 knots
+	cmd.Process.Signal(os.Interrupt)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("watch ended with %v", err)
+	}
+	<-read
+	if !strings.HasSuffix(show.text.String(), leaveScreen) {
+		t.Error("the terminal does not get its screen back")
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// panel is a group as a terminal shows it: the last fix, the satellites, and how the messages come. It has no clock: the
+// time at which something came, or is looked at, comes along.
+type panel struct {
+	url     string
+	state   string    // of the connection
+	since   time.Time // of the state
+	fix     panelFix
+	fixAt   time.Time
+	sky     panelSky
+	skyAt   time.Time
+	count   int
+	late    int // marked "backlog"
+	newest  map[string]uint64
+	missing uint64 // numbers that were left out
+	again   int    // messages that had come before
+	recent  []time.Time
+}
+
+// panelFix is what a panel shows of a fix; what was not said is nil.
+type panelFix struct {
+	Device  string    `json:"device_id"`
+	Run     string    `json:"run"`
+	Seq     uint64    `json:"seq"`
+	Backlog bool      `json:"backlog"`
+	Mode    int       `json:"mode"`
+	Time    time.Time `json:"time"`
+	Lat     *float64  `json:"lat"`
+	Lon     *float64  `json:"lon"`
+	AltMSL  *float64  `json:"altMSL"`
+	Speed   *float64  `json:"speed"`
+	Track   *float64  `json:"track"`
+	Climb   *float64  `json:"climb"`
+	HDOP    *float64  `json:"hdop"`
+	Eph     *float64  `json:"eph"`
+	USat    *float64  `json:"uSat"`
+	NSat    *float64  `json:"nSat"`
+}
+
+type panelSky struct {
+	Satellites []panelSatellite `json:"satellites"`
+}
+
+type panelSatellite struct {
+	GNSS int      `json:"gnssid"`
+	SV   int      `json:"svid"`
+	El   *float64 `json:"el"`
+	Az   *float64 `json:"az"`
+	SS   *float64 `json:"ss"`
+	Used bool     `json:"used"`
+}
+
+func newPanel(url string, now time.Time) *panel {
+	return &panel{url: url, state: "joining", since: now, newest: map[string]uint64{}}
+}
+
+// enter notes a change of the connection.
+func (p *panel) enter(state string, now time.Time) {
+	if state != p.state {
+		p.state, p.since = state, now
+	}
+}
+
+// message takes a message of the group. One that is no fix and no satellites, or no JSON, is counted and no more.
+func (p *panel) message(text []byte, now time.Time) {
+	p.count++
+	var kind struct {
+		Class string `json:"class"`
+	}
+	if json.Unmarshal(text, &kind) != nil {
+		return
+	}
+	switch kind.Class {
+	case "TPV":
+		var f panelFix
+		if json.Unmarshal(text, &f) == nil {
+			p.tpv(f, now)
+		}
+	case "SKY":
+		var s panelSky
+		if json.Unmarshal(text, &s) == nil {
+			p.sky, p.skyAt = s, now
+		}
+	}
+}
+
+func (p *panel) tpv(f panelFix, now time.Time) {
+	p.recent = append(p.recent, now)
+	if old := len(p.recent) - 20; old > 0 {
+		p.recent = p.recent[old:]
+	}
+	if f.Backlog {
+		p.late++
+	}
+	newest, known := p.newest[f.Run]
+	switch {
+	case f.Run == "" || f.Seq == 0: // another sender's
+	case !known:
+		p.newest[f.Run] = f.Seq
+	case f.Seq > newest:
+		p.missing += f.Seq - newest - 1
+		p.newest[f.Run] = f.Seq
+	case f.Backlog && p.missing > 0:
+		p.missing-- // what was left out comes late
+	default:
+		p.again++
+	}
+	if !f.Backlog && (!known || f.Seq == 0 || f.Seq > newest) {
+		p.fix, p.fixAt = f, now
+	}
+}
+
+// text is the picture of now.
+func (p *panel) text(now time.Time) string {
+	var b strings.Builder
+	r := rows{&b}
+	r.row("group", "%s", p.url)
+	r.row("link", "%s for %s", p.state, now.Sub(p.since).Round(time.Second))
+	r.row("messages", "%d, %.1f fixes a second, %d not here, %d repeats, %d late", p.count, p.rate(now), p.missing, p.again, p.late)
+	fmt.Fprintln(&b)
+	p.writeFix(r, now)
+	fmt.Fprintln(&b)
+	p.writeSky(&b, now)
+	return b.String()
+}
+
+// rate is that of the last fixes.
+func (p *panel) rate(now time.Time) float64 {
+	if len(p.recent) < 2 {
+		return 0
+	}
+	first, last := p.recent[0], p.recent[len(p.recent)-1]
+	if gap := last.Sub(first) / time.Duration(len(p.recent)-1); now.Sub(last) > max(oldFix, 3*gap) {
+		return 0
+	}
+	return float64(len(p.recent)-1) / max(last.Sub(first).Seconds(), 1e-3)
+}
+
+// oldFix is the age from which a fix does not say where the vehicle is.
+const oldFix = 3 * time.Second
+
+func (p *panel) writeFix(r rows, now time.Time) {
+	f, age := p.fix, now.Sub(p.fixAt)
+	switch {
+	case p.fixAt.IsZero():
+		r.row("fix", "none yet")
+		return
+	case age > oldFix:
+		r.row("fix", "OLD, %s ago: what follows is not where the vehicle is", age.Round(time.Second))
+	default:
+		r.row("fix", "%s, %.1f s ago", modeName(f.Mode), age.Seconds())
+	}
+	r.row("device", "%s, run %s, number %d", f.Device, cmp.Or(f.Run, "unknown"), f.Seq)
+	if !f.Time.IsZero() {
+		r.row("time", "%s UTC", f.Time.UTC().Format("2006-01-02 15:04:05.0"))
+	}
+	if f.Lat != nil && f.Lon != nil {
+		r.row("position", "%.7f %.7f%s", *f.Lat, *f.Lon, said(" ± %.1f m", f.Eph))
+	}
+	r.row("altitude", "%s", list(said("%.1f m", f.AltMSL), said("%+.1f m/s", f.Climb)))
+	r.row("speed", "%s", list(kmh(f.Speed), said("course %.0f°", f.Track)))
+	r.row("quality", "%s", list(said("HDOP %.1f", f.HDOP), said("%.0f satellites used", f.USat), said("%.0f in view", f.NSat)))
+}
+
+func modeName(mode int) string {
+	if names := []string{"unknown", "NO FIX", "2D", "3D"}; mode >= 0 && mode < len(names) {
+		return names[mode]
+	}
+	return "unknown"
+}
+
+// said formats a value, and nothing where the receiver did not say it.
+func said(format string, v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprintf(format, *v)
+}
+
+// list joins what is there.
+func list(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}
+
+func kmh(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.1f km/h", *v*3.6)
+}
+
+// gnssNames are u-blox's numbers of the constellations with RINEX's letters.
+var gnssNames = map[int]string{0: "G", 1: "S", 2: "E", 3: "C", 5: "J", 6: "R", 7: "I"}
+
+// oldSky is when the satellites are of no use any more: receivers list them every one to five seconds.
+const oldSky = 15 * time.Second
+
+// writeSky writes a bar for each satellite, the strongest first.
+func (p *panel) writeSky(w io.Writer, now time.Time) {
+	if p.skyAt.IsZero() || now.Sub(p.skyAt) > oldSky {
+		rows{w}.row("satellites", "none told")
+		return
+	}
+	all := slices.Clone(p.sky.Satellites)
+	slices.SortStableFunc(all, func(a, b panelSatellite) int { return cmp.Compare(strength(b), strength(a)) })
+	fmt.Fprintf(w, "%-5s %4s %4s %5s\n", "sat", "elev", "azim", "dB-Hz")
+	for _, s := range all {
+		name := gnssNames[s.GNSS]
+		if name == "" {
+			name = "?"
+		}
+		mark := ' '
+		if s.Used {
+			mark = '*'
+		}
+		fmt.Fprintf(w, "%s%02d%c  %4s %4s %5s %s\n", name, s.SV, mark, said("%.0f", s.El), said("%.0f", s.Az), said("%.0f", s.SS),
+			strings.Repeat("=", max(0, int(strength(s))/2)))
+	}
+	fmt.Fprintln(w, "* used in the fix")
+}
+
+func strength(s panelSatellite) float64 {
+	if s.SS == nil {
+		return 0
+	}
+	return *s.SS
+}
