@@ -141,6 +141,7 @@ func (s *Spool) adopt(known map[string]ranges) {
 	}
 }
 
+// settle finds out which records somebody still wants, once it is known who has acknowledged what.
 func (s *Spool) settle() error {
 	var sets []ranges
 	for _, r := range s.readers {
