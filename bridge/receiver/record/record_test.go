@@ -143,8 +143,10 @@ func TestFormat(t *testing.T) {
 			w.Data([]byte(epoch[128:]))
 			time.Sleep(time.Second - 32003*time.Microsecond)
 		}
+		w.Note("opened")
 		w.Note("opened again")
 		w.Data([]byte("\xb5\x62\x01"))
+		w.Note("opened for nothing")
 		closeWriter(t, w)
 		want := "# gpsbridge recording 1, begun 2000-01-01T00:00:00.000000Z, /dev/ttyUSB0\n" +
 			"#@1.204518 64 +16003 64 +16000 17\n" + epoch +
@@ -436,6 +438,7 @@ func TestCannotRecord(t *testing.T) {
 		{Config{Path: dir}, "record: " + dir + " is not a file: name one to record to"},
 		{Config{Path: dir + "/none/a"}, "record: " + dir + "/none/a: its folder does not exist: make it, or name another file"},
 		{Config{Path: dir + "/a", FileSize: 1}, "record " + dir + "/a: files of 1 bytes are too small: use 65536 or more"},
+		{Config{Path: dir + "/a", Total: 100 << 10}, "record " + dir + "/a: a total of 102400 bytes is too small for files of 65536: use twice that or more"},
 		{Config{Path: dir + "/a", FileSize: 1 << 20, Total: 1}, "record " + dir + "/a: a total of 1 bytes is too small for files of 1048576: use twice that or more"},
 	}
 	for _, test := range tests {

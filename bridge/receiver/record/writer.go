@@ -37,7 +37,8 @@ type Config struct {
 	Path string
 	// Source is noted in the files, such as "/dev/ttyUSB0".
 	Source string
-	// FileSize in bytes is when a new file is begun, and Total is what all of them may have: the oldest are removed.
+	// FileSize in bytes is when a new file is begun, and Total, at least 128 KiB, is what all of them may have: the oldest are
+	// removed. Without a FileSize it is what Total makes sensible.
 	FileSize, Total int64
 	// Flush is how often what has come is written.
 	Flush time.Duration
@@ -48,11 +49,11 @@ type Config struct {
 }
 
 func (c *Config) complete() error {
-	if c.FileSize == 0 {
-		c.FileSize = DefaultFileSize
-	}
 	if c.Total == 0 {
 		c.Total = max(DefaultTotal, 2*c.FileSize)
+	}
+	if c.FileSize == 0 {
+		c.FileSize = min(DefaultFileSize, max(c.Total/8, 4*maxSize))
 	}
 	if c.Flush <= 0 {
 		c.Flush = DefaultFlush
@@ -97,6 +98,7 @@ type Writer struct {
 	open   block
 	blocks []byte // encoded, to be written
 	missed int    // bytes that were lost behind blocks
+	note   string // to be written in front of the next block; "" for none
 	status Status
 }
 
@@ -168,6 +170,10 @@ func (w *Writer) closeBlock() {
 		w.status.Lost += uint64(len(b.data))
 	default:
 		w.noteMissed()
+		if w.note != "" {
+			w.blocks = fmt.Appendf(w.blocks, "# %s\n", w.note)
+			w.note = ""
+		}
 		w.blocks = b.appendTo(w.blocks)
 	}
 	w.open.reset()
@@ -187,17 +193,13 @@ func (w *Writer) noteMissed() {
 	}
 }
 
-// Note writes a line for people between the bytes, such as that the port was opened again.
+// Note writes a line for people in front of what comes next, such as that the port was opened again. Where nothing comes
+// before the next Note, that one is written alone: a port that is silent and opened again and again costs no writes.
 func (w *Writer) Note(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.status.Stopped != "" {
-		return
-	}
 	w.closeBlock()
-	if len(w.blocks)+len(text) <= memoryLimit {
-		w.blocks = fmt.Appendf(w.blocks, "# %s\n", strings.Map(printable, text))
-	}
+	w.note = strings.Map(printable, text)
 }
 
 // Status says how the recording goes.
