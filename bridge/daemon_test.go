@@ -467,3 +467,34 @@ func TestMessageSetAsideIsKept(t *testing.T) {
 		t.Errorf("set aside %q, %v, want %q", got, err, want)
 	}
 }
+
+// TestHealthSaysWhereTheChainStands has no server, then no receiver.
+func TestHealthSaysWhereTheChainStands(t *testing.T) {
+	uplink, _ := trackingServer(t)
+	pty := realtest.OpenPty(t)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []UplinkConfig{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
+	})
+	d.await(t, "a failed attempt", func(st Status) bool {
+		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Detail != ""
+	})
+	said := func(want ...string) {
+		t.Helper()
+		err := d.healthy()
+		if err == nil || strings.Count(err.Error(), "\n")+1 != len(want) {
+			t.Fatalf("health %v, want %q", err, want)
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("health %v, want %q", err, w)
+			}
+		}
+	}
+	said("no epochs: receiver", "uplink gone: waiting (")
+	if _, err := pty.Write(rmc(0, false)); err != nil { // no fix, and a message all the same
+		t.Fatal(err)
+	}
+	d.await(t, "an epoch", func(st Status) bool { return st.Receivers[0].Fixes == 1 })
+	said("uplink gone: waiting (")
+}

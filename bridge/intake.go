@@ -25,6 +25,7 @@ type intake struct {
 	assembler *nmea.Assembler
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
+	epochAt   time.Time // when that came
 	fixAt     time.Time // when the last epoch with a position came
 	clockTime time.Time // the receiver's time in the last fix that had one
 	clockSet  time.Time // and when that came
@@ -89,7 +90,7 @@ func (in *intake) Fix(f *nmea.Fix) {
 	in.rhythm.fix(now)
 	in.left = true
 	in.epochs++
-	in.last = *f
+	in.last, in.epochAt = *f, now
 	if f.Mode >= nmea.Mode2D {
 		in.fixAt = now
 		if !f.Time.IsZero() {

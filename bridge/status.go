@@ -44,10 +44,11 @@ type ReceiverStatus struct {
 	Rollovers   int       `json:"rollovers"` // times that 1024 weeks were added to the receiver's date
 	Antenna     string    `json:"antenna,omitempty"`
 	Firmware    string    `json:"firmware,omitempty"`
-	Fixes       uint64    `json:"fixes"`             // epochs, with a position or without
-	Reported    uint64    `json:"reported"`          // messages of the device ID made for the servers
-	FixAge      *float64  `json:"fix_age,omitempty"` // since the last epoch with a position
-	Mode        nmea.Mode `json:"mode"`              // of the last epoch
+	Fixes       uint64    `json:"fixes"`               // epochs, with a position or without
+	Reported    uint64    `json:"reported"`            // messages of the device ID made for the servers
+	EpochAge    *float64  `json:"epoch_age,omitempty"` // since the last epoch
+	FixAge      *float64  `json:"fix_age,omitempty"`   // since the last epoch with a position
+	Mode        nmea.Mode `json:"mode"`                // of the last epoch
 	USat        *float64  `json:"uSat,omitempty"`
 	NSat        *float64  `json:"nSat,omitempty"`
 
@@ -101,12 +102,18 @@ func (in *intake) status(feed feedStatus) ReceiverStatus {
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
-	if !in.fixAt.IsZero() {
-		age := now.Sub(in.fixAt).Seconds()
-		st.FixAge = &age
-	}
+	st.EpochAge, st.FixAge = since(in.epochAt, now), since(in.fixAt, now)
 	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
 	return st
+}
+
+// since is how long ago something was in seconds, nil if it never was.
+func since(at, now time.Time) *float64 {
+	if at.IsZero() {
+		return nil
+	}
+	age := now.Sub(at).Seconds()
+	return &age
 }
 
 // stated is a copy of a value, nil where the receiver did not state it.
@@ -124,19 +131,35 @@ const staleFix = 3.0
 // Stale says that the receiver's last position no longer says where the vehicle is, or that there was none yet.
 func (r ReceiverStatus) Stale() bool { return r.FixAge == nil || *r.FixAge > staleFix }
 
-// healthy says what keeps fixes from flowing, for GET /healthz.
+const (
+	// stuckEpoch is the age in seconds of the last epoch from which the receiver's part of the chain stands: receivers are
+	// set to one every five seconds at the slowest.
+	stuckEpoch = 12.0
+	// stuckAck is that of the last acknowledgement while something waits for one. An uplink that gets none for ten seconds
+	// connects anew; twice that has not helped.
+	stuckAck = 30.0
+)
+
+// healthy says where the chain from receiver to server stands still, for GET /healthz. A receiver that says it has no fix
+// moves it: that is a message too.
 func (d *Daemon) healthy() error {
 	var errs []error
 	st := d.Status()
 	for _, r := range st.Receivers {
-		if r.Active && r.Stale() {
-			errs = append(errs, fmt.Errorf("no fix: receiver %s %s", r.State, r.Detail))
+		if r.Active && (r.EpochAge == nil || *r.EpochAge > stuckEpoch) {
+			errs = append(errs, fmt.Errorf("no epochs: receiver %s", join(string(r.State), r.Detail)))
 		}
 	}
 	for _, u := range st.Uplinks {
-		if u.State != uplink.Connected {
-			errs = append(errs, fmt.Errorf("uplink %s: %s %s", u.Name, u.State, u.Detail))
+		switch {
+		case u.State != uplink.Connected:
+			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), u.Detail)))
+		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
+			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
 		}
+	}
+	if st.Spool.Fault != "" {
+		errs = append(errs, fmt.Errorf("spool: %s", st.Spool.Fault))
 	}
 	return errors.Join(errs...)
 }

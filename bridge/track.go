@@ -107,7 +107,7 @@ func (t *track) run(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return t.reportDrops(ctx) })
 }
 
-// reportDrops says once a minute what a full spool has dropped since it last said so.
+// reportDrops says once a minute what a full spool, or one whose disk has failed, has dropped since it last said so.
 func (t *track) reportDrops(ctx context.Context) error {
 	told := t.spool.Stats().Dropped
 	for ticker := time.NewTicker(time.Minute); ; {
@@ -117,11 +117,16 @@ func (t *track) reportDrops(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if st := t.spool.Stats(); st.Dropped > told {
-			t.log.Warn("spool is full and thins its oldest fixes: raise spool.max or mend the uplink",
-				"dropped", st.Dropped-told, "max_bytes", st.MaxBytes)
-			told = st.Dropped
+		st := t.spool.Stats()
+		if st.Dropped == told {
+			continue
 		}
+		why := "spool is full and thins its oldest fixes: raise spool.max or mend the uplink"
+		if st.Fault != "" {
+			why = "spool's disk takes nothing and its oldest fixes are thinned: mend the disk, or set spool.dir to another"
+		}
+		t.log.Warn(why, "dropped", st.Dropped-told, "max_bytes", st.MaxBytes, "fault", st.Fault)
+		told = st.Dropped
 	}
 }
 
