@@ -97,15 +97,15 @@ func summary(first []string, troubles []error) error {
 
 // try listens on one port.
 func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stream, error) {
-	c, err := openSerial(p.Path, defaultBaud)
-	if err != nil {
-		return stream{}, err
-	}
-	a.looked.stale = true
-	h := &hunt{line: c, port: p.Path, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.patience}
+	h := &hunt{port: p.Path, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.patience}
 	if a.baud > 0 {
 		h.speeds, h.fixed, h.passes = &search{order: []int{a.baud}}, true, fixedPasses
 	}
+	c, err := openFresh(p.Path, h.speeds.order[0])
+	if err != nil {
+		return stream{}, err
+	}
+	h.line, a.looked.stale = c, true
 	if only {
 		h.tell = a.status.hunting
 		h.silent = DefaultSilence

@@ -43,17 +43,21 @@ func TestAutoTakesTheFirstThatSpeaks(t *testing.T) {
 	}
 }
 
-// feed sends a text every 100 ms.
+// feed sends a text every 100 ms to who has set the line to raw mode.
 func feed(ctx context.Context, l *line, text string) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		if _, err := l.master.WriteString(text); err != nil {
-			return
-		}
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-tick.C:
+		}
+		if !l.isRaw() {
+			continue
+		}
+		if _, err := l.master.WriteString(text); err != nil {
+			return
 		}
 	}
 }

@@ -1,16 +1,18 @@
 package receiver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"time"
+	"unicode/utf8"
 )
 
 // speedLine is an open port whose speed can be changed.
 type speedLine interface {
 	conn
-	// setSpeed changes the speed and forgets what came at the one before.
+	// setSpeed changes the speed and forgets what came at another one.
 	setSpeed(baud int) error
 }
 
@@ -33,7 +35,7 @@ type hunt struct {
 
 // found is a line that speaks.
 type found struct {
-	heard []byte // since the speed was set
+	heard []byte // since the speed was set, without what was garbled in front
 	baud  int
 }
 
@@ -93,7 +95,7 @@ func (h *hunt) run() (found, error) {
 			return found{}, err
 		}
 		if e.speech.nmea() {
-			return found{e.heard, baud}, nil
+			return found{e.clear(), baud}, nil
 		}
 		if e.text() && h.passes > 0 {
 			return found{}, &trouble{state: Waiting, text: fmt.Sprintf("%s sends text and no NMEA sentence, at %d baud: it is no GPS receiver, or set to something else", h.port, baud)}
@@ -249,4 +251,18 @@ func (e *ear) done(now time.Time) (bool, error) {
 		return false, nil
 	}
 	return e.decided(), nil
+}
+
+// clear is what was heard from where it is text: who comes in between the bits of a byte misreads what follows until the line
+// pauses, and the first bytes may be of another speed. No sentence is lost by it.
+func (e *ear) clear() []byte {
+	first := max(bytes.Index(e.heard, e.speech.first), 0)
+	garbled := bytes.LastIndexFunc(e.heard[:first], func(r rune) bool {
+		return r != '\r' && r != '\n' && (r < ' ' || r > '~')
+	})
+	if garbled < 0 {
+		return e.heard
+	}
+	_, size := utf8.DecodeRune(e.heard[garbled:])
+	return e.heard[garbled+size:]
 }

@@ -26,12 +26,15 @@ var (
 
 // run is the reopen loop.
 func (r *Receiver) run(ctx context.Context, c Consumer) error {
-	wait := backoffMin
+	wait := r.retry
 	for ctx.Err() == nil {
 		s, err := r.src.open(ctx)
 		if err != nil {
+			if errors.Is(err, errElsewhere) {
+				continue // a port has come or gone: what is there now is tried at once
+			}
 			if ctx.Err() == nil {
-				r.status.become(Waiting, err.Error())
+				r.status.refused(err)
 			}
 			wait = r.pause(ctx, wait)
 			continue
@@ -47,7 +50,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 		}
 		r.lost(s.port, err)
 		if n > 0 {
-			wait = backoffMin
+			wait = r.retry
 		}
 		wait = r.pause(ctx, wait)
 	}

@@ -23,6 +23,7 @@ type speech struct {
 	// What was heard: sentences with the right checksum, sentences without one, and frames of a binary protocol.
 	sentences, unchecked, frames uint64
 	binary                       string // the protocol of the last frame
+	first                        []byte // the first sentence
 }
 
 func newSpeech() *speech {
@@ -48,6 +49,9 @@ func (s *speech) midMessage() bool {
 }
 
 func (s *speech) sentence(text []byte) {
+	if s.first == nil && addressed(text) {
+		s.first = bytes.Clone(text)
+	}
 	switch {
 	case !addressed(text):
 	case len(text) > 3 && text[len(text)-3] == '*':

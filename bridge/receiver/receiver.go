@@ -58,6 +58,7 @@ type Receiver struct {
 	src     source
 	silence time.Duration
 	quiet   time.Duration
+	retry   time.Duration // the first wait before a port that is gone is looked for
 
 	// owned by Run
 	buf []byte
@@ -92,6 +93,7 @@ func newReceiver(c Config, src source) *Receiver {
 		src:     src,
 		silence: c.Silence,
 		quiet:   c.Quiet,
+		retry:   backoffMin,
 		// A read takes what has come so far, at most some hundred bytes from a serial line; a file fills it.
 		buf: make([]byte, 4096),
 	}

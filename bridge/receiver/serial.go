@@ -1,7 +1,6 @@
 package receiver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,16 +22,21 @@ type serialPort struct {
 func (*serialPort) finite() bool { return false }
 
 func (p *serialPort) open(ctx context.Context) (stream, error) {
-	c, err := openSerial(p.path, cmp.Or(p.baud, defaultBaud))
-	if err != nil {
-		return stream{}, err
-	}
 	at := machine.describeAt(p.path)
 	if p.baud > 0 {
+		c, err := openSerial(p.path, p.baud)
+		if err != nil {
+			return stream{}, err
+		}
 		// As it comes, from the first byte: what is wrong with it shows beside.
 		return newStream(c, p.path, at, found{baud: p.baud}, true, p.setting), nil
 	}
-	h := &hunt{line: c, port: p.path, speeds: newSearch(p.memory.baud(p.path)), tell: p.status.hunting}
+	speeds := newSearch(p.memory.baud(p.path))
+	c, err := openFresh(p.path, speeds.order[0])
+	if err != nil {
+		return stream{}, err
+	}
+	h := &hunt{line: c, port: p.path, speeds: speeds, tell: p.status.hunting}
 	f, err := listen(ctx, h)
 	if err != nil {
 		return stream{}, err
@@ -89,7 +93,12 @@ type tty struct {
 }
 
 // openSerial opens a terminal device, or explains why not.
-func openSerial(path string, baud int) (*tty, error) {
+func openSerial(path string, baud int) (*tty, error) { return openLine(path, baud, false) }
+
+// openFresh forgets what came before the port was opened: at what speed it was received is not known.
+func openFresh(path string, baud int) (*tty, error) { return openLine(path, baud, true) }
+
+func openLine(path string, baud int, fresh bool) (*tty, error) {
 	if err := checkDevice(path); err != nil {
 		return nil, err
 	}
@@ -110,6 +119,12 @@ func openSerial(path string, baud int) (*tty, error) {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		_ = unix.Close(fd)
 		return nil, explain(path, unix.EBUSY)
+	}
+	if fresh {
+		if err := unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
+			_ = unix.Close(fd)
+			return nil, explain(path, err)
+		}
 	}
 	g, err := newGate(fd)
 	if err != nil {
@@ -170,6 +185,9 @@ func (t *tty) Close() error { return t.close() }
 
 // setSpeed is for the reader alone.
 func (t *tty) setSpeed(baud int) error {
+	if baud == t.baud {
+		return nil // what has come is not of another speed
+	}
 	if err := t.line.SetMode(&serial.Mode{BaudRate: baud}); err != nil {
 		return err
 	}

@@ -40,6 +40,17 @@ func (l *line) unplug() {
 	_ = l.master.Close()
 }
 
+// isRaw says that a reader has set the line up: what is sent from now on comes through as it is.
+func (l *line) isRaw() bool {
+	raw := false
+	err := onDescriptor(l.slave, func(fd int) error {
+		mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		raw = err == nil && mode.Lflag&unix.ICANON == 0
+		return err
+	})
+	return err == nil && raw
+}
+
 // start runs a Receiver. The function that it returns ends it.
 func start(t *testing.T, c Config) (*Receiver, *recorder, func()) {
 	t.Helper()
@@ -280,18 +291,6 @@ func openErr(path string) error {
 		_ = c.Close()
 	}
 	return err
-}
-
-// raw sets the line before anything opens it, so that what is written then is not echoed or edited.
-func (l *line) raw() error {
-	return onDescriptor(l.slave, func(fd int) error {
-		mode, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-		if err != nil {
-			return err
-		}
-		mode.Lflag, mode.Iflag, mode.Oflag = 0, 0, 0
-		return unix.IoctlSetTermios(fd, unix.TCSETS, mode)
-	})
 }
 
 // TestPermissionDenied opens a port as a user whom it does not admit.
