@@ -42,8 +42,8 @@ export class Delivery {
       Object.assign(this, { run, from: reported + 1, to: reported, open: false, count: 0, earlier: false });
       return;
     }
-    // Under way a stretch keeps its end, unless it is not known from before.
-    const kept = connected && order !== 'oldest-first' && this.run === run && this.from <= this.to && this.to <= reported;
+    // Under way a stretch keeps its end, from the first status with a connection.
+    const kept = connected && !this.open && order !== 'oldest-first' && this.run === run && this.from <= this.to && this.to <= reported;
     const to = kept ? this.to : reported;
     Object.assign(this, { run, to, from: Math.max(1, to - behind + 1), open: !connected, count: behind, earlier: behind > to });
   }

@@ -203,6 +203,7 @@ $('pick').addEventListener('change', (e) => {
 bindKeys($, { follow, turn, zoom, unit, pan: (x, y) => map?.panBy?.(x, y), tab: (name) => tabs.select(name), pause: () => tabs.shown.has('nmea') && nmea.pause(!nmea.paused) });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { map?.setTheme?.(); charts.setTheme(); });
 addEventListener('hashchange', () => { if (location.hash.includes('token=')) location.reload(); });
+$('table').open = matchMedia('(min-width: 900px) and (min-height: 940px)').matches; // there is room
 $('scale').replaceChildren(...scaleOf());
 showSpeed($, null);
 

@@ -44,7 +44,7 @@ function showCourse($, p) {
 
 function altitudeWords(p, altitude) {
   const unsure = isNumber(p.epv) ? `± ${fixed(p.epv, few(p.epv))} m` : '';
-  const climb = isNumber(p.climb) && Math.abs(p.climb) >= 0.05 ? `${p.climb > 0 ? 'climbs' : 'sinks'} ${fixed(Math.abs(p.climb), 1)} m/s` : '';
+  const climb = isNumber(p.climb) && Math.abs(p.climb) >= 0.05 ? `${p.climb > 0 ? '↑' : '↓'} ${fixed(Math.abs(p.climb), 1)} m/s` : '';
   const above = isNumber(p.altMSL) ? 'sea level' : isNumber(altitude) ? 'above ellipsoid' : 'not reported';
   return [unsure, climb || above].filter(Boolean).join(', ');
 }
