@@ -36,7 +36,7 @@ type Container struct {
 func StartContainer(t testing.TB, folder string) *Container {
 	t.Helper()
 	Need(t, Root, Nspawn)
-	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+rootFS(), "--volatile=overlay", "--private-network",
+	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+RootFS(), "--volatile=overlay", "--private-network",
 		"--bind-ro="+folder+":/mnt", "--register=no", "--keep-unit", "--console=read-only",
 		// Without these two the limits of devices and addresses, which systemd leaves to BPF, are silently not enforced.
 		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot", "systemd.show_status=0")
@@ -124,8 +124,8 @@ func (c *Container) Write(path, text string) {
 	}
 }
 
-// rootFS returns where the root file system of containers should be.
-func rootFS() string {
+// RootFS returns the folder where the root file system of containers should be.
+func RootFS() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir() // a user without a home
@@ -140,8 +140,8 @@ func findNspawn() error {
 			return err
 		}
 	}
-	if _, err := os.Stat(filepath.Join(rootFS(), "usr/lib/systemd/systemd")); err != nil {
-		return fmt.Errorf("no root file system with systemd in %s", rootFS())
+	if _, err := os.Stat(filepath.Join(RootFS(), "usr/lib/systemd/systemd")); err != nil {
+		return fmt.Errorf("no root file system with systemd in %s", RootFS())
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func TestContainerIsAMachineOfItsOwn(t *testing.T) {
 	if got := c.Run("cat", "/etc/new/file"); got != "text" {
 		t.Errorf("/etc/new/file holds %q", got)
 	}
-	if _, err := os.Stat(filepath.Join(rootFS(), "etc/new")); err == nil {
+	if _, err := os.Stat(filepath.Join(RootFS(), "etc/new")); err == nil {
 		t.Error("what is written in a container stays after it")
 	}
 	if _, err := c.Try("false"); err == nil {

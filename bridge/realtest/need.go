@@ -41,6 +41,7 @@ const (
 	Mount         Part = "a loop device to mount ext4 from"
 	Namespaces    Part = "network namespaces"
 	Nspawn        Part = "systemd-nspawn with a root file system"
+	QEMU          Part = "QEMU"
 )
 
 // part says how to find one Part (an error says what is missing) and how to install it.
@@ -60,7 +61,8 @@ var parts = map[Part]part{
 	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
 	GPSPipe:       {sync.OnceValue(program("gpspipe")), apt("gpsd-clients")},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
-		" bookworm " + rootFS()},
+		" bookworm " + RootFS()},
+	QEMU: {sync.OnceValue(program("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
 	Corpus: {func() error { _, err := corpusFolder(); return err },
 		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
 	Root: {func() error {
