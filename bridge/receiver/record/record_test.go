@@ -293,10 +293,12 @@ func TestFlush(t *testing.T) {
 			w.Data([]byte(epoch))
 			time.Sleep(time.Second)
 		}
+		synctest.Wait()
 		if n := disk.writes; n < 6 || n > 8 { // the head is one
 			t.Errorf("%d writes in a minute, want one in 10 s", n)
 		}
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		if n := strings.Count(disk.String(), "$GNRMC"); n != 60 {
 			t.Errorf("%d epochs are written of 60", n)
 		}
@@ -349,6 +351,7 @@ func TestFullDisk(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		st := w.Status()
+		closeWriter(t, w)
 		want := st.Path + ": the disk is full: free space, or record elsewhere"
 		if st.Stopped != want {
 			t.Errorf("stopped: %q\nwant     %q", st.Stopped, want)
@@ -359,7 +362,6 @@ func TestFullDisk(t *testing.T) {
 		if st.Bytes >= 100*uint64(len(epoch)) {
 			t.Error("it goes on taking bytes")
 		}
-		closeWriter(t, w)
 		played := 0
 		for _, g := range readAll(t, bytes.NewReader(disk.Bytes())) {
 			played += strings.Count(g.Data, "$GNRMC")
