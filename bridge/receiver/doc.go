@@ -5,12 +5,16 @@
 //	     ▲                                    │
 //	     └──── reopen loop (loop.go) ◀── lost, silent
 //
-// One file holds one kind of source: serial.go (a path), auto.go (finds the path), file.go (a recorded log at its own
-// pace), stdin.go, simulated.go. A source only opens, and says in plain words why it could not; it never retries. The one
-// loop in loop.go does that for all of them: it reads, notices silence and loss, closes, backs off and opens again.
+// One file holds one kind of source: serial.go (a path), auto.go (finds the path), tcp.go, udp.go, gpsd.go, file.go (a
+// recorded log at its own pace), stdin.go, simulated.go. A source only opens, and says in plain words why it could not; it
+// never retries. The one loop in loop.go does that for all of them: it reads, notices silence and loss, closes, backs off and
+// opens again.
 //
 // All calls to the Consumer come from the goroutine that called Run, so what stands behind it needs no lock. Time is told
 // by read deadlines on the stream, not by a second goroutine.
+//
+// The other way round, package record keeps the bytes in files that file.go plays exactly, and package share gives them to
+// other programs.
 //
 // The package knows of NMEA only whether a line speaks it (auto) and at what time a sentence was sent (file). It does not
 // know who consumes.
