@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
 )
 
 func nmeaMessage(text string) string {
@@ -34,9 +35,23 @@ func TestNMEAGoesToWhoAsked(t *testing.T) {
 	r.tpv(2)
 	console.want(nmeaMessage("$GP"), tpv(1), nmeaMessage("GGA"), tpv(2))
 	plain.want(tpv(1), tpv(2))
-	dial(t, r, "?nmea=1&history=9", nil).want(tpv(1), tpv(2)) // never kept
+	late := dial(t, r, "?nmea=1&history=9", nil)
+	late.want(tpv(1), tpv(2)) // never kept
+	elsewhere, _, err := websocket.DefaultDialer.Dial(r.url("ws", "/ws/gps-tracking/van_8/?nmea=1"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close()
 	console.Close()
-	until(t, "the second console alone is left", func() bool { return r.hub.raw.Load() == 1 })
+	until(t, "two consoles are left", func() bool { return r.hub.raw.Load() == 2 })
+	if !r.Wants("van_7", "NMEA") {
+		t.Error("one console that left took the other's wish with it")
+	}
+	late.Close()
+	until(t, "one console is left", func() bool { return r.hub.raw.Load() == 1 })
+	if r.Wants("van_7", "NMEA") || !r.Wants("van_8", "NMEA") {
+		t.Error("NMEA is wanted where a console is left, and there alone")
+	}
 }
 
 // A console that cannot follow loses lines, and no fix for them.
