@@ -37,10 +37,9 @@ const (
 // Config says what to read. The zero value is complete.
 type Config struct {
 	// Source is one of: "auto" or "", a path ("/dev/ttyUSB0", "/dev/serial/by-id/...", optional "?baud=9600", without it the
-	// speed is found by listening), "tcp://host:port", "udp://:port", "gpsd://host:port",
-	// "tcp://host:port" (a server that sends NMEA), "udp://:port" or "udp://group:port?interface=eth0" (listens),
-	// "gpsd://host:port" or "gpsd://host:port/dev/ttyUSB0", "file:PATH?rate=1", "sim:?rate=1&baud=0&seed=1&tunnel=0", "-"
-	// (standard input).
+	// speed is found by listening), "tcp://host:port" (a server that sends NMEA), "udp://:port" or
+	// "udp://group:port?interface=eth0" (listens), "gpsd://host:port" or "gpsd://host:port/dev/ttyUSB0",
+	// "file:PATH?rate=1", "sim:?rate=1&baud=0&seed=1&tunnel=0", "-" (standard input).
 	Source string
 	// Silence is how long an open port may send nothing before it is closed and opened again. Default DefaultSilence. Files and
 	// standard input are left alone: they cannot be opened again where they stopped.
