@@ -12,22 +12,23 @@ import (
 //
 // So a record that is lost again and again is sent more and more rarely, and
 // says nothing about the window any more. After enough of that it is set aside.
-// What counts is a loss between two records that were echoed on the same
-// connection, the one before and the one behind it, and where nothing but such
-// records was lost: an outage has no echoes, so it can count for nothing, and a
-// server that is overrun loses new records too. A server that lost half of all
-// it gets, at random, would do that by chance to one lost record in a million.
+// A loss counts when it was shown by the echo of a record behind it on the same
+// connection, one that had not been sent before, and when no record at all was
+// lost for the first time since it was lost the last time. So an outage counts
+// for nothing, because it has no echoes; nor does a server that is overrun,
+// because it loses new records too; nor what goes on among records that are all
+// being sent again.
 const (
 	// patienceLost is the number of losses in a row after which a record is no
 	// more sent again at once.
 	patienceLost = 2
-	// swallowedLosses convict.
-	swallowedLosses = 10
+	// swallowedCounts convict. Most of them are holdMost apart.
+	swallowedCounts = 8
 	// holdFirst and holdMost are the pauses before a record that was lost again
-	// is sent again; they double. All together are more than a minute, so that
-	// no short trouble of a server makes up the whole number.
+	// is sent again; they double. All together are some minutes, so that no
+	// short trouble of a server makes up the whole number.
 	holdFirst = time.Second
-	holdMost  = 16 * time.Second
+	holdMost  = 30 * time.Second
 )
 
 // suspect reports whether a record is sent rarely because it was lost so often.
@@ -44,14 +45,18 @@ func (w *window) suspects() (n int) {
 	return n
 }
 
-// missed enters records whose loss the echo of a later one has just shown, and
-// reports whether that is news about the window.
-func (w *window) missed(gap []flight, now time.Time) (news bool) {
-	unknown := slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 })
+// missed enters records whose loss the echo of a later one, the witness, has just
+// shown, and reports whether that is news about the window.
+func (w *window) missed(gap []flight, witness flight, now time.Time) (news bool) {
+	if slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 }) {
+		w.firstLoss = now
+	}
 	for _, f := range gap {
-		if f.losses == 0 || !unknown {
-			f.losses++
+		if f.losses > 0 && !witness.again && !w.firstLoss.After(f.lostAt) {
+			f.counts++
 		}
+		f.losses++
+		f.lostAt = now
 		if f.suspect() {
 			f.hold = now.Add(min(holdFirst<<min(f.losses-patienceLost-1, 10), holdMost))
 		} else if f.n > w.recover {
@@ -80,7 +85,7 @@ func (w *window) held(now time.Time) (next time.Time, due bool) {
 // swallowed returns the records that have been lost too often.
 func (w *window) swallowed() (found []flight) {
 	for _, f := range w.lost {
-		if f.losses >= swallowedLosses {
+		if f.counts >= swallowedCounts {
 			found = append(found, f)
 		}
 	}

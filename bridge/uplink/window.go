@@ -36,7 +36,9 @@ type flight struct {
 	backlog bool // taken from the backlog
 	repeat  bool // sent again while it is still on its way
 
-	losses int       // each of them shown by the echo of a later record
+	losses int       // in a row
+	counts int       // of them, those that count against the record
+	lostAt time.Time // when it was seen to be lost the last time
 	hold   time.Time // not to be sent again before that
 
 	n  uint64    // ordinal of its last sending, across all connections
@@ -57,8 +59,10 @@ type window struct {
 	n        uint64    // sendings so far
 	progress time.Time // of the last acknowledgement, or of the sending that ended an idle time
 
-	round   uint64 // growth: a round trip ends with the first acknowledgement behind this sending
-	limited bool   // growth: the window was full in this round trip
+	round     uint64    // growth: a round trip ends with the first acknowledgement behind this sending
+	limited   bool      // growth: the window was full in this round trip
+	firstLoss time.Time // of any record, the last one seen
+
 	recover uint64 // losses of sendings up to this one belong to a halving already done
 
 	srtt, rttvar time.Duration // smoothed as RFC 6298 says; 0 until measured
@@ -180,7 +184,8 @@ func (w *window) takeLost(now time.Time) (f flight, ok bool) {
 func (w *window) sending(f flight, now time.Time) (again bool) {
 	for i := range w.unsure {
 		if w.unsure[i].pos == f.pos {
-			f.losses = w.unsure[i].losses
+			was := w.unsure[i]
+			f.losses, f.counts, f.lostAt = was.losses, was.counts, was.lostAt
 			w.unsure = append(w.unsure[:i], w.unsure[i+1:]...)
 			f.again = true
 			break
@@ -229,7 +234,7 @@ func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
 		gap = append(gap, earlier)
 	}
 	w.flights = w.flights[at+1:]
-	if w.missed(gap, now) {
+	if w.missed(gap, f, now) {
 		w.size = max(w.size/2, min(minWindow, w.limit))
 		w.recover = w.n
 	}

@@ -197,3 +197,33 @@ func TestPatienceFollowsTheRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// A record that was repeated on its way and is lost is on its way again when it
+// is sent again.
+func TestWindowForgetsARepeatThatIsLost(t *testing.T) {
+	w := newWindow(32)
+	now := time.Unix(0, 0)
+	w.sending(flight{pos: 1, key: "1", keyed: true}, now)
+	w.repeated(1)
+	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
+	w.echoed("2", now)
+	if f, ok := w.takeLost(now); !ok || f.pos != 1 || f.repeat {
+		t.Errorf("to be sent again: %+v, %t", f, ok)
+	}
+}
+
+// Records that were lost again and again leave half of the window to others.
+func TestWindowIsNotFilledWithSuspects(t *testing.T) {
+	w := newWindow(32)
+	now := time.Unix(0, 0)
+	for pos := range uint64(20) {
+		w.lost = append(w.lost, flight{pos: pos + 1, key: fmt.Sprint(pos + 1), keyed: true, losses: patienceLost + 1})
+	}
+	w.lost = append(w.lost, flight{pos: 21, key: "21", keyed: true, losses: 1})
+	for f, ok := w.takeLost(now); ok; f, ok = w.takeLost(now) {
+		w.sending(f, now)
+	}
+	if got := positions(w.flights); len(got) != startWindow/2+1 || got[startWindow/2] != 21 {
+		t.Errorf("on their way: %v, want half of the window and 21", got)
+	}
+}
