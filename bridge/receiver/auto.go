@@ -19,6 +19,7 @@ type auto struct {
 
 	patience time.Duration // for a port that is silent, in this round
 	looked   look
+	left     string // the node of a port that fell silent: the others get their turn first, once
 }
 
 // look is who was seen to hold ports the last time that all processes were looked through, which takes ten thousand
@@ -52,6 +53,7 @@ func (a *auto) open(ctx context.Context) (stream, error) {
 	if a.patience == 0 {
 		a.patience = firstPatience
 	}
+	a.left = ""
 	var first []string // of ports that say something
 	for _, p := range ports {
 		s, err := a.try(ctx, p, names, len(ports) == 1)
@@ -73,7 +75,7 @@ func (a *auto) open(ctx context.Context) (stream, error) {
 			a.status.hunting(why) // so that the protocol is shown
 		}
 	}
-	a.patience = min(2*a.patience, DefaultSilence)
+	a.patience = min(2*a.patience, max(a.silence, firstPatience))
 	return stream{}, summary(first, troubles)
 }
 
@@ -108,7 +110,7 @@ func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stre
 	h.line, a.looked.stale = c, true
 	if only {
 		h.tell = a.status.hunting
-		h.silent = DefaultSilence
+		h.silent = a.silence
 	}
 	h.leave = func() bool { return !slices.Equal(names, a.system.names()) }
 	f, err := listen(ctx, h)
@@ -134,14 +136,26 @@ func (a *auto) usable(again bool) (ports []Port, troubles []error) {
 			troubles = append(troubles, errors.New(p.Trouble))
 		}
 	}
-	slices.SortStableFunc(ports, func(p, q Port) int { return a.memory.order(p.Path, q.Path) })
+	slices.SortStableFunc(ports, func(p, q Port) int {
+		switch a.left {
+		case p.node:
+			return 1
+		case q.node:
+			return -1
+		}
+		return a.memory.order(p.Path, q.Path)
+	})
 	return ports, troubles
 }
 
 // elsewhere says whether there is another port than the one that is silent.
 func (a *auto) elsewhere(silent Port) bool {
 	ports, _ := a.usable(false)
-	return slices.ContainsFunc(ports, func(p Port) bool { return p.node != silent.node })
+	others := slices.ContainsFunc(ports, func(p Port) bool { return p.node != silent.node })
+	if others {
+		a.left = silent.node
+	}
+	return others
 }
 
 // names lists what is there, cheaply, to see whether it has changed.

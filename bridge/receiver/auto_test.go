@@ -14,7 +14,7 @@ import (
 func newAuto(m tree) *auto {
 	status := &tracker{}
 	status.init("auto", slog.New(slog.DiscardHandler))
-	return &auto{system: m.system, setting: setting{status: status, memory: newMemory("", "", nil)}}
+	return &auto{system: m.system, setting: setting{status: status, memory: newMemory("", "", nil), silence: firstPatience}}
 }
 
 // TestAutoTakesTheFirstThatSpeaks: a port that is gone, one that is no terminal, one that is silent and one that babbles are

@@ -41,7 +41,7 @@ func (m tree) file(path, text string) {
 // link makes a link, or moves it.
 func (m tree) link(path, target string) {
 	m.t.Helper()
-	temp := path + ".new"
+	temp := filepath.Join(filepath.Dir(path), ".new") // which no pattern matches
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.Symlink(target, temp), os.Rename(temp, path)); err != nil {
 		m.t.Fatal(err)
 	}

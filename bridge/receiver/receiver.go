@@ -100,7 +100,7 @@ func newReceiver(c Config, src source) *Receiver {
 	}
 	r.status.init(c.Source, c.Log)
 	if s, ok := src.(settable); ok {
-		s.use(setting{status: &r.status, memory: newMemory(c.State, c.Source, c.Log)})
+		s.use(setting{status: &r.status, memory: newMemory(c.State, c.Source, c.Log), silence: c.Silence})
 	}
 	return r
 }

@@ -32,8 +32,9 @@ type stream struct {
 
 // setting is what a source is given beside its written form.
 type setting struct {
-	status *tracker
-	memory *memory
+	status  *tracker
+	memory  *memory
+	silence time.Duration // Config.Silence
 }
 
 func (s *setting) use(given setting) { *s = given }
