@@ -16,6 +16,8 @@ type Options struct {
 	// Daemon asks the running daemon for its status. It returns nil when none runs; an error says that something answers in
 	// its place, or that it does not let itself be asked.
 	Daemon func(context.Context) (*bridge.Status, error)
+	// FixTime asks the running daemon for the receiver's time in the last fix of a device ID, zero where there is none.
+	FixTime func(ctx context.Context, deviceID string) time.Time
 
 	// Each, if set, is given each link as soon as it has been looked at.
 	Each func(Link)

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,10 +15,7 @@ import (
 	"gpsbridge/nmea"
 )
 
-func TestMain(m *testing.M) {
-	http.DefaultTransport.(*http.Transport).DisableKeepAlives = true
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The sentences that package receiver says of a port: to which link they belong, and where the mend begins.
 func TestSentencesOfAReceiver(t *testing.T) {

@@ -120,7 +120,7 @@ func freeSpace(dir string) (int64, error) {
 	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES)) && dir != filepath.Dir(dir) {
 		return freeSpace(filepath.Dir(dir))
 	}
-	return int64(st.Bavail) * st.Bsize, err
+	return int64(st.Bavail) * int64(st.Bsize), err
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }

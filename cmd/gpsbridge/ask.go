@@ -37,8 +37,22 @@ func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error)
 	return st, nil
 }
 
-// fetchStatus asks the daemon through its relay, which is on this machine whatever address it listens at.
+// fetchStatus returns the daemon's status as it gives it.
 func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
+	return fetch(ctx, c, "/api/v1/status")
+}
+
+// fixTime is the time in the last fix of a device ID, zero where there is none.
+func fixTime(ctx context.Context, c bridge.RelayConfig, deviceID string) time.Time {
+	var fix struct{ Time time.Time }
+	if body, err := fetch(ctx, c, "/api/v1/devices/"+deviceID+"/fix"); err != nil || json.Unmarshal(body, &fix) != nil {
+		return time.Time{}
+	}
+	return fix.Time
+}
+
+// fetch asks the daemon through its relay, which is on this machine whatever address it listens at.
+func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, error) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return nil, usagef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
@@ -56,7 +70,7 @@ func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
 		}
 		defer client.CloseIdleConnections()
 	}
-	url := scheme + net.JoinHostPort(host, port) + "/api/v1/status"
+	url := scheme + net.JoinHostPort(host, port) + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

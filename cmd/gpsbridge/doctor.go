@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/doctor"
@@ -31,6 +32,7 @@ func runDoctor(ctx context.Context, p process, c command, args []string) error {
 		return usageError{err}
 	}
 	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay)}
+	o.FixTime = func(ctx context.Context, deviceID string) time.Time { return fixTime(ctx, config.Relay, deviceID) }
 	out := newChart(p.stdout, os.Getenv("NO_COLOR") == "")
 	if !*asJSON {
 		o.Each = out.link

@@ -192,7 +192,7 @@ func TestDoctorNoFix(t *testing.T) {
 	b := appendSentence(nil, "GNRMC,%s,V,,,,,,,%s,,,N", today.Format("150405.00"), today.Format("020106"))
 	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
 	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
-	repeat(t, line, appendSentence(b, "GPGSV,1,1,03,05,71,210,,07,40,100,,13,10,050,"))
+	repeat(t, line, appendSentence(b, "GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,"))
 	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", "cold receiver")
 }
 
@@ -204,7 +204,7 @@ func TestDoctorAlone(t *testing.T) {
 	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = %q\nca_file = %q\n", t.TempDir(), url, authority))
 	allWell(t, doctorOf(t, "-c", file, "--device", simulate(t, sim.Config{Rate: 1, Baud: 9600, Garble: true})),
 		"configuration", "port", "permission", "console", "holder", "bytes", "baud", "sentences", "satellites", "fix",
-		"dns", "tcp", "tls", "upgrade", "echo", "spool", "disk")
+		"clock", "dns", "tcp", "tls", "upgrade", "echo", "spool", "disk")
 	if sent, err := server.Processed(); len(sent) > 0 || err != nil {
 		t.Errorf("the group was sent %s, %v", sent, err)
 	}
@@ -216,7 +216,8 @@ func TestDoctorBesideDaemon(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5, Baud: 115200, Garble: true}), "--server", server.URL())
 	d.waitStatus("fixes to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked > 2 })
 	cmd := gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--server", server.URL())
-	links := allWell(t, cmd, "daemon", "port", "permission", "holder", "bytes", "sentences", "satellites", "fix", "dns", "tcp", "upgrade", "echo", "spool")
+	links := allWell(t, cmd, "daemon", "port", "permission", "holder", "bytes", "sentences", "satellites", "fix",
+		"clock", "dns", "tcp", "upgrade", "echo", "spool")
 	for _, l := range links {
 		if l.Name == "echo" && !strings.Contains(l.Seen, "came back from the group") {
 			t.Errorf("%+v; want the daemon's fix seen", l)
@@ -230,6 +231,27 @@ func TestDoctorBesideDaemon(t *testing.T) {
 	}
 	if st, statusErr := d.status(); err != nil || statusErr != nil || st.Uplinks[0].Connects != 1 || st.Receivers[0].Opens != 1 {
 		t.Errorf("the daemon was disturbed: %v, %v, %+v", err, statusErr, st)
+	}
+}
+
+// TestDoctorWithoutTheDaemonsConfiguration: who types no more than "gpsbridge doctor" is told what the daemon says of its
+// server, and that the rest takes its configuration.
+func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
+	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}), "--server", "ws://127.0.0.1:1")
+	d.waitStatus("the server to be missed", func(st bridge.Status) bool { return st.Uplinks[0].Detail != "" })
+	links, code := consult(t, gpsbridge(t, "doctor", "--device-id", "van_8", "--listen", d.addr))
+	wants := map[string]string{
+		"daemon":             "running as device van_7, which is not the configuration's; name its configuration with -c FILE",
+		"server 127.0.0.1:1": "connection refused: nothing listens on port 1 of 127.0.0.1; check that the server runs",
+		"dns":                "give it with -c FILE",
+	}
+	for _, l := range links {
+		if want, named := wants[l.Name]; named && strings.Contains(l.Sentence(), want) {
+			delete(wants, l.Name)
+		}
+	}
+	if code != exitFailed || len(wants) > 0 {
+		t.Errorf("exit code %d, %+v lack %v", code, links, wants)
 	}
 }
 

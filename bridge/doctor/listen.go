@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/nmea"
+)
+
+// How long a receiver is listened to.
+const (
+	lookEvery = 50 * time.Millisecond
+	// listenMost bounds the whole: finding a port and its speed takes some seconds a candidate, silence is told after 10.
+	listenMost = 25 * time.Second
+	// fixWait is how long a fix is waited for once sentences come: some epochs of a receiver that sends one a second, or one
+	// of a receiver that was set to 5 s.
+	fixWait = 6 * time.Second
+	// skyWait is how long the satellites are waited for once there is a fix: receivers list them each second, or less often.
+	skyWait = 2 * time.Second
+	// noiseWait is how long bytes may come without a sentence among them.
+	noiseWait = 8 * time.Second
+)
+
+// observe asks the daemon about a receiver, or listens to it.
+func (e *examination) observe(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
+	if _, beside := e.daemonReceiver(c); beside {
+		o := e.watchDaemon(ctx, c)
+		if at := e.FixTime(ctx, o.DeviceID); o.fixed() && o.Active && !at.IsZero() && !strings.HasPrefix(o.Source, "file:") {
+			o.clock = at.Add(time.Duration(*o.FixAge * float64(time.Second)))
+		}
+		return o, nil
+	}
+	return listen(ctx, c)
+}
+
+// daemonReceiver is what the daemon says of the receiver of a source.
+func (e *examination) daemonReceiver(c bridge.ReceiverConfig) (bridge.ReceiverStatus, bool) {
+	if e.status == nil || len(e.status.Receivers) == 0 {
+		return bridge.ReceiverStatus{}, false
+	}
+	for _, r := range e.status.Receivers {
+		if r.Source == c.Source {
+			return r, true
+		}
+	}
+	return e.status.Receivers[0], len(e.status.Receivers) == 1 // another configuration: the daemon's receiver counts
+}
+
+// watchDaemon asks until what matters is seen to come now, and not only since the daemon's start.
+func (e *examination) watchDaemon(ctx context.Context, c bridge.ReceiverConfig) observed {
+	first, _ := e.daemonReceiver(c)
+	tick := time.NewTicker(5 * lookEvery)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		e.ask(ctx)
+		o := observed{}
+		o.ReceiverStatus, _ = e.daemonReceiver(c)
+		grown, so := o.Sentences > first.Sentences, time.Since(began)
+		if !grown {
+			o.Sentences = 0 // none now
+		}
+		switch {
+		case o.State == receiver.Waiting,
+			o.State == receiver.Silent && e.status.Now.Sub(o.Since) > fixWait,
+			grown && o.fixed() && (o.NSat != nil || so > skyWait),
+			so > fixWait:
+			return o
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return o
+		}
+	}
+}
+
+// ear is the consumer of a receiver that is only listened to.
+type ear struct {
+	mu        sync.Mutex
+	scanner   nmea.Scanner
+	assembler *nmea.Assembler
+	last      nmea.Fix
+	fixAt     time.Time
+	nSat      *float64
+	mute      bool
+}
+
+func (h *ear) Data(p []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.scanner.Scan(p, h.assembler.Push)
+}
+
+func (h *ear) Quiet() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.assembler.Flush()
+}
+
+func (h *ear) Opened() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.assembler.Reset()
+}
+
+// Fix is called by the assembler; mu is held.
+func (h *ear) Fix(f *nmea.Fix) {
+	h.last = *f
+	if f.Mode >= nmea.Mode2D {
+		h.fixAt = time.Now()
+	}
+}
+
+// Sky is called by the assembler; mu is held.
+func (h *ear) Sky(s *nmea.Sky) {
+	n := float64(s.NSat)
+	h.nSat = &n
+	h.mute = n > 0 && !slices.ContainsFunc(s.Satellites, func(one nmea.Satellite) bool { return one.SS.Set && one.SS.V > 0 })
+}
+
+// hears adds what was heard to what the port itself says.
+func (h *ear) hears(st receiver.Status) observed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := observed{clock: h.last.Time, mute: h.mute}
+	sc := h.scanner.Stats()
+	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
+	o.Sentences, o.BadChecksum = sc.Sentences, sc.BadChecksum
+	if h.last.NSat.Set {
+		o.NSat = &h.last.NSat.V
+	}
+	if h.last.USat.Set {
+		o.USat = &h.last.USat.V
+	}
+	if !h.fixAt.IsZero() {
+		age := time.Since(h.fixAt).Seconds()
+		o.FixAge = &age
+	}
+	return o
+}
+
+// listen opens a receiver's source, listens until it can be judged, and closes it.
+func listen(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
+	r, err := receiver.New(receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)})
+	if err != nil {
+		return observed{}, err
+	}
+	h := &ear{assembler: nil}
+	h.scanner.AllowNoChecksum = c.AllowNoChecksum
+	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter()})
+	ctx, cancel := context.WithTimeout(ctx, listenMost)
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer cancel()
+		_ = r.Run(ctx, h) // its status says it
+	})
+	o := h.until(ctx, r)
+	cancel()
+	running.Wait()
+	if r.Finite() {
+		o.clock = time.Time{} // a recording's
+	}
+	return o, nil
+}
+
+// until looks at the receiver until it can be judged.
+func (h *ear) until(ctx context.Context, r *receiver.Receiver) observed {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	began := time.Now()
+	var bytes, sentences time.Time // since when they come
+	for {
+		o := h.hears(r.Status())
+		now := time.Now()
+		if o.Bytes > 0 && bytes.IsZero() {
+			bytes = now
+		}
+		if o.Sentences > 0 && sentences.IsZero() {
+			sentences = now
+		}
+		switch {
+		case o.State == receiver.Waiting,
+			o.State == receiver.Silent && now.Sub(began) > fixWait,
+			o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
+			!sentences.IsZero() && now.Sub(sentences) > fixWait,
+			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait:
+			return o
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return h.hears(r.Status())
+		}
+	}
+}
