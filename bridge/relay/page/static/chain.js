@@ -15,7 +15,7 @@ export function chainOf(poll, device, now = performance.now()) {
       : station('gpsbridge', 'unknown', 'asking')];
   }
   const silent = (now - poll.answeredAt) / 1000;
-  const list = status.role === 'server' ? serverChain(status, device) : trackerChain(status, device);
+  const list = status.role === 'server' ? serverChain(status, device) : trackerChain(status, device, Math.max(0, silent));
   if (silent < 4) return list;
   // Nothing is known of what lies behind a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
@@ -24,27 +24,25 @@ export function chainOf(poll, device, now = performance.now()) {
     : station(s.name, 'unknown', 'unknown', `was “${s.word}” ${roughSpan(silent)} ago`)));
 }
 
-// nameOf tells several of a kind apart.
-const nameOf = (base, list, item) => (list.length > 1 ? shortName(item.name ?? item.port ?? item.source) ?? base : base);
-
-// shortName is the last part of a path: /dev/serial/by-id/usb-… has no room.
-const shortName = (name) => name?.replace(/^.*\/(?=[^/])/, '');
+// nameOf tells several of a kind apart. Of a path the last part has to do:
+// /dev/serial/by-id/usb-… has no room.
+const nameOf = (base, list, name) => (list.length > 1 ? name?.replace(/^\/.*\/(?=[^/])/, '') ?? base : base);
 
 // ofDevice picks what belongs to the device that is shown: a daemon can feed several.
 export const ofDevice = (list, device) => (list ?? []).filter((x) => !device || !x.device_id || x.device_id === device);
 
-function trackerChain(status, device) {
+// silent is the age of the status in seconds: a countdown goes on meanwhile.
+function trackerChain(status, device, silent) {
   const receivers = ofDevice(status.receivers, device), uplinks = ofDevice(status.uplinks, device);
-  const list = receivers.map((r) => receiverStation(nameOf('Receiver', receivers, r), r, receivers));
+  const list = receivers.map((r) => receiverStation(nameOf('Receiver', receivers, r.port ?? r.source), r, receivers));
   if (!list.length) list.push(station('Receiver', 'off', 'none', 'no receiver is configured'));
   list.push(daemonStation(status));
   if (!uplinks.length) {
-    list.push(station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (uplink.url, or --server)'));
+    list.push({ ...station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (uplink.url, or --server)'), beyond: true });
     return list;
   }
-  for (const u of uplinks) list.push(uplinkStation(nameOf('Uplink', uplinks, u), u));
-  list.push(serverStation(uplinks));
-  return list;
+  const beyond = [...uplinks.map((u) => uplinkStation(nameOf('Uplink', uplinks, u.name), u, silent)), serverStation(uplinks)];
+  return [...list, ...beyond.map((s) => ({ ...s, beyond: true }))]; // behind this page's own source
 }
 
 // receiverStation of one that waits as a spare is not bad while another feeds.
@@ -81,13 +79,13 @@ function daemonStation(status) {
   return station('Daemon', 'ok', 'running', status.uplinks?.length ? `${count(waiting)} messages wait to be acknowledged` : '');
 }
 
-function uplinkStation(name, u) {
-  const retry = isNumber(u.retry_in) ? `, next try in ${roughSpan(u.retry_in)}` : '';
+function uplinkStation(name, u, silent) {
+  const retry = isNumber(u.retry_in) ? `${Math.ceil(Math.max(0, u.retry_in - silent))} s` : '';
   switch (u.state) {
     case 'connected': return station(name, 'ok', 'connected', u.detail || `${u.url ?? ''}${isNumber(u.rtt) ? `, round trip ${Math.round(u.rtt * 1000)} ms` : ''}`);
     case 'connecting': return station(name, 'warn', 'connecting', u.detail || u.url || '');
     case 'stopped': return station(name, 'off', 'stopped', u.detail || '');
-    default: return station(name, 'bad', isNumber(u.retry_in) ? `retry ${roughSpan(u.retry_in)}` : 'waiting', `${u.detail || 'not connected'}${retry}`);
+    default: return station(name, 'bad', retry ? `retry ${retry}` : 'waiting', `${u.detail || 'not connected'}${retry ? `, next try in ${retry}` : ''}`);
   }
 }
 
@@ -115,8 +113,9 @@ function serverChain(status, device) {
 const ORDER = { bad: 0, warn: 1 };
 
 // reasonOf is the detail of the first station that is wrong, nearest to the
-// receiver first: what lies behind it only follows from it.
+// receiver first: what lies behind it only follows from it. What is beyond the
+// daemon that serves this page keeps nothing from it.
 export function reasonOf(chain) {
-  const worst = chain.filter((s) => s.level in ORDER).sort((a, b) => ORDER[a.level] - ORDER[b.level])[0];
+  const worst = chain.filter((s) => s.level in ORDER && !s.beyond).sort((a, b) => ORDER[a.level] - ORDER[b.level])[0];
   return worst ? `${worst.name.toLowerCase()}: ${worst.detail || worst.word}` : '';
 }

@@ -23,7 +23,7 @@ export class Delivery {
 
   // update takes a status and says whether any fix's state may have changed.
   update(status, device, now = performance.now()) {
-    const before = `${this.known} ${this.run} ${this.from} ${this.to} ${this.open}`;
+    const before = this.key();
     const mine = (x) => (x.device_id ?? device) === device;
     const uplinks = (status?.uplinks ?? []).filter(mine);
     const receiver = (status?.receivers ?? []).find((r) => mine(r) && r.run && r.reported >= 0);
@@ -32,9 +32,12 @@ export class Delivery {
       const worst = uplinks.reduce((a, b) => ((b.behind ?? 0) > (a.behind ?? 0) ? b : a));
       this.stretch(receiver, worst);
       this.measure(worst.behind ?? 0, now);
-    } else this.count = 0;
-    return before !== `${this.known} ${this.run} ${this.from} ${this.to} ${this.open}`;
+    } else Object.assign(this, { count: 0, open: false });
+    return before !== this.key();
   }
+
+  // key is the same while every fix's state is.
+  key() { return this.count || this.open ? `${this.run} ${this.from} ${this.to} ${this.open}` : `${this.known}`; }
 
   stretch({ run, reported }, { state, behind = 0, order, window = 0 }) {
     const connected = state === 'connected';

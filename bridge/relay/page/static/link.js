@@ -14,10 +14,10 @@ const share = (v) => (isNumber(v) ? `${Math.round(v * 100)} %` : undefined);
 // not shown.
 function receiverOf(r, several) {
   const ok = r.state === 'reading' && !r.hint;
-  return { title: `Receiver ${several ? r.name ?? r.port ?? r.source ?? '' : ''}`, word: several && r.active ? `${r.state}, feeds` : r.state,
+  return { title: `Receiver ${several ? r.port ?? r.source ?? '' : ''}`, word: several && r.active ? `${r.state}, feeds` : r.state,
     level: ok ? 'ok' : r.state === 'reading' || r.state === 'opening' ? 'warn' : 'bad', note: r.hint || r.detail,
     rows: [['Port', r.port ?? r.source], ['Hardware', r.name], ['Firmware', r.firmware], ['Antenna', r.antenna],
-      ['Protocol', r.protocol], ['Baud', many(r.baud)], ['Line in use', share(r.line_use)], ['Bytes', isNumber(r.bytes) ? bytes(r.bytes) : undefined],
+      ['Protocol', r.protocol], ['Baud', r.baud && String(r.baud)], ['Line in use', share(r.line_use)], ['Bytes', isNumber(r.bytes) ? bytes(r.bytes) : undefined],
       ['Sentences', many(r.sentences)], ['Fixes', many(r.fixes)], ['Bad checksums', some(r.bad_checksum)], ['Without checksum', some(r.no_checksum)],
       ['Noise', size(r.noise_bytes)], ['Refused values', some(r.refused)], ['Framing errors', some(r.framing_errors)], ['Overruns', some(r.overruns)],
       ['Parity errors', some(r.parity_errors)], ['Breaks', some(r.breaks)], ['Opened', r.opens > 1 ? `${count(r.opens)} times` : undefined]] };

@@ -104,7 +104,7 @@ function drawTrail(v, c) {
   for (let from = 0; from < n - 1;) {
     const kept = points[from + 1].state === 'kept';
     let to = from + 1;
-    while (to < n - 1 && to - from < chunk && (points[to + 1].state === 'kept') === kept) to++;
+    while (to < n - 1 && (kept || to - from < chunk) && (points[to + 1].state === 'kept') === kept) to++;
     const k = 0.22 + 0.78 * ((to / (n - 1)) ** 1.5);
     c.strokeStyle = kept ? v.colours.kept : mixed(near, far, k);
     drawPart(c, points, at, from, to, kept ? 5.5 : 3.5);

@@ -29,7 +29,8 @@ export class StripChart {
     this.fitCanvas();
     const seen = points.filter((p) => isNumber(p.v));
     const low = Math.min(...seen.map((p) => p.v)), high = Math.max(...seen.map((p) => p.v));
-    const last = isNumber(points.at(-1)?.v) ? points.at(-1).v : NaN;
+    const newest = points.at(-1);
+    const last = newest && now - newest.t <= gap && isNumber(newest.v) ? newest.v : NaN;
     this.gaps = isNumber(now) ? gapsOf(points, now, span, gap) : [];
     const found = { low, high, last, gaps: this.gaps, at: isNumber(at) ? nearest(points, now - at, gap) : NaN };
     const axis = axisOf(seen.length ? low : 0, seen.length ? high : 0, least, floor);
