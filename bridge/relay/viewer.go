@@ -269,8 +269,12 @@ func (v *viewer) alive() {
 // frame that was sent is not lost to a reset.
 func (v *viewer) linger() {
 	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
-	// Eight times what a publisher may send in one message.
-	io.CopyN(io.Discard, v.wire.Conn, 8*publisherReadLimit)
+	// Eight times what either may send at once.
+	bound := int64(8 * viewerBurst)
+	if v.publisher {
+		bound = 8 * publisherReadLimit
+	}
+	io.CopyN(io.Discard, v.wire.Conn, bound)
 }
 
 // closeReason fits an error into a close frame (123 bytes).
