@@ -22,7 +22,8 @@
 //   destroy()                     frees everything and leaves container empty
 //   mode, following, bearing      what is now; bearing in degrees is up on the screen
 //
-// Nothing but these members is used by others.
+// Nothing but these members is used by others. The generated map is this one with
+// streets under it (../src/map.js): it has its own plane, ground and far.
 
 import { LocalFrame } from './projection.js';
 import { readColours, draw } from './mapdraw.js';
@@ -47,6 +48,7 @@ export class MapView {
     this.mode = 'north';
     this.bearing = this.heading = 0;
     this.chosen = false;    // somebody chose the scale
+    this.far = FAR;
     this.points = [];
     this.calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     this.setTheme();
@@ -92,9 +94,19 @@ export class MapView {
 
   newFrame(place) {
     const moved = this.frame?.project(place);
-    this.frame = new LocalFrame(place);
+    this.frame = this.plane(place);
     for (const p of this.points) p.at = this.frame.project(p);
     if (moved) this.centre = [this.centre[0] - moved[0], this.centre[1] - moved[1]];
+  }
+
+  // plane is where the metres of the map lie, around a place.
+  plane(place) { return new LocalFrame(place); }
+
+  // ground draws what is under everything and says whether it wants the grid.
+  ground() {
+    this.context.fillStyle = this.colours.map;
+    this.context.fillRect(0, 0, this.width, this.height);
+    return true;
   }
 
   setTrail(points) {
@@ -137,7 +149,7 @@ export class MapView {
   // zoomBy keeps the point (x, y) of the screen where it is; while following,
   // the vehicle.
   zoomBy(factor, x = this.width / 2, y = this.anchor()) {
-    const k = Math.min(NEAR, Math.max(FAR, this.k * factor));
+    const k = Math.min(NEAR, Math.max(this.far, this.k * factor));
     if (!this.following) {
       const [east, north] = this.turned(x - this.width / 2, y - this.anchor());
       this.centre = [this.centre[0] + east / this.k - east / k, this.centre[1] + north / this.k - north / k];

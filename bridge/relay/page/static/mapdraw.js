@@ -26,11 +26,12 @@ export function draw(v) {
   const c = v.context;
   v.sine = Math.sin(v.bearing * Math.PI / 180);
   v.cosine = Math.cos(v.bearing * Math.PI / 180);
-  c.fillStyle = v.colours.map;
-  c.fillRect(0, 0, v.width, v.height);
   const grid = step(72 / v.k);
-  drawGrid(v, c, grid);
-  if (v.vehicle) drawRings(v, c);
+  // Streets say where a place is and how far; over them grid and rings would only be in the way.
+  if (v.ground()) {
+    drawGrid(v, c, grid);
+    if (v.vehicle) drawRings(v, c);
+  }
   drawTrail(v, c);
   if (v.vehicle) drawVehicle(v, c);
   drawScale(v, c, grid);
