@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/record"
 	"gpsbridge/bridge/receiver/share"
@@ -37,18 +35,13 @@ func (r RelayConfig) build(d *Daemon) (*relay.Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay.token_file: %w", err)
 	}
-	metrics := d.registry()
-	served, err := relay.New(relay.Config{
+	return relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
 		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
 		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == selfSigned,
 		Status: func() any { return d.Status() }, Ready: d.healthy, Log: d.log,
-		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Metrics: metricsPage(d.writeMetrics),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return served, metrics.Register(served.Collector())
 }
 
 // kept is a history as package relay counts it, whose 0 means its default: here 0 means none.

@@ -217,7 +217,7 @@ func (c *Config) completeReceivers() (errs []error) {
 		}
 		if r.NMEAListen != "" {
 			if err := (share.Config{Listen: r.NMEAListen, Open: r.NMEAOpen}).Validate(); err != nil {
-				errs = append(errs, fmt.Errorf("receiver.nmea_listen: %w", err))
+				errs = append(errs, fmt.Errorf("receiver.%w", err))
 			}
 		}
 		if sources[r.Source] && !strings.HasPrefix(r.Source, "sim:") {

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"regexp"
@@ -8,6 +9,10 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"pgregory.net/rapid"
 
 	"gpsbridge/bridge/realtest"
 )
@@ -71,9 +76,31 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 			t.Errorf("no line that matches %q", want)
 		}
 	}
+	if problems, err := promlint.New(strings.NewReader(body)).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("Prometheus says of the page: %v, %v", problems, err)
+	}
 	if t.Failed() {
 		t.Log(body)
 	}
+}
+
+// TestLabelsHoldAnything reads back what a label holds as Prometheus does.
+func TestLabelsHoldAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.String().Draw(t, "label")
+		var x exposition
+		x.metric(kindGauge, "test", "A test.")
+		x.sample(1.5, "a", "b", "source", want)
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(bytes.NewReader(x.b))
+		if err != nil {
+			t.Fatalf("%q: %v", x.b, err)
+		}
+		m := families["gpsbridge_test"].GetMetric()[0]
+		if got := m.GetLabel()[1].GetValue(); got != strings.ToValidUTF8(want, "\uFFFD") || m.GetGauge().GetValue() != 1.5 {
+			t.Fatalf("%q became %v", want, m)
+		}
+	})
 }
 
 // TestRawBytesReachViewersThatAsk follows what a receiver sent to a viewer, and to none that did not ask.

@@ -10,10 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"gpsbridge/bridge/relay"
 )
 
@@ -59,19 +55,24 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trackers' tokens: %w", err)
 	}
-	metrics := prometheus.NewRegistry()
 	s.relay, err = relay.New(relay.Config{
 		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
 		History: kept(c.History), MaxConns: c.MaxConns, Basemap: c.Basemap,
 		CertFile: c.Cert, KeyFile: c.Key, SelfSigned: c.SelfSigned,
-		Status: func() any { return s.Status() }, Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), Log: log,
+		Status: func() any { return s.Status() }, Metrics: metricsPage(s.writeMetrics), Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	metrics.MustRegister(s.relay.Collector(), collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s, s.relay.Listen()
+}
+
+// writeMetrics writes the relay's numbers and those of the process.
+func (s *Server) writeMetrics(x *exposition) {
+	x.metric(kindGauge, "build_info", "Always 1; the version is a label.")
+	x.sample(1, "version", Version())
+	writeRelay(x, s.relay)
+	writeProcess(x)
 }
 
 // readDeviceTokens reads a file of tokens; none when there is no file to read.

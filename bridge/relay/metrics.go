@@ -2,8 +2,6 @@ package relay
 
 import (
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // refusal is why a request or a connection was refused.
@@ -30,58 +28,42 @@ func (h *hub) refuse(why refusal, peer string) {
 	}
 }
 
-// metric is one number of the hub for Prometheus.
-type metric struct {
-	desc  *prometheus.Desc
-	kind  prometheus.ValueType
-	value func(h *hub) float64
+// Metric is one thing that the relay counts, for who watches over many. None of them has a device ID or an address for a
+// label.
+type Metric struct {
+	Name, Help string // Name as Prometheus has it, without a prefix
+	Counter    bool   // it only grows; otherwise it is a gauge
+	Samples    []Sample
 }
 
-// collector gives the numbers of a hub as they are when they are asked for.
-type collector struct {
-	hub     *hub
-	metrics []metric
-	refused *prometheus.Desc
+// Sample is a value of a Metric.
+type Sample struct {
+	Value  float64
+	Labels []string // names and values in turn
 }
 
-// Collector gives the relay's numbers to a prometheus.Registry: gpsbridge_relay_*.
-// None of them has a device ID or an address for a label.
-func (r *Relay) Collector() prometheus.Collector {
-	name := func(s string) string { return prometheus.BuildFQName("gpsbridge", "relay", s) }
-	make := func(kind prometheus.ValueType, s, help string, value func(h *hub) float64) metric {
-		return metric{prometheus.NewDesc(name(s), help, nil, nil), kind, value}
+// Metrics are the relay's numbers as they are now.
+func (r *Relay) Metrics() []Metric {
+	h := r.hub
+	gauge := func(name, help string, v float64) Metric { return Metric{name, help, false, []Sample{{Value: v}}} }
+	counter := func(name, help string, v int64) Metric {
+		return Metric{name, help, true, []Sample{{Value: float64(v)}}}
 	}
-	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
-	return &collector{
-		hub: r.hub,
-		metrics: []metric{
-			make(gauge, "viewers", "Members of groups that listen.", func(h *hub) float64 { return float64(h.viewers.Load()) }),
-			make(gauge, "publishers", "Members of groups that may send.", func(h *hub) float64 { return float64(h.publishers.Load()) }),
-			make(gauge, "groups", "Device IDs with members or with messages kept.", func(h *hub) float64 { return float64(h.count()) }),
-			make(gauge, "history_bytes", "Memory of the messages kept for those who join.", func(h *hub) float64 { return float64(h.kept.Load()) }),
-			make(counter, "messages_total", "Messages published, without repeats.", func(h *hub) float64 { return float64(h.messages.Load()) }),
-			make(counter, "repeats_total", "Messages that a publisher sent again.", func(h *hub) float64 { return float64(h.repeats.Load()) }),
-			make(counter, "deliveries_total", "Messages written to members, history included.", func(h *hub) float64 { return float64(h.delivered.Load()) }),
-			make(counter, "dropped_total", "Messages that a viewer's full queue lost.", func(h *hub) float64 { return float64(h.dropped.Load()) }),
-			make(counter, "closed_slow_total", "Members closed for taking nothing.", func(h *hub) float64 { return float64(h.closedSlow.Load()) }),
-			make(counter, "ignored_total", "Text frames of viewers, who may not send.", func(h *hub) float64 { return float64(h.ignored.Load()) }),
-		},
-		refused: prometheus.NewDesc(name("refused_total"), "Requests and connections refused.", []string{"why"}, nil),
-	}
-}
-
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, m := range c.metrics {
-		to <- m.desc
-	}
-	to <- c.refused
-}
-
-func (c *collector) Collect(to chan<- prometheus.Metric) {
-	for _, m := range c.metrics {
-		to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(c.hub))
-	}
+	refused := Metric{Name: "refused_total", Help: "Requests and connections refused.", Counter: true}
 	for why, name := range refusalNames {
-		to <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(c.hub.refused[why].Load()), name)
+		refused.Samples = append(refused.Samples, Sample{float64(h.refused[why].Load()), []string{"why", name}})
+	}
+	return []Metric{
+		gauge("viewers", "Members of groups that listen.", float64(h.viewers.Load())),
+		gauge("publishers", "Members of groups that may send.", float64(h.publishers.Load())),
+		gauge("groups", "Device IDs with members or with messages kept.", float64(h.count())),
+		gauge("history_bytes", "Memory of the messages kept for those who join.", float64(h.kept.Load())),
+		counter("messages_total", "Messages published, without repeats.", h.messages.Load()),
+		counter("repeats_total", "Messages that a publisher sent again.", h.repeats.Load()),
+		counter("deliveries_total", "Messages written to members, history included.", h.delivered.Load()),
+		counter("dropped_total", "Messages that a viewer's full queue lost.", h.dropped.Load()),
+		counter("closed_slow_total", "Members closed for taking nothing.", h.closedSlow.Load()),
+		counter("ignored_total", "Text frames of viewers, who may not send.", h.ignored.Load()),
+		refused,
 	}
 }
