@@ -19,8 +19,9 @@ import (
 // because it loses new records too; nor what goes on among records that are all
 // being sent again.
 const (
-	// patienceLost is the number of losses in a row after which a record is no
-	// more sent again at once.
+	// patienceLost is the number of losses, the first and those without a first
+	// loss of another record beside them, after which a record is no more sent
+	// again at once.
 	patienceLost = 2
 	// swallowedCounts convict. Most of them are holdMost apart.
 	swallowedCounts = 8
@@ -48,14 +49,17 @@ func (w *window) suspects() (n int) {
 // missed enters records whose loss the echo of a later one, the witness, has just
 // shown, and reports whether that is news about the window.
 func (w *window) missed(gap []flight, witness flight, now time.Time) (news bool) {
-	if slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 }) {
+	first := slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 })
+	if first {
 		w.firstLoss = now
 	}
 	for _, f := range gap {
 		if f.losses > 0 && !witness.again && !w.firstLoss.After(f.lostAt) {
 			f.counts++
 		}
-		f.losses++
+		if f.losses == 0 || !first {
+			f.losses++ // beside a first loss it may be one burst
+		}
 		f.lostAt = now
 		if f.suspect() {
 			f.hold = now.Add(min(holdFirst<<min(f.losses-patienceLost-1, 10), holdMost))

@@ -36,8 +36,8 @@ type flight struct {
 	backlog bool // taken from the backlog
 	repeat  bool // sent again while it is still on its way
 
-	losses int       // in a row
-	counts int       // of them, those that count against the record
+	losses int       // that make it a suspect
+	counts int       // that prove something against it
 	lostAt time.Time // when it was seen to be lost the last time
 	hold   time.Time // not to be sent again before that
 
