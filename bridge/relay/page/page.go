@@ -4,13 +4,17 @@
 //
 // The page asks its own origin for everything: the WebSocket of a group, the
 // HTTP API, its static files under /static/, and under /dist/ what is generated
-// (go generate) and need not be there.
+// (go generate) and need not be there: the map with OpenLayers under it that
+// draws a base map, made of src with npm, and the licences of what is in it.
 package page
 
 import (
 	"embed"
 	"io/fs"
 )
+
+//go:generate npm ci
+//go:generate npm run build
 
 //go:embed static
 var static embed.FS
