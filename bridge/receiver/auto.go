@@ -16,27 +16,17 @@ type auto struct {
 	baud   int // 0: to be found
 	system system
 	setting
+	lookout
 
 	patience time.Duration // for a port that is silent, in this round
-	looked   look
-	left     string // the node of a port that fell silent: the others get their turn first, once
-}
-
-// look is who was seen to hold ports the last time that all processes were looked through, which takes ten thousand
-// questions on a busy machine and is not for every second.
-type look struct {
-	at      time.Time
-	nodes   []string
-	holders map[string]holder
-	stale   bool // a port was listened to since
+	stale    bool          // a port was listened to since the last look at who holds what
+	left     string        // the node of a port that fell silent: the others get their turn first, once
 }
 
 const (
 	// firstPatience is how long a silent port is listened to before the next one gets its turn. Receivers send once a second;
 	// another covers a slow start. It doubles with each round, for those that send every 5 s.
 	firstPatience = 2 * time.Second
-	// lookAgain is after how long the processes are looked through again while the ports are the same.
-	lookAgain = 10 * time.Second
 	// fixedPasses is how many bursts may be wrong at a speed that the user wants: the first may be the end of one.
 	fixedPasses = 3
 )
@@ -45,7 +35,8 @@ func (*auto) finite() bool { return false }
 
 func (a *auto) open(ctx context.Context) (stream, error) {
 	names := a.system.names()
-	ports, troubles := a.usable(a.looked.stale)
+	ports, troubles := a.usable(a.stale)
+	a.stale = false
 	if len(ports)+len(troubles) == 0 {
 		return stream{}, fmt.Errorf("no receiver found (looked for %s): plug one in, or name its port with --device",
 			strings.Join(a.system.patterns(), ", "))
@@ -105,9 +96,9 @@ func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stre
 	}
 	c, err := openFresh(p.Path, h.speeds.order[0])
 	if err != nil {
-		return stream{}, err
+		return stream{}, a.named(a.system, p.Path, err)
 	}
-	h.line, a.looked.stale = c, true
+	h.line, a.stale = c, true
 	if only {
 		h.tell = a.status.hunting
 		h.silent = a.silence
@@ -125,10 +116,7 @@ func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stre
 // again says to look through the processes even if that was just done.
 func (a *auto) usable(again bool) (ports []Port, troubles []error) {
 	all := a.system.list()
-	if at := nodes(all); again || time.Since(a.looked.at) > lookAgain || !slices.Equal(at, a.looked.nodes) {
-		a.looked = look{at: time.Now(), nodes: at, holders: a.system.holders(at)}
-	}
-	a.system.judge(all, a.looked.holders)
+	a.system.judge(all, a.look(a.system, nodes(all), again))
 	for _, p := range all {
 		if p.Trouble == "" {
 			ports = append(ports, p)

@@ -27,7 +27,7 @@ func explain(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission) || is(serial.PermissionDenied):
 		return denied(path)
 	case errors.Is(err, syscall.EBUSY) || is(serial.PortBusy):
-		return errors.New(busy(path))
+		return heldError(fmt.Sprintf("%s is held by another program: find it with \"sudo lsof %s\" and stop it", path, path))
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EIO):
 		return fmt.Errorf("%s has no hardware behind it (%v): plug the receiver in, or name another port with --device", path, cause(err))
 	case is(serial.InvalidSpeed):
@@ -37,15 +37,12 @@ func explain(path string, err error) error {
 	}
 }
 
-// busy names who holds a port that refused to be opened, where it can be seen.
-func busy(path string) string {
-	if p, ok := machine.port(path); ok {
-		if by, seen := machine.holders([]string{p.node})[p.node]; seen {
-			return heldTrouble(p, by)
-		}
-	}
-	return fmt.Sprintf("%s is held by another program: find it with \"sudo lsof %s\" and stop it", path, path)
-}
+// heldError is that of a port which refused to be opened because another program holds it.
+type heldError string
+
+func (e heldError) Error() string { return string(e) }
+
+func (e heldError) Is(target error) bool { return target == syscall.EBUSY }
 
 // denied names the group that a port is open to, and how to join it.
 func denied(path string) error {

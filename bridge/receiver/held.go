@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // holder is a process that has a port open.
@@ -44,6 +46,57 @@ func (s system) holders(nodes []string) map[string]holder {
 		}
 	}
 	return found
+}
+
+// holds says whether a process still has a node open.
+func (s system) holds(by holder, node string) bool {
+	rdev, ok := characterDevice(node)
+	return ok && slices.Contains(openDevices(filepath.Join(s.proc, strconv.Itoa(by.pid))), rdev)
+}
+
+// lookout is who was seen to hold ports the last time that all processes were looked through, which takes ten thousand
+// questions on a busy machine and is not for every second.
+type lookout struct {
+	at      time.Time
+	nodes   []string
+	holders map[string]holder
+}
+
+// lookAgain is after how long the processes are looked through again while the ports are the same and those that hold some
+// still do.
+const lookAgain = time.Minute
+
+// look says who holds the nodes. again says to look even if that was just done.
+func (l *lookout) look(s system, nodes []string, again bool) map[string]holder {
+	if again || !l.current(s, nodes) {
+		*l = lookout{at: time.Now(), nodes: nodes, holders: s.holders(nodes)}
+	}
+	return l.holders
+}
+
+// current says that what was seen still holds for these nodes.
+func (l *lookout) current(s system, nodes []string) bool {
+	if l.at.IsZero() || time.Since(l.at) > lookAgain || !slices.Equal(nodes, l.nodes) {
+		return false
+	}
+	for node, by := range l.holders {
+		if !s.holds(by, node) {
+			return false
+		}
+	}
+	return true
+}
+
+// named says who holds the port, as far as can be seen, when that is why it could not be opened.
+func (l *lookout) named(s system, path string, err error) error {
+	p, ok := s.port(path)
+	if !ok || !errors.Is(err, syscall.EBUSY) {
+		return err
+	}
+	if by, seen := l.look(s, []string{p.node}, false)[p.node]; seen {
+		return errors.New(heldTrouble(p, by))
+	}
+	return err
 }
 
 // openDevices are the devices that a process has open.

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 // tree is a machine of folders. Its ports are links to pseudo-terminals.
@@ -137,5 +139,44 @@ func TestHeldPort(t *testing.T) {
 	}
 	if p := m.inspect(filepath.Join(m.dev, "ttyUSB9")); !strings.Contains(p.Trouble, "ttyUSB9 does not exist: plug the receiver in") {
 		t.Errorf("got %+v", p)
+	}
+}
+
+// TestClaimedPort: a port that another program has claimed is refused, even to root, and who it is is said.
+func TestClaimedPort(t *testing.T) {
+	l := newLine(t)
+	if err := unix.Flock(int(l.slave.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	_, err := (&serialPort{path: l.path, baud: 9600}).open(t.Context())
+	want := fmt.Sprintf("%s is held by %s (pid %d): ", l.path, attribute("/proc/self", "comm"), os.Getpid())
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if l.isRaw() {
+		t.Error("it was set up all the same")
+	}
+}
+
+// TestLookout: the processes are not looked through again while nothing has changed, and are at once when a holder is gone.
+func TestLookout(t *testing.T) {
+	m, l := newTree(t), newLine(t)
+	m.file(filepath.Join(m.proc, "7/comm"), "gpsd\n")
+	m.link(filepath.Join(m.proc, "7/fd/3"), l.path)
+	var look lookout
+	nodes := []string{l.path}
+	if got := look.look(m.system, nodes, false); got[l.path].program != "gpsd" {
+		t.Fatalf("held by %+v", got)
+	}
+	m.file(filepath.Join(m.proc, "8/comm"), "cat\n")
+	m.link(filepath.Join(m.proc, "8/fd/0"), l.path)
+	if got := look.look(m.system, nodes, false); got[l.path].program != "gpsd" {
+		t.Errorf("looked again: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(m.proc, "7/fd/3")); err != nil {
+		t.Fatal(err)
+	}
+	if got := look.look(m.system, nodes, false); got[l.path].program != "cat" {
+		t.Errorf("when the holder is gone: %+v", got)
 	}
 }

@@ -17,6 +17,7 @@ type serialPort struct {
 	path string
 	baud int // 0: to be found
 	setting
+	lookout
 }
 
 func (*serialPort) finite() bool { return false }
@@ -26,7 +27,7 @@ func (p *serialPort) open(ctx context.Context) (stream, error) {
 	if p.baud > 0 {
 		c, err := openSerial(p.path, p.baud)
 		if err != nil {
-			return stream{}, err
+			return stream{}, p.named(machine, p.path, err)
 		}
 		// As it comes, from the first byte: what is wrong with it shows beside.
 		return newStream(c, p.path, at, found{baud: p.baud}, true, p.setting), nil
@@ -34,9 +35,9 @@ func (p *serialPort) open(ctx context.Context) (stream, error) {
 	speeds := newSearch(p.memory.baud(p.path))
 	c, err := openFresh(p.path, speeds.order[0])
 	if err != nil {
-		return stream{}, err
+		return stream{}, p.named(machine, p.path, err)
 	}
-	h := &hunt{line: c, port: p.path, speeds: speeds, tell: p.status.hunting}
+	h := &hunt{line: c, port: p.path, speeds: speeds, silent: p.silence, tell: p.status.hunting}
 	f, err := listen(ctx, h)
 	if err != nil {
 		return stream{}, err

@@ -29,7 +29,7 @@ func TestParseSource(t *testing.T) {
 			t.Errorf("%s: %v", test.source, err)
 			continue
 		}
-		all := cmp.AllowUnexported(stdin{}, serialPort{}, setting{}, logFile{}, simulated{})
+		all := cmp.AllowUnexported(stdin{}, serialPort{}, setting{}, lookout{}, logFile{}, simulated{})
 		if diff := cmp.Diff(test.want, got, all); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.source, diff)
 		}
