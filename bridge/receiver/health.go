@@ -31,6 +31,8 @@ type health struct {
 	counts  lineCounts // and at the last look
 	clean   int        // windows since the hint
 	hint    string
+	// standing is the hint of a line in no other trouble: what does not come and go.
+	standing string
 }
 
 // lineCounts are a driver's counts of a line (TIOCGICOUNT).
@@ -63,7 +65,7 @@ func (h *health) begin(now time.Time) {
 	if h == nil {
 		return
 	}
-	h.from = now
+	h.from, h.hint = now, h.standing
 	if h.count != nil {
 		counts, ok := h.count()
 		if !ok {
@@ -172,12 +174,12 @@ func (h *health) judge(use *float64, was lineCounts, bad, all uint64) string {
 	case bad > 1 && bad*20 > all: // one of twenty
 		return "sentences arrive damaged or cut off: check the cable and its ground, or turn off sentences that do not fit into the line"
 	}
-	return ""
+	return h.standing
 }
 
 // advise sets the hint at once, and takes it back when the line has been clean for a while.
 func (h *health) advise(hint string) {
-	if hint == "" {
+	if hint == h.standing {
 		if h.clean++; h.clean < cleanWindows {
 			return
 		}

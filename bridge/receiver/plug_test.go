@@ -251,3 +251,30 @@ func TestReceiverOfFiveSeconds(t *testing.T) {
 		t.Errorf("shown to be silent %d times", told)
 	}
 }
+
+// TestSharedPort: a port that the user named is read, also when it is the console or another program's, and that is said.
+func TestSharedPort(t *testing.T) {
+	m := newTree(t)
+	m.plug("ttyAMA0", "/dev/tty") // no pseudo-terminal, as far as its number says
+	p := &serialPort{path: filepath.Join(m.dev, "ttyAMA0"), system: m.system}
+	if got := p.shared(p.system.describeAt(p.path)); got != "" {
+		t.Errorf("alone: %q", got)
+	}
+	m.file(filepath.Join(m.proc, "7/comm"), "agetty\n")
+	m.link(filepath.Join(m.proc, "7/fd/0"), "/dev/tty")
+	p.lookout = lookout{}
+	want := p.path + ` is held by agetty (pid 7): a login shell runs on it: "sudo systemctl disable --now serial-getty@ttyAMA0" (each program gets a part of what comes)`
+	if got := p.shared(p.system.describeAt(p.path)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	m.file(filepath.Join(m.sys, "class/tty/console/active"), "ttyAMA0\n")
+	if got := p.shared(p.system.describeAt(p.path)); got != consoleTrouble(p.path) {
+		t.Errorf("console: %q", got)
+	}
+	l := newLineTest(t, 9600, false)
+	l.standing = want
+	l.begin(l.now)
+	if err := l.seconds(20, rmc("120000")); err != nil || l.status().Hint != want {
+		t.Errorf("status: %+v, %v", l.status(), err)
+	}
+}

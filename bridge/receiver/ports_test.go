@@ -148,7 +148,7 @@ func TestClaimedPort(t *testing.T) {
 	if err := unix.Flock(int(l.slave.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	_, err := (&serialPort{path: l.path, baud: 9600}).open(t.Context())
+	_, err := (&serialPort{path: l.path, baud: 9600, system: machine}).open(t.Context())
 	want := fmt.Sprintf("%s is held by %s (pid %d): ", l.path, attribute("/proc/self", "comm"), os.Getpid())
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)

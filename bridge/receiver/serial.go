@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +16,9 @@ import (
 
 // serialPort is a port with a path, 8 data bits, no parity, 1 stop bit.
 type serialPort struct {
-	path string
-	baud int // 0: to be found
+	path   string
+	baud   int // 0: to be found
+	system system
 	setting
 	lookout
 }
@@ -23,19 +26,22 @@ type serialPort struct {
 func (*serialPort) finite() bool { return false }
 
 func (p *serialPort) open(ctx context.Context) (stream, error) {
-	at := machine.describeAt(p.path)
+	at := p.system.describeAt(p.path)
+	shared := p.shared(at)
 	if p.baud > 0 {
 		c, err := openSerial(p.path, p.baud)
 		if err != nil {
-			return stream{}, p.named(machine, p.path, err)
+			return stream{}, p.named(p.system, p.path, err)
 		}
 		// As it comes, from the first byte: what is wrong with it shows beside.
-		return newStream(c, p.path, at, found{baud: p.baud}, true, p.setting), nil
+		s := newStream(c, p.path, at, found{baud: p.baud}, true, p.setting)
+		s.line.standing = shared
+		return s, nil
 	}
 	speeds := newSearch(p.memory.baud(p.path))
 	c, err := openFresh(p.path, speeds.order[0])
 	if err != nil {
-		return stream{}, p.named(machine, p.path, err)
+		return stream{}, p.named(p.system, p.path, err)
 	}
 	h := &hunt{line: c, port: p.path, speeds: speeds, silent: p.silence, tell: p.status.hunting}
 	f, err := listen(ctx, h)
@@ -43,7 +49,30 @@ func (p *serialPort) open(ctx context.Context) (stream, error) {
 		return stream{}, err
 	}
 	p.memory.keep(p.path, f.baud)
-	return newStream(c, p.path, at, f, false, p.setting), nil
+	s := newStream(c, p.path, at, f, false, p.setting)
+	s.line.standing = shared
+	return s, nil
+}
+
+// shared says who uses the port too, and may: it was the user who named it.
+func (p *serialPort) shared(at Port) string {
+	rdev, ok := characterDevice(at.node)
+	if !ok || pseudoTerminal(rdev) {
+		return "" // a pseudo-terminal's other users are who made it
+	}
+	if slices.Contains(p.system.consoles(), filepath.Base(at.Device)) {
+		return consoleTrouble(p.path)
+	}
+	if by, held := p.look(p.system, []string{at.node}, false)[at.node]; held {
+		return heldTrouble(at, by) + " (each program gets a part of what comes)"
+	}
+	return ""
+}
+
+// pseudoTerminal says that a device is one: majors 136 to 143 (the kernel's devices.txt).
+func pseudoTerminal(rdev uint64) bool {
+	major := unix.Major(rdev)
+	return major >= 136 && major <= 143
 }
 
 // listen hunts on a port, which it closes unless it returns what was found.

@@ -79,7 +79,7 @@ func parseSource(s string) (source, error) {
 	case rest == "auto":
 		src = &auto{baud: o.baud(), system: machine}
 	case strings.HasPrefix(rest, "/"):
-		src = &serialPort{path: rest, baud: o.baud()}
+		src = &serialPort{path: rest, baud: o.baud(), system: machine}
 	case rest == "sim:":
 		src, err = simulatedFrom(o)
 	case strings.HasPrefix(rest, "tcp://"):

@@ -15,8 +15,8 @@ func TestParseSource(t *testing.T) {
 		want   source
 	}{
 		{"-", stdin{}},
-		{"/dev/ttyUSB0", &serialPort{path: "/dev/ttyUSB0"}},
-		{"/dev/serial/by-id/usb-u-blox_7-if00?baud=115200", &serialPort{path: "/dev/serial/by-id/usb-u-blox_7-if00", baud: 115200}},
+		{"/dev/ttyUSB0", &serialPort{path: "/dev/ttyUSB0", system: machine}},
+		{"/dev/serial/by-id/usb-u-blox_7-if00?baud=115200", &serialPort{path: "/dev/serial/by-id/usb-u-blox_7-if00", baud: 115200, system: machine}},
 		{"file:drive.nmea", logFile{path: "drive.nmea", rate: 1}},
 		{"file:/var/log/a b.nmea?rate=0", logFile{path: "/var/log/a b.nmea", rate: 0}},
 		{"file:what?.nmea?rate=2.5", logFile{path: "what?.nmea", rate: 2.5}},
@@ -29,7 +29,7 @@ func TestParseSource(t *testing.T) {
 			t.Errorf("%s: %v", test.source, err)
 			continue
 		}
-		all := cmp.AllowUnexported(stdin{}, serialPort{}, setting{}, lookout{}, logFile{}, simulated{})
+		all := cmp.AllowUnexported(stdin{}, serialPort{}, system{}, setting{}, lookout{}, logFile{}, simulated{})
 		if diff := cmp.Diff(test.want, got, all); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.source, diff)
 		}
