@@ -166,7 +166,7 @@ func (c *Config) Validate() error {
 	names := map[string]bool{}
 	for i := range c.Uplinks {
 		u := &c.Uplinks[i]
-		if err := u.complete(len(c.deviceIDs()) > 1); err != nil {
+		if err := u.complete(len(c.DeviceIDs()) > 1); err != nil {
 			errs = append(errs, err)
 		} else if names[u.Name] {
 			errs = append(errs, fmt.Errorf("two [[uplink]] sections are called %q: give each a name of its own", u.Name))

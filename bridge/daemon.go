@@ -39,7 +39,7 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 			return nil, err
 		}
 	}
-	for _, id := range c.deviceIDs() {
+	for _, id := range c.DeviceIDs() {
 		t, err := newTrack(d, id)
 		if err != nil {
 			return nil, errors.Join(err, d.closeTracks())
@@ -69,7 +69,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	downstream, dctx := errgroup.WithContext(down)
 	context.AfterFunc(dctx, cancel) // a sink that fails stops the intake
 
-	d.log.Info("starting", "version", Version(), "device_id", d.config.deviceIDs())
+	d.log.Info("starting", "version", Version(), "device_id", d.config.DeviceIDs())
 	if len(d.tracks[0].links) == 0 {
 		d.log.Warn("no tracking server: fixes go to local viewers only; name a server with --server URL or [[uplink]]")
 	}

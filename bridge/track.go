@@ -27,8 +27,8 @@ type track struct {
 	links   []*link
 }
 
-// deviceIDs are those that the receivers feed, in the order of the configuration.
-func (c *Config) deviceIDs() (ids []string) {
+// DeviceIDs are those that the receivers feed, in the order of the configuration.
+func (c *Config) DeviceIDs() (ids []string) {
 	seen := map[string]bool{}
 	for _, r := range c.Receivers {
 		if !seen[r.DeviceID] {
@@ -42,7 +42,7 @@ func (c *Config) deviceIDs() (ids []string) {
 // newTrack opens the spool of a device ID and builds what is around it, from the servers back to the receivers.
 func newTrack(d *Daemon, deviceID string) (*track, error) {
 	t := &track{deviceID: deviceID, log: d.log}
-	if len(d.config.deviceIDs()) > 1 {
+	if len(d.config.DeviceIDs()) > 1 {
 		t.log = d.log.With("device_id", deviceID)
 	}
 	if err := t.openSpool(&d.config); err != nil {

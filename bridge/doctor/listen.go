@@ -22,6 +22,9 @@ const (
 	fixWait = 6 * time.Second
 	// skyWait is how long the satellites are waited for once there is a fix: receivers list them each second, or less often.
 	skyWait = 2 * time.Second
+	// speedWait is how long the speed is looked for: going through all of them takes some 5 s, and on a loaded machine the
+	// right one may be missed once.
+	speedWait = 15 * time.Second
 	// noiseWait is how long bytes may come without a sentence among them.
 	noiseWait = 8 * time.Second
 )
@@ -38,17 +41,22 @@ func (e *examination) observe(ctx context.Context, c bridge.ReceiverConfig) (obs
 	return listen(ctx, c)
 }
 
-// daemonReceiver is what the daemon says of the receiver of a source.
+// daemonReceiver is what the daemon says of the receiver of a source. A source that the daemon does not read is for the
+// doctor to open; but when none was named, the daemon's one receiver is meant.
 func (e *examination) daemonReceiver(c bridge.ReceiverConfig) (bridge.ReceiverStatus, bool) {
-	if e.status == nil || len(e.status.Receivers) == 0 {
+	if e.status == nil {
 		return bridge.ReceiverStatus{}, false
 	}
+	path, _, _ := strings.Cut(c.Source, "?")
 	for _, r := range e.status.Receivers {
-		if r.Source == c.Source {
+		if r.Source == c.Source || r.Port == path {
 			return r, true
 		}
 	}
-	return e.status.Receivers[0], len(e.status.Receivers) == 1 // another configuration: the daemon's receiver counts
+	if c.Source == receiver.DefaultSource && len(e.status.Receivers) == 1 {
+		return e.status.Receivers[0], true
+	}
+	return bridge.ReceiverStatus{}, false
 }
 
 // watchDaemon asks until what matters is seen to come now, and not only since the daemon's start.
@@ -58,7 +66,7 @@ func (e *examination) watchDaemon(ctx context.Context, c bridge.ReceiverConfig) 
 	defer tick.Stop()
 	for began := time.Now(); ; {
 		e.ask(ctx)
-		o := observed{}
+		o := observed{beside: true}
 		o.ReceiverStatus, _ = e.daemonReceiver(c)
 		grown, so := o.Sentences > first.Sentences, time.Since(began)
 		if !grown {
@@ -159,7 +167,8 @@ func listen(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
 		defer cancel()
 		_ = r.Run(ctx, h) // its status says it
 	})
-	o := h.until(ctx, r)
+	seeking := isSerial(c.Source) && !strings.Contains(c.Source, "baud=")
+	o := h.until(ctx, r, seeking)
 	cancel()
 	running.Wait()
 	if r.Finite() {
@@ -168,8 +177,8 @@ func listen(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
 	return o, nil
 }
 
-// until looks at the receiver until it can be judged.
-func (h *ear) until(ctx context.Context, r *receiver.Receiver) observed {
+// until looks at the receiver until it can be judged. Seeking says that the speed of its line is being looked for.
+func (h *ear) until(ctx context.Context, r *receiver.Receiver, seeking bool) observed {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	began := time.Now()
@@ -184,11 +193,11 @@ func (h *ear) until(ctx context.Context, r *receiver.Receiver) observed {
 			sentences = now
 		}
 		switch {
-		case o.State == receiver.Waiting,
+		case o.State == receiver.Waiting && (!seeking || linkOf(o.Detail) != "baud" || now.Sub(began) > speedWait),
 			o.State == receiver.Silent && now.Sub(began) > fixWait,
 			o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
 			!sentences.IsZero() && now.Sub(sentences) > fixWait,
-			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait:
+			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:
 			return o
 		}
 		select {

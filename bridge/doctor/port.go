@@ -45,20 +45,25 @@ func isSerial(source string) bool {
 	return source == receiver.DefaultSource || strings.HasPrefix(source, receiver.DefaultSource+"?") || strings.HasPrefix(source, "/")
 }
 
-// inspect looks at the port that a receiver is on, or else at the first candidate. None is what has no path.
-func inspect(o observed) (p receiver.Port, candidates int) {
+// inspect looks at the port that a receiver is on, or else at the first candidate; none has no path. Others are the
+// remaining candidates.
+func inspect(o observed) (p receiver.Port, others []string) {
+	ports := receiver.Ports()
 	path, _, _ := strings.Cut(o.Source, "?")
 	switch {
 	case o.Port != "":
-		return receiver.Inspect(o.Port), 1
+		p = receiver.Inspect(o.Port)
 	case strings.HasPrefix(path, "/"):
-		return receiver.Inspect(path), 1
+		p = receiver.Inspect(path)
+	case len(ports) > 0:
+		p = ports[0]
 	}
-	ports := receiver.Ports()
-	if len(ports) == 0 {
-		return p, 0
+	for _, other := range ports {
+		if other.Device != p.Device {
+			others = append(others, other.Path)
+		}
 	}
-	return ports[0], len(ports)
+	return p, others
 }
 
 // trouble is the sentence that says why there is nothing to be read, "" while there is.
@@ -85,7 +90,7 @@ func (e *examination) port(o observed, suffix string) (broken, why string) {
 	if !isSerial(o.Source) {
 		return e.otherSource(o, suffix), o.Detail
 	}
-	p, candidates := inspect(o)
+	p, others := inspect(o)
 	why = trouble(o, p)
 	if why != "" {
 		broken = linkOf(why)
@@ -99,7 +104,7 @@ func (e *examination) port(o observed, suffix string) (broken, why string) {
 		case !reached:
 			e.blocked(name+suffix, broken+suffix)
 		default:
-			l := e.portLink(name, o, p, candidates)
+			l := e.portLink(name, o.beside, p, others)
 			l.Name = name + suffix
 			e.add(l)
 		}
@@ -124,13 +129,13 @@ func (e *examination) otherSource(o observed, suffix string) (broken string) {
 }
 
 // portLink is a link that holds.
-func (e *examination) portLink(name string, o observed, p receiver.Port, candidates int) Link {
+func (e *examination) portLink(name string, beside bool, p receiver.Port, others []string) Link {
 	l := Link{State: OK}
 	switch name {
 	case "port":
 		l.Seen = strings.TrimSpace(p.Path + " " + p.Name)
-		if candidates > 1 {
-			l.Seen += fmt.Sprintf(", the first of %d candidates", candidates)
+		if len(others) > 0 {
+			l.Seen += "; there are also " + strings.Join(others, ", ")
 		}
 	case "permission":
 		l.Seen = access(p.Path)
@@ -142,7 +147,7 @@ func (e *examination) portLink(name string, o observed, p receiver.Port, candida
 	case "holder":
 		l.Seen = "nobody else reads it"
 		switch {
-		case e.status != nil:
+		case beside:
 			l.Seen = "the daemon reads it"
 		case linkOf(p.Trouble) == name && !endOfProgram(p):
 			return warning(p.Trouble)

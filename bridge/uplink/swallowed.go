@@ -22,7 +22,7 @@ const (
 	// patienceLost is the number of losses, the first and those without a first
 	// loss of another record beside them, after which a record is no more sent
 	// again at once.
-	patienceLost = 2
+	patienceLost = 4
 	// swallowedCounts convict. Most of them are holdMost apart.
 	swallowedCounts = 8
 	// holdFirst and holdMost are the pauses before a record that was lost again

@@ -238,7 +238,7 @@ func TestSwallowedOverManyConnections(t *testing.T) {
 // one to take it along.
 func TestHeldRecordGoesOutByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		swallow := 3
+		swallow := patienceLost + 1
 		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
 			for {
 				msg, ok := s.receive(conn)
@@ -254,16 +254,16 @@ func TestHeldRecordGoesOutByItself(t *testing.T) {
 		})
 		q := newQueue(20)
 		u, stop := start(t, s.config(), q)
-		for seq := 21; seq <= 23; seq++ {
+		for seq := 21; seq <= 25; seq++ {
 			pass(100 * time.Millisecond)
 			q.add(record(seq))
 		}
 		pass(100 * time.Millisecond)
-		if st := u.Status(); st.Lost != 3 || st.Outstanding != 1 {
+		if st := u.Status(); st.Lost != 5 || st.Outstanding != 1 {
 			t.Errorf("status %+v", st)
 		}
 		pass(holdFirst)
-		if st := u.Status(); st.Acked != 23 || st.Connects != 1 {
+		if st := u.Status(); st.Acked != 25 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
 		stop()

@@ -22,12 +22,6 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *dir != "" {
-		config.Spool.Dir, config.Spool.Runtime = *dir, ""
-	}
-	if config.Spool.Dir == "" {
-		return usagef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
-	}
 	run := map[string]func(process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": dropSpool}
 	what := "ls"
 	if len(words) == 1 {
@@ -36,9 +30,30 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 	if run[what] == nil {
 		return usagef("%q is not known: use ls, dump or drop", what)
 	}
-	err = run[what](p, config.Spool.Dir, config.Spool.Runtime)
+	if *dir != "" {
+		return inSpool(p, run[what], *dir, "")
+	}
+	ids := config.DeviceIDs()
+	for _, id := range ids {
+		dir, runtime := config.SpoolFolders(id)
+		if dir == "" {
+			return usagef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
+		}
+		if len(ids) > 1 && what != "dump" { // a message names its device itself
+			fmt.Fprintf(p.stdout, "%s: ", id)
+		}
+		if err := inSpool(p, run[what], dir, runtime); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inSpool does one thing in one folder.
+func inSpool(p process, do func(process, string, string) error, dir, runtime string) error {
+	err := do(p, dir, runtime)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", config.Spool.Dir)
+		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", dir)
 	}
 	return err
 }

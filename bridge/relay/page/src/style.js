@@ -10,8 +10,8 @@ const LIGHT = {
   road: '#ffffff', casing: '#cfd3cb', main: '#fdecc0', maincasing: '#dcc586', rail: '#b4b8b3', path: '#c4b9a6', border: '#a294ac', ink: '#39444a', halo: '#fbfcfaf0', wet: '#3f7690',
 };
 const DARK = {
-  earth: '#12191d', green: '#15241d', sand: '#1f1f19', built: '#171e23', water: '#0e2a3a', building: '#1d262b', edge: '#2a353b',
-  road: '#37444b', casing: '#0d1316', main: '#57543f', maincasing: '#0d1316', rail: '#3d484e', path: '#3c3c35', border: '#5b5166', ink: '#b9c5c8', halo: '#0d1316e0', wet: '#6fa6c0',
+  earth: '#12191d', green: '#15241d', sand: '#1f1f19', built: '#171e23', water: '#0e2a3a', building: '#1f292f', edge: '#2e3a41',
+  road: '#4b5960', casing: '#1a2328', main: '#7d7351', maincasing: '#23241f', rail: '#4d5a61', path: '#5a564a', border: '#5b5166', ink: '#b9c5c8', halo: '#0d1316e0', wet: '#6fa6c0',
 };
 
 const LAYERS = {
@@ -53,7 +53,7 @@ export function styleFor(dark, font) {
     if (rank < 0) return [z > 11 && line(c.rail, 1, 11), text];
     if (rank === 0) return [z > 14 && line(c.path, 1, 10, [3, 2]), text];
     // A street is about 8 m wide, and never thinner than can be seen. In halves, for the sake of once.
-    const width = Math.round(2 * Math.max(0.4 * rank, rank * 0.55 * 2 ** ((z - 14) * 0.62))) / 2;
+    const width = Math.round(2 * Math.max(0.5 * rank, 1.4 * rank ** 0.7 * 2 ** ((z - 14) * 0.8))) / 2;
     if (width < 1 && rank < 3 && z < 12) return [];
     const main = rank > 2, shown = tunnel ? c.casing : main ? c.main : c.road;
     return [line(main ? c.maincasing : c.casing, width + 1.6, 12 + rank), line(shown, width, 20 + rank), text];

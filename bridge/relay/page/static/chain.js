@@ -117,5 +117,6 @@ const ORDER = { bad: 0, warn: 1 };
 // daemon that serves this page keeps nothing from it.
 export function reasonOf(chain) {
   const worst = chain.filter((s) => s.level in ORDER && !s.beyond).sort((a, b) => ORDER[a.level] - ORDER[b.level])[0];
-  return worst ? `${worst.name.toLowerCase()}: ${worst.detail || worst.word}` : '';
+  const name = worst?.name.replace(/^[A-Z][a-z]+$/, (word) => word.toLowerCase()); // a port keeps its letters
+  return worst ? `${name}: ${worst.detail || worst.word}` : '';
 }

@@ -109,9 +109,10 @@ export class Model {
   }
 
   // modeFor is seconds in the present mode; at least that if the change to it
-  // was before the first message.
+  // was before the first message. It ends with the fixes: what the mode is now,
+  // a silent receiver does not say.
   modeFor(now) {
-    return this.fix ? this.fixTime - this.modeFrom + this.age(now) : NaN;
+    return this.fix ? this.fixTime - this.modeFrom + Math.min(this.age(now), this.staleAfter) : NaN;
   }
 
   // epoch is the usual interval between fixes in seconds.
