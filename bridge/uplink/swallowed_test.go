@@ -88,7 +88,8 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 					if st.Aside != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 || st.Connects != 1 {
 						t.Errorf("status %+v", st)
 					}
-					if len(bad) < 10 && st.Window < startWindow {
+					backlog := len(bad) == 0 || bad[0] <= 1000 // a window that is not used does not grow again
+					if len(bad) < 10 && backlog && st.Window < startWindow {
 						t.Errorf("window %d", st.Window)
 					}
 					for seq := 1100; seq <= records; seq++ {
