@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/nmea"
+)
+
+// TestWatchDaemon: what counts is what comes now, and how long that is waited for.
+func TestWatchDaemon(t *testing.T) {
+	const lasting = time.Minute
+	for _, test := range []struct {
+		name      string
+		state     receiver.State
+		silent    time.Duration                  // since the state is what it is
+		sentences func(time.Duration) uint64     // that the daemon has counted
+		fixed     func(since time.Duration) bool // a fix comes
+		took      time.Duration                  // at the most
+		want      uint64
+	}{
+		{"well", receiver.Reading, lasting, func(d time.Duration) uint64 { return 100 + uint64(d/time.Second) }, func(time.Duration) bool { return true }, 3 * time.Second, 101},
+		{"fix after a while", receiver.Reading, lasting, func(d time.Duration) uint64 { return 100 + uint64(d/time.Second) },
+			func(d time.Duration) bool { return d > 4*time.Second }, 5 * time.Second, 104},
+		{"none any more", receiver.Reading, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, fixWait + time.Second, 0},
+		{"gone", receiver.Waiting, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, 0, 0},
+		{"silent for long", receiver.Silent, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, 0, 0},
+		{"silent for a moment", receiver.Silent, 0, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, fixWait + time.Second, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				ask := func(context.Context) (*bridge.Status, error) {
+					so := time.Since(began)
+					r := bridge.ReceiverStatus{Sentences: test.sentences(so), NSat: new(9.0)}
+					r.State, r.Since = test.state, began.Add(-test.silent)
+					if test.fixed(so) {
+						r.Mode, r.FixAge = nmea.Mode3D, new(0.1)
+					}
+					return &bridge.Status{Now: time.Now(), Receivers: []bridge.ReceiverStatus{r}}, nil
+				}
+				e := &examination{Options: Options{Daemon: ask}}
+				e.status, _ = ask(t.Context())
+				o := e.watchDaemon(t.Context(), bridge.ReceiverConfig{Source: receiver.DefaultSource})
+				if took := time.Since(began); o.Sentences != test.want || took > test.took {
+					t.Errorf("%d sentences after %v, want %d within %v", o.Sentences, took, test.want, test.took)
+				}
+			})
+		})
+	}
+}
+
+// TestDaemonReceiver: which of the daemon's receivers a configuration means.
+func TestDaemonReceiver(t *testing.T) {
+	one := bridge.ReceiverStatus{}
+	one.Source, one.Port = "auto", "/dev/ttyUSB0"
+	two := bridge.ReceiverStatus{}
+	two.Source = "tcp://h:1"
+	for _, test := range []struct {
+		daemon []bridge.ReceiverStatus
+		source string
+		want   string // source of the daemon's; "" for none
+	}{
+		{[]bridge.ReceiverStatus{one, two}, "tcp://h:1", "tcp://h:1"},
+		{[]bridge.ReceiverStatus{one, two}, "/dev/ttyUSB0?baud=9600", "auto"},
+		{[]bridge.ReceiverStatus{two}, "auto", "tcp://h:1"},
+		{[]bridge.ReceiverStatus{two}, "/dev/ttyUSB0", ""},
+		{nil, "auto", ""},
+	} {
+		e := &examination{status: &bridge.Status{Receivers: test.daemon}}
+		if r, beside := e.daemonReceiver(bridge.ReceiverConfig{Source: test.source}); r.Source != test.want || beside != (test.want != "") {
+			t.Errorf("%s means the daemon's %q, want %q", test.source, r.Source, test.want)
+		}
+	}
+}
