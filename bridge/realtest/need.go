@@ -40,6 +40,7 @@ const (
 	Root          Part = "root, who may run a program as somebody else"
 	Mount         Part = "a loop device to mount ext4 from"
 	Namespaces    Part = "network namespaces"
+	GeneratedMap  Part = "the page's generated map"
 	Nspawn        Part = "systemd-nspawn with a root file system"
 	QEMU          Part = "QEMU"
 )
@@ -60,6 +61,7 @@ var parts = map[Part]part{
 	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
 	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
 	GPSPipe:       {sync.OnceValue(program("gpspipe")), apt("gpsd-clients")},
+	GeneratedMap:  {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},
 	QEMU: {sync.OnceValue(program("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
@@ -113,19 +115,28 @@ func CorpusFolder(t testing.TB) string {
 	return folder
 }
 
-// corpusFolder looks where EnvCorpus says, else beside the checkout: the parent of the folder with go.mod, found
-// upwards from the working directory, which for a test is its package's folder.
+// corpusFolder looks where EnvCorpus says, else beside the checkout.
 func corpusFolder() (string, error) {
 	if folder := os.Getenv(EnvCorpus); folder != "" {
 		return folder, isFolder(folder)
 	}
+	root, err := checkout()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(filepath.Dir(root), "shared", "corpus", "gpsd")
+	return folder, isFolder(folder)
+}
+
+// checkout is the folder with go.mod, found upwards from the working directory, which for a test is its package's folder.
+func checkout() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
+			return dir, nil
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
@@ -133,8 +144,16 @@ func corpusFolder() (string, error) {
 		}
 		dir = up
 	}
-	folder := filepath.Join(filepath.Dir(dir), "shared", "corpus", "gpsd")
-	return folder, isFolder(folder)
+}
+
+// generatedMap looks where go generate puts the map, which a test binary that is built afterwards embeds.
+func generatedMap() error {
+	root, err := checkout()
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(filepath.Join(root, "bridge", "relay", "page", "dist", "map.js"))
+	return err
 }
 
 func isFolder(path string) error {
