@@ -18,6 +18,7 @@ func TestPagePanels(t *testing.T) {
 	t.Run("charts", func(t *testing.T) { testCharts(t, openTab(t, browser)) })
 	t.Run("link", func(t *testing.T) { testLink(t, openTab(t, browser)) })
 	t.Run("satellites", func(t *testing.T) { testTable(t, openTab(t, browser)) })
+	t.Run("track", func(t *testing.T) { testTrackFile(t, openTab(t, browser)) })
 	t.Run("strangers", func(t *testing.T) { testStrangers(t, openTab(t, browser)) })
 }
 
@@ -197,6 +198,26 @@ func testTable(t *testing.T, p *tab) {
 		t.Errorf("46 dB-Hz has class %q, want the green end", class)
 	}
 	p.clean()
+}
+
+// The track is fetched with the token and saved as a file; what goes wrong is said.
+func testTrackFile(t *testing.T, p *tab) {
+	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/?device=van_7#token=see-me")
+	p.shows("speed", "36")
+	// The file goes to the test, not to a folder.
+	eval[any](p, `(() => {
+	  URL.createObjectURL = (blob) => { blob.text().then((text) => { window.file = text; }); return "#"; };
+	  HTMLAnchorElement.prototype.click = function () { window.fileName = this.download; };
+	})()`)
+	p.click("tab-link")
+	p.click("gpx")
+	p.until(`window.file?.includes("<trkpt lat=\"51.5") && /^van_7-\d{8}T\d{6}Z\.gpx$/.test(fileName)`)
+	p.clean()
+	stop()
+	p.click("geojson")
+	p.shows("track-state", "gpsbridge does not answer")
 }
 
 // What a group carries besides does not disturb: other classes, messages without

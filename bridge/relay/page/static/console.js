@@ -2,6 +2,7 @@
 // bytes only to who asks for them, so the console listens only while it is open.
 
 import { count, element, setText } from './format.js';
+import { save } from './download.js';
 import { Feed } from './feed.js';
 import { Sentences, Types, judge } from './nmealines.js';
 
@@ -82,10 +83,7 @@ export class Console {
 
   // save hands over the bytes as they came, not the lines as they are shown.
   save() {
-    const stamp = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '');
-    const address = URL.createObjectURL(new Blob([this.saved.join('')], { type: 'text/plain' }));
-    element('a', { href: address, download: `${this.joined().device || 'gpsbridge'}-${stamp}Z.nmea` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000); // a browser that asks where to needs it longer
+    save(this.joined().device, 'nmea', new Blob([this.saved.join('')], { type: 'text/plain' }));
   }
 
   // draw shows what is new; all: the filter or the pause changed.

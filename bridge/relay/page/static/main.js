@@ -18,6 +18,7 @@ import { Bars } from './bars.js';
 import { Table } from './table.js';
 import { Charts } from './charts.js';
 import { Console } from './console.js';
+import { offerTrack } from './download.js';
 import { LinkPanel } from './link.js';
 import { Tabs } from './tabs.js';
 import { bindKeys } from './keys.js';
@@ -195,6 +196,7 @@ $('zoom-out').addEventListener('click', () => zoom(1 / 1.5));
 $('follow').addEventListener('click', follow);
 $('turn').addEventListener('click', turn);
 $('unit').addEventListener('click', unit);
+for (const ending of ['gpx', 'geojson']) offerTrack($(ending), $('track-state'), ending, () => ({ device: feed.device, token }));
 $('pick').addEventListener('change', (e) => {
   const u = new URL(location.href);
   u.searchParams.set('device', e.target.value);
