@@ -10,23 +10,25 @@ import (
 // mayImport says which packages of the project each package may depend on, directly or not. A package that is not
 // listed may not exist: say here where it belongs.
 var mayImport = map[string][]string{
-	"nmea":                   {},
-	"bridge/receiver/sim":    {},
-	"bridge/receiver/record": {},
-	"bridge/receiver/share":  {},
-	"bridge/receiver":        {"nmea", "bridge/receiver/sim", "bridge/receiver/record"},
-	"bridge/spool":           {},
-	"bridge/uplink":          {},
-	"bridge/relay":           {"bridge/relay/page"},
-	"bridge/relay/page":      {},
-	"bridge":                 {"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share", "bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"},
-	"bridge/realtest":        {},
+	"nmea":                    {},
+	"bridge/receiver/sim":     {},
+	"bridge/receiver/record":  {},
+	"bridge/receiver/share":   {},
+	"bridge/receiver":         {"nmea", "bridge/receiver/sim", "bridge/receiver/record"},
+	"bridge/spool":            {},
+	"bridge/uplink":           {},
+	"bridge/relay":            {"bridge/relay/page"},
+	"bridge/relay/page":       {},
+	"bridge":                  {"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share", "bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"},
+	"bridge/realtest":         {"bridge/realtest/program", "bridge/realtest/django"},
+	"bridge/realtest/program": {},
+	"bridge/realtest/django":  {},
 	"bridge/doctor": {"nmea", "bridge", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share", "bridge/spool", "bridge/uplink", "bridge/relay",
 		"bridge/relay/page"},
 	"systemd": {},
 	"cmd/gpsbridge": {"nmea", "bridge", "bridge/doctor", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share", "bridge/spool", "bridge/uplink",
 		"bridge/relay", "bridge/relay/page", "systemd"},
-	"cmd/compare": {"bridge/receiver/sim"},
+	"cmd/compare": {"bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
 }
 
 // mustNotImport holds what a package must not know of the standard library and beyond, as its own imports.

@@ -43,11 +43,11 @@ func StartContainer(t testing.TB, folder string) *Container {
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	c := &Container{t: t, nspawn: Start(t, "systemd-nspawn", cmd)}
 	t.Cleanup(func() {
-		if err := c.nspawn.stop(); err != nil { // SIGTERM: an orderly power-off
+		if err := c.nspawn.Stop(stopTimeout); err != nil { // SIGTERM: an orderly power-off
 			t.Logf("container: %v", err)
 		}
 	})
-	if err := c.nspawn.await(c.booted); err != nil {
+	if err := c.nspawn.Await(t.Context(), startTimeout, c.booted); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -55,7 +55,7 @@ func StartContainer(t testing.TB, folder string) *Container {
 
 // booted finds PID 1, the one child of systemd-nspawn, and asks it whether the start is over.
 func (c *Container) booted() error {
-	pid := c.nspawn.cmd.Process.Pid
+	pid := c.nspawn.PID()
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
 	if err != nil {
 		return err

@@ -2,21 +2,18 @@ package realtest
 
 import (
 	"bytes"
-	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
-)
 
-//go:embed django/*.py
-var djangoFiles embed.FS
+	"gpsbridge/bridge/realtest/django"
+	"gpsbridge/bridge/realtest/program"
+)
 
 // Layer is the channel layer of a [Server]: what carries a message from one connection to the others.
 type Layer int
@@ -57,7 +54,7 @@ type Server struct {
 	options Options
 	dir     string // holds the package "tracking" and the journal
 	port    int
-	env     []string
+	env     []string // beside this process's
 	process *Process
 }
 
@@ -76,8 +73,9 @@ func StartDjango(t testing.TB, o Options) *Server {
 		}
 	}
 	s := &Server{t: t, options: o, dir: t.TempDir(), port: FreePort(t)}
-	s.writeProject()
-	s.env = append(os.Environ(), "TRACKING_JOURNAL="+s.journal(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+	if err := django.Write(s.dir); err != nil {
+		t.Fatal(err)
+	}
 	if o.Layer == Redis {
 		s.env = append(s.env, "TRACKING_REDIS_URL="+o.RedisURL)
 	}
@@ -96,35 +94,20 @@ func StartDjango(t testing.TB, o Options) *Server {
 	return s
 }
 
-// writeProject lays the embedded files out as the Python package "tracking".
-func (s *Server) writeProject() {
-	s.t.Helper()
-	files, err := fs.Sub(djangoFiles, "django")
-	if err == nil {
-		err = os.CopyFS(filepath.Join(s.dir, "tracking"), files)
-	}
-	if err != nil {
-		s.t.Fatalf("write the Django project: %v", err)
-	}
-}
-
 func (s *Server) start() {
 	s.t.Helper()
-	interpreter, err := python()
+	name, serve := "Daphne", django.Daphne
+	if s.options.Server == Uvicorn {
+		name, serve = "Uvicorn", django.Uvicorn
+	}
+	cmd, err := serve(s.dir, s.port)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	port := strconv.Itoa(s.port)
-	name, args := "Daphne", []string{"-m", "daphne", "-b", "127.0.0.1", "-p", port, "tracking.asgi:application"}
-	if s.options.Server == Uvicorn {
-		name = "Uvicorn"
-		args = []string{"-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", port, "tracking.asgi:application"}
-	}
-	cmd := exec.Command(interpreter, args...)
-	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.Env = append(cmd.Env, s.env...)
 	s.process = Start(s.t, name, cmd)
 	// Both load the application before they listen, so a connection accepted is a server that can serve.
-	if err := s.process.await(dials(s.port)); err != nil {
+	if err := s.process.Await(s.t.Context(), startTimeout, program.Listens(s.port)); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -158,7 +141,7 @@ func (s *Server) Wake() {
 // Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after 10 s and fails the test.
 func (s *Server) Stop() {
 	s.t.Helper()
-	if err := s.process.stop(); err != nil {
+	if err := s.process.Stop(stopTimeout); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -195,7 +178,7 @@ func (s *Server) Processed() ([]json.RawMessage, error) {
 // Taken returns what Processed returns, and over which connection each message came. Frames of a connection that has
 // broken may still be waiting in the server while those of the next are processed.
 func (s *Server) Taken() ([]Taken, error) {
-	data, err := os.ReadFile(s.journal())
+	data, err := os.ReadFile(django.Journal(s.dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -215,8 +198,4 @@ func (s *Server) Taken() ([]Taken, error) {
 		all = append(all, Taken{since, bytes.TrimSpace(text)})
 	}
 	return all, nil
-}
-
-func (s *Server) journal() string {
-	return filepath.Join(s.dir, "processed.jsonl")
 }

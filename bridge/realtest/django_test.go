@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/realtest/program"
 )
 
 // answer bounds a wait for messages on a machine that is busy with other tests.
@@ -69,7 +71,7 @@ func TestServerKilledAndRestarted(t *testing.T) {
 
 		url := server.URL()
 		server.Kill()
-		if err := dials(server.port)(); err == nil {
+		if err := program.Listens(server.port)(); err == nil {
 			t.Error("a killed server took a connection")
 		}
 		server.Restart()

@@ -3,8 +3,9 @@
 // keeps what it receives.
 //
 // It owns finding, starting, killing and ending those parts, and says in one line what to install when one is missing
-// ([Need]). It must not know anything of gpsbridge itself: it imports no package of the project, and what it asserts is
-// only that a part started. Only tests import it, so nothing of it is in the program.
+// ([Need]). It must not know anything of gpsbridge itself: of the project it imports only the two packages below it,
+// [gpsbridge/bridge/realtest/program] and [gpsbridge/bridge/realtest/django], which cmd/compare uses too, and what it
+// asserts is only that a part started. Only tests import it, so nothing of it is in the program.
 //
 // Everything binds to 127.0.0.1 on a port of its own, is bounded in time, and is ended by its process id when the test
 // that started it ends. Output of a part is shown when the test failed.

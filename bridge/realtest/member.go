@@ -70,7 +70,7 @@ func (m *Member) Leave() {
 // run joins and reads until the context ends.
 func (m *Member) run(ctx context.Context) {
 	defer close(m.done)
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(20 * time.Millisecond) // a server that is back is seen soon, and one that is gone not flooded
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if conn, _, err := websocket.DefaultDialer.DialContext(ctx, m.url, nil); err == nil {

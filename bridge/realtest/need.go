@@ -8,9 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
+
+	"gpsbridge/bridge/realtest/django"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 	// The value "absent" says that there is none: then its tests skip even under EnvReal, because no package has it.
 	EnvCorpus = "GPSBRIDGE_TEST_CORPUS"
 	// EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
-	EnvPython = "GPSBRIDGE_TEST_PYTHON"
+	EnvPython = django.EnvPython
 )
 
 // Part is something real that a test needs and that a machine may lack.
@@ -57,14 +58,14 @@ var parts = map[Part]part{
 	UvicornServer: {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
 	Websockets:    {sync.OnceValue(pythonHas("websockets")), apt("python3-websockets")},
 	ChannelsRedis: {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
-	RedisServer:   {sync.OnceValue(program("redis-server")), apt("redis-server")},
-	Browser:       {sync.OnceValue(program("chromium")), apt("chromium fonts-dejavu-core")},
-	GPSD:          {sync.OnceValue(program("gpsd")), apt("gpsd")},
-	GPSPipe:       {sync.OnceValue(program("gpspipe")), apt("gpsd-clients")},
+	RedisServer:   {sync.OnceValue(inPath("redis-server")), apt("redis-server")},
+	Browser:       {sync.OnceValue(inPath("chromium")), apt("chromium fonts-dejavu-core")},
+	GPSD:          {sync.OnceValue(inPath("gpsd")), apt("gpsd")},
+	GPSPipe:       {sync.OnceValue(inPath("gpspipe")), apt("gpsd-clients")},
 	GeneratedMap:  {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},
-	QEMU: {sync.OnceValue(program("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
+	QEMU: {sync.OnceValue(inPath("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
 	Corpus: {func() error { _, err := corpusFolder(); return err },
 		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
 	Root: {func() error {
@@ -167,45 +168,19 @@ func isFolder(path string) error {
 	return nil
 }
 
-// python returns the interpreter to run servers with. The distribution's own comes before PATH: Debian's packages are
-// seen by no other.
-func python() (string, error) {
-	if p := os.Getenv(EnvPython); p != "" {
-		return p, nil
-	}
-	if _, err := os.Stat("/usr/bin/python3"); err == nil {
-		return "/usr/bin/python3", nil
-	}
-	return exec.LookPath("python3")
-}
-
 // Python returns a run of a Python script by the interpreter that [Need] looked for modules with.
 func Python(t testing.TB, script string, args ...string) *exec.Cmd {
 	t.Helper()
-	interpreter, err := python()
+	interpreter, err := django.Python()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return exec.Command(interpreter, slices.Concat([]string{"-c", script}, args)...)
 }
 
-// pythonHas returns a finder of Python modules. They are looked up, not imported: that is quick and runs none of them.
+// pythonHas returns a finder of Python modules.
 func pythonHas(modules ...string) func() error {
-	return func() error {
-		interpreter, err := python()
-		if err != nil {
-			return err
-		}
-		const lookUp = `import importlib.util, sys; print(*[m for m in sys.argv[1:] if not importlib.util.find_spec(m)])`
-		out, err := exec.Command(interpreter, slices.Concat([]string{"-c", lookUp}, modules)...).Output()
-		if err != nil {
-			return fmt.Errorf("run %s: %w", interpreter, err)
-		}
-		if lacks := strings.Fields(string(out)); len(lacks) > 0 {
-			return fmt.Errorf("%s lacks %s", interpreter, strings.Join(lacks, ", "))
-		}
-		return nil
-	}
+	return func() error { return django.Lacks(modules...) }
 }
 
 // mounts makes a file system and mounts it: containers have root, and may yet lack loop devices or the right to mount.
@@ -230,7 +205,7 @@ func mounts() error {
 	return nil
 }
 
-func program(name string) func() error {
+func inPath(name string) func() error {
 	return func() error {
 		_, err := exec.LookPath(name)
 		return err

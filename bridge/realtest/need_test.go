@@ -39,7 +39,7 @@ func needed(t *testing.T, p Part) *verdict {
 
 func TestNeed(t *testing.T) {
 	const lost Part = "a part that no machine has"
-	parts[lost] = part{program("gpsbridge-no-such-program"), apt("no-such-package")}
+	parts[lost] = part{inPath("gpsbridge-no-such-program"), apt("no-such-package")}
 	t.Cleanup(func() { delete(parts, lost) })
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
 

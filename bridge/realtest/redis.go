@@ -34,7 +34,7 @@ func (r *RedisStore) start() {
 	r.t.Helper()
 	r.process = Start(r.t, "redis-server", exec.Command("redis-server",
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir, "--save", "", "--appendonly", "no"))
-	if err := r.process.await(func() error { return r.command("PING", "+PONG") }); err != nil {
+	if err := r.process.Await(r.t.Context(), startTimeout, func() error { return r.command("PING", "+PONG") }); err != nil {
 		r.t.Fatal(err)
 	}
 }

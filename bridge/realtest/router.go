@@ -149,7 +149,7 @@ func onThread(f func() error) error {
 // namespaces says why there can be none here.
 func namespaces() error {
 	for _, name := range []string{"ip", "nsenter"} {
-		if err := program(name)(); err != nil {
+		if err := inPath(name)(); err != nil {
 			return err
 		}
 	}
