@@ -5,10 +5,10 @@
 //	     ▲                                    │
 //	     └──── reopen loop (loop.go) ◀── lost, silent
 //
-// One file holds one kind of source: serial.go (a path), auto.go (finds the path), file.go (a recorded log at its own
-// pace), stdin.go, simulated.go, and what is beyond a network. A source only opens, and says in plain words why it could
-// not; it never retries. The one loop in loop.go does that for all of them: it reads, notices silence and loss, closes, backs
-// off and opens again.
+// One file holds one kind of source: serial.go (a path), auto.go (finds the path), tcp.go, udp.go, gpsd.go, file.go (a
+// recorded log at its own pace), stdin.go, simulated.go. A source only opens, and says in plain words why it could not; it
+// never retries. The one loop in loop.go does that for all of them: it reads, notices silence and loss, closes, backs off and
+// opens again.
 //
 // A serial port is found, and its speed, by listening alone:
 //
