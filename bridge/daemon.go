@@ -26,6 +26,7 @@ type Daemon struct {
 	started time.Time
 	relay   *relay.Relay // nil when off
 	tracks  []*track
+	loops   loops
 	ready   chan struct{}
 }
 

@@ -15,6 +15,7 @@ type link struct {
 	name    string // of the server
 	reader  *spool.Reader
 	changed chan struct{} // the network is another
+	turns   *loop
 
 	mu      sync.Mutex
 	uplink  *uplink.Uplink
@@ -23,7 +24,7 @@ type link struct {
 }
 
 func newLink(d *Daemon, t *track, c UplinkConfig) (*link, error) {
-	l := &link{name: c.Name, reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1)}
+	l := &link{name: c.Name, reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1), turns: d.loops.add("uplink " + c.Name)}
 	return l, l.set(d, t, c)
 }
 
@@ -77,7 +78,7 @@ func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error
 	c := u.dialing(t.deviceID)
 	c.Ack, c.Order, c.Window, c.Ping = ack, order, u.Window, time.Duration(u.Ping)
 	c.Key, c.Backlog, c.Aside = messageKey, lateMessage, t.setAside
-	c.Changed, c.Clock, c.Log = l.changed, d.certificateTime, t.log
+	c.Changed, c.Clock, c.Turn, c.Log = l.changed, d.certificateTime, l.turns.turn, t.log
 	return uplink.New(c, l.reader)
 }
 

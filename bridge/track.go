@@ -45,7 +45,7 @@ func newTrack(d *Daemon, deviceID string) (*track, error) {
 	if len(d.config.DeviceIDs()) > 1 {
 		t.log = d.log.With("device_id", deviceID)
 	}
-	if err := t.openSpool(&d.config); err != nil {
+	if err := t.openSpool(d); err != nil {
 		return nil, err
 	}
 	if err := t.assemble(d); err != nil {
@@ -83,8 +83,10 @@ func (t *track) assemble(d *Daemon) error {
 
 // openSpool opens the spool for the uplinks. A disk that cannot be used is no reason to stop tracking: then fixes are
 // held in memory, and it is said.
-func (t *track) openSpool(c *Config) error {
+func (t *track) openSpool(d *Daemon) error {
+	c := &d.config
 	o := spool.Options{Max: int64(c.Spool.Max), MinFree: int64(c.Spool.MinFree), Sync: time.Duration(c.Spool.Sync), Log: t.log}
+	o.Turn = d.loops.add("spool of " + t.deviceID).turn
 	o.Dir, o.Runtime = c.SpoolFolders(t.deviceID)
 	for _, u := range c.Uplinks {
 		o.Readers = append(o.Readers, u.Name)

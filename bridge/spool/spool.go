@@ -27,6 +27,9 @@ const (
 	// diskPatience is how long the disk may take for one batch before it counts as failed: three times what Linux allows
 	// an SD card for one write (3 s).
 	diskPatience = 10 * time.Second
+	// slowDisk is how long the disk may take for what it is given at once before whoever writes it counts as hung: far above
+	// diskPatience, since to start anew makes no card faster.
+	slowDisk = 2 * time.Minute
 )
 
 // Errors that callers decide on.
@@ -53,6 +56,9 @@ type Options struct {
 	// does not know begins at the oldest record that is held. One that is not named any more is forgotten. Without readers
 	// nothing is kept, and Dir is left as it is.
 	Readers []string
+	// Turn, if set, is called by what writes the disk in the background at each turn, with the time within which it will
+	// call it again unless it hangs.
+	Turn func(within time.Duration)
 	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
 	Log *slog.Logger
 
@@ -69,6 +75,7 @@ type Spool struct {
 	max     int64
 	every   time.Duration
 	log     *slog.Logger
+	turn    func(within time.Duration)
 	readers map[string]*Reader
 	boot    [16]byte
 	disk    *log // nil when records are held in memory; its guard is out
@@ -130,7 +137,7 @@ func Open(o Options) (*Spool, error) {
 // newSpool returns a spool in memory.
 func newSpool(o Options) *Spool {
 	s := &Spool{
-		max: o.Max, every: o.Sync, log: o.Log, readers: map[string]*Reader{}, wake: make(chan struct{}),
+		max: o.Max, every: o.Sync, log: o.Log, turn: o.Turn, readers: map[string]*Reader{}, wake: make(chan struct{}),
 		hurry: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	for _, name := range o.Readers {
@@ -163,6 +170,9 @@ func (o *Options) complete() error {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Turn == nil {
+		o.Turn = func(time.Duration) {}
 	}
 	switch {
 	case o.Max < MinMax:

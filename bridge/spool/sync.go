@@ -7,7 +7,8 @@ func (s *Spool) run() {
 	defer close(s.stopped)
 	timer := time.NewTimer(s.every)
 	defer timer.Stop()
-	for {
+	for wait := s.every; ; {
+		s.turn(wait + slowDisk)
 		urgent := false
 		select {
 		case <-s.stop:
@@ -16,7 +17,7 @@ func (s *Spool) run() {
 		case <-s.hurry:
 			urgent = true
 		}
-		wait := s.due()
+		wait = s.due()
 		if urgent || wait <= 0 {
 			err := s.flush(false)
 			s.report(err)

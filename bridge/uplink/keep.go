@@ -60,7 +60,9 @@ func (s *session) keep(ctx context.Context) error {
 		if err := s.control(websocket.PingMessage, todo.ping); err != nil {
 			return err
 		}
-		timer.Reset(time.Until(todo.next))
+		wait := time.Until(todo.next)
+		s.u.c.Turn(max(0, wait) + 2*s.u.c.WriteTimeout)
+		timer.Reset(wait)
 	}
 }
 

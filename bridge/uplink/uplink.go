@@ -83,6 +83,10 @@ type Config struct {
 	// Default: the system's, "system".
 	Clock func() (now time.Time, source string)
 
+	// Turn, if set, is called by the loops of Run at each turn, with the time
+	// within which they will call it again unless they hang.
+	Turn func(within time.Duration)
+
 	Log *slog.Logger // default: none
 
 	// NetDial replaces the connecting of TCP, for tests.
@@ -112,6 +116,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock
+	}
+	if c.Turn == nil {
+		c.Turn = func(time.Duration) {}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -221,6 +228,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 // says why it failed or ended.
 func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, "", 0)
+	u.c.Turn(2 * u.c.HandshakeTimeout) // the certificate's files are read as well
 	conn, err := Dial(ctx, u.timed())
 	if err != nil {
 		if ctx.Err() == nil {
@@ -285,6 +293,7 @@ func (u *Uplink) ack(done []uint64) {
 
 // sleep waits for d, a change of the network, or the end of ctx.
 func (u *Uplink) sleep(ctx context.Context, d time.Duration) {
+	u.c.Turn(d)
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {

@@ -44,7 +44,7 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 		return d.Run(ctx)
 	})
 	g.Go(func() error { return systemd.Notify(ctx, d.Ready(), func() string { return d.Status().Line() }) })
-	g.Go(func() error { return systemd.Watchdog(ctx, d.Progressing) })
+	g.Go(func() error { return systemd.Watchdog(ctx, d.Progress().Made) })
 	g.Go(func() error {
 		return reloadOn(ctx, hangup, log, func() ([]string, error) {
 			config, err := flags.load(p)
