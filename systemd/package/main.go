@@ -121,7 +121,7 @@ func prepare(root, work string) (*source, error) {
 // generate makes the page's generated files, which are no part of the repository, where that is possible and needed.
 func generate(root string) error {
 	const page = "bridge/relay/page"
-	made, err := filepath.Glob(filepath.Join(root, page, "dist", "*.js"))
+	made, err := filepath.Glob(filepath.Join(root, page, "dist", "[^.]*"))
 	if err != nil || len(made) > 0 {
 		return err
 	}
