@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/realtest/program"
 )
 
 // contender is one of the programs that are compared: it reads a line of its own, and a client listens to it.
 type contender struct {
-	program *program
+	program *program.Program
 	line    *line
 	client  *client
 }
@@ -27,7 +27,7 @@ const device = "compare"
 // starter starts a contender on a line whose speed is baud.
 type starter struct {
 	name  string
-	start func(ctx context.Context, l *line, baud int) (*program, *client, error)
+	start func(ctx context.Context, l *line, baud int) (*program.Program, *client, error)
 }
 
 // startAll starts every contender on a line of its own. The caller stops those that are returned, with an error too.
@@ -53,7 +53,7 @@ func stopAll(all []*contender) {
 			c.client.close()
 		}
 		if c.program != nil {
-			c.program.stop()
+			_ = c.program.Stop(stopTimeout) // killed is as good
 		}
 		_ = c.line.close() // the program is gone, nobody reads any more
 	}
@@ -61,15 +61,15 @@ func stopAll(all []*contender) {
 
 // used reads what the program has used so far.
 func (c *contender) used() (time.Duration, error) {
-	if err := c.program.alive(); err != nil {
+	if err := c.program.Alive(); err != nil {
 		return 0, err
 	}
-	return cpuTime(c.program.pid())
+	return cpuTime(c.program.PID())
 }
 
 // memory is the program's resident memory in megabytes.
 func (c *contender) memory() (float64, error) {
-	n, err := residentMemory(c.program.pid())
+	n, err := residentMemory(c.program.PID())
 	return float64(n) / 1e6, err
 }
 
@@ -77,7 +77,7 @@ func (c *contender) memory() (float64, error) {
 func (c *contender) arrivals() ([]arrival, error) {
 	all, err := c.client.take()
 	if err != nil {
-		return nil, fmt.Errorf("receive from %s: %w: %s", c.program.name, err, c.program.out.lastLine())
+		return nil, fmt.Errorf("receive from %s: %w: %s", c.program.Name(), err, c.program.LastLine())
 	}
 	return all, nil
 }
@@ -105,7 +105,7 @@ func findGPSD(ctx context.Context) (path, version string, err error) {
 // gpsd is Debian's program, as it runs for one receiver that it must not reconfigure: -N in the foreground, -n reading
 // without waiting for a client, -b never writing to the receiver.
 func gpsd(path string) starter {
-	start := func(ctx context.Context, l *line, _ int) (*program, *client, error) {
+	start := func(ctx context.Context, l *line, _ int) (*program.Program, *client, error) {
 		addr, err := freePort()
 		if err != nil {
 			return nil, nil, err
@@ -126,7 +126,7 @@ func gpsd(path string) starter {
 // names of their files.
 func gpsbridge(path string) starter {
 	name := filepath.Base(path)
-	start := func(ctx context.Context, l *line, baud int) (*program, *client, error) {
+	start := func(ctx context.Context, l *line, baud int) (*program.Program, *client, error) {
 		addr, err := freePort()
 		if err != nil {
 			return nil, nil, err
@@ -145,19 +145,14 @@ func gpsbridge(path string) starter {
 
 // connect makes a client of a program that has just been started. The program is returned to the caller to stop in any
 // case.
-func connect(ctx context.Context, p *program, dial func() (*client, error)) (*client, error) {
+func connect(ctx context.Context, p *program.Program, dial func() (*client, error)) (*client, error) {
 	var c *client
-	err := p.await(ctx, func() (err error) {
+	err := p.Await(ctx, startTimeout, func() (err error) {
 		c, err = dial()
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to %s", p.name), err)
+		return nil, errors.Join(fmt.Errorf("connect to %s", p.Name()), err)
 	}
 	return c, nil
-}
-
-// cleanEnvironment is this process's without the settings of gpsbridge: no configuration of the person who compares.
-func cleanEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GPSBRIDGE_") })
 }

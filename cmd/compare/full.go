@@ -61,7 +61,7 @@ func (s fullSpeed) run(ctx context.Context, starters []starter) (outcome, error)
 }
 
 func (s fullSpeed) summary(c *contender, rounds []round) (result, error) {
-	r := result{Program: c.program.name}
+	r := result{Program: c.program.Name()}
 	var rates, cpus []float64
 	for _, one := range rounds {
 		r.FixesPerEpoch += float64(one.fixes) / float64(s.log.epochs*len(rounds))
@@ -133,7 +133,7 @@ func idle(ctx context.Context, c *contender) error {
 			return nil
 		}
 		if now.After(end) {
-			return fmt.Errorf("%s still works %v after the end of the log", c.program.name, stalled)
+			return fmt.Errorf("%s still works %v after the end of the log", c.program.Name(), stalled)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/realtest/program"
 )
 
 // A program that is left running leaves the goroutine that waits for it.
@@ -111,10 +112,10 @@ func TestInterruptEndsThePrograms(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var started *program
+	var started *program.Program
 	interrupted := gpsd(path)
 	begin := interrupted.start
-	interrupted.start = func(ctx context.Context, l *line, baud int) (*program, *client, error) {
+	interrupted.start = func(ctx context.Context, l *line, baud int) (*program.Program, *client, error) {
 		p, c, err := begin(ctx, l, baud)
 		started = p
 		cancel()
@@ -124,7 +125,7 @@ func TestInterruptEndsThePrograms(t *testing.T) {
 	if _, err := s.run(ctx, []starter{interrupted}); ctx.Err() == nil || err == nil {
 		t.Errorf("error %v, want that of the context", err)
 	}
-	if started.alive() == nil {
-		t.Errorf("gpsd (process %d) still runs", started.pid())
+	if started.Alive() == nil {
+		t.Errorf("gpsd (process %d) still runs", started.PID())
 	}
 }

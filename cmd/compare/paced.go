@@ -59,7 +59,7 @@ func (s paced) run(ctx context.Context, starters []starter) (outcome, error) {
 	for i, c := range all {
 		g.Go(func() error {
 			r, err := s.one(ctx, c, epochs, origin.Add(time.Duration(i)*s.apart))
-			r.Program = c.program.name
+			r.Program = c.program.Name()
 			out.Programs[i] = r
 			return err
 		})

@@ -158,9 +158,9 @@ func (p *Program) Await(ctx context.Context, timeout time.Duration, ready func()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.done:
-			return fmt.Errorf("start %s: it ended: %s\n%s", p.name, p.cmd.ProcessState, p.Output())
+			return p.Alive()
 		case <-deadline:
-			return fmt.Errorf("start %s: not ready after %v: %w\n%s", p.name, timeout, err, p.Output())
+			return fmt.Errorf("start %s: not ready after %v: %w: %s", p.name, timeout, err, p.LastLine())
 		}
 	}
 }
