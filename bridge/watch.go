@@ -16,12 +16,19 @@ const (
 	watchRetryMax = 30 * time.Second
 )
 
-// Watch joins the group at a WebSocket URL and hands each of its messages to show, in order, until ctx ends or show
+// WatchConfig says which group to watch.
+type WatchConfig struct {
+	URL       string // of the group, ws or wss
+	TokenFile string // with the viewers' token, "" for none
+	CAFile    string // PEM, trusted besides the system's authorities, "" for none
+}
+
+// Watch joins a group and hands each of its messages to show, in order, until ctx ends or show
 // fails. It joins again when the connection is lost. state is told when it has joined, with nil, and each time why not. Both
 // are called on this goroutine.
-func Watch(ctx context.Context, url, tokenFile string, state func(error), show func(msg []byte) error) error {
+func Watch(ctx context.Context, c WatchConfig, state func(error), show func(msg []byte) error) error {
 	for pause := watchRetryMin; ; {
-		conn, err := uplink.Dial(ctx, uplink.Config{URL: url, TokenFile: tokenFile})
+		conn, err := uplink.Dial(ctx, uplink.Config{URL: c.URL, TokenFile: c.TokenFile, CAFile: c.CAFile})
 		if err == nil {
 			pause = watchRetryMin
 			state(nil)

@@ -42,7 +42,7 @@ func commands() []command {
 		{"demo", "[--rate HZ] [--listen ADDRESS]", "a simulated vehicle, daemon, tracking server and viewer page", runDemo},
 		{"relay", "--publish-token-file FILE [--listen ADDRESS]", "the tracking server alone", runRelay},
 		{"decode", "[--sky] [--stats] [FILE|-]", "NMEA in, one JSON object a line out", runDecode},
-		{"watch", "[--token-file FILE] [--lines] URL", "join a tracking group: live on a terminal, its messages when piped", runWatch},
+		{"watch", "[--token-file FILE] [--ca-file FILE] [--lines] URL", "join a tracking group: live on a terminal, its messages when piped", runWatch},
 		{"sim", "[--rate HZ] [--baud N] [--link PATH]", "a simulated receiver on a pseudo-terminal", runSim},
 		{"doctor", "[-c FILE] [--device SOURCE] [--server URL] ... [--json]", "the one thing that is broken, from the receiver to the server, and the mend", runDoctor},
 		{"status", "[-c FILE] [--listen ADDRESS] [--watch|--json]", "what the running daemon is doing", runStatus},

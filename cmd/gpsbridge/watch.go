@@ -16,7 +16,9 @@ import (
 
 func runWatch(ctx context.Context, p process, c command, args []string) error {
 	fs := newFlags(c)
-	token := fs.String("token-file", "", "`FILE` with the viewers' token")
+	var watch bridge.WatchConfig
+	fs.StringVar(&watch.TokenFile, "token-file", "", "`FILE` with the viewers' token")
+	fs.StringVar(&watch.CAFile, "ca-file", "", "`FILE` with a certificate to trust besides the system's authorities")
 	lines := fs.Bool("lines", false, "print messages on a terminal too, instead of showing them")
 	words, err := parse(p, c, fs, args, 1)
 	if err != nil {
@@ -30,9 +32,10 @@ func runWatch(ctx context.Context, p process, c command, args []string) error {
 		return usagef("%q is no URL: %w", words[0], err)
 	}
 	if width(p.stdout) > 0 && !*lines {
-		return watchPanel(ctx, p.stdout, *group, *token)
+		return watchPanel(ctx, p.stdout, watch, *group)
 	}
-	return bridge.Watch(ctx, words[0], *token, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
+	watch.URL = words[0]
+	return bridge.Watch(ctx, watch, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
 		_, err := p.stdout.Write(append(msg, '\n'))
 		return err
 	})
@@ -57,10 +60,11 @@ func sayJoined(log *slog.Logger, url string) func(error) {
 const panelEvery = 200 * time.Millisecond
 
 // watchPanel shows a group on a terminal until ctx ends.
-func watchPanel(ctx context.Context, w io.Writer, group url.URL, token string) error {
+func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group url.URL) error {
 	query := group.Query()
 	query.Set("sky", "1") // a server that does not know it leaves satellites out
 	group.RawQuery = query.Encode()
+	c.URL = group.String()
 
 	fmt.Fprint(w, enterScreen)
 	defer fmt.Fprint(w, leaveScreen)
@@ -75,7 +79,7 @@ func watchPanel(ctx context.Context, w io.Writer, group url.URL, token string) e
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return bridge.Watch(ctx, group.String(), token, func(err error) {
+		return bridge.Watch(ctx, c, func(err error) {
 			now, state := time.Now(), "joined"
 			if err != nil {
 				state = oneLine(err)
