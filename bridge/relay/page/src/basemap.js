@@ -10,7 +10,7 @@ import VectorLayer from 'ol/layer/Vector.js';
 import VectorTileLayer from 'ol/layer/VectorTile.js';
 import VectorSource from 'ol/source/Vector.js';
 import { openArchive } from './archive.js';
-import { outlineStyle, styleFor } from './style.js';
+import { outlineStyle, sea, styleFor } from './style.js';
 
 const FAR = 1200;                                // Mercator metres a pixel, zoom 7: from there outlines say more than a grid
 const OUTLINES = '/dist/countries-50m.json';     // Natural Earth at 1:50 million
@@ -48,6 +48,7 @@ export class BaseMap {
   paint() {
     this.tiles?.setStyle(styleFor(this.dark, this.font));
     this.outlines?.setStyle(outlineStyle(this.dark));
+    this.outlines?.setBackground(sea(this.dark));
   }
 
   resize() { this.map.updateSize(); }

@@ -3,7 +3,11 @@
 // and of OpenMapTiles where they differ. What neither knows is drawn as well, in
 // thin grey: a strange map is better than an empty one.
 
-import { Circle, Fill, Stroke, Style, Text } from 'ol/style.js';
+import Circle from 'ol/style/Circle.js';
+import Fill from 'ol/style/Fill.js';
+import Stroke from 'ol/style/Stroke.js';
+import Style from 'ol/style/Style.js';
+import Text from 'ol/style/Text.js';
 
 const LIGHT = {
   earth: '#f3f4ef', green: '#dcebd3', sand: '#efe9d6', built: '#ecece6', water: '#bcd9e6', building: '#e2e1d9', edge: '#cdccc2',
@@ -29,8 +33,9 @@ const PLACES = { country: 17, region: 14, state: 14, city: 16, locality: 14, tow
 
 const palette = (dark) => (dark ? DARK : LIGHT);
 
-// outlineStyle is for countries where there are no tiles.
+// outlineStyle is for countries where there are no tiles, sea for what is between them.
 export const outlineStyle = (dark) => new Style({ fill: new Fill({ color: palette(dark).earth }), stroke: new Stroke({ color: palette(dark).border, width: 0.8 }) });
+export const sea = (dark) => palette(dark).water;
 
 // styleFor makes a style function. font is the page's.
 export function styleFor(dark, font) {
