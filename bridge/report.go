@@ -15,7 +15,7 @@ type ReportConfig struct {
 	Turn     float64  `toml:"turn"`     // degrees from the course of the last report, 0 to 180
 	Speed    float64  `toml:"speed"`    // m/s from the speed of the last report
 	Stopped  Duration `toml:"stopped"`  // since the last report, while standing; 0: Interval
-	NoFix    Duration `toml:"no_fix"`   // since the last report, while there is no fix; 0: Interval
+	NoFix    Duration `toml:"no_fix"`   // since the last report, while there is no fix; 0: Interval, without that a minute
 	Sky      bool     `toml:"sky"`      // satellites too, not only fixes
 }
 
@@ -33,8 +33,13 @@ const (
 	// driftRadius, in m, is how far a position may wander from where the vehicle stopped before it counts as moving without
 	// speed: on a tow truck, a ferry, or by a receiver that gives no speed. Parked drift among houses reaches some tens.
 	driftRadius = 60
+	// stayAfter is how long a position must stay within driftRadius to count as a stop where the receiver gives no speed:
+	// what moves at startSpeed has left it by then.
+	stayAfter = driftRadius / startSpeed * time.Second
 	// courseSpeed, in m/s, is where a course begins to mean anything (about 7 km/h).
 	courseSpeed = 2
+	// noFixInterval is the pause between signs of life while there is no fix, where no limit in time is set.
+	noFixInterval = Duration(time.Minute)
 )
 
 // reporter decides which fixes are reported. It has no clock: time comes with the fix, or from the caller while the
@@ -48,8 +53,10 @@ type reporter struct {
 	course nmea.Value // of the last report, or the first there was since it started to move
 	fix    bool       // the last epoch had a fix
 	moving bool
-	slow   time.Time // since when it is slow; zero while it is not
-	anchor nmea.Fix  // where it stopped
+	slow   time.Time // since when it is slow by its speed; zero while it is not
+	stays  time.Time // since when it is within driftRadius of spot, as far as there is no speed to tell; zero while it is not
+	spot   nmea.Fix
+	anchor nmea.Fix // where it stopped
 }
 
 // wants says whether a fix is to be reported; now is the time at which it came.
@@ -80,23 +87,41 @@ func (r *reporter) wants(f *nmea.Fix, now time.Time) bool {
 // move follows starts and stops and says when there was one.
 func (r *reporter) move(f *nmea.Fix, now time.Time) (changed bool) {
 	if r.moving {
-		switch {
-		case !f.Speed.Set || f.Speed.V > stopSpeed:
-			r.slow = time.Time{}
-		case r.slow.IsZero():
-			r.slow = now
-		case now.Sub(r.slow) >= stopAfter:
-			r.moving, r.anchor, changed = false, *f, true
+		if r.stopped(f, now) {
+			r.moving, r.anchor = false, *f
 		}
-		return changed
+		return !r.moving
 	}
 	if !r.anchor.Lat.Set {
 		r.anchor = *f
 	}
 	if f.Speed.V >= startSpeed || metres(f, &r.anchor) > driftRadius {
-		r.moving, r.slow = true, time.Time{}
+		r.moving, r.slow, r.stays = true, time.Time{}, time.Time{}
 	}
 	return r.moving
+}
+
+// stopped says whether what was moving stands: by its speed, else by its position. Epochs of either kind may alternate,
+// as those of a receiver that says its speed less often than its position.
+func (r *reporter) stopped(f *nmea.Fix, now time.Time) bool {
+	switch {
+	case !f.Speed.Set:
+		gone := !r.stays.IsZero() && metres(f, &r.spot) > driftRadius
+		if gone {
+			r.slow = time.Time{}
+		}
+		if gone || r.stays.IsZero() || now.Before(r.stays) {
+			r.stays, r.spot = now, *f
+		}
+		return now.Sub(r.stays) >= stayAfter
+	case f.Speed.V > stopSpeed:
+		r.slow, r.stays = time.Time{}, time.Time{}
+	case r.slow.IsZero() || now.Before(r.slow): // before: the clock was set
+		r.slow = now
+	default:
+		return now.Sub(r.slow) >= stopAfter
+	}
+	return false
 }
 
 // due says whether a limit is reached.
@@ -114,7 +139,7 @@ func (r *reporter) due(f *nmea.Fix, fix bool, now time.Time) bool {
 	case since < 0: // the clock was set, or another receiver plugged in
 		return true
 	case !fix:
-		return passed(r.limits.NoFix, r.limits.Interval)
+		return passed(r.limits.NoFix, r.limits.Interval, noFixInterval)
 	case !r.moving:
 		return passed(r.limits.Stopped, r.limits.Interval)
 	}

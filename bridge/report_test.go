@@ -35,10 +35,33 @@ func (d *drive) during(seconds int, change func(*nmea.Fix)) *drive {
 	return d
 }
 
-func at(speed float64) func(*nmea.Fix)     { return func(f *nmea.Fix) { f.Speed.V = speed } }
+func at(speed float64) func(*nmea.Fix) {
+	return func(f *nmea.Fix) { f.Speed = nmea.Value{V: speed, Set: true} }
+}
 func course(track float64) func(*nmea.Fix) { return func(f *nmea.Fix) { f.Track.V = track } }
 func lost(f *nmea.Fix)                     { f.Mode = nmea.ModeNone }
 func found(f *nmea.Fix)                    { f.Mode = nmea.Mode3D }
+
+// silent moves at a speed that the receiver does not tell.
+func silent(speed float64) func(*nmea.Fix) {
+	return func(f *nmea.Fix) {
+		f.Speed = nmea.Value{}
+		f.Lat.V += speed / metresNorth
+	}
+}
+
+// fifth moves at a speed that only every fifth epoch tells.
+func fifth(speed float64) func(*nmea.Fix) {
+	return func(f *nmea.Fix) {
+		if f.Time.Second()%5 == 0 {
+			at(speed)(f)
+			return
+		}
+		silent(speed)(f)
+	}
+}
+
+func yearAgo(f *nmea.Fix) { f.Time = f.Time.AddDate(-1, 0, 0) }
 
 func TestReporter(t *testing.T) {
 	second := Duration(time.Second)
@@ -83,6 +106,40 @@ func TestReporter(t *testing.T) {
 		"towed without speed": {
 			ReportConfig{Distance: 1e6},
 			newDrive().during(2, at(0)).during(1, func(f *nmea.Fix) { f.Lat.V += 70 / metresNorth }).during(1, at(0)), []int{0, 2},
+		},
+		"without speed: the start after 60 m, the stop after 40 s within 60 m": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(3, silent(0)).during(20, silent(11)).during(60, silent(0)).during(10, silent(11)), []int{0, 8, 61, 88},
+		},
+		"without speed, a crawl is no stop": {
+			ReportConfig{Distance: 1e6}, newDrive().during(300, silent(1.6)), []int{0, 38},
+		},
+		"a speed every fifth epoch": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(10, fifth(10)).during(20, fifth(0)).during(10, fifth(10)), []int{0, 20, 35},
+		},
+		"slow, and driven off in silence": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(2, at(0)).during(2, silent(0)).during(10, silent(10)).during(1, at(0)).during(2, at(10)), []int{0},
+		},
+		"the clock was set back at a stop": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(2, at(0)).during(1, yearAgo).during(9, at(0)), []int{0, 7, 12},
+		},
+		"the clock was set back at a stop, without speed": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(2, silent(0)).during(1, yearAgo).during(50, silent(0)), []int{0, 7, 47},
+		},
+		"a sign of life without a fix, with no limit in time": {
+			ReportConfig{Distance: 50}, newDrive().during(3, at(0)).during(130, lost), []int{0, 3, 63, 123},
+		},
+		"a return between two epochs": {
+			ReportConfig{Interval: 100 * second},
+			newDrive().during(3, at(10)).during(1, lost).during(3, found), []int{0, 3, 4},
+		},
+		"no fix at first": {
+			ReportConfig{Interval: 100 * second, Stopped: 200 * second},
+			newDrive().during(3, lost).during(2, found), []int{0, 3},
 		},
 		"the clock was set back": {
 			ReportConfig{Interval: 100 * second},
