@@ -61,6 +61,8 @@ const (
 	  const at = new DOMMatrix(getComputedStyle(tiles).transform).inverse().transformPoint({ x, y }); // OpenLayers turns its canvas
 	  return [...tiles.getContext("2d").getImageData(at.x, at.y, 1, 1).data].slice(0, 3).join();
 	})([%d, %d])`
+	// length is the trail's on the screen, in metres by the map's scale.
+	length = `(() => { const m = gpsbridge.map, [a, b] = [m.points.at(0), m.points.at(-1)].map((p) => m.screen(p.at)); return Math.hypot(a[0] - b[0], a[1] - b[1]) / m.k; })()`
 	// ownColour is the colour of a corner of the page's own canvas; alpha 0 lets the base map through.
 	ownColour = `[...gpsbridge.map.context.getImageData(3, 3, 1, 1).data].join()`
 	// answers are the codes with which ranges of the base map were answered.
@@ -114,6 +116,9 @@ func testStreets(t *testing.T, p *tab) {
 	p.until(ownColour + ` === "0,0,0,0"`)
 	if codes := eval[[]int](p, answers); len(codes) < 3 || strings.Trim(fmt.Sprint(codes), "[206 ]") != "" {
 		t.Errorf("the ranges of the base map were answered with %d, want 206 each", codes)
+	}
+	if m := eval[float64](p, length); m < 188 || m > 192 {
+		t.Errorf("by the map's scale the trail of 190 m is %.1f m long", m)
 	}
 	p.click("turn") // the van drives north: that turns nothing until it drives elsewhere
 	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","run":"5f1c09ae77b2d041","seq":21,"mode":3,"time":"2026-11-23T09:10:00Z","lat":51.502,"lon":-0.12,"speed":9,"track":140}`))
