@@ -63,6 +63,12 @@ const (
 	})([%d, %d])`
 	// length is the trail's on the screen, in metres by the map's scale.
 	length = `(() => { const m = gpsbridge.map, [a, b] = [m.points.at(0), m.points.at(-1)].map((p) => m.screen(p.at)); return Math.hypot(a[0] - b[0], a[1] - b[1]) / m.k; })()`
+	// strangers is how many features in sight are of the layer that no basemap has, and whether each has a style.
+	strangers = `(() => {
+	  const { tiles, view } = gpsbridge.map.base, style = tiles.getStyleFunction();
+	  const list = tiles.getFeaturesInExtent(view.calculateExtent()).filter((f) => f.get("layer") === "sensors");
+	  return list.length > 1 && list.every((f) => [style(f, view.getResolution())].flat().length > 0);
+	})()`
 	// ownColour is the colour of a corner of the page's own canvas; alpha 0 lets the base map through.
 	ownColour = `[...gpsbridge.map.context.getImageData(3, 3, 1, 1).data].join()`
 	// answers are the codes with which ranges of the base map were answered.
@@ -113,6 +119,7 @@ func testStreets(t *testing.T, p *tab) {
 	p.shows("credit", "© OpenStreetMap")
 	zoom()
 	look()
+	p.until(strangers)
 	p.until(ownColour + ` === "0,0,0,0"`)
 	if codes := eval[[]int](p, answers); len(codes) < 3 || strings.Trim(fmt.Sprint(codes), "[206 ]") != "" {
 		t.Errorf("the ranges of the base map were answered with %d, want 206 each", codes)

@@ -45,7 +45,7 @@ export function styleFor(dark, font) {
   const fill = (color, zIndex, edge) => once(`f${color}${zIndex}`, () => new Style({ zIndex, fill: new Fill({ color }), stroke: edge && new Stroke({ color: edge, width: 0.6 }) }));
   const line = (color, width, zIndex, lineDash) => once(`l${color}${width}${zIndex}`, () => new Style({ zIndex, stroke: new Stroke({ color, width, lineDash, lineCap: lineDash ? 'butt' : 'round', lineJoin: 'round' }) }));
   const label = (text, size, zIndex, more = {}) => text && new Style({ zIndex, text: new Text({
-    text, font: `${size}px ${font}`, fill: new Fill({ color: c.ink }), stroke: new Stroke({ color: c.halo, width: 3 }), ...more }) });
+    text: String(text), font: `${size}px ${font}`, fill: new Fill({ color: c.ink }), stroke: new Stroke({ color: c.halo, width: 3 }), ...more }) });
   const along = (text, zIndex) => label(text, 11, zIndex, { placement: 'line', maxAngle: 0.5, repeat: 400 });
 
   const area = { earth: () => fill(c.earth, 0), water: () => fill(c.water, 3), buildings: (_, z) => z > 13 && fill(c.building, 5, c.edge),
