@@ -133,6 +133,23 @@ func TestReporter(t *testing.T) {
 		"a sign of life without a fix, with no limit in time": {
 			ReportConfig{Distance: 50}, newDrive().during(3, at(0)).during(130, lost), []int{0, 3, 63, 123},
 		},
+		"a turn to the left over north is not one of 350 degrees": {
+			ReportConfig{Turn: 15},
+			newDrive().during(3, at(10)).during(3, course(355)).during(3, course(350)).during(3, course(344)), []int{0, 9},
+		},
+		"a speed that is heard once in a long time": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(30, silent(0)).during(1, at(1)).during(30, silent(0)), []int{0},
+		},
+		"a stop counts from the start": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(10, at(0)).during(1, at(10)).during(4, at(0)).during(3, at(10)), []int{0, 10, 15},
+		},
+		"a stop counts from the start, without speed": {
+			ReportConfig{Distance: 1e6},
+			newDrive().during(5, at(10)).during(1, silent(0)).during(1, silent(50)).during(50, silent(0)).
+				during(1, silent(-65)).during(5, silent(0)), []int{0, 45, 57},
+		},
 		"a return between two epochs": {
 			ReportConfig{Interval: 100 * second},
 			newDrive().during(3, at(10)).during(1, lost).during(3, found), []int{0, 3, 4},
