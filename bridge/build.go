@@ -14,7 +14,10 @@ import (
 )
 
 func (r ReceiverConfig) build(d *Daemon, fd *feed) (*intake, error) {
-	rec, err := receiver.New(receiver.Config{Source: r.Source, Silence: time.Duration(r.Silence), State: stateFolder(), Log: d.log})
+	rec, err := receiver.New(receiver.Config{
+		Source: r.Source, Silence: time.Duration(r.Silence), State: stateFolder(),
+		Turn: d.loops.add("receiver " + r.Source).turn, Log: d.log,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -18,8 +18,12 @@ type loop struct {
 	due   atomic.Int64 // nanoseconds from start; 0: nothing was promised
 }
 
-// turn is called by the loop.
+// turn is called by the loop; within 0 is no promise.
 func (l *loop) turn(within time.Duration) {
+	if within == 0 {
+		l.due.Store(0)
+		return
+	}
 	l.due.Store(int64(time.Since(l.start) + within))
 }
 

@@ -90,7 +90,7 @@ func summary(first []string, troubles []error) error {
 
 // try listens on one port.
 func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stream, error) {
-	h := &hunt{port: p.Path, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.patience}
+	h := &hunt{port: p.Path, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.patience, turn: a.turn}
 	if a.baud > 0 {
 		h.speeds, h.fixed, h.passes = &search{order: []int{a.baud}}, true, fixedPasses
 	}

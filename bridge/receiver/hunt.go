@@ -26,6 +26,8 @@ type hunt struct {
 	passes int           // how often all speeds may be tried; 0: for ever
 	// tell gets what is wrong so far, nil when bytes come again.
 	tell func(*trouble)
+	// turn is told that the hunt goes on; nil for nobody.
+	turn func(within time.Duration)
 	// leave is asked about every second whether to look elsewhere.
 	leave func() bool
 
@@ -141,6 +143,9 @@ type ear struct {
 func (e *ear) listen() error {
 	buf := make([]byte, 1024)
 	for {
+		if e.turn != nil {
+			e.turn(leaveEvery + turnSlack)
+		}
 		err := e.line.SetReadDeadline(e.deadline())
 		n := 0
 		if err == nil {

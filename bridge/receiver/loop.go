@@ -17,6 +17,14 @@ const (
 	backoffMax = 1500 * time.Millisecond
 )
 
+const (
+	// openWithin is how long an open may take: those over a network give up after some seconds, and who listens for a speed
+	// says that it still does.
+	openWithin = time.Minute
+	// turnSlack is for what is done between two reads.
+	turnSlack = 5 * time.Second
+)
+
 // How a stream that was open came to its end, beside an error of Read.
 var (
 	errSilent = errors.New("silent")
@@ -28,6 +36,7 @@ var (
 func (r *Receiver) run(ctx context.Context, c Consumer) error {
 	wait := r.retry
 	for ctx.Err() == nil {
+		r.turn(openWithin)
 		s, err := r.src.open(ctx)
 		if err != nil {
 			if errors.Is(err, errElsewhere) {
@@ -124,7 +133,9 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 	quiet := silence{quiet: r.quiet, most: r.silence, finite: r.src.finite(), elsewhere: s.elsewhere, last: time.Now()}
 	s.line.begin(quiet.last)
 	for {
-		k, err := in.read(r.buf, quiet.deadline())
+		deadline := quiet.deadline()
+		r.promise(deadline)
+		k, err := in.read(r.buf, deadline)
 		if k > 0 {
 			n += uint64(k)
 			now := time.Now()
@@ -173,6 +184,15 @@ func (r *Receiver) waited(q *silence, port string) error {
 		return errSilent
 	}
 	return nil
+}
+
+// promise says that the loop will have turned at a deadline; the zero one is none.
+func (r *Receiver) promise(deadline time.Time) {
+	if deadline.IsZero() {
+		r.turn(0)
+		return
+	}
+	r.turn(max(0, time.Until(deadline)) + turnSlack)
 }
 
 // giveWay lets others run when a read of n bytes shows that more wait: a file, or a line that is read after a pause, would

@@ -49,6 +49,9 @@ type Config struct {
 	// State is a folder in which is kept which port and speed worked, to begin with at the next start. It is written when that
 	// changes. Default: none, the memory ends with the process.
 	State string
+	// Turn, if set, is called by the loop of Run at each turn, with the time within which it will call it again unless it
+	// hangs; 0 is no promise, as for a file, which may pause as long as it likes.
+	Turn func(within time.Duration)
 	// Log gets each change of state, once. Default: none.
 	Log *slog.Logger
 }
@@ -57,6 +60,7 @@ type Config struct {
 type Receiver struct {
 	// set by New
 	src     source
+	turn    func(within time.Duration)
 	silence time.Duration
 	quiet   time.Duration
 	retry   time.Duration // the first wait before a port that is gone is looked for
@@ -90,7 +94,11 @@ func newReceiver(c Config, src source) *Receiver {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Turn == nil {
+		c.Turn = func(time.Duration) {}
+	}
 	r := &Receiver{
+		turn:    c.Turn,
 		src:     src,
 		silence: c.Silence,
 		quiet:   c.Quiet,
@@ -100,7 +108,7 @@ func newReceiver(c Config, src source) *Receiver {
 	}
 	r.status.init(c.Source, c.Log)
 	if s, ok := src.(settable); ok {
-		s.use(setting{status: &r.status, memory: newMemory(c.State, c.Source, c.Log), silence: c.Silence})
+		s.use(setting{status: &r.status, memory: newMemory(c.State, c.Source, c.Log), silence: c.Silence, turn: c.Turn})
 	}
 	return r
 }

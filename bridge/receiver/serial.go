@@ -43,7 +43,7 @@ func (p *serialPort) open(ctx context.Context) (stream, error) {
 	if err != nil {
 		return stream{}, p.named(p.system, p.path, err)
 	}
-	h := &hunt{line: c, port: p.path, speeds: speeds, silent: p.silence, tell: p.status.hunting}
+	h := &hunt{line: c, port: p.path, speeds: speeds, silent: p.silence, tell: p.status.hunting, turn: p.turn}
 	f, err := listen(ctx, h)
 	if err != nil {
 		return stream{}, err

@@ -35,6 +35,7 @@ type setting struct {
 	status  *tracker
 	memory  *memory
 	silence time.Duration // Config.Silence
+	turn    func(within time.Duration)
 }
 
 func (s *setting) use(given setting) { *s = given }

@@ -14,6 +14,8 @@ func runSim(ctx context.Context, p process, c command, args []string) error {
 	fs.IntVar(&config.Baud, "baud", 0, "speed of the line in `BAUD`; 0 for one that takes no time")
 	fs.Uint64Var(&config.Seed, "seed", 0, "`NUMBER` that tells one vehicle from another")
 	fs.BoolVar(&config.Tunnel, "tunnel", false, "lose the sky for some seconds every few minutes")
+	fs.BoolVar(&config.Garble, "garble", false, "deliver what a UART would to who reads at another speed than BAUD")
+	fs.BoolVar(&config.UBX, "ubx", false, "speak u-blox's binary protocol, no NMEA")
 	link := fs.String("link", "", "make a symbolic link to the port at `PATH`")
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
