@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -100,11 +101,13 @@ func (d *Daemon) drain(ctx, dctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(dctx, drainTimeout)
 	defer cancel()
+	var draining sync.WaitGroup // a server that hangs has none of the others' time
 	for _, t := range d.tracks {
 		for _, l := range t.links {
-			l.current().Drain(limited) // what is left is said by close
+			draining.Go(func() { l.current().Drain(limited) }) // what is left is said by close
 		}
 	}
+	draining.Wait()
 }
 
 func (d *Daemon) closeTracks() error {

@@ -184,6 +184,27 @@ func (r *Reader) Acked() uint64 {
 	return r.acked.low()
 }
 
+// Waiting returns how many records this reader has not acknowledged. Where others have not either, and the spool was full,
+// those that were thinned count until the oldest that is left is behind them: it is never too few.
+func (r *Reader) Waiting() uint64 {
+	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	r.advance()
+	var held int
+	if s.disk != nil {
+		held, _ = s.disk.held()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recent, _ := s.recent.held()
+	waiting := s.last
+	for _, done := range r.acked {
+		waiting -= done.to - max(done.from, 1) + 1
+	}
+	return min(waiting, uint64(held+recent)) // with one reader, what is held is what waits
+}
+
 // Last returns the position of the newest record ever appended, 0 before the first. When Acked has reached it, this
 // reader is through.
 func (r *Reader) Last() uint64 {

@@ -90,6 +90,9 @@ func TestSpoolAgreesWithModel(t *testing.T) {
 					if got, want := s.Reader(name).Acked(), m.low(name); got != want {
 						t.Fatalf("%s: Acked = %d, want %d", name, got, want)
 					}
+					if got, want := s.Reader(name).Waiting(), uint64(m.held([]string{name})); got != want {
+						t.Fatalf("%s: %d wait, want %d", name, got, want)
+					}
 					after := rapid.Uint64Range(0, m.last+1).Draw(t, "after")
 					pos, data, ok := m.next(name, after)
 					gotPos, gotData, _, err := s.Reader(name).next(after)
@@ -139,6 +142,9 @@ func TestFullSpoolThinsItsOldestPart(t *testing.T) {
 	}
 
 	r := s.Reader("r")
+	if waiting := r.Waiting(); waiting != uint64(st.Records) {
+		t.Errorf("%d wait of %d held", waiting, st.Records)
+	}
 	if _, err := s.Append(make([]byte, minSegment)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a record over the bound: %v, want %v", err, ErrTooLarge)
 	}

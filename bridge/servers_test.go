@@ -1,0 +1,63 @@
+package bridge
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/realtest"
+)
+
+// silentServer takes what it is sent, answers pings, and echoes nothing.
+func silentServer(t *testing.T) UplinkConfig {
+	t.Helper()
+	var upgrade websocket.Upgrader
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrade.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(s.Close)
+	return UplinkConfig{Name: "silent", Server: "ws" + strings.TrimPrefix(s.URL, "http"), Ack: "echo"}
+}
+
+// TestServerThatHangsCostsTheOtherNothing stops a daemon while one of two servers answers nothing: that has the whole time of
+// the stop, and the other one all the same. Satellites have no number, and only a ping tells that the last are there.
+func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
+	live, _ := trackingServer(t)
+	live.Name = "live"
+	pty := realtest.OpenPty(t)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []UplinkConfig{silentServer(t), live}
+		c.Report.Sky = true
+	})
+	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	const n = 20 // of fixes, so that the server is seen to echo
+	for s := range n {
+		if _, err := pty.Write(rmc(s, true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.await(t, "echoes", func(st Status) bool { return st.Uplinks[1].Acked == n && st.Uplinks[0].Outstanding > 0 })
+	if _, err := pty.Write(sentence("GPGSV,1,1,01,05,71,210,43")); err != nil {
+		t.Fatal(err)
+	}
+	d.await(t, "satellites", func(st Status) bool { return st.Spool.Appended == n+1 && st.Uplinks[1].Outstanding == 1 })
+	d.stop()
+	d.wait(t, 10*time.Second)
+	if st := d.Status(); st.Uplinks[0].Acked != 0 || st.Uplinks[1].Acked != n+1 {
+		t.Errorf("the silent server has acknowledged %d and the other %d, want none and %d", st.Uplinks[0].Acked, st.Uplinks[1].Acked, n+1)
+	}
+}
