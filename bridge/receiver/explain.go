@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"go.bug.st/serial"
 )
@@ -44,6 +45,28 @@ func (e heldError) Error() string { return string(e) }
 
 func (e heldError) Is(target error) bool { return target == syscall.EBUSY }
 
+// deniedError is that of a port whose file mode keeps us out.
+type deniedError struct {
+	text    string
+	changed time.Time // the file's mode or owner, or its making
+}
+
+func (e *deniedError) Error() string { return e.text }
+
+// udevSettles is how long after a port has come udev may take to let its group in: it runs its rules in well under a second
+// on a board that is not just booting.
+const udevSettles = 2 * time.Second
+
+// justCome says that a port which keeps us out may let us in in a moment.
+func justCome(err error, now time.Time) bool {
+	var denied *deniedError
+	if !errors.As(err, &denied) {
+		return false
+	}
+	age := now.Sub(denied.changed)
+	return age >= 0 && age < udevSettles
+}
+
 // denied names the group that a port is open to, and how to join it.
 func denied(path string) error {
 	info, err := os.Stat(path)
@@ -51,16 +74,21 @@ func denied(path string) error {
 		return fmt.Errorf("%s: permission denied, and it cannot be looked at (%v)", path, cause(err))
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || info.Mode().Perm()&0o060 != 0o060 {
-		return fmt.Errorf("%s: permission denied, its mode %v lets no group in: \"sudo chmod g+rw %s\", or a udev rule that does it",
-			path, info.Mode().Perm(), path)
+	if !ok {
+		return fmt.Errorf("%s: permission denied", path)
+	}
+	changed := time.Unix(stat.Ctim.Unix())
+	if info.Mode().Perm()&0o060 != 0o060 {
+		return &deniedError{fmt.Sprintf("%s: permission denied, its mode %v lets no group in: \"sudo chmod g+rw %s\", or a udev rule that does it",
+			path, info.Mode().Perm(), path), changed}
 	}
 	group := groupName(strconv.Itoa(int(stat.Gid)))
 	me := "$USER"
 	if u, err := user.Current(); err == nil {
 		me = u.Username
 	}
-	return fmt.Errorf("%s: permission denied, it is open to group %s: \"sudo usermod -aG %s %s\", then log in again", path, group, group, me)
+	return &deniedError{fmt.Sprintf("%s: permission denied, it is open to group %s: \"sudo usermod -aG %s %s\", then log in again",
+		path, group, group, me), changed}
 }
 
 // groupName returns the name of a group, or its number where it has none.

@@ -42,7 +42,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 			if errors.Is(err, errElsewhere) {
 				continue // a port has come or gone: what is there now is tried at once
 			}
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !justCome(err, time.Now()) {
 				r.status.refused(err)
 			}
 			wait = r.pause(ctx, wait)
