@@ -88,9 +88,12 @@ func (d *Daemon) certificateTime() (time.Time, string) {
 // timesyncd leaves this file when it has set the clock (systemd-timesyncd.service(8)).
 const timesyncd = "/run/systemd/timesync/synchronized"
 
-// synchronised says whether somebody keeps the system's clock right: the kernel's word (adjtimex(2)), or where a service
-// may not ask it, that of systemd-timesyncd.
-func synchronised() bool {
+// synchronised is clockSynchronised, or what a test has put in its place.
+var synchronised = clockSynchronised
+
+// clockSynchronised says whether somebody keeps the system's clock right: the kernel's word (adjtimex(2)), or where a
+// service may not ask it, that of systemd-timesyncd.
+func clockSynchronised() bool {
 	state, err := unix.Adjtimex(&unix.Timex{})
 	if err != nil {
 		_, err = os.Stat(timesyncd)

@@ -2,6 +2,10 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -80,5 +84,74 @@ func awaitVerdict(t *testing.T, u *uplink.Uplink) uplink.Status {
 		case <-deadline:
 			t.Fatalf("neither connected nor refused within %v: %+v", patience, st)
 		}
+	}
+}
+
+// nobodyKeepsTheClock has this machine's clock count as not synchronised. Call it before the daemon starts.
+func nobodyKeepsTheClock(t *testing.T) {
+	t.Helper()
+	was := synchronised
+	synchronised = func() bool { return false }
+	t.Cleanup(func() { synchronised = was })
+}
+
+// TestCertificatesOfADaemonWithoutAClock has a daemon whose clock nobody keeps, a receiver and a server that are a year ahead
+// of it, and files of certificates that are mended while it runs: it needs no reload and no restart.
+func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
+	nobodyKeepsTheClock(t)
+	const month = 30 * 24 * time.Hour
+	ahead := time.Now().AddDate(1, 0, 0).UTC()
+	server, _ := trackingServer(t)
+	front, client := realtest.StartMutualTLS(t, strings.TrimPrefix(server.Server, "ws://"), ahead.Add(-month), ahead.Add(month))
+	_, foreign := realtest.StartMutualTLS(t, "127.0.0.1:1", ahead.Add(-month), ahead.Add(month))
+	files := filepath.Join(t.TempDir(), "files")
+	put := func(name, from string) string {
+		t.Helper()
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = errors.Join(os.MkdirAll(files, 0o700), os.WriteFile(filepath.Join(files, name), text, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(files, name)
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong")
+	if err := os.WriteFile(wrong, []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pty := realtest.OpenPty(t)
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []UplinkConfig{{
+			Server: "wss://" + front.Addr(), CA: put("authority", foreign.Authority),
+			Cert: put("cert", foreign.Cert), Key: put("key", foreign.Key), Token: put("token", wrong),
+		}}
+	})
+	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	refused := func(clock, why string) {
+		t.Helper()
+		d.tracks[0].links[0].changed <- struct{}{} // an attempt now
+		d.await(t, why, func(st Status) bool {
+			u := st.Uplinks[0]
+			return u.State == uplink.Waiting && u.Clock == clock && strings.Contains(u.Detail, why)
+		})
+	}
+	put("authority", client.Authority)
+	refused("system, not synchronised", "valid only from")
+	fix := fmt.Sprintf("GPRMC,%s,A,5130.0000,N,00007.5000,W,27.0,84.4,%s,,,A", ahead.Format("150405.00"), ahead.Format("020106"))
+	if _, err := pty.Write(sentence(fix)); err != nil {
+		t.Fatal(err)
+	}
+	d.await(t, "a fix", func(st Status) bool { return st.Receivers[0].Fixes == 1 })
+	refused("receiver", "client certificate")
+	put("cert", client.Cert)
+	put("key", client.Key)
+	refused("receiver", "401")
+	put("token", server.Token)
+	d.tracks[0].links[0].changed <- struct{}{}
+	d.await(t, "acknowledged fix", func(st Status) bool { return st.Uplinks[0].Acked == 1 })
+	if u := d.Status().Uplinks[0]; u.Clock != "receiver" || u.State != uplink.Connected {
+		t.Errorf("%s by the clock of the %s, want connected by the receiver's", u.State, u.Clock)
 	}
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -59,5 +60,34 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	d.wait(t, 10*time.Second)
 	if st := d.Status(); st.Uplinks[0].Acked != 0 || st.Uplinks[1].Acked != n+1 {
 		t.Errorf("the silent server has acknowledged %d and the other %d, want none and %d", st.Uplinks[0].Acked, st.Uplinks[1].Acked, n+1)
+	}
+}
+
+// TestBytesADay projects what an uplink that is as old as it likes has cost.
+func TestBytesADay(t *testing.T) {
+	server, _ := trackingServer(t)
+	server.Name = "fleet"
+	d := start(t, func(c *Config) {
+		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, 50) + "?rate=1"}}
+		c.Uplinks = []UplinkConfig{server}
+	})
+	d.await(t, "acknowledgements", func(st Status) bool { return st.Uplinks[0].Acked > 0 })
+	l := d.tracks[0].links[0]
+	age := func(by time.Duration) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.started = time.Now().Add(-by)
+	}
+	age(30 * time.Second)
+	if u := d.Status().Uplinks[0]; u.BytesPerDay != 0 || u.SentBytes == 0 || u.ReceivedBytes == 0 {
+		t.Errorf("%d bytes sent and %d received make %v a day in the first minute, want 0", u.SentBytes, u.ReceivedBytes, u.BytesPerDay)
+	}
+	age(6 * time.Hour)
+	u := d.Status().Uplinks[0]
+	if want := 4 * float64(u.SentBytes+u.ReceivedBytes); u.BytesPerDay < want*0.99 || u.BytesPerDay > want {
+		t.Errorf("%d bytes sent and %d received in 6 h make %v a day, want %v", u.SentBytes, u.ReceivedBytes, u.BytesPerDay, want)
+	}
+	if body := get(t, d, "/metrics"); !regexp.MustCompile(`(?m)^gpsbridge_uplink_bytes_per_day\{device_id="van_7",uplink="fleet"\} [1-9]`).MatchString(body) {
+		t.Errorf("no bytes a day in the metrics:\n%s", body)
 	}
 }
