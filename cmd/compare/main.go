@@ -2,8 +2,14 @@
 // same minutes, with the same input. It runs the built gpsbridge and sees of it what anybody sees: bytes go in at a
 // terminal, JSON comes out at a client, and the system tells what that cost.
 //
+// Beside gpsd, as what reads a receiver:
+//
 //	script (epochs of the simulated receiver) ──▶ line (a pseudo-terminal) ──▶ program ──▶ client ──▶ arrivals
 //	       └──────────────── when each sentence was complete on the line ──────────────────┴──▶ result ──▶ table
+//
+// Beside Django Channels, as what serves tracking groups:
+//
+//	publisher (messages that say when they were sent) ──▶ server ──▶ viewers, in processes of their own ──▶ histogram ──▶ table
 //
 // Each subcommand is a file of this package. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors go to stderr, one line
 // each.
@@ -30,6 +36,7 @@ const (
 
 // world is what a subcommand has of it.
 type world struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -42,13 +49,14 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"gpsd", "[--epochs N] [--quick] [--only SCENARIO] [--log FILE] [--json]", "Debian's gpsd: fixes, delay, CPU and memory", compareGPSD},
+		{"fanout", "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--hostile] [--json]", "Django Channels as a tracking server: deliveries to viewers", compareFanout},
 	}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal ends the programs that were started, the second at once
-	os.Exit(dispatch(ctx, world{os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(dispatch(ctx, world{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
 // dispatch runs the subcommand that args name and turns its error into one line and an exit code.
@@ -61,7 +69,7 @@ func dispatch(ctx context.Context, w world, args []string) int {
 		fmt.Fprint(w.stdout, help())
 		return exitDone
 	}
-	for _, c := range commands() {
+	for _, c := range append(commands(), roles()...) {
 		if c.name != args[0] {
 			continue
 		}
@@ -91,7 +99,7 @@ func help() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  compare %-8s %s\n", c.name, c.about)
 	}
-	b.WriteString("\nStart with: go run ./cmd/compare gpsd. The flags of a command: compare COMMAND -h\n")
+	b.WriteString("\nStart with: go run ./cmd/compare gpsd, or fanout. The flags of a command: compare COMMAND -h\n")
 	return b.String()
 }
 

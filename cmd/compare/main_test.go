@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,13 +15,20 @@ import (
 	"gpsbridge/bridge/realtest/program"
 )
 
-// A program that is left running leaves the goroutine that waits for it.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A program that is left running leaves the goroutine that waits for it. The roles are played by this binary.
+func TestMain(m *testing.M) {
+	for _, c := range roles() {
+		if len(os.Args) > 1 && os.Args[1] == c.name {
+			main()
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // invoke runs a command line and returns its exit code and what it printed.
 func invoke(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = dispatch(ctx, world{&out, &errs}, args)
+	code = dispatch(ctx, world{strings.NewReader(""), &out, &errs}, args)
 	return code, out.String(), errs.String()
 }
 
@@ -35,6 +43,12 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"gpsd --only 5hz-9600", `--only "5hz-9600" is no scenario: use one of 1hz-9600, .*full`},
 		{"gpsd --log /nonexistent/drive.log", `/nonexistent/drive\.log.*: name a file`},
 		{"gpsd --log /dev/null", `no sentence with a time: name a file`},
+		{"fanout --viewers 10,x", `"x" is no number of viewers`},
+		{"fanout --servers relay,nginx", `--servers "nginx".*relay, daphne`},
+		{"fanout --servers floor --hostile", `--servers "floor"`},
+		{"fanout --rate 0.5", `--rate 0.5: use 1`},
+		{"fanout --for 1ms", `--for 1ms: use 1s`},
+		{"fanout --hostile --viewers 5,6", `one number of --viewers`},
 	} {
 		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)
 		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {

@@ -48,14 +48,19 @@ func loadAverage() string {
 
 // residentMemory is the memory of a process that is in RAM, in bytes: its own and what it shares with others, such as
 // the code of libraries.
-func residentMemory(pid int) (int64, error) {
+func residentMemory(pid int) (int64, error) { return memoryOf(pid, "VmRSS:") }
+
+// peakMemory is the most that residentMemory ever was.
+func peakMemory(pid int) (int64, error) { return memoryOf(pid, "VmHWM:") }
+
+func memoryOf(pid int, key string) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/status", pid)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, fmt.Errorf("read resident memory: %w", err)
 	}
 	for line := range bytes.Lines(b) {
-		if value, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
+		if value, ok := bytes.CutPrefix(line, []byte(key)); ok {
 			kb, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("read resident memory from %s: %w", path, err)
@@ -63,5 +68,5 @@ func residentMemory(pid int) (int64, error) {
 			return kb << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("read resident memory: %s has no VmRSS", path)
+	return 0, fmt.Errorf("read resident memory: %s has no %s", path, key)
 }
