@@ -47,8 +47,16 @@ func TestDayOffline(t *testing.T) {
 	server.Restart()
 	member := realtest.Join(t, server.GroupURL(deviceID))
 	back := waitReconnected(t, d)
-	live, waits := feedLive(t, d, line, drive, member)
+	before := feedLive(t, d, line, drive, member)
+	live := len(before)
 	drained := time.Since(back)
+	st, err := d.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := st.Uplinks[0]; u.Connects != 1 || u.Lost != 0 || st.Spool.Dropped != 0 {
+		t.Errorf("%d connections, %d lost by the server, %d dropped from the spool; want one connection and no loss", u.Connects, u.Lost, st.Spool.Dropped)
+	}
 
 	a := account{course: drive, must: slices.Repeat([]bool{true}, aDay+live), processed: journalled(t, server)[already:]}
 	wrongs := a.wrongs()
@@ -58,9 +66,10 @@ func TestDayOffline(t *testing.T) {
 	if first := a.processed[0]; first.Seq < aDay || first.Backlog {
 		t.Errorf("first came seq %d, backlog %t; want the newest, %d", first.Seq, first.Backlog, aDay)
 	}
-	slices.Sort(waits)
+	waits := waited(a.processed, before)
 	median, longest := waits[len(waits)/2], waits[len(waits)-1]
-	// One window may be on its way to the server when a fix is made, and another from it to the member that counts.
+	// A window is on its way when a fix is made. The fix then takes its time to the daemon, in which the backlog goes on: on a
+	// busy machine long now and then, and so the most is printed only.
 	if median > 2*largestWindow {
 		t.Errorf("live fixes waited for %d others, want at most %d", median, 2*largestWindow)
 	}
@@ -102,37 +111,49 @@ func waitReconnected(t *testing.T, d *daemon) time.Time {
 	}
 }
 
-// feedLive makes new fixes until everything is acknowledged. It returns how many, and how many messages each of them let
-// pass before it reached a member of the group.
-func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course, member *realtest.Member) (live int, waits []int) {
+// feedLive makes new fixes until everything is acknowledged. It returns, for each of them, how many messages the server had
+// acknowledged before it was made. The member of the group gets all of them.
+func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course, member *realtest.Member) (before []uint64) {
 	t.Helper()
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
-	var before []int // by live fix: messages that the member had
-	for deadline := time.Now().Add(dayDrain); ; live++ {
+	for deadline := time.Now().Add(dayDrain); ; {
 		st, err := d.status()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st.Spool.Records == 0 && live > 0 {
+		if st.Spool.Records == 0 && len(before) > 0 {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d fixes are left after %v: %+v", st.Spool.Records, dayDrain, st.Uplinks[0])
 		}
-		before = append(before, member.Received())
-		d.send(line, c.sentences(aDay+live))
+		d.send(line, c.sentences(aDay+len(before)))
+		before = append(before, st.Uplinks[0].Acked)
 		<-tick.C
 	}
-	for i, m := range member.Messages() {
-		if k := int(m.Seq) - aDay - 1; k >= 0 && k < live {
-			waits = append(waits, i-before[k])
+	got := 0
+	for _, m := range member.WaitDistinct(aDay+len(before), soon) {
+		if m.Seq > aDay {
+			got++
 		}
 	}
-	if len(waits) < live {
-		t.Fatalf("the member got %d of %d live fixes", len(waits), live)
+	if got != len(before) {
+		t.Fatalf("the member got %d of %d live fixes", got, len(before))
 	}
-	return live, waits
+	return before
+}
+
+// waited returns, in order of size, behind how many others each of the live fixes was processed that had not been acknowledged
+// when it was made.
+func waited(processed []delivered, before []uint64) (waits []int) {
+	for i, m := range processed {
+		if k := int(m.Seq) - aDay - 1; k >= 0 && k < len(before) {
+			waits = append(waits, i-int(before[k]))
+		}
+	}
+	slices.Sort(waits)
+	return waits
 }
 
 // ownLimit measures how many messages a second a server echoes to one sender that keeps a full window on the way.
