@@ -55,7 +55,7 @@ func stopAll(all []*contender) {
 		if c.program != nil {
 			_ = c.program.Stop(stopTimeout) // killed is as good
 		}
-		_ = c.line.close() // the program is gone, nobody reads any more
+		_ = c.line.Close() // the program is gone, nobody reads any more
 	}
 }
 
@@ -112,7 +112,7 @@ func gpsd(path string) starter {
 		}
 		port := addr[strings.LastIndexByte(addr, ':')+1:]
 		// A line whose speed a pseudo-terminal would not change anyway.
-		p, err := start("gpsd", exec.Command(path, "-N", "-n", "-b", "-S", port, l.path))
+		p, err := start("gpsd", exec.Command(path, "-N", "-n", "-b", "-S", port, l.Path))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -131,7 +131,7 @@ func gpsbridge(path string) starter {
 		if err != nil {
 			return nil, nil, err
 		}
-		cmd := exec.Command(path, "run", "--device", l.path+"?baud="+strconv.Itoa(baud), "--device-id", device, "--listen", addr)
+		cmd := exec.Command(path, "run", "--device", l.Path+"?baud="+strconv.Itoa(baud), "--device-id", device, "--listen", addr)
 		cmd.Env = cleanEnvironment()
 		p, err := start(name, cmd)
 		if err != nil {

@@ -126,7 +126,7 @@ func idle(ctx context.Context, c *contender) error {
 		if at := c.client.lastMessage(); at.After(quiet) {
 			quiet = at
 		}
-		if c.line.unread() > 0 {
+		if c.line.Unread() > 0 {
 			quiet = now
 		}
 		if now.Sub(quiet) > idleFor {

@@ -81,6 +81,9 @@ func dispatch(ctx context.Context, w world, args []string) int {
 		case errors.As(err, &usage):
 			fmt.Fprintf(w.stderr, "compare %s: %s\n", c.name, oneLine(err))
 			return exitUsage
+		case ctx.Err() != nil:
+			fmt.Fprintf(w.stderr, "compare %s: interrupted; what it started has ended\n", c.name)
+			return exitFailed
 		default:
 			fmt.Fprintf(w.stderr, "compare %s: %s\n", c.name, oneLine(err))
 			return exitFailed

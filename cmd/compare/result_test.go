@@ -120,7 +120,7 @@ func TestPlayKeepsToTheSpeedOfTheLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer l.Close()
 	p := pace{period: 100 * time.Millisecond, byteAt: 10 * time.Second / 115200, chunk: time.Millisecond}
 	origin := time.Now()
 	log, err := l.play(t.Context(), epochs, p, origin)
@@ -128,10 +128,10 @@ func TestPlayKeepsToTheSpeedOfTheLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make([]byte, len(epochs[0].data)+len(epochs[1].data))
-	if err := l.slave.SetReadDeadline(time.Now().Add(stalled)); err != nil {
+	if err := l.Slave.SetReadDeadline(time.Now().Add(stalled)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(l.slave, got); err != nil {
+	if _, err := io.ReadFull(l.Slave, got); err != nil {
 		t.Fatal(err)
 	}
 	if want := append(bytes.Clone(epochs[0].data), epochs[1].data...); !bytes.Equal(got, want) {

@@ -44,7 +44,7 @@ func Open(c Config, link string) (*Receiver, error) {
 	r.close = sync.OnceValue(r.shut)
 	r.baud.Store(int64(c.Baud))
 	if err := r.makeLink(); err != nil {
-		return nil, errors.Join(err, line.close())
+		return nil, errors.Join(err, line.Close())
 	}
 	return r, nil
 }
@@ -54,7 +54,7 @@ func (r *Receiver) Path() string {
 	if r.link != "" {
 		return r.link
 	}
-	return r.line.path
+	return r.line.Path
 }
 
 // State is what is true of the epoch that is being sent. It may be called from any goroutine.
@@ -147,7 +147,7 @@ func (r *Receiver) makeLink() error {
 		return fmt.Errorf("link %s: a file of this name exists: remove it, or use another name", r.link)
 	}
 	temp := fmt.Sprintf("%s.%d", r.link, os.Getpid())
-	if err := os.Symlink(r.line.path, temp); err != nil {
+	if err := os.Symlink(r.line.Path, temp); err != nil {
 		return fmt.Errorf("link %s: %w", r.link, errors.Unwrap(err))
 	}
 	if err := os.Rename(temp, r.link); err != nil {
@@ -159,10 +159,10 @@ func (r *Receiver) makeLink() error {
 // shut removes the link, unless another receiver has taken it over, and closes the terminal.
 func (r *Receiver) shut() error {
 	var err error
-	if target, readErr := os.Readlink(r.link); r.link != "" && readErr == nil && target == r.line.path {
+	if target, readErr := os.Readlink(r.link); r.link != "" && readErr == nil && target == r.line.Path {
 		err = os.Remove(r.link)
 	}
-	return errors.Join(err, r.line.close())
+	return errors.Join(err, r.line.Close())
 }
 
 // sleepUntil waits, and returns false when ctx has ended.

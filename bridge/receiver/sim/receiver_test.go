@@ -112,9 +112,9 @@ func TestNobodyReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer term.close()
+	defer term.Close()
 	// A reader that was killed has left its claim on the port.
-	if err := unix.IoctlSetInt(int(term.slave.Fd()), unix.TIOCEXCL, 0); err != nil {
+	if err := unix.IoctlSetInt(int(term.Slave.Fd()), unix.TIOCEXCL, 0); err != nil {
 		t.Fatal(err)
 	}
 	old := bytes.Repeat([]byte("old "), 1024)
@@ -126,17 +126,17 @@ func TestNobodyReads(t *testing.T) {
 	}
 	for i := range 100 {
 		term.tidy(now.Add(time.Duration(i) * 100 * time.Millisecond))
-		if term.unread() == 0 {
+		if term.Unread() == 0 {
 			break
 		}
 	}
 	if err := term.write([]byte("new")); err != nil {
 		t.Fatal(err)
 	}
-	if held, err := unix.IoctlGetInt(int(term.slave.Fd()), unix.TIOCGEXCL); err != nil || held != 0 {
+	if held, err := unix.IoctlGetInt(int(term.Slave.Fd()), unix.TIOCGEXCL); err != nil || held != 0 {
 		t.Errorf("the port is still claimed: %d, %v", held, err)
 	}
-	f := reader(t, term.path)
+	f := reader(t, term.Path)
 	var got []byte
 	for !bytes.HasSuffix(got, []byte("new")) {
 		buf := make([]byte, 4096)
@@ -157,8 +157,8 @@ func TestTidyLeavesReadersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer term.close()
-	f := reader(t, term.path)
+	defer term.Close()
+	f := reader(t, term.Path)
 	now := time.Now()
 	buf := make([]byte, 100)
 	for i := range 10 {
@@ -222,8 +222,8 @@ func TestLink(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}
-	if target, err := os.Readlink(link); err != nil || target != second.line.path {
-		t.Errorf("the link leads to %s (%v), want %s", target, err, second.line.path)
+	if target, err := os.Readlink(link); err != nil || target != second.line.Path {
+		t.Errorf("the link leads to %s (%v), want %s", target, err, second.line.Path)
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)
