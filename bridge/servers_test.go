@@ -55,11 +55,11 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	if _, err := pty.Write(sentence("GPGSV,1,1,01,05,71,210,43")); err != nil {
 		t.Fatal(err)
 	}
-	d.await(t, "satellites", func(st Status) bool { return st.Spool.Appended == n+1 && st.Uplinks[1].Outstanding == 1 })
+	d.await(t, "satellites", func(st Status) bool { return st.Spool.Appended == n+1 })
 	d.stop()
 	d.wait(t, 10*time.Second)
-	if st := d.Status(); st.Uplinks[0].Acked != 0 || st.Uplinks[1].Acked != n+1 {
-		t.Errorf("the silent server has acknowledged %d and the other %d, want none and %d", st.Uplinks[0].Acked, st.Uplinks[1].Acked, n+1)
+	if st := d.Status(); st.Uplinks[0].Behind < n || st.Uplinks[1].Behind != 0 {
+		t.Errorf("%d wait for the silent server and %d for the other, want the %d fixes and none", st.Uplinks[0].Behind, st.Uplinks[1].Behind, n)
 	}
 }
 
