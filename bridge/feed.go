@@ -22,6 +22,7 @@ type feed struct {
 	failover *failover
 	messages *messages
 	report   reporter
+	ahead    uint64 // the most by which the spool's position of a fix was ahead of its seq
 	refused  uint64 // messages that the spool did not take
 }
 
@@ -44,7 +45,9 @@ func (fd *feed) forward(f *nmea.Fix, now time.Time) {
 		return
 	}
 	msg := fd.messages.fix(f)
-	fd.spool(msg)
+	if pos, seq := fd.spool(msg), fd.messages.seq; pos > seq {
+		fd.ahead = max(fd.ahead, pos-seq)
+	}
 	fd.show(fd.deviceID, "TPV", msg)
 }
 
@@ -62,25 +65,35 @@ func (fd *feed) sky(receiver int, s *nmea.Sky) {
 	fd.show(fd.deviceID, "SKY", msg)
 }
 
-// spool keeps a message until the servers have it. A spool that does not take it is said once.
-func (fd *feed) spool(msg []byte) {
-	if _, err := fd.keep(msg); err != nil {
+// spool keeps a message until the servers have it, and returns its position; 0 when the spool does not take it, which is
+// said once.
+func (fd *feed) spool(msg []byte) (pos uint64) {
+	pos, err := fd.keep(msg)
+	if err != nil {
 		if fd.refused++; fd.refused == 1 {
 			fd.log.Error("message not kept", "device_id", fd.deviceID, "err", err)
 		}
 	}
+	return pos
 }
 
 // feedStatus is what a feed tells of itself.
 type feedStatus struct {
 	run      string
 	reported uint64 // messages made for the servers
-	feeding  int    // which receiver feeds
-	taken    int    // times that another took over
+	ahead    uint64
+	feeding  int // which receiver feeds
+	taken    int // times that another took over
 }
 
 func (fd *feed) status() feedStatus {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
-	return feedStatus{run: fd.messages.run, reported: fd.messages.seq, feeding: fd.failover.feeding, taken: fd.failover.taken}
+	return feedStatus{
+		run: fd.messages.run, reported: fd.messages.seq, ahead: fd.ahead, feeding: fd.failover.feeding, taken: fd.failover.taken,
+	}
 }
+
+// through is the seq up to which every fix of the run is acknowledged, when that is so of the spool up to a position. Where
+// satellites lie between the fixes it is too low by as many as wait, and never too high.
+func (f feedStatus) through(acked uint64) uint64 { return min(acked-min(acked, f.ahead), f.reported) }

@@ -86,14 +86,16 @@ func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error
 type UplinkStatus struct {
 	uplink.Status
 	DeviceID    string  `json:"device_id"`
+	AckedSeq    uint64  `json:"acked_seq"`     // every fix of the receiver's run is acknowledged up to this seq; 0: not even the first
 	BytesPerDay float64 `json:"bytes_per_day"` // sent and received, projected from the time since the start
 }
 
-func (l *link) status(deviceID string) UplinkStatus {
+func (l *link) status(deviceID string, feed feedStatus) UplinkStatus {
+	acked := feed.through(l.reader.Acked())
 	l.mu.Lock()
 	u, started := l.uplink, l.started
 	l.mu.Unlock()
-	st := UplinkStatus{Status: u.Status(), DeviceID: deviceID}
+	st := UplinkStatus{Status: u.Status(), DeviceID: deviceID, AckedSeq: acked}
 	st.BytesPerDay = perDay(st.SentBytes+st.ReceivedBytes, time.Since(started))
 	return st
 }

@@ -70,7 +70,7 @@ func (d *Daemon) Status() Status {
 			st.Receivers = append(st.Receivers, in.status(feed))
 		}
 		for _, l := range t.links {
-			st.Uplinks = append(st.Uplinks, l.status(t.deviceID))
+			st.Uplinks = append(st.Uplinks, l.status(t.deviceID, feed))
 		}
 		st.Spool = together(st.Spool, t.spool.Stats())
 	}

@@ -1,0 +1,52 @@
+package bridge
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"gpsbridge/bridge/spool"
+	"gpsbridge/nmea"
+)
+
+// TestAckedSeqIsNeverTooHigh has fixes and satellites spooled behind what an earlier run left, and acknowledged in any order.
+// The seq up to which all is acknowledged is exact without satellites, and never too high with them.
+func TestAckedSeqIsNeverTooHigh(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, err := spool.Open(spool.Options{Readers: []string{"a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for range rapid.IntRange(0, 3).Draw(t, "left") {
+			if _, err := s.Append([]byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fd := &feed{
+			deviceID: "van_7", keep: s.Append, keepSky: rapid.Bool().Draw(t, "sky"), show: func(string, string, []byte) {},
+			messages: newMessages("van_7"), failover: newFailover(1),
+		}
+		places := []uint64{0} // by seq
+		t.Repeat(map[string]func(*rapid.T){
+			"fix": func(*rapid.T) {
+				fd.forward(&nmea.Fix{Mode: nmea.Mode3D}, time.Time{})
+				places = append(places, s.Reader("a").Last())
+			},
+			"sky": func(*rapid.T) { fd.sky(0, &nmea.Sky{}) },
+			"ack": func(t *rapid.T) { s.Reader("a").Ack(rapid.Uint64Range(1, s.Reader("a").Last()+1).Draw(t, "pos")) },
+			"": func(t *rapid.T) {
+				acked, want := s.Reader("a").Acked(), uint64(0)
+				for seq, pos := range places {
+					if pos <= acked {
+						want = uint64(seq)
+					}
+				}
+				if got := fd.status().through(acked); got > want || got < want && !fd.keepSky {
+					t.Fatalf("acknowledged up to seq %d, want %d; satellites too: %t", got, want, fd.keepSky)
+				}
+			},
+		})
+	})
+}
