@@ -147,7 +147,7 @@ func trackingServer(t *testing.T) (UplinkConfig, string) {
 }
 
 func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
-	const n = 500
+	const n = 200 // fewer than a member's queue takes: one that is held up would rightly lose some of more
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first" // the recording is read before there is a connection
 	member := realtest.Join(t, group)
@@ -173,8 +173,8 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 	if err := json.Unmarshal(got[n-1].Text, &last); err != nil {
 		t.Fatal(err)
 	}
-	wantTime := time.Date(2026, 11, 23, 9, 0, 49, 900_000_000, time.UTC)
-	if last.Mode != 3 || !last.Time.Equal(wantTime) || last.DeviceID != "van_7" || last.Lat < 51.504 || last.Lat > 51.505 {
+	wantTime := time.Date(2026, 11, 23, 9, 0, 19, 900_000_000, time.UTC)
+	if last.Mode != 3 || !last.Time.Equal(wantTime) || last.DeviceID != "van_7" || last.Lat < 51.501 || last.Lat > 51.502 {
 		t.Errorf("the last fix is %s", got[n-1].Text)
 	}
 }
