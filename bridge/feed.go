@@ -22,7 +22,8 @@ type feed struct {
 	failover *failover
 	messages *messages
 	report   reporter
-	ahead    uint64 // the most by which the spool's position of a fix was ahead of its seq
+	ahead    int64  // by how much the spool's position of each fix of the run is ahead of its seq
+	mixed    bool   // that is not the same for all of them: satellites lie between them
 	refused  uint64 // messages that the spool did not take
 }
 
@@ -45,9 +46,9 @@ func (fd *feed) forward(f *nmea.Fix, now time.Time) {
 		return
 	}
 	msg := fd.messages.fix(f)
-	if pos, seq := fd.spool(msg), fd.messages.seq; pos > seq {
-		fd.ahead = max(fd.ahead, pos-seq)
-	}
+	ahead, first := int64(fd.spool(msg))-int64(fd.messages.seq), fd.messages.seq == 1
+	fd.mixed = fd.mixed || !first && ahead != fd.ahead
+	fd.ahead = ahead
 	fd.show(fd.deviceID, "TPV", msg)
 }
 
@@ -81,7 +82,8 @@ func (fd *feed) spool(msg []byte) (pos uint64) {
 type feedStatus struct {
 	run      string
 	reported uint64 // messages made for the servers
-	ahead    uint64
+	ahead    int64
+	mixed    bool
 	feeding  int // which receiver feeds
 	taken    int // times that another took over
 }
@@ -90,10 +92,17 @@ func (fd *feed) status() feedStatus {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
 	return feedStatus{
-		run: fd.messages.run, reported: fd.messages.seq, ahead: fd.ahead, feeding: fd.failover.feeding, taken: fd.failover.taken,
+		run: fd.messages.run, reported: fd.messages.seq, ahead: fd.ahead, mixed: fd.mixed,
+		feeding: fd.failover.feeding, taken: fd.failover.taken,
 	}
 }
 
-// through is the seq up to which every fix of the run is acknowledged, when that is so of the spool up to a position. Where
-// satellites lie between the fixes it is too low by as many as wait, and never too high.
-func (f feedStatus) through(acked uint64) uint64 { return min(acked-min(acked, f.ahead), f.reported) }
+// through is the seq up to which every fix of the run is acknowledged, when that is so of the spool up to a position; nil where
+// satellites lie between the fixes.
+func (f feedStatus) through(acked uint64) *uint64 {
+	if f.mixed {
+		return nil
+	}
+	seq := min(uint64(max(int64(acked)-f.ahead, 0)), f.reported)
+	return &seq
+}

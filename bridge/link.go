@@ -86,8 +86,8 @@ func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error
 type UplinkStatus struct {
 	uplink.Status
 	DeviceID    string  `json:"device_id"`
-	AckedSeq    uint64  `json:"acked_seq"`     // every fix of the receiver's run is acknowledged up to this seq; 0: not even the first
-	BytesPerDay float64 `json:"bytes_per_day"` // sent and received, projected from the time since the start
+	AckedSeq    *uint64 `json:"acked_seq,omitempty"` // every fix of the receiver's run is acknowledged up to this seq; absent with [report] sky
+	BytesPerDay float64 `json:"bytes_per_day"`       // sent and received, projected from the time since the start
 }
 
 func (l *link) status(deviceID string, feed feedStatus) UplinkStatus {
