@@ -76,6 +76,25 @@ func testDelivered(t *testing.T, p *tab) {
 	is(sent(31) + kept(10) + sent(1))
 	status.Store(deliveryStatus("connected", 42, 0))
 	is(sent(42))
+
+	// Once more, with a server that has the newest and not the oldest when the link goes again.
+	acked := func(state string, reported, behind, acked int) {
+		st := deliveryStatus(state, reported, behind)
+		st["uplinks"].([]any)[0].(map[string]any)["acked_seq"] = acked
+		status.Store(st)
+	}
+	acked("waiting", 42, 22, 20)
+	is(sent(20) + kept(22))
+	acked("connected", 42, 18, 20)
+	is(sent(20) + kept(18) + sent(4))
+	acked("waiting", 42, 18, 20) // nothing is called delivered that might not be
+	is(sent(20) + kept(22))
+	acked("connected", 42, 9, 29)
+	is(sent(29) + kept(9) + sent(4))
+	p.open("http://" + r.Addr().String() + "/")
+	is(sent(29) + kept(9) + sent(4))
+	acked("connected", 42, 0, 42)
+	is(sent(42))
 	p.clean()
 }
 

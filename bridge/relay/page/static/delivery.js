@@ -1,10 +1,11 @@
 // Which fixes the server has, from what the status says: how many messages the
-// daemon made in its run (`reported`), and how many of them no server has
-// acknowledged (`behind`). It names no fix, so this is worked out: what waits is
-// one stretch of the run. While there is no connection the stretch ends with the
-// newest message. Once there is one, new messages go out at once (live first)
-// and the stretch shrinks from its old end. With several servers the one that is
-// furthest behind counts: nothing is called delivered that might not be.
+// daemon made in its run (`reported`), up to which of them the server has
+// acknowledged all (`acked_seq`), and how many it has not (`behind`). What waits
+// is one stretch of the run from the first of those on. While there is no
+// connection it ends with the newest message. Once there is one, new messages go
+// out at once (live first) and the stretch shrinks from its old end. With several
+// servers the one that is furthest behind counts: nothing is called delivered
+// that might not be.
 
 const LEAST = 8; // messages under way at any time are not called waiting
 
@@ -39,7 +40,7 @@ export class Delivery {
   // key is the same while every fix's state is.
   key() { return this.count || this.open ? `${this.run} ${this.from} ${this.to} ${this.open}` : `${this.known}`; }
 
-  stretch({ run, reported }, { state, behind = 0, order, window = 0 }) {
+  stretch({ run, reported }, { state, behind = 0, order, window = 0, acked_seq: acked }) {
     const connected = state === 'connected';
     if (connected && behind <= Math.max(LEAST, window)) {
       Object.assign(this, { run, from: reported + 1, to: reported, open: false, count: 0, earlier: false });
@@ -47,8 +48,10 @@ export class Delivery {
     }
     // Under way a stretch keeps its end, from the first status with a connection.
     const kept = connected && !this.open && order !== 'oldest-first' && this.run === run && this.from <= this.to && this.to <= reported;
-    const to = kept ? this.to : reported;
-    Object.assign(this, { run, to, from: Math.max(1, to - behind + 1), open: !connected, count: behind, earlier: behind > to });
+    let to = kept ? this.to : reported;
+    if (connected && acked) to = Math.min(to, acked + behind); // so much is left of it, also for a page that was opened meanwhile
+    const from = acked === undefined ? Math.max(1, to - behind + 1) : acked + 1;
+    Object.assign(this, { run, to, from, open: !connected, count: behind, earlier: behind > to });
   }
 
   measure(behind, now) {
