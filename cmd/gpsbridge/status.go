@@ -153,6 +153,9 @@ func (r rows) uplink(u bridge.UplinkStatus) {
 		retry = fmt.Sprintf("; next attempt in %.0f s", u.RetryIn)
 	}
 	r.row("uplink", "%s %s %s%s", u.Name, u.State, u.Detail, retry)
-	r.row("delivery", "%d acknowledged (%s), %d outstanding, %d sent again, %d set aside", u.Acked, u.Ack, u.Outstanding, u.Resent, u.Aside)
+	if u.Clock != "" {
+		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
+	}
+	r.row("delivery", "%d acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d set aside", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Aside)
 	r.row("traffic", "%d bytes sent, %d received, %.1f MB a day", u.SentBytes, u.ReceivedBytes, u.BytesPerDay/1e6)
 }
