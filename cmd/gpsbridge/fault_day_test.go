@@ -47,9 +47,10 @@ func TestDayOffline(t *testing.T) {
 	server.Restart()
 	member := realtest.Join(t, server.GroupURL(deviceID))
 	back := waitReconnected(t, d)
-	before := feedLive(t, d, line, drive, member)
+	before := feedLive(t, d, line, drive)
 	live := len(before)
 	drained := time.Since(back)
+	awaitLive(t, member, live)
 	st, err := d.status()
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +113,8 @@ func waitReconnected(t *testing.T, d *daemon) time.Time {
 }
 
 // feedLive makes new fixes until everything is acknowledged. It returns, for each of them, how many messages the server had
-// acknowledged before it was made. The member of the group gets all of them.
-func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course, member *realtest.Member) (before []uint64) {
+// acknowledged before it was made.
+func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course) (before []uint64) {
 	t.Helper()
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
@@ -132,16 +133,26 @@ func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course, member *rea
 		before = append(before, st.Uplinks[0].Acked)
 		<-tick.C
 	}
-	got := 0
-	for _, m := range member.WaitDistinct(aDay+len(before), soon) {
-		if m.Seq > aDay {
-			got++
+	return before
+}
+
+// awaitLive waits until a member of the group has all of the live fixes.
+func awaitLive(t *testing.T, member *realtest.Member, live int) {
+	t.Helper()
+	for deadline := time.Now().Add(soon); ; <-time.After(pollEvery) {
+		got := make(map[uint64]bool)
+		for _, m := range member.Messages() {
+			if m.Seq > aDay {
+				got[m.Seq] = true
+			}
+		}
+		if len(got) == live {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the member got %d of %d live fixes", len(got), live)
 		}
 	}
-	if got != len(before) {
-		t.Fatalf("the member got %d of %d live fixes", got, len(before))
-	}
-	return before
 }
 
 // waited returns, in order of size, behind how many others each of the live fixes was processed that had not been acknowledged
