@@ -40,6 +40,7 @@ func (r fanoutReport) print(w io.Writer) {
 const fanoutLegend = `
 median, p99: ms from publishing to the read that completed the message at a viewer, over all that were due
 CPU:         µs of the server's processor time a delivery, the kernel's included; memory: resident at the end, 1e6 bytes
+The floor writes each message by itself; the relay, where it is late, several of one viewer at once.
 `
 
 func (r fanoutReport) crowdRows() [][]string {

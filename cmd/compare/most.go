@@ -20,7 +20,7 @@ type most struct {
 	Bounded bool `json:"bounded,omitempty"`
 }
 
-// The search: from below what every machine does up by halves, then twice between what was kept up with and what not.
+// The search, from below what every machine does.
 const (
 	mostP99   = 100 * time.Millisecond
 	mostFrom  = 20_000.0 // deliveries a second
@@ -28,7 +28,7 @@ const (
 	mostStep  = 1.5
 	mostFor   = 2 * time.Second
 	mostHalve = 2
-	// mostTakes is about how long it takes: some twelve measurements.
+	// mostTakes is about how long it takes: some fourteen measurements.
 	mostTakes = 40 * time.Second
 )
 
@@ -60,31 +60,50 @@ func (m *most) seek(ctx context.Context, s server) error {
 	}
 	defer open.close()
 	m.Idle = open.idle - open.empty
-	good, bad := 0.0, 0.0
-	for next, halved := mostFrom, 0; ; {
-		kept, err := m.try(ctx, open, next)
-		if err == nil && !kept { // once more: it may have been something else on the machine
-			kept, err = m.try(ctx, open, next)
-		}
+	search := climb{step: mostStep, top: mostTo, next: mostFrom}
+	for search.next > 0 {
+		kept, err := m.try(ctx, open, search.next)
 		if err != nil {
 			return err
 		}
-		if kept {
-			good = next
-		} else {
-			bad = next
+		search.result(kept)
+	}
+	m.Bounded = search.bounded
+	return nil
+}
+
+// climb looks for the highest rate that is kept up with: up in steps until two in a row are not, because one may be the
+// machine's fault, then halfway between the best and the one above it, twice.
+type climb struct {
+	step, top float64
+	next      float64 // to try; 0 when the search is over
+	bounded   bool    // the top was reached
+
+	good, bad float64 // the highest kept, the lowest above it that was not
+	misses    int     // in a row
+	halved    int
+}
+
+// result says how next went.
+func (c *climb) result(kept bool) {
+	if kept {
+		c.good, c.misses = c.next, 0
+		if c.bad <= c.good {
+			c.bad = 0 // it was not the rate
 		}
-		switch {
-		case bad > 0 && (halved == mostHalve || good == 0):
-			return nil
-		case bad > 0:
-			next, halved = (good+bad)/2, halved+1
-		case good*mostStep > mostTo:
-			m.Bounded = true
-			return nil
-		default:
-			next = good * mostStep
-		}
+	} else if c.misses++; c.bad == 0 || c.next < c.bad {
+		c.bad = c.next
+	}
+	switch climbing := c.halved == 0 && c.misses < 2; {
+	case climbing && c.next*c.step <= c.top:
+		c.next *= c.step
+	case climbing && kept:
+		c.next, c.bounded = 0, true
+	case c.good == 0 || c.halved == mostHalve:
+		c.next = 0
+	default:
+		c.next = (c.good + c.bad) / 2
+		c.halved++
 	}
 }
 
