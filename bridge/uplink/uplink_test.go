@@ -248,6 +248,7 @@ func TestRunEndsWithTheErrorOfTheQueue(t *testing.T) {
 		if err := u.Run(t.Context()); !errors.Is(err, broken) {
 			t.Errorf("Run: %v", err)
 		}
+		synctest.Wait() // the server may still be taking the connection
 		s.stop()
 	})
 }
