@@ -23,6 +23,12 @@ type link struct {
 	stop    func()    // ends this uplink's run; nil while none runs
 }
 
+// An uplink whose queue counts says exactly how many messages wait.
+var _ interface {
+	uplink.Queue
+	Waiting() uint64
+} = (*spool.Reader)(nil)
+
 func newLink(d *Daemon, t *track, c UplinkConfig) (*link, error) {
 	l := &link{name: c.Name, reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1), turns: d.loops.add("uplink " + c.Name)}
 	return l, l.set(d, t, c)
