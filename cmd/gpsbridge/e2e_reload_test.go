@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,6 +14,9 @@ import (
 
 // TestHangupReloadsTheConfiguration has the running daemon take a server over that it did not know at its start.
 func TestHangupReloadsTheConfiguration(t *testing.T) {
+	caught := make(chan os.Signal, 1) // where the tests run under nohup the program would ignore it too, and rightly
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	server := realtest.StartDjango(t, realtest.Options{})
 	path := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	write := func(text string) { writeFile(t, path, text) }
