@@ -55,29 +55,27 @@ func builtAfter() time.Time {
 
 // certificateTime is the time at which certificates are verified, and whose it is. The system's clock is believed while
 // it is synchronised. A board without a battery boots with the time of its last shutdown, or of its making: then the
-// latest counts of what the system says, what the receiver says, and the build. So a receiver that is made to lie can
-// have certificates refused as expired, but never an expired one accepted that the system's own clock would refuse.
+// receiver's counts, and until it tells one the system's. None of them counts from before the build, so a receiver that is
+// made to lie can bring back no certificate that had expired by then.
 func certificateTime(system time.Time, synchronised bool, receiver, built time.Time) (t time.Time, source string) {
-	if synchronised && !system.Before(built) {
+	switch {
+	case synchronised && !system.Before(built):
 		return system, "system"
+	case !receiver.Before(built):
+		return receiver, "receiver"
+	case !system.Before(built):
+		return system, "system, not synchronised"
 	}
-	t, source = system, "system, not synchronised"
-	if receiver.After(t) {
-		t, source = receiver, "receiver"
-	}
-	if built.After(t) {
-		t, source = built, "build"
-	}
-	return t, source
+	return built, "build"
 }
 
-// certificateTime asks the daemon's own clocks.
+// certificateTime asks the daemon's own clocks. A recording tells when it was made, not what time it is.
 func (d *Daemon) certificateTime() (time.Time, string) {
 	now := time.Now()
 	var receiver time.Time
 	for _, t := range d.tracks {
 		for _, in := range t.intakes {
-			if clock := in.clock(now); clock.After(receiver) {
+			if clock := in.clock(now); !in.receiver.Finite() && clock.After(receiver) {
 				receiver = clock
 			}
 		}

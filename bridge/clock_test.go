@@ -49,6 +49,7 @@ func TestCertificatesAreVerifiedAtATimeThatHoldsWater(t *testing.T) {
 		"clock dead, fix":                      {dead, false, now, now, "receiver"},
 		"clock dead, no fix":                   {dead, false, time.Time{}, built, "build"},
 		"clock dead, receiver lies":            {dead, false, spoofed, built, "build"},
+		"clock ahead, fix":                     {now, false, behind, behind, "receiver"},
 		"not synchronised, receiver lies back": {now, false, spoofed, now, "system, not synchronised"},
 	} {
 		got, source := certificateTime(test.system, test.synchronised, test.receiver, built)
