@@ -46,23 +46,10 @@ func Examine(ctx context.Context, o Options) []Link {
 	}
 	e.clock()
 	e.servers(ctx)
-	for _, id := range deviceIDs(o.Config) {
+	for _, id := range o.Config.DeviceIDs() {
 		e.spool(id)
 	}
 	return e.links
-}
-
-// deviceIDs are those that the receivers feed, each once.
-func deviceIDs(c bridge.Config) []string {
-	var ids []string
-	seen := map[string]bool{}
-	for _, r := range c.Receivers {
-		if !seen[r.DeviceID] {
-			seen[r.DeviceID] = true
-			ids = append(ids, r.DeviceID)
-		}
-	}
-	return ids
 }
 
 func (e *examination) configuration() {

@@ -29,7 +29,7 @@ const (
 
 // servers walks the way to every tracking server.
 func (e *examination) servers(ctx context.Context) {
-	ids := deviceIDs(e.Config)
+	ids := e.Config.DeviceIDs()
 	if len(e.Config.Uplinks) == 0 {
 		e.unknownServers()
 	}
