@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/share"
@@ -99,8 +98,8 @@ type RelayConfig struct {
 
 // LogConfig is [log].
 type LogConfig struct {
-	Level  slog.Level `toml:"level"`  // debug, info, warn, error
-	Format string     `toml:"format"` // text or json
+	Level  Level  `toml:"level"`  // debug, info, warn, error
+	Format string `toml:"format"` // text or json
 }
 
 // DefaultListen is where the relay listens unless told otherwise: this machine alone.
@@ -179,6 +178,7 @@ func (c *Config) Validate() error {
 	if m := c.Spool.Max; m != 0 && m < spool.MinMax {
 		errs = append(errs, fmt.Errorf("spool.max is %d bytes: use a size such as \"32MiB\", at least %d bytes", m, int64(spool.MinMax)))
 	}
+	errs = append(errs, bareDurations("", reflect.ValueOf(*c))...)
 	if c.Relay.History < 0 {
 		errs = append(errs, fmt.Errorf("relay.history is %d: use 0 or more messages", c.Relay.History))
 	}
@@ -288,33 +288,4 @@ func (c *Config) SpoolFolders(deviceID string) (dir, runtime string) {
 // expandCredentials replaces ${CREDENTIALS_DIRECTORY}, where systemd puts what LoadCredential= names (systemd.exec(5)).
 func expandCredentials(path string) string {
 	return strings.ReplaceAll(path, "${CREDENTIALS_DIRECTORY}", os.Getenv("CREDENTIALS_DIRECTORY"))
-}
-
-// Duration is a time.Duration written as in "1m30s".
-type Duration time.Duration
-
-// UnmarshalText reads a duration that is not negative.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration: use for example \"10s\" or \"1m30s\"", text)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// Size is a number of bytes written as in "32MiB".
-type Size int64
-
-// UnmarshalText reads a whole number with a unit: B, KiB, MiB, GiB, kB, MB, GB.
-func (s *Size) UnmarshalText(text []byte) error {
-	var n int64
-	var unit string
-	units := map[string]int64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1e3, "MB": 1e6, "GB": 1e9}
-	_, err := fmt.Sscanf(string(text), "%d%s", &n, &unit)
-	if err != nil || units[unit] == 0 || n < 0 || n > 1<<62/units[unit] {
-		return fmt.Errorf("%q is not a size: use for example \"32MiB\"", text)
-	}
-	*s = Size(n * units[unit])
-	return nil
 }

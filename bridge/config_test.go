@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,7 +52,7 @@ level = "debug"
 	}}
 	want.Spool.Max = 2 << 20
 	want.Relay.Listen = "off"
-	want.Log.Level = -4
+	want.Log.Level.Level = -4
 	if diff := cmp.Diff(want, c, cmp.AllowUnexported(UplinkConfig{})); diff != "" {
 		t.Errorf("configuration differs (-want +got):\n%s", diff)
 	}
@@ -67,10 +68,11 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"unknown key":         {file: "device_id = \"a\"\n[relay]\nlissten = \"x\"", want: `gpsbridge\.toml:3: unknown key "relay\.lissten"`},
 		"unknown section":     {file: "[sppol]\nmax = \"1MiB\"", want: `gpsbridge\.toml:1: unknown key "sppol`},
 		"not TOML":            {file: "device_id = ", want: `gpsbridge\.toml:1: `},
-		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: `},
+		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: relay\.open: cannot be a TOML string: gpsbridge\.toml, the reference, shows`},
+		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `^receiver\.silence is 10 without a unit: use for example "10s"`},
 		"bad duration":        {file: "[[receiver]]\nsilence = \"10\"", want: `gpsbridge\.toml.*"10" is not a duration: use`},
 		"bad size":            {file: "[spool]\nmax = \"32 apples\"", want: `gpsbridge\.toml.*"32 apples" is not a size: use`},
-		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml.*loud`},
+		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml:2: "loud" is no level: use debug, info, warn or error`},
 		"bad format":          {file: "[log]\nformat = \"xml\"", want: `log\.format "xml" is unknown: use "text" or "json"`},
 		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `device_id "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
 		"device ID café":      {flags: map[string]string{"device-id": "café"}, want: `device_id "café" is not allowed`},
@@ -103,6 +105,12 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 				t.Errorf("error %q, want one line that matches %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestLoadTakesAFileFromWindows(t *testing.T) {
+	if c, err := load(t, "\ufeffdevice_id = \"van_7\"\r\n[log]\r\nlevel = \"WARN\"\r\n", nil, nil); err != nil || c.DeviceID != "van_7" || c.Log.Level.Level != slog.LevelWarn {
+		t.Errorf("device %q, level %v, %v", c.DeviceID, c.Log.Level, err)
 	}
 }
 

@@ -125,7 +125,7 @@ func (r *running) wait(t *testing.T, limit time.Duration) {
 func trackingServer(t *testing.T) (UplinkConfig, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "token")
-	token, err := PublishToken(path)
+	token, err := Token(path)
 	if err != nil {
 		t.Fatal(err)
 	}

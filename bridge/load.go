@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -111,7 +112,12 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 
 // read lays a TOML file over c. Its errors begin with ":LINE: ", or ": ", to follow a file's name.
 func (c *Config) read(r io.Reader) error {
-	err := toml.NewDecoder(r).DisallowUnknownFields().Decode(c)
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
+	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(c)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
 	switch {
@@ -121,7 +127,12 @@ func (c *Config) read(r io.Reader) error {
 		return fmt.Errorf(":%d: unknown key %q: gpsbridge.toml, the reference, lists the keys there are", row, strings.Join(first.Key(), "."))
 	case errors.As(err, &wrong):
 		row, _ := wrong.Position()
-		return fmt.Errorf(":%d: %s", row, strings.TrimPrefix(wrong.Error(), "toml: "))
+		said := strings.TrimPrefix(wrong.Error(), "toml: ")
+		if found, _, mismatch := strings.Cut(said, " into "); mismatch { // what follows names types of the program
+			said = fmt.Sprintf("%s: %s: gpsbridge.toml, the reference, shows what it holds",
+				strings.Join(wrong.Key(), "."), strings.Replace(found, "cannot decode TOML", "cannot be a TOML", 1))
+		}
+		return fmt.Errorf(":%d: %s", row, said)
 	case err != nil:
 		return fmt.Errorf(": %w", err)
 	}

@@ -95,7 +95,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 		want   []string
 	}{
 		"nothing":      {func(*Config) {}, nil},
-		"log level":    {func(c *Config) { c.Log.Level = 4 }, nil},
+		"log level":    {func(c *Config) { c.Log.Level.Level = 4 }, nil},
 		"device ID":    {func(c *Config) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
 		"receiver":     {func(c *Config) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
 		"spool":        {func(c *Config) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},

@@ -44,16 +44,17 @@ type ServerStatus struct {
 	Relay   relay.Status `json:"relay"`
 }
 
-// NewServer puts a tracking server together and takes its address; an error names what to change.
+// NewServer puts a tracking server together and takes its address; an error names what to change. Where it is the address
+// that cannot be taken, the server comes with it.
 func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
 	viewers, err := readSecret(c.ViewerToken)
 	if err != nil {
-		return nil, fmt.Errorf("viewers' token: %w", err)
+		return nil, fmt.Errorf("relay.token_file: %w", err)
 	}
 	tokens, err := readDeviceTokens(c.DeviceTokens)
 	if err != nil {
-		return nil, fmt.Errorf("trackers' tokens: %w", err)
+		return nil, fmt.Errorf("relay.device_tokens_file: %w", err)
 	}
 	s.relay, err = relay.New(relay.Config{
 		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
@@ -86,8 +87,11 @@ func readDeviceTokens(path string) (map[string][]string, error) {
 	}
 	defer f.Close()
 	tokens, err := relay.ReadDeviceTokens(f)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	case len(tokens) == 0:
+		return nil, fmt.Errorf("%s holds no token: write a device ID and its token a line", path)
 	}
 	return tokens, nil
 }
@@ -109,9 +113,8 @@ func (s *Server) Status() ServerStatus {
 	return ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: s.relay.Status()}
 }
 
-// PublishToken reads the trackers' token from a file, and makes both when the file is not there: 128 random bits,
-// readable by the owner alone.
-func PublishToken(path string) (string, error) {
+// Token reads a token from a file, and makes both when the file is not there: 128 random bits, readable by the owner alone.
+func Token(path string) (string, error) {
 	token, err := readSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return token, err

@@ -190,7 +190,7 @@ func (s Status) Line() string {
 		parts = append(parts, fmt.Sprintf("%d dropped", s.Spool.Dropped))
 	}
 	if s.Relay != nil {
-		parts = append(parts, fmt.Sprintf("%d viewers", s.Relay.Viewers))
+		parts = append(parts, counted(s.Relay.Viewers, "viewer"))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -211,4 +211,12 @@ func satellites(r ReceiverStatus) string {
 		return fmt.Sprintf("%.0f", *v)
 	}
 	return count(r.USat) + "/" + count(r.NSat)
+}
+
+// counted is a number of things, in English.
+func counted[N ~int | ~int64 | ~uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

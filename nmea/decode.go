@@ -49,7 +49,7 @@ func decode(ctx context.Context, r io.Reader, out *lines, take func([]byte)) err
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("decode: %w", err)
+			return err
 		}
 		if out.err != nil {
 			return nil // flush reports it

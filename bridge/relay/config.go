@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -110,9 +111,12 @@ func (c Config) withDefaults() (Config, error) {
 // checkListen refuses an address from which strangers could follow a vehicle
 // without a token, unless the configuration says so in words.
 func (c Config) checkListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
+	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("relay.listen %q is not host:port (such as %q)", c.Listen, DefaultListen)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("relay.listen %q has no port: use a number from 0 to 65535 (such as %q)", c.Listen, DefaultListen)
 	}
 	if c.Token == "" && !c.Open && !isLoopback(host) {
 		return fmt.Errorf("relay.listen %q is not a loopback address: set relay.token_file, or relay.open = true to serve anyone", c.Listen)

@@ -31,7 +31,12 @@ func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error)
 	if err != nil {
 		return st, err
 	}
-	if err := json.Unmarshal(body, &st); err != nil || st.Role != "tracker" {
+	err = json.Unmarshal(body, &st)
+	switch {
+	case err == nil && st.Role == "server":
+		return st, fmt.Errorf("a tracking server (gpsbridge relay) answers at %s, no tracker: name the tracker's address with --listen,"+
+			" or see the server's groups on its page", c.Listen)
+	case err != nil || st.Role != "tracker":
 		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: see gpsbridge status --json", c.Listen)
 	}
 	return st, nil

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,6 +29,10 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("[relay]\nlissten = \"x\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	token, empty := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ line, want string }{
 		{"fly", `unknown command "fly": gpsbridge help`},
 		{"run --fly", `gpsbridge run: .*-fly.*: gpsbridge run -h`},
@@ -48,7 +55,20 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
 		{"decode a b", `"b" is one word too many`},
-		{"version now", `one word too many`},
+		{"sim --rate 0", `0 Hz: use a rate of 1 to 25`},
+		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves this machine alone`},
+		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--token-file, or --open`},
+		{"relay --listen 127.0.0.1:99999 --publish-token-file " + token, `--listen "127\.0\.0\.1:99999" .* port`},
+		{"relay --origin x --listen 127.0.0.1:0 --publish-token-file " + token, `--origin has "x"`},
+		{"relay --history -1 --publish-token-file " + token, `--history`},
+		{"relay --max-conns -1 --publish-token-file " + token, `--max-conns`},
+		{"relay --basemap /nonexistent/x.pmtiles --listen 127.0.0.1:0 --publish-token-file " + token, `--basemap: .*/nonexistent/x\.pmtiles`},
+		{"relay --device-tokens-file " + empty, `--device-tokens-file: .*empty.* no token`},
+		{"watch --token-file /nonexistent/token ws://127.0.0.1:1/", `--token-file: .*/nonexistent/token`},
+		{"watch --ca-file /nonexistent/ca.pem wss://127.0.0.1:1/", `--ca-file: .*/nonexistent/ca\.pem`},
+		{"run --log-level loud", `--log-level: "loud" is no level: use debug, info, warn or error`},
+		{"run --listen 127.0.0.1:99999", `relay\.listen "127\.0\.0\.1:99999"`},
+		{"version now", `"now" is one word too many: gpsbridge version\n$`},
 	} {
 		code, stdout, stderr := invoke(t, "", strings.Fields(test.line)...)
 		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
@@ -59,9 +79,15 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 }
 
 func TestFailureIsOneLineAndExitCode1(t *testing.T) {
+	noise := filepath.Join(t.TempDir(), "noise")
+	if err := os.WriteFile(noise, []byte("\x01\xb5b binary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ line, want string }{
 		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
-		{"decode /", `/`},
+		{"decode /", `gpsbridge decode: read /: is a directory`},
+		{"decode " + noise, `no NMEA sentence in 10 bytes`},
+		{"spool --dir " + noise, `noise" holds no spool: name another`},
 		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another`},
 		{"status --listen 127.0.0.1:1", `no daemon answers at 127\.0\.0\.1:1: start it with gpsbridge run`},
 	} {
@@ -82,7 +108,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("the help does not name %s", c.name)
 		}
 		code, stdout, stderr := invoke(t, "", c.name, "-h")
-		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, "gpsbridge "+c.name+" "+c.args) {
+		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, c.usage()+": ") {
 			t.Errorf("gpsbridge %s -h: exit code %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
 		}
 	}
@@ -108,6 +134,28 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// A receiver's port is read for hours: each fix is printed when it comes, and an interrupt ends the waiting for more.
+func TestDecodeFollowsAndIsInterrupted(t *testing.T) {
+	in, feed := io.Pipe()
+	result, out := io.Pipe()
+	ctx, interrupt := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() {
+		code <- dispatch(ctx, process{stdin: in, stdout: out, stderr: io.Discard}, []string{"decode"})
+		out.Close()
+	}()
+	go io.WriteString(feed, gga+strings.Replace(gga, "090000.00", "090001.00", 1)[:len(gga)-4]+"45\r\n")
+	if line, err := bufio.NewReader(result).ReadString('\n'); err != nil || !strings.Contains(line, "TPV") {
+		t.Errorf("line %q, %v", line, err)
+	}
+	go io.Copy(io.Discard, result) // the fix that was open
+	interrupt()
+	if c := <-code; c != exitDone {
+		t.Errorf("exit code %d", c)
+	}
+	feed.Close()
+}
+
 func TestCheckNamesTheDevice(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "good.toml")
 	if err := os.WriteFile(file, []byte("device_id = \"van_7\"\n"), 0o600); err != nil {
@@ -119,7 +167,9 @@ func TestCheckNamesTheDevice(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if code, stdout, _ := invoke(t, "", "version"); code != exitDone || !strings.HasPrefix(stdout, "gpsbridge ") {
-		t.Errorf("exit code %d, stdout %q", code, stdout)
+	for _, word := range []string{"version", "--version", "-v"} {
+		if code, stdout, _ := invoke(t, "", word); code != exitDone || !strings.HasPrefix(stdout, "gpsbridge ") {
+			t.Errorf("%s: exit code %d, stdout %q", word, code, stdout)
+		}
 	}
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,17 +27,49 @@ func runDecode(ctx context.Context, p process, c command, args []string) error {
 		defer f.Close()
 		in = f
 	}
-	return decode(ctx, p, in, nmea.DecodeOptions{Sky: *sky}, *stats)
+	return decode(ctx, p, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, *stats)
 }
 
 func decode(ctx context.Context, p process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
-	out := bufio.NewWriter(p.stdout)
-	st, err := nmea.Decode(ctx, out, in, o)
-	if flushErr := out.Flush(); err == nil {
-		err = flushErr
+	st, err := nmea.Decode(ctx, p.stdout, in, o)
+	if errors.Is(err, context.Canceled) {
+		err = nil // it was asked to end
 	}
-	if stats && err == nil {
+	if err == nil && stats {
 		err = st.WriteTable(p.stderr)
 	}
+	if err == nil && st.Scanner.Sentences == 0 && st.Scanner.NoiseBytes > 0 {
+		err = fmt.Errorf("no NMEA sentence in %d bytes: is it what a receiver sent, and at the right speed?", st.Scanner.Bytes)
+	}
 	return err
+}
+
+// interruptible ends a reader with ctx: what comes from a terminal or a serial port may not come for hours.
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	buf  []byte // the reading goroutine's between a request and its answer
+	done chan int
+	err  error
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if i.done == nil {
+		i.done = make(chan int, 1)
+	}
+	if len(i.buf) < len(p) {
+		i.buf = make([]byte, len(p))
+	}
+	into := i.buf[:len(p)]
+	go func() {
+		n, err := i.r.Read(into)
+		i.err = err
+		i.done <- n
+	}()
+	select {
+	case n := <-i.done:
+		return copy(p, into[:n]), i.err
+	case <-i.ctx.Done():
+		return 0, io.EOF
+	}
 }

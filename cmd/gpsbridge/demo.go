@@ -30,8 +30,11 @@ func runDemo(ctx context.Context, p process, c command, args []string) error {
 	}
 	defer os.RemoveAll(filepath.Dir(token.file))
 	server, err := demoServer(*listen, token.secret, log)
-	if err != nil {
-		return err
+	switch {
+	case err != nil && server == nil:
+		return usagef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, bridge.DefaultListen)
+	case err != nil:
+		return serverError(server, err)
 	}
 	config := bridge.Default()
 	config.DeviceID = "demo_van"
@@ -61,7 +64,7 @@ func runTogether(ctx context.Context, p process, server *bridge.Server, d *bridg
 	g.Go(func() error {
 		select {
 		case <-d.Ready():
-			fmt.Fprintf(p.stdout, "Tracking server, as everybody sees it:  http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
+			fmt.Fprintf(p.stdout, "Tracking server, as everybody sees it:     http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
 				server.Addr(), deviceID, d.Page())
 			showLine(ctx, p.stdout, func() string { return d.Status().Line() })
 		case <-ctx.Done():

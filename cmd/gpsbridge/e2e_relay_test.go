@@ -29,7 +29,7 @@ async def main():
 asyncio.run(main())
 `
 
-var relaySays = regexp.MustCompile(`(?s)viewers: +https://([^/]+)/\n.*SHA-256 ([0-9A-F:]{95})\n`)
+var relaySays = regexp.MustCompile(`(?s)viewers: +https://([^/]+)/ .*SHA-256 ([0-9A-F:]{95})\n`)
 
 // A tracker with a token of its own, over TLS with a certificate that the relay made, to a viewer in another language.
 func TestTrackerToRelayToPython(t *testing.T) {

@@ -40,7 +40,7 @@ func TestHangupReloadsTheConfiguration(t *testing.T) {
 	write("[[uplink]]\nserver = \"http://wrong\"")
 	hangup("configuration not reloaded, the old one stays")
 	write(fleet + `"ws://127.0.0.1:1"` + "\n[relay]\nhistory = 7")
-	hangup("needs a restart\" restart=[[relay]]")
+	hangup("needs a restart\" restart=[relay]")
 
 	newVehicle().feed(d, line, 0, 20)
 	member := realtest.Join(t, server.GroupURL(deviceID))

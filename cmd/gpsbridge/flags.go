@@ -31,7 +31,7 @@ func parse(p process, c command, fs *flag.FlagSet, args []string, max int) (word
 	for {
 		err := fs.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(p.stdout, "gpsbridge %s %s: %s\n", c.name, c.args, c.about)
+			fmt.Fprintf(p.stdout, "%s: %s\n", c.usage(), c.about)
 			fs.SetOutput(p.stdout)
 			fs.PrintDefaults()
 			return nil, errHelp
@@ -43,7 +43,7 @@ func parse(p process, c command, fs *flag.FlagSet, args []string, max int) (word
 			return words, nil
 		}
 		if words = append(words, fs.Arg(0)); len(words) > max {
-			return nil, usagef("%q is one word too many: gpsbridge %s %s", fs.Arg(0), c.name, c.args)
+			return nil, usagef("%q is one word too many: %s", fs.Arg(0), c.usage())
 		}
 		args = fs.Args()[1:]
 	}

@@ -93,6 +93,6 @@ func (p prefixed) Write(line []byte) (int, error) {
 // logLevel is the level of the daemon's log, which a reload may change.
 func logLevel(c bridge.LogConfig) *slog.LevelVar {
 	level := &slog.LevelVar{}
-	level.Set(c.Level)
+	level.Set(c.Level.Level)
 	return level
 }

@@ -36,6 +36,9 @@ type command struct {
 	run               func(ctx context.Context, p process, c command, args []string) error
 }
 
+// usage is how the command line is written.
+func (c command) usage() string { return strings.TrimSpace("gpsbridge " + c.name + " " + c.args) }
+
 func commands() []command {
 	return []command{
 		{"run", "[-c FILE] [--device SOURCE] [--device-id ID] [--server URL] [--listen ADDRESS]", "the daemon", runDaemon},
@@ -68,8 +71,12 @@ func dispatch(ctx context.Context, p process, args []string) int {
 		fmt.Fprint(p.stdout, help())
 		return exitDone
 	}
+	name := args[0]
+	if name == "-v" || name == "--version" || name == "-version" {
+		name = "version"
+	}
 	for _, c := range commands() {
-		if c.name != args[0] {
+		if c.name != name {
 			continue
 		}
 		err := c.run(ctx, p, c, args[1:])

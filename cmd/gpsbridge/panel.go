@@ -14,7 +14,7 @@ import (
 // time at which something came, or is looked at, comes along.
 type panel struct {
 	url     string
-	state   string    // of the connection
+	state   string    // of the connection: a word, or "word: why"
 	since   time.Time // of the state
 	fix     panelFix
 	fixAt   time.Time
@@ -126,7 +126,11 @@ func (p *panel) text(now time.Time) string {
 	var b strings.Builder
 	r := rows{&b}
 	r.row("group", "%s", p.url)
-	r.row("link", "%s for %s", p.state, now.Sub(p.since).Round(time.Second))
+	state, why, failed := strings.Cut(p.state, ": ")
+	if failed {
+		why = ": " + why
+	}
+	r.row("link", "%s for %s%s", state, now.Sub(p.since).Round(time.Second), why)
 	r.row("messages", "%d, %.1f fixes a second, %d not here, %d repeats, %d late", p.count, p.rate(now), p.missing, p.again, p.late)
 	fmt.Fprintln(&b)
 	p.writeFix(r, now)
@@ -161,7 +165,11 @@ func (p *panel) writeFix(r rows, now time.Time) {
 	default:
 		r.row("fix", "%s, %.1f s ago", modeName(f.Mode), age.Seconds())
 	}
-	r.row("device", "%s, run %s, number %d", f.Device, cmp.Or(f.Run, "unknown"), f.Seq)
+	number := ""
+	if f.Seq > 0 { // what is not for the server has none
+		number = fmt.Sprintf(", run %s, number %d", cmp.Or(f.Run, "unknown"), f.Seq)
+	}
+	r.row("device", "%s%s", f.Device, number)
 	if !f.Time.IsZero() {
 		r.row("time", "%s UTC", f.Time.UTC().Format("2006-01-02 15:04:05.0"))
 	}

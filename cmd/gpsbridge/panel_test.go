@@ -46,8 +46,13 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 	}
 	contains(at(60), "satellites none told")
 
+	p.message([]byte(`{"class":"TPV","device_id":"van_7","mode":3}`), at(60.5)) // held back by a limit of [report]
+	contains(at(60.6), "device    van_7\n")
+	p.enter("not joined: connection refused", at(60.6))
+	contains(at(63), "not joined for 2s: connection refused\n")
+
 	for _, odd := range []string{`{`, `7`, `{"class":"CHAT","text":"hello"}`, `{"class":"TPV","mode":"x"}`, `{"class":"TPV","mode":-3}`} {
 		p.message([]byte(odd), at(61))
 	}
-	contains(at(61), "19, ")
+	contains(at(61), "20, ")
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -16,10 +18,10 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 	var config bridge.ServerConfig
 	fs.StringVar(&config.Listen, "listen", bridge.DefaultListen, "`ADDRESS` to listen at")
 	fs.BoolVar(&config.Open, "open", false, "serve viewers without a token on an address that is not loopback")
-	fs.StringVar(&config.ViewerToken, "token-file", "", "`FILE` with the viewers' token")
+	fs.StringVar(&config.ViewerToken, "token-file", "", "`FILE` with the viewers' token; made when it is not there")
 	fs.StringVar(&config.DeviceTokens, "device-tokens-file", "", "`FILE` with a device ID and the token that it alone presents, a line each")
-	fs.IntVar(&config.History, "history", relay.DefaultHistory, "messages kept a device")
-	fs.IntVar(&config.MaxConns, "max-conns", relay.DefaultMaxConns, "WebSockets at a time")
+	fs.IntVar(&config.History, "history", relay.DefaultHistory, "`NUMBER` of messages kept a device")
+	fs.IntVar(&config.MaxConns, "max-conns", relay.DefaultMaxConns, "`NUMBER` of WebSockets at a time")
 	fs.StringVar(&config.Basemap, "basemap", "", "`FILE` of map tiles (.pmtiles) for the page")
 	fs.StringVar(&config.Cert, "tls-cert-file", "", "`FILE` with a certificate in PEM: serve https and wss")
 	fs.StringVar(&config.Key, "tls-key-file", "", "`FILE` with its key")
@@ -30,18 +32,12 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
 	}
-	tokens := *publish
-	switch {
-	case *publish != "":
-		var err error
-		if config.PublishToken, err = bridge.PublishToken(*publish); err != nil {
-			return usagef("--publish-token-file: %w", err)
-		}
-	case config.DeviceTokens != "":
-		tokens = config.DeviceTokens
-	default:
-		return usagef("no tracker could publish: name a file with --publish-token-file FILE (it is made when it is not there)" +
-			" or --device-tokens-file FILE")
+	if err := checkRelay(config); err != nil {
+		return err
+	}
+	tokens, err := relayTokens(&config, *publish)
+	if err != nil {
+		return err
 	}
 	if config.SelfSigned && config.Cert == "" && config.Key == "" {
 		folder := filepath.Dir(tokens)
@@ -49,12 +45,71 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 	}
 	s, err := bridge.NewServer(config, newLogger(p, "text", slog.LevelInfo))
 	if err != nil {
-		return err
+		return serverError(s, err)
+	}
+	viewers := s.URL()
+	if config.ViewerToken != "" {
+		viewers += "  token in " + config.ViewerToken
 	}
 	fmt.Fprintf(p.stdout, "viewers:  %s\ntrackers: ws%sws/gps-tracking/{device_id}/  token in %s\n",
-		s.URL(), strings.TrimPrefix(s.URL(), "http"), tokens)
+		viewers, strings.TrimPrefix(s.URL(), "http"), tokens)
 	if print := s.Fingerprint(); print != "" {
 		fmt.Fprintf(p.stdout, "certificate: %s  SHA-256 %s\n", config.Cert, print)
 	}
 	return s.Run(ctx)
+}
+
+// checkRelay finds what would be taken for a default, or be missed in silence.
+func checkRelay(c bridge.ServerConfig) error {
+	switch {
+	case c.History < 0:
+		return usagef("--history %d: use 0 or more messages", c.History)
+	case c.MaxConns < 1:
+		return usagef("--max-conns %d: use 1 or more WebSockets", c.MaxConns)
+	case c.Basemap != "":
+		if _, err := os.Stat(c.Basemap); err != nil {
+			return usagef("--basemap: %w: name a .pmtiles file", err)
+		}
+	}
+	return nil
+}
+
+// relayTokens reads the trackers' token, makes the files of tokens that are not there, and returns the one that the
+// trackers' are in.
+func relayTokens(c *bridge.ServerConfig, publish string) (file string, err error) {
+	switch {
+	case publish != "":
+		file = publish
+		if c.PublishToken, err = bridge.Token(publish); err != nil {
+			return "", usagef("--publish-token-file: %w", err)
+		}
+	case c.DeviceTokens != "":
+		file = c.DeviceTokens
+	default:
+		return "", usagef("no tracker could publish: name a file with --publish-token-file FILE (it is made when it is not there)" +
+			" or --device-tokens-file FILE")
+	}
+	if c.ViewerToken != "" {
+		if _, err := bridge.Token(c.ViewerToken); err != nil {
+			return "", usagef("--token-file: %w", err)
+		}
+	}
+	return file, nil
+}
+
+// relayFlags are the flags for what a configuration file calls by a key: package relay's errors name the keys.
+var relayFlags = strings.NewReplacer(
+	"relay.listen", "--listen", "relay.token_file", "--token-file", "relay.publish_token_file", "--publish-token-file",
+	"relay.open = true", "--open", "relay.origins", "--origin", "relay.device_tokens_file", "--device-tokens-file",
+	"relay.tls_cert_file", "--tls-cert-file", "relay.tls_key_file", "--tls-key-file",
+)
+
+// serverError says in the words of the command line why bridge.NewServer failed: wrong usage, unless its address cannot be
+// taken.
+func serverError(s *bridge.Server, err error) error {
+	said := errors.New(relayFlags.Replace(err.Error()))
+	if s != nil {
+		return said
+	}
+	return usageError{said}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,7 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 			}
 			needRestart, err := d.Reload(config)
 			if err == nil {
-				level.Set(config.Log.Level)
+				level.Set(config.Log.Level.Level)
 			}
 			return needRestart, err
 		})
@@ -97,7 +98,7 @@ func reloadOn(ctx context.Context, hangup <-chan os.Signal, log *slog.Logger, re
 		case err != nil:
 			log.Error("configuration not reloaded, the old one stays", "err", err)
 		case len(needRestart) > 0:
-			log.Warn("configuration reloaded, but some of it needs a restart", "restart", needRestart)
+			log.Warn("configuration reloaded, but some of it needs a restart", "restart", strings.Join(needRestart, ", "))
 		default:
 			log.Info("configuration reloaded")
 		}

@@ -20,6 +20,9 @@ func runSim(ctx context.Context, p process, c command, args []string) error {
 	if _, err := parse(p, c, fs, args, 0); err != nil {
 		return err
 	}
+	if config.Rate == 0 { // package sim's default
+		return usagef("simulate a receiver at 0 Hz: use a rate of 1 to %d", sim.MaxRate)
+	}
 	if _, err := sim.New(config); err != nil {
 		return usageError{err}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"gpsbridge/bridge/spool"
 )
@@ -52,7 +53,7 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 // inSpool does one thing in one folder.
 func inSpool(p process, do func(process, string, string) error, dir, runtime string) error {
 	err := do(p, dir, runtime)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", dir)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver"
 )
 
 func runStatus(ctx context.Context, p process, c command, args []string) error {
@@ -63,7 +64,8 @@ func printStatus(w io.Writer, st bridge.Status) {
 	for _, u := range st.Uplinks {
 		r.uplink(u)
 	}
-	r.row("spool", "%d waiting, %d bytes of %d, %d dropped %s", st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped, st.Spool.Fault)
+	r.row("spool", "%s", list(fmt.Sprintf("%d waiting, %d bytes of %d, %d dropped",
+		st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped), st.Spool.Fault))
 	if st.Relay != nil {
 		r.row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 		if st.Relay.TLS != "" {
@@ -73,20 +75,22 @@ func printStatus(w io.Writer, st bridge.Status) {
 }
 
 func (r rows) receiver(in bridge.ReceiverStatus, several bool) {
-	feeds := ""
+	reading, feeds := in.State == receiver.Reading, ""
 	switch {
 	case several && in.Active:
-		feeds = ", feeds " + in.DeviceID
-	case several:
-		feeds = ", stands by for " + in.DeviceID
+		feeds = "feeds " + in.DeviceID
+	case several && reading:
+		feeds = "stands by for " + in.DeviceID
 	}
 	port := in.Port
 	if port == in.Source {
 		port = ""
 	}
-	r.row("receiver", "%s %s %s %s%s", in.Source, port, in.State, in.Detail, feeds)
+	r.row("receiver", "%s", list(strings.TrimSpace(fmt.Sprintf("%s %s %s %s", in.Source, port, in.State, in.Detail)), feeds))
 	r.row("line", "%s", lineHealth(in))
-	r.row("types", "%s", typeRates(in))
+	if reading {
+		r.row("types", "%s", typeRates(in))
+	}
 	r.row("trouble", "%s", in.Hint)
 	r.row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
 		fixAge(in), in.Fixes, in.Sentences, in.BadChecksum, in.NoiseBytes)
@@ -157,5 +161,9 @@ func (r rows) uplink(u bridge.UplinkStatus) {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
 	r.row("delivery", "%d acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d set aside", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Aside)
-	r.row("traffic", "%d bytes sent, %d received, %.1f MB a day", u.SentBytes, u.ReceivedBytes, u.BytesPerDay/1e6)
+	perDay := ""
+	if u.BytesPerDay > 0 { // not in its first seconds
+		perDay = fmt.Sprintf("%.1f MB a day", u.BytesPerDay/1e6)
+	}
+	r.row("traffic", "%s", list(fmt.Sprintf("%d bytes sent, %d received", u.SentBytes, u.ReceivedBytes), perDay))
 }

@@ -5,8 +5,28 @@ import (
 	"testing"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/uplink"
 )
+
+// What a receiver that is away sent a second is of no use, and it cannot take over.
+func TestStatusOfTwoReceivers(t *testing.T) {
+	types := map[string]bridge.SentenceType{"GPGGA": {Count: 7, Rate: 1}}
+	away := bridge.ReceiverStatus{Status: receiver.Status{Source: "/dev/a", Port: "/dev/a", State: receiver.Waiting, Detail: "unplugged"},
+		DeviceID: "van_7", Types: types}
+	here := bridge.ReceiverStatus{Status: receiver.Status{Source: "/dev/b", Port: "/dev/b", State: receiver.Reading},
+		DeviceID: "van_7", Active: true, Types: types}
+	var out strings.Builder
+	printStatus(&out, bridge.Status{Receivers: []bridge.ReceiverStatus{away, here}, Uplinks: []bridge.UplinkStatus{{}}})
+	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0 bytes sent, 0 received\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if n := strings.Count(out.String(), "GPGGA"); n != 1 || t.Failed() {
+		t.Errorf("rates are told %d times, want once:\n%s", n, out.String())
+	}
+}
 
 // Each server has its own state, and whose time certificates are verified at is said where there are any.
 func TestStatusOfTwoServers(t *testing.T) {

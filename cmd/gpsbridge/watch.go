@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -24,12 +25,21 @@ func runWatch(ctx context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(words) == 0 || !strings.HasPrefix(words[0], "ws://") && !strings.HasPrefix(words[0], "wss://") {
-		return usagef("name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/")
+	const example = "name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/"
+	if len(words) == 0 {
+		return usagef(example)
 	}
 	group, err := url.Parse(words[0])
-	if err != nil {
+	switch {
+	case err != nil:
 		return usagef("%q is no URL: %w", words[0], err)
+	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
+		return usagef("%q is no WebSocket URL: "+example, words[0])
+	}
+	for name, file := range map[string]string{"token-file": watch.TokenFile, "ca-file": watch.CAFile} {
+		if _, err := os.Stat(file); file != "" && err != nil {
+			return usagef("--%s: %w", name, err)
+		}
 	}
 	if width(p.stdout) > 0 && !*lines {
 		return watchPanel(ctx, p.stdout, watch, *group)
@@ -51,16 +61,20 @@ func sayJoined(log *slog.Logger, url string) func(error) {
 			told = ""
 		case err.Error() != told:
 			told = err.Error()
-			log.Warn("not joined", "err", err)
+			log.Warn("not joined", "err", watchFlags.Replace(told))
 		}
 	}
 }
+
+// watchFlags are the flags for what a configuration file calls by a key: package uplink's errors name the keys.
+var watchFlags = strings.NewReplacer("token_file", "--token-file", "ca_file", "--ca-file")
 
 // panelEvery is how often the panel is drawn: ages count in tenths, and a person reads no faster.
 const panelEvery = 200 * time.Millisecond
 
 // watchPanel shows a group on a terminal until ctx ends.
 func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group url.URL) error {
+	shown := group.Redacted()
 	query := group.Query()
 	query.Set("sky", "1") // a server that does not know it leaves satellites out
 	group.RawQuery = query.Encode()
@@ -68,7 +82,7 @@ func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group ur
 
 	fmt.Fprint(w, enterScreen)
 	defer fmt.Fprint(w, leaveScreen)
-	p := newPanel(group.Redacted(), time.Now())
+	p := newPanel(shown, time.Now())
 	changes := make(chan func(), 16)
 	change := func(f func()) error {
 		select {
@@ -82,7 +96,7 @@ func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group ur
 		return bridge.Watch(ctx, c, func(err error) {
 			now, state := time.Now(), "joined"
 			if err != nil {
-				state = oneLine(err)
+				state = "not joined: " + watchFlags.Replace(oneLine(err))
 			}
 			change(func() { p.enter(state, now) })
 		}, func(msg []byte) error {

@@ -1,0 +1,72 @@
+package bridge
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+)
+
+// Duration is a time.Duration written as in "1m30s".
+type Duration time.Duration
+
+// UnmarshalText reads a duration that is not negative.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration: use for example \"10s\" or \"1m30s\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Size is a number of bytes written as in "32MiB".
+type Size int64
+
+// UnmarshalText reads a whole number with a unit: B, KiB, MiB, GiB, kB, MB, GB.
+func (s *Size) UnmarshalText(text []byte) error {
+	var n int64
+	var unit string
+	units := map[string]int64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+	_, err := fmt.Sscanf(string(text), "%d%s", &n, &unit)
+	if err != nil || units[unit] == 0 || n < 0 || n > 1<<62/units[unit] {
+		return fmt.Errorf("%q is not a size: use for example \"32MiB\"", text)
+	}
+	*s = Size(n * units[unit])
+	return nil
+}
+
+// Level is the least level of what is logged.
+type Level struct{ slog.Level }
+
+// UnmarshalText reads a level by its name, in any case.
+func (l *Level) UnmarshalText(text []byte) error {
+	if l.Level.UnmarshalText(text) != nil {
+		return fmt.Errorf("%q is no level: use debug, info, warn or error", text)
+	}
+	return nil
+}
+
+// bareDurations finds durations that were written as a number without a unit, which TOML takes for nanoseconds: nothing here
+// is that short. key is where v is, "" for the whole.
+func bareDurations(key string, v reflect.Value) (errs []error) {
+	switch {
+	case v.Type() == reflect.TypeFor[Duration]():
+		if d := time.Duration(v.Int()); d != 0 && d < time.Millisecond {
+			errs = append(errs, fmt.Errorf("%s is %d without a unit: use for example \"10s\" or \"1m30s\"", key, d))
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			errs = append(errs, bareDurations(key, v.Index(i))...)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			name := v.Type().Field(i).Tag.Get("toml")
+			if key != "" {
+				name = key + "." + name
+			}
+			errs = append(errs, bareDurations(name, v.Field(i))...)
+		}
+	}
+	return errs
+}
