@@ -77,14 +77,15 @@ type chart struct {
 	w       io.Writer
 	columns int
 	color   bool
+	of      string // of several receivers or servers, the one that the last link was of
 }
 
 // chartColumns is the width without a terminal, and the most on one: longer lines are hard to read.
 const chartColumns = 80
 
-func newChart(w io.Writer, color bool) chart {
+func newChart(w io.Writer, color bool) *chart {
 	columns := width(w)
-	c := chart{w: w, columns: chartColumns, color: color && columns > 0}
+	c := &chart{w: w, columns: chartColumns, color: color && columns > 0}
 	if columns > 0 {
 		c.columns = min(columns, chartColumns)
 	}
@@ -99,12 +100,18 @@ const (
 	nameColumns  = 14
 )
 
-func (c chart) link(l doctor.Link) {
+// link prints one link. The name of one of several ("port /dev/ttyUSB0") is a heading above its links.
+func (c *chart) link(l doctor.Link) {
+	name, of, _ := strings.Cut(l.Name, " ")
+	if of != c.of {
+		c.of = of
+		fmt.Fprintln(c.w, strings.TrimRight("\n"+of, "\n"))
+	}
 	state := string(l.State)
 	if l.State == doctor.Broken {
 		state = "BROKEN"
 	}
-	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, l.Name, l.Seen)
+	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, l.Seen)
 	for i, line := range wrap(text, stateColumns+nameColumns, c.columns) {
 		if i == 0 && c.color {
 			line = "\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m" + line[stateColumns:]
@@ -114,7 +121,7 @@ func (c chart) link(l doctor.Link) {
 }
 
 // verdict ends the list with the first link to mend.
-func (c chart) verdict(links []doctor.Link) {
+func (c *chart) verdict(links []doctor.Link) {
 	var text string
 	if l, broken := doctor.FirstBroken(links); broken {
 		text = fmt.Sprintf("Broken: %s: %s", l.Name, l.Sentence())
