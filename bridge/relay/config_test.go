@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -60,5 +62,23 @@ func TestPortInUse(t *testing.T) {
 	}
 	if err := second.Serve(t.Context()); err == nil {
 		t.Error("Serve without a port must fail")
+	}
+}
+
+func TestPageURL(t *testing.T) {
+	for _, c := range []struct {
+		address, machine string
+		secure           bool
+		want             string
+	}{
+		{"127.0.0.1:8947", "pi", false, "http://127.0.0.1:8947/"},
+		{"[::1]:8947", "pi", true, "https://[::1]:8947/"},
+		{"[::]:8947", "pi", true, "https://pi:8947/"},
+		{"0.0.0.0:80", "pi", false, "http://pi:80/"},
+		{"0.0.0.0:80", "", false, "http://0.0.0.0:80/"},
+	} {
+		if got := pageURL(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.address)), c.machine, c.secure); got != c.want {
+			t.Errorf("%s on %q: %s, want %s", c.address, c.machine, got, c.want)
+		}
 	}
 }

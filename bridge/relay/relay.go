@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -72,16 +74,27 @@ func (r *Relay) Listen() error {
 	return nil
 }
 
-// URL is where the page is, with a slash at its end; "" before Listen.
+// URL is where the page is, with a slash at its end; "" before Listen. Of a relay
+// at every address of the machine it is at the machine's name.
 func (r *Relay) URL() string {
-	address := r.Addr()
-	switch {
-	case address == nil:
+	address, ok := r.Addr().(*net.TCPAddr)
+	if !ok {
 		return ""
-	case r.config.CertFile != "":
-		return "https://" + address.String() + "/"
 	}
-	return "http://" + address.String() + "/"
+	machine, _ := os.Hostname()
+	return pageURL(address, machine, r.config.CertFile != "")
+}
+
+// pageURL names the machine instead of an address that nobody can open, such as [::].
+func pageURL(address *net.TCPAddr, machine string, secure bool) string {
+	scheme, host := "http://", address.String()
+	if secure {
+		scheme = "https://"
+	}
+	if address.IP.IsUnspecified() && machine != "" {
+		host = net.JoinHostPort(machine, strconv.Itoa(address.Port))
+	}
+	return scheme + host + "/"
 }
 
 // Fingerprint is the SHA-256 of the certificate as browsers show it; "" without
