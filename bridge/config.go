@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -107,6 +108,9 @@ const DefaultListen = "127.0.0.1:8947"
 
 // trackingRoute is the path of the tracking server's route, and of the relay's.
 const trackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
+
+// credentialsPlace is where the folder of the service's credentials goes in the name of a file.
+const credentialsPlace = "${CREDENTIALS_DIRECTORY}"
 
 // deviceIDPlace is where the device ID goes in a server's URL.
 const deviceIDPlace = "{device_id}"
@@ -286,6 +290,29 @@ func (c *Config) SpoolFolders(deviceID string) (dir, runtime string) {
 }
 
 // expandCredentials replaces ${CREDENTIALS_DIRECTORY}, where systemd puts what LoadCredential= names (systemd.exec(5)).
+// Outside a service the place stays as it is.
 func expandCredentials(path string) string {
-	return strings.ReplaceAll(path, "${CREDENTIALS_DIRECTORY}", os.Getenv("CREDENTIALS_DIRECTORY"))
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return path
+	}
+	return strings.ReplaceAll(path, credentialsPlace, dir)
+}
+
+// missingFile names a file of the uplinks that is not there. One that may not be looked at, or is a credential that only the
+// service has, is taken to be.
+func (c *Config) missingFile() error {
+	for _, u := range c.Uplinks {
+		for _, f := range []struct{ key, path string }{
+			{"token_file", u.Token}, {"ca_file", u.CA}, {"cert_file", u.Cert}, {"key_file", u.Key},
+		} {
+			if strings.Contains(f.path, credentialsPlace) || f.path == "" {
+				continue
+			}
+			if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("uplink %q: %s %q does not exist: make it, or take the key out", u.Name, f.key, f.path)
+			}
+		}
+	}
+	return nil
 }

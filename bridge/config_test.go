@@ -211,3 +211,24 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckNamesAFileThatIsNotThere(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	there := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(there, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		there:                            "",
+		"${CREDENTIALS_DIRECTORY}/token": "",
+		"/nonexistent/token":             `uplink "a": token_file "/nonexistent/token" does not exist`,
+	} {
+		c, err := load(t, "[[uplink]]\nserver = \"ws://a\"\ntoken_file = \""+path+"\"", nil, map[string]string{"device-id": "van_7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(c); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
