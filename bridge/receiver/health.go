@@ -12,10 +12,13 @@ import (
 // how much of it arrives damaged. It belongs to the reader. A nil health looks after nothing.
 type health struct {
 	port, name string
-	baud       int  // 0 where the line has no speed
-	fixed      bool // the user wants this speed
-	status     *tracker
-	count      func() (lineCounts, bool) // what the driver counts, if it does
+	baud       int // 0 where the line has no speed
+	// unlimited says that bytes need not come at that speed: a pseudo-terminal keeps what is set and carries as much as comes.
+	// Some program may be behind it that obeys the speed, so it is shown and hunted for all the same.
+	unlimited bool
+	fixed     bool // the user wants this speed
+	status    *tracker
+	count     func() (lineCounts, bool) // what the driver counts, if it does
 
 	protocol string // NMEA once it was heard
 	speech   *speech
@@ -137,7 +140,7 @@ func (h *health) muted(most int) error {
 // look judges a window and begins the next.
 func (h *health) look(now time.Time) {
 	var use *float64
-	if h.baud > 0 {
+	if h.baud > 0 && !h.unlimited {
 		share := min(float64(h.bytes)*bitsPerByte/float64(h.baud)/now.Sub(h.from).Seconds(), 1)
 		use = &share
 	}

@@ -76,6 +76,34 @@ func TestLineUse(t *testing.T) {
 	}
 }
 
+// TestPseudoTerminalIsNeverFull: whatever speed it is set to, it carries as much as comes.
+func TestPseudoTerminalIsNeverFull(t *testing.T) {
+	l := newLine(t)
+	src, err := parseSource(l.path + "?baud=9600")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := &tracker{}
+	status.init(l.path, slog.New(slog.DiscardHandler))
+	src.(settable).use(setting{status: status})
+	s, err := src.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Unix(0, 0)
+	s.line.begin(now)
+	for range 20 {
+		now = now.Add(time.Second)
+		if err := s.line.heard([]byte(strings.Repeat(rmc("120000"), 100)), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := status.snapshot(now); st.LineUse != nil || st.Hint != "" || st.Baud != 9600 || st.Protocol != "NMEA" {
+		t.Errorf("status: %+v", st)
+	}
+}
+
 func TestLineErrors(t *testing.T) {
 	sentence := rmc("120000")
 	tests := []struct {

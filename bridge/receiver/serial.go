@@ -104,6 +104,9 @@ func newStream(c *tty, path string, at Port, f found, fixed bool, set setting) s
 	}
 	s := stream{conn: c, port: path, rester: c, line: newHealth(path, at.Name, baud, fixed, set.status)}
 	s.line.count = c.lineErrors
+	if rdev, ok := characterDevice(at.node); ok {
+		s.line.unlimited = pseudoTerminal(rdev)
+	}
 	if len(f.heard) > 0 {
 		s.conn = &heardConn{conn: c, heard: f.heard}
 		s.line.protocol = protoNMEA

@@ -39,7 +39,8 @@ type Status struct {
 	Protocol string `json:"protocol,omitempty"` // NMEA, or the binary one that it speaks: UBX, SiRF; empty while unknown
 	// LineErrors are the driver's counts since the port was opened, absent where it keeps none.
 	LineErrors
-	// LineUse is the share of what the line can carry that the receiver sends, 0 to 1, absent while it is unknown.
+	// LineUse is the share of what the line can carry that the receiver sends, 0 to 1, absent while it is unknown and for a
+	// pseudo-terminal, which has no such bound.
 	LineUse *float64 `json:"line_use,omitempty"`
 	// Hint is one line: what is wrong with the line, and the mend. Empty while it is healthy.
 	Hint string `json:"hint,omitempty"`
