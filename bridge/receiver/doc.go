@@ -17,6 +17,8 @@
 //	hunt.go      listens at one speed after another speed.go     what a wrong speed says of the right one
 //	protocol.go  NMEA, or which binary protocol     health.go    a line that is being read: full, damaged, mute
 //
+// content.go says whether a source that has an end held any sentence.
+//
 // All calls to the Consumer come from the goroutine that called Run, so what stands behind it needs no lock. Time is told
 // by read deadlines on the stream, not by a second goroutine.
 //

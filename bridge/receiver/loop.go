@@ -38,6 +38,9 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 	for ctx.Err() == nil {
 		r.turn(openWithin)
 		s, err := r.src.open(ctx)
+		if err == nil && r.src.finite() {
+			s.content = &content{speech: newSpeech()}
+		}
 		if err != nil {
 			if errors.Is(err, errElsewhere) {
 				continue // a port has come or gone: what is there now is tried at once
@@ -55,7 +58,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 			break
 		}
 		if r.src.finite() {
-			return r.end(s.port, err)
+			return r.end(s, err)
 		}
 		r.lost(s.port, err)
 		if n > 0 {
@@ -63,7 +66,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 		}
 		wait = r.pause(ctx, wait)
 	}
-	r.status.become(Ended, "stopped")
+	r.status.become(Ended, stopped)
 	return nil
 }
 
@@ -83,12 +86,12 @@ func (r *Receiver) pause(ctx context.Context, d time.Duration) time.Duration {
 }
 
 // end tells how a finite source ended.
-func (r *Receiver) end(port string, err error) error {
+func (r *Receiver) end(s stream, err error) error {
 	if errors.Is(err, io.EOF) {
-		r.status.become(Ended, "")
+		r.status.become(Ended, s.content.trouble(s.port))
 		return nil
 	}
-	err = fmt.Errorf("read %s: %w", port, cause(err))
+	err = fmt.Errorf("read %s: %w", s.port, cause(err))
 	r.status.become(Ended, err.Error())
 	return err
 }
@@ -142,6 +145,7 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 			quiet.end(now)
 			r.status.read(k, now)
 			c.Data(r.buf[:k])
+			s.content.hear(r.buf[:k])
 			if lineErr := s.line.heard(r.buf[:k], now); lineErr != nil {
 				err = lineErr
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,22 +236,61 @@ func TestFiniteSource(t *testing.T) {
 		src.ending = true
 		r := run(t, Config{}, src)
 		other := <-others
-		write(t, other, "a")
+		sentence := rmc("120000")
+		write(t, other, sentence[:5])
 		time.Sleep(time.Hour) // it may pause as long as it likes
-		write(t, other, "b")
+		write(t, other, sentence[5:])
 		_ = other.Close()
 		if err := <-r.err; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		if diff := cmp.Diff([]string{"opened", "a", "quiet", "b", "quiet"}, r.rec.what()); diff != "" {
+		if diff := cmp.Diff([]string{"opened", sentence[:5], "quiet", sentence[5:], "quiet"}, r.rec.what()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if s := r.Status(); s.State != Ended || s.Detail != "" || s.Bytes != 2 {
+		if s := r.Status(); s.State != Ended || s.Detail != "" || s.Bytes != uint64(len(sentence)) {
 			t.Errorf("status: %+v", s)
 		}
 		r.cancel()
 	})
 }
+
+// TestFiniteSourceWithoutSentence: what holds nothing for us does not end as if all were well.
+func TestFiniteSourceWithoutSentence(t *testing.T) {
+	sentence := rmc("120000")
+	tests := []struct{ name, sent, want string }{
+		{"sentence in noise", "\x00\xff" + sentence + "noise", ""},
+		{"no line end", strings.TrimSpace(sentence), ""},
+		{"no checksum", strings.SplitN(sentence, "*", 2)[0] + "\r\n", ""},
+		{"empty", "", "no NMEA sentence in /dev/fake: it is empty, give it what a receiver sent"},
+		{"text", "first,second\n", "no NMEA sentence in /dev/fake: give it what a receiver sent, as NMEA 0183 and at the right speed"},
+		{"wrong checksum", strings.Replace(sentence, "0", "1", 1), "no NMEA sentence in /dev/fake: give it what a receiver sent, as NMEA 0183 and at the right speed"},
+		{"binary", "\xB5\x62\x05\x01\x02\x00\x06\x01\x0f\x38", "no NMEA sentence in /dev/fake: it holds UBX, a binary protocol: switch the receiver's NMEA output on and record again"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			log := &logged{}
+			src := &fakeSource{ending: true, try: func(int) (conn, error) {
+				return plainConn{strings.NewReader(test.sent)}, nil
+			}}
+			if err := newReceiver(Config{Source: "fake", Log: log.logger()}, src).Run(t.Context(), newRecorder()); err != nil {
+				t.Fatal(err)
+			}
+			want := `level=INFO msg="receiver ended" source=fake port=/dev/fake`
+			if test.want != "" {
+				want = `level=WARN msg="receiver ended" source=fake port=/dev/fake detail="` + test.want + `"`
+			}
+			if got := log.lines[len(log.lines)-1]; got != want {
+				t.Errorf("log:\ngot  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// plainConn is a conn without deadlines, as a file.
+type plainConn struct{ io.Reader }
+
+func (plainConn) Close() error                    { return nil }
+func (plainConn) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
 
 func TestFiniteSourceBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

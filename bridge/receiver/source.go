@@ -26,6 +26,8 @@ type stream struct {
 	rester rester // of the same conn; nil where it cannot be left alone
 	// line looks after a serial line; nil where there is none.
 	line *health
+	// content listens to a source that has an end; nil where there is none.
+	content *content
 	// elsewhere is asked in a silence whether another port may have the receiver; nil where there is none.
 	elsewhere func() bool
 }

@@ -19,6 +19,9 @@ const (
 	Ended   State = "ended"   // a finite source was read to its end, or Run has returned
 )
 
+// stopped is the detail of a receiver that was told to end.
+const stopped = "stopped"
+
 // Status is a picture of a Receiver at one moment.
 type Status struct {
 	Source string `json:"source"` // as configured
@@ -176,7 +179,7 @@ func (t *tracker) set(state State, detail string) {
 	if detail != "" {
 		attrs = append(attrs, "detail", detail)
 	}
-	if state == Waiting || state == Silent {
+	if state == Waiting || state == Silent || state == Ended && detail != "" && detail != stopped {
 		t.log.Warn("receiver "+string(state), attrs...)
 		return
 	}
