@@ -7,6 +7,8 @@
 // Data never waits for the disk. A disk that is full, or fails, ends the recording with one line in the log; one that is too
 // slow loses blocks, which are counted and noted in the file.
 //
+// The newest file is claimed by who writes it (flock); another program that is to record to the same path is refused.
+//
 // # Format
 //
 // A recording is the receiver's own bytes, with lines between them that begin with # and say when they came:

@@ -20,8 +20,17 @@ const maxFiles = 1000
 // opener makes a new file. Tests have disks of their own.
 type opener func(path string) (io.WriteCloser, error)
 
+// onDisk claims the file that it makes, until that is closed.
 func onDisk(path string) (io.WriteCloser, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o640) // what is there is empty: the rest was set aside
+	if err != nil {
+		return nil, err
+	}
+	if err := claim(file, path); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // files are the newest file of a recording, which is being written, and the older ones beside it.
@@ -34,33 +43,49 @@ type files struct {
 	written int64 // to file
 }
 
-// begin begins a file.
+// begin begins a file, and ends the one before it only then: what it claims is claimed all the time.
 func (f *files) begin() error {
-	if err := f.setAside(); err != nil {
+	info, err := f.present()
+	if err != nil {
+		return err
+	}
+	if err := f.setAside(info); err != nil {
 		return err
 	}
 	file, err := f.open(f.path)
 	if err != nil {
 		return explainCreate(f.path, err)
 	}
+	err = f.close()
 	f.file, f.written = file, 0
-	return nil
+	return err
 }
 
-// setAside numbers the file that is there, and removes the oldest.
-func (f *files) setAside() error {
+// present looks at the file that is there, nil for none. The error says why it cannot be set aside.
+func (f *files) present() (os.FileInfo, error) {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
 	case err != nil:
-		return explainCreate(f.path, err)
+		return nil, explainCreate(f.path, err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a file: name one to record to", f.path)
+		return nil, fmt.Errorf("%s is not a file: name one to record to", f.path)
 	case info.Size() > 0:
 		if ours, err := isRecording(f.path); err != nil || !ours {
-			return errors.Join(err, fmt.Errorf("%s exists and is not a recording: name another file", f.path))
+			return nil, errors.Join(err, fmt.Errorf("%s exists and is not a recording: name another file", f.path))
 		}
 	}
+	if file, ok := f.file.(*os.File); ok {
+		if mine, err := file.Stat(); err == nil && os.SameFile(mine, info) {
+			return info, nil // claimed by us
+		}
+	}
+	return info, claimable(f.path)
+}
+
+// setAside numbers the file that is there, and removes the oldest.
+func (f *files) setAside(info os.FileInfo) error {
 	older, err := f.older()
 	if err != nil {
 		return err
@@ -135,7 +160,7 @@ func (f *files) write(blocks []byte) error {
 		return err
 	}
 	if f.written > 0 && f.written+int64(len(blocks)) > f.size {
-		if err := errors.Join(f.close(), f.begin()); err != nil {
+		if err := f.begin(); err != nil {
 			return err
 		}
 	}
