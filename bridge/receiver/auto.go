@@ -38,8 +38,8 @@ func (a *auto) open(ctx context.Context) (stream, error) {
 	ports, troubles := a.usable(a.stale)
 	a.stale = false
 	if len(ports)+len(troubles) == 0 {
-		return stream{}, fmt.Errorf("no receiver found (looked for %s): plug one in, or name its port with --device",
-			strings.Join(a.system.patterns(), ", "))
+		return stream{}, missingError(fmt.Sprintf("no receiver found (looked for %s): plug one in, or name its port with --device",
+			strings.Join(a.system.patterns(), ", ")))
 	}
 	if a.patience == 0 {
 		a.patience = firstPatience

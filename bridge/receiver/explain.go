@@ -21,7 +21,7 @@ func explain(path string, err error) error {
 	is := func(code serial.PortErrorCode) bool { return portErr != nil && portErr.Code() == code }
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || is(serial.PortNotFound):
-		return fmt.Errorf("%s does not exist: plug the receiver in, or name another port with --device", path)
+		return missingError(fmt.Sprintf("%s does not exist: plug the receiver in, or name another port with --device", path))
 	case errors.Is(err, syscall.EPERM):
 		// File permissions refuse with EACCES; EPERM on an open is a device policy, which systemd's DeviceAllow sets.
 		return fmt.Errorf("%s is forbidden to this service: list its kind in the unit's DeviceAllow", path)
@@ -37,6 +37,16 @@ func explain(path string, err error) error {
 		return fmt.Errorf("open %s: %w", path, cause(err))
 	}
 }
+
+// missingError is that of a port which is not there.
+type missingError string
+
+func (e missingError) Error() string { return string(e) }
+
+// goneError is that of a port which failed while it was open.
+type goneError string
+
+func (e goneError) Error() string { return string(e) }
 
 // heldError is that of a port which refused to be opened because another program holds it.
 type heldError string

@@ -107,7 +107,7 @@ func (r *Receiver) lost(port string, err error) {
 	case errors.Is(err, errGarbled):
 		r.status.become(Waiting, fmt.Sprintf("%s %v: its speed is looked for anew", port, errGarbled))
 	default:
-		r.status.become(Waiting, wentAway(port, err))
+		r.status.refused(wentAway(port, err))
 	}
 }
 
@@ -120,11 +120,11 @@ func (r *Receiver) silentTrouble(port string) *trouble {
 }
 
 // wentAway says that a port failed that was open.
-func wentAway(port string, err error) string {
+func wentAway(port string, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("hung up") // what a terminal's end of file means
 	}
-	return fmt.Sprintf("%s went away (%v): plug the receiver in again", port, cause(err))
+	return goneError(fmt.Sprintf("%s went away (%v): plug the receiver in again", port, cause(err)))
 }
 
 // read hands what s sends to c until s fails or ends, ctx ends, or a port that is not finite has been silent too long. It

@@ -230,6 +230,50 @@ func TestBackoffStartsAgain(t *testing.T) {
 	})
 }
 
+// TestUnpluggedIsSaidOnce: that a port does not exist is no news after it went away, but is after anything else.
+func TestUnpluggedIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, others := piped()
+		open, missing := src.try, explain("/dev/fake", os.ErrNotExist)
+		src.try = func(n int) (conn, error) {
+			switch n {
+			case 0, 4:
+				return open(n)
+			case 8:
+				return nil, errFake
+			}
+			return nil, missing
+		}
+		log := &logged{}
+		r := run(t, Config{Source: "fake", Log: log.logger()}, src)
+		for range 2 {
+			other := <-others
+			write(t, other, "a")
+			synctest.Wait()
+			_ = other.Close()
+			time.Sleep(backoffMin)
+			synctest.Wait()
+			if s := r.Status(); s.State != Waiting || s.Detail != missing.Error() {
+				t.Errorf("status: %+v", s)
+			}
+		}
+		time.Sleep(time.Minute)
+		r.stop(t)
+		const (
+			reading = `level=INFO msg="receiver reading" source=fake port=/dev/fake`
+			waiting = `level=WARN msg="receiver waiting" source=fake port=/dev/fake detail="`
+			gone    = waiting + `/dev/fake went away (hung up): plug the receiver in again"`
+		)
+		want := []string{
+			reading, gone, reading, gone, waiting + errFake.Error() + `"`, waiting + missing.Error() + `"`,
+			`level=INFO msg="receiver ended" source=fake port=/dev/fake detail=stopped`,
+		}
+		if diff := cmp.Diff(want, log.lines); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestFiniteSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, others := piped()

@@ -93,7 +93,7 @@ func listen(ctx context.Context, h *hunt) (found, error) {
 	case errors.As(err, &t), errors.Is(err, errElsewhere):
 		return found{}, err
 	}
-	return found{}, errors.New(wentAway(h.port, err))
+	return found{}, wentAway(h.port, err)
 }
 
 // newStream makes a stream of an open port that begins with what was heard already.

@@ -68,6 +68,7 @@ type tracker struct {
 	said struct {
 		state        State
 		detail, hint string
+		gone         bool // that the port went away, of which it is a part that it does not exist then
 	}
 }
 
@@ -138,7 +139,16 @@ func (t *tracker) refused(err error) {
 		t.hunting(why)
 		return
 	}
-	t.become(Waiting, err.Error())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var missing missingError
+	if t.said.gone && errors.As(err, &missing) {
+		t.move(Waiting, err.Error())
+		return
+	}
+	t.set(Waiting, err.Error())
+	var gone goneError
+	t.said.gone = errors.As(err, &gone)
 }
 
 // change changes what is known of the line, and logs a hint when it is another than the last.
@@ -158,20 +168,28 @@ func (t *tracker) change(do func(*Status), hint string) {
 	t.log.Warn("receiver line in trouble", "source", t.status.Source, "port", t.status.Port, "hint", hint)
 }
 
-// set changes state and detail, and logs the change unless it was the last thing said. "opening" is a passage of
-// milliseconds and not worth a line. The caller holds mu.
-func (t *tracker) set(state State, detail string) {
+// move changes state and detail, and says whether they were others. The caller holds mu.
+func (t *tracker) move(state State, detail string) bool {
 	if t.status.State == state && t.status.Detail == detail {
-		return
+		return false
 	}
 	t.status.State, t.status.Detail, t.status.Since = state, detail, time.Now()
 	if state == Waiting {
 		t.status.Hint, t.status.LineUse = "", nil // of a line that is not open
 	}
+	return true
+}
+
+// set changes state and detail, and logs the change unless it was the last thing said. "opening" is a passage of
+// milliseconds and not worth a line. The caller holds mu.
+func (t *tracker) set(state State, detail string) {
+	if !t.move(state, detail) {
+		return
+	}
 	if state == Opening || t.said.state == state && t.said.detail == detail {
 		return
 	}
-	t.said.state, t.said.detail = state, detail
+	t.said.state, t.said.detail, t.said.gone = state, detail, false
 	attrs := []any{"source", t.status.Source}
 	if t.status.Port != "" {
 		attrs = append(attrs, "port", t.status.Port)
