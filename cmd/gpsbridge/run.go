@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -26,7 +27,7 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	oneCore()
+	modest()
 	hangup := hangups()
 	level := logLevel(config.Log)
 	log := newLogger(p, config.Log.Format, level)
@@ -62,11 +63,16 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 	return g.Wait()
 }
 
-// oneCore keeps the daemon on one core unless GOMAXPROCS says otherwise. Its work is a chain of small steps, and at ten
-// fixes a second a quarter of its time was spent on handing them from core to core.
-func oneCore() {
+// modest makes the daemon a good neighbour on a small board, unless GOMAXPROCS and GOGC say otherwise. One core: its work is
+// a chain of small steps, and at ten fixes a second a quarter of its time was spent on handing them from core to core. A heap
+// that is collected twice as often: half a megabyte less is resident, and at ten fixes a second no more processor time was seen
+// to go into it.
+func modest() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
 	}
 }
 
