@@ -192,7 +192,7 @@ func (m *emulated) plug() (unplug func()) {
 
 // The lines of the rules that the test takes the # away from are those of the adapter that QEMU emulates.
 const (
-	installOnMachine = `dpkg --install /root/gpsbridge.deb`
+	installOnMachine = `dpkg --install /srv/gpsbridge.deb`
 	useFTDI          = `sed 's/^#\(.*0403.*\)/\1/' /usr/lib/udev/rules.d/60-gpsbridge.rules >/etc/udev/rules.d/60-gpsbridge.rules && udevadm control --reload`
 	serve            = `systemd-run --quiet --unit=server gpsbridge relay --publish-token-file=/etc/gpsbridge/token --listen=127.0.0.1:9000`
 	configure        = `printf 'device_id = "van_7"\n[[uplink]]\nserver = "ws://127.0.0.1:9000"\ntoken_file = "${CREDENTIALS_DIRECTORY}/token"\n' >/etc/gpsbridge/`

@@ -33,7 +33,7 @@ func TestInstalledServiceRunsByItself(t *testing.T) {
 // listen joins the group in the background; what it prints is kept in a file on the machine.
 func (h *host) listen() {
 	h.t.Helper()
-	h.Run("systemd-run", "--quiet", "--unit=listener", "--property=StandardOutput=append:/root/heard",
+	h.Run("systemd-run", "--quiet", "--unit=listener", "--property=StandardOutput=append:/srv/heard",
 		"gpsbridge", "watch", group+"?history=100000")
 	h.wait("the listener", func() bool { highest, _ := h.heard(); return len(highest) > 0 })
 }
@@ -42,7 +42,7 @@ func (h *host) listen() {
 func (h *host) heard() (highest, different map[string]int) {
 	h.t.Helper()
 	highest, different = map[string]int{}, map[string]int{}
-	text, err := h.Try("cat", "/root/heard")
+	text, err := h.Try("cat", "/srv/heard")
 	if err != nil {
 		return highest, different // nothing yet
 	}
