@@ -299,9 +299,10 @@ func expandCredentials(path string) string {
 	return strings.ReplaceAll(path, credentialsPlace, dir)
 }
 
-// missingFile names a file of the uplinks that is not there. One that may not be looked at, or is a credential that only the
+// MissingFile names a file of the uplinks that is not there: an error in a configuration that is checked, and for a daemon a
+// reason to try again, since files are read at each connection. One that may not be looked at, or is a credential that only the
 // service has, is taken to be.
-func (c *Config) missingFile() error {
+func (c *Config) MissingFile() error {
 	for _, u := range c.Uplinks {
 		for _, f := range []struct{ key, path string }{
 			{"token_file", u.Token}, {"ca_file", u.CA}, {"cert_file", u.Cert}, {"key_file", u.Key},

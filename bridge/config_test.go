@@ -212,7 +212,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	}
 }
 
-func TestCheckNamesAFileThatIsNotThere(t *testing.T) {
+func TestMissingFileIsNamed(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	there := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(there, []byte("secret"), 0o600); err != nil {
@@ -227,7 +227,7 @@ func TestCheckNamesAFileThatIsNotThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Check(c); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := c.MissingFile(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}

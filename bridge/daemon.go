@@ -51,12 +51,8 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 	return d, nil
 }
 
-// Check says what is wrong with a validated configuration that only the parts know, and which files it names that are not
-// there. Nothing is opened.
+// Check says what is wrong with a validated configuration that only the parts know. Nothing is opened.
 func Check(c Config) error {
-	if err := c.missingFile(); err != nil {
-		return err
-	}
 	c.Spool.Dir, c.Spool.Runtime = "", ""
 	d, err := New(c, slog.New(slog.DiscardHandler))
 	if err != nil {

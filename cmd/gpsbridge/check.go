@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gpsbridge/bridge"
@@ -24,7 +25,7 @@ func runCheck(_ context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := bridge.Check(config); err != nil {
+	if err := errors.Join(bridge.Check(config), config.MissingFile()); err != nil {
 		return usagef("%s: %w", flags.path, err)
 	}
 	fmt.Fprintf(p.stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
