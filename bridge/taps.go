@@ -2,10 +2,9 @@ package bridge
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge/receiver/record"
 	"gpsbridge/bridge/receiver/share"
@@ -60,34 +59,36 @@ func (t *taps) run(ctx context.Context, read func() error) error {
 			}()
 		}
 	}
-	var g errgroup.Group
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if t.share.Listen != "" {
-		g.Go(func() error { return t.serve(ctx) })
+		serving.Go(func() { t.serve(ctx) })
 	}
-	err := read()
-	stop()
-	if failed := g.Wait(); err == nil {
-		err = failed
-	}
-	return err
+	return read()
 }
 
-// serve gives the bytes to other programs. A port that is taken is said once and tried again.
-func (t *taps) serve(ctx context.Context) error {
-	for first := true; ; first = false {
+// serve gives the bytes to other programs. A port that is taken is said once and tried again, and so is one that fails later.
+func (t *taps) serve(ctx context.Context) {
+	for told := ""; ; {
 		s, err := share.Listen(t.share)
 		if err == nil {
+			told = ""
 			t.share.Log.Info("sharing the receiver's sentences", "address", s.Addr().String())
 			t.shared.Store(s)
-			return s.Serve(ctx)
+			err = s.Serve(ctx)
 		}
-		if first {
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != told {
+			told = err.Error()
 			t.share.Log.Error("the receiver's sentences are not shared, tracking goes on", "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(relayRetry):
 		}
 	}

@@ -34,6 +34,7 @@ var (
 
 // run is the reopen loop.
 func (r *Receiver) run(ctx context.Context, c Consumer) error {
+	defer r.turn(0) // who has ended promises nothing
 	wait := r.retry
 	for ctx.Err() == nil {
 		r.turn(openWithin)

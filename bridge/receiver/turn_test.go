@@ -11,16 +11,18 @@ import (
 func TestTheLoopKeepsItsPromises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns, late atomic.Int32
-		var due atomic.Int64 // nanoseconds since the start
+		var due, last atomic.Int64 // nanoseconds, since the start and from the call
+		var ending atomic.Bool
 		start := time.Now()
 		turn := func(within time.Duration) {
 			if now := int64(time.Since(start)); turns.Add(1) > 1 && now > due.Load() {
 				late.Add(1)
 			}
-			if within <= 0 {
+			if within < 0 || within == 0 && !ending.Load() {
 				t.Errorf("a promise of %v by a port", within)
 			}
 			due.Store(int64(time.Since(start) + within))
+			last.Store(int64(within))
 		}
 		src, others := piped()
 		opened := src.try
@@ -40,6 +42,10 @@ func TestTheLoopKeepsItsPromises(t *testing.T) {
 		if late.Load() > 0 || turns.Load() < 50 || time.Since(start) > time.Duration(due.Load()) {
 			t.Errorf("%d turns in five minutes, %d of them late; the last promise was for %v", turns.Load(), late.Load(), time.Duration(due.Load()))
 		}
+		ending.Store(true)
 		r.stop(t)
+		if last.Load() != 0 {
+			t.Errorf("a receiver that has ended promises to be back within %v", time.Duration(last.Load()))
+		}
 	})
 }

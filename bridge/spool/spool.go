@@ -57,7 +57,7 @@ type Options struct {
 	// nothing is kept, and Dir is left as it is.
 	Readers []string
 	// Turn, if set, is called by what writes the disk in the background at each turn, with the time within which it will
-	// call it again unless it hangs.
+	// call it again unless it hangs; 0 is no promise, as after Close.
 	Turn func(within time.Duration)
 	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
 	Log *slog.Logger

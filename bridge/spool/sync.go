@@ -5,6 +5,7 @@ import "time"
 // run moves to the disk what stays unacknowledged or is too much for the recent log, until Close.
 func (s *Spool) run() {
 	defer close(s.stopped)
+	defer s.turn(0)
 	timer := time.NewTimer(s.every)
 	defer timer.Stop()
 	for wait := s.every; ; {

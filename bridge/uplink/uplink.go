@@ -84,7 +84,8 @@ type Config struct {
 	Clock func() (now time.Time, source string)
 
 	// Turn, if set, is called by the loops of Run at each turn, with the time
-	// within which they will call it again unless they hang.
+	// within which they will call it again unless they hang; 0 is no promise,
+	// as at the end of Run.
 	Turn func(within time.Duration)
 
 	Log *slog.Logger // default: none
@@ -209,6 +210,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 // then, and otherwise only the error of a queue that cannot be read.
 func (u *Uplink) Run(ctx context.Context) error {
 	defer u.enter(Stopped, "", 0)
+	defer u.c.Turn(0)
 	for ctx.Err() == nil {
 		err := u.connect(ctx)
 		if broken := (*queueError)(nil); errors.As(err, &broken) {
