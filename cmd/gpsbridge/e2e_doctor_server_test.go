@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,20 +29,7 @@ func TestDoctorNameNotFound(t *testing.T) {
 }
 
 func TestDoctorConnectionRefused(t *testing.T) {
-	// A port that is bound but not listening refuses, and nobody else can take it.
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(fd)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := fmt.Sprintf("ws://127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	url := "ws://" + realtest.Refusing(t)
 	oneBroken(t, doctorOf(t, serverDoctor(t, url)...), "tcp", "connection refused: nothing listens", "check that the server runs")
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,21 +84,7 @@ func TestNoReceiver(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
-	// A port that is bound but not listening refuses, and nobody else can take it.
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer syscall.Close(fd)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}).String()
-
+	addr := realtest.Refusing(t)
 	line := realtest.OpenPty(t)
 	d := startDaemon(t, "--device", line.Path()+"?baud=9600", "--server", "ws://"+addr)
 	viewer := d.group()
