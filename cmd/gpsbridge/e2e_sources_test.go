@@ -32,9 +32,9 @@ func gpsdPath(t *testing.T) string {
 
 // startGPSD starts gpsd on a port and returns when it listens. It reads its devices when a client asks, and writes nothing to
 // them (-b).
-func startGPSD(t *testing.T, port int, devices ...string) *realtest.Process {
+func startGPSD(t *testing.T, port int, arguments ...string) *realtest.Process {
 	t.Helper()
-	args := append([]string{"-N", "-b", "-S", strconv.Itoa(port)}, devices...)
+	args := append([]string{"-N", "-b", "-S", strconv.Itoa(port)}, arguments...)
 	p := realtest.Start(t, "gpsd", exec.Command(gpsdPath(t), args...))
 	await(t, "gpsd to listen", func() bool {
 		c, err := net.DialTimeout("tcp", loopback(port), time.Second)
@@ -166,8 +166,8 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 // A gpsd without a receiver says so; one whose receiver is pulled says that too.
 func TestGPSDWithoutReceiver(t *testing.T) {
-	port, line, v := realtest.FreePort(t), openFor(t), newVehicle()
-	startGPSD(t, port, line.Path())
+	port, line, v, control := realtest.FreePort(t), openFor(t), newVehicle(), filepath.Join(t.TempDir(), "control")
+	startGPSD(t, port, "-F", control, line.Path())
 	stop := emit(t, line, func(i int) []byte { return v.epochs(i, i+1) })
 	source := "gpsd://" + loopback(port)
 	d := startDaemon(t, "--device", source)
@@ -177,9 +177,33 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 		return strings.Contains(st.Receivers[0].Detail, line.Path()) && strings.Contains(st.Receivers[0].Detail, "check the receiver's power and cable")
 	})
 	line.Unplug()
+	removeFromGPSD(t, control, line.Path())
 	d.waitStatus("the missing receiver to be told", func(st bridge.Status) bool {
 		return strings.HasPrefix(st.Receivers[0].Detail, source+" has no receiver: plug one in")
 	})
+}
+
+// removeFromGPSD tells gpsd that a device is gone, as Debian's udev rules do when a receiver is pulled: gpsd 3.22 by itself
+// does not always see that a terminal hung up (its select goes without the descriptor then).
+func removeFromGPSD(t *testing.T, control, device string) {
+	t.Helper()
+	c, err := net.Dial("unix", control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(soon)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(c, "-%s\r\n", device); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 16)
+	n, err := c.Read(answer)
+	// gpsd that saw it by itself has given the device up already.
+	if got := strings.TrimSpace(string(answer[:n])); err != nil || got != "OK" && got != "ERROR" {
+		t.Fatalf("gpsd was told to remove %s, says %q, %v", device, got, err)
+	}
 }
 
 // A receiver that speaks a binary protocol works through gpsd, which makes sentences of what it says.
