@@ -66,6 +66,7 @@ func TestParse(t *testing.T) {
 			kind: kindGNS, timed: true, tod: nine, timeDecimals: 1, verdict: valid, status: StatusGPS,
 			lat: some(51.5), lon: some(0.5), decimals: 1, alt: some(25.6), sep: some(45), hdop: some(0.9), used: some(13)}},
 		{"GNS without a fix", "GNGNS,090000.0,,,,,NN,00,,,,,", reading{kind: kindGNS, timed: true, tod: nine, timeDecimals: 1, verdict: void, used: some(0)}},
+		{"GNS of one constellation beside that of all", "GPGNS,090000.0,,,,,,7,,,,5.2,23,V", reading{kind: kindGNS, timed: true, tod: nine, timeDecimals: 1}},
 		{"GLL", "GPGLL,5130.0,N,00030.0,E,090000.00,A,D", reading{
 			kind: kindGLL, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
 		{"GLL 1.5", "GPGLL,5130.0,N,00030.0,E", reading{kind: kindGLL, verdict: valid, lat: some(51.5), lon: some(0.5), decimals: 1}},
@@ -90,6 +91,13 @@ func TestParse(t *testing.T) {
 		{"GST", "GPGST,090000,1.2,,,,3.0,4.0,5.0", reading{kind: kindGST, timed: true, tod: nine, eph: some(10), epv: some(10)}},
 		{"GSV 4.1", "GAGSV,1,1,02,04,51,210,43,09,,,,7", reading{kind: kindGSV, gnss: gnssGalileo, part: 1, parts: 1, signal: '7',
 			sats: []Satellite{{GNSSID: 2, SVID: 4, PRN: 304, El: some(51), Az: some(210), SS: some(43)}, {GNSSID: 2, SVID: 9, PRN: 309}}}},
+		{"GSV with Quectel's numbers", "GAGSV,1,1,02,104,51,210,43,125,,,", reading{kind: kindGSV, gnss: gnssGalileo, part: 1, parts: 1,
+			sats: []Satellite{{GNSSID: 2, SVID: 4, PRN: 304, El: some(51), Az: some(210), SS: some(43)}, {GNSSID: 2, SVID: 25, PRN: 325}}}},
+		{"GSA with numbers of many ranges", "GNGSA,A,3,32,46,133,88,305,412,209,195,174,905,,,1.4,0.8,1.1", reading{
+			kind: kindGSA, dim: Mode3D, pdop: some(1.4), hdop: some(0.8), vdop: some(1.1), gnss: -1,
+			sats: []Satellite{{SVID: 32, PRN: 32}, {GNSSID: 1, SVID: 133, PRN: 133}, {GNSSID: 1, SVID: 133, PRN: 133}, {GNSSID: 6, SVID: 24, PRN: 88},
+				{GNSSID: 2, SVID: 5, PRN: 305}, {GNSSID: 3, SVID: 12, PRN: 412}, {GNSSID: 3, SVID: 9, PRN: 409}, {GNSSID: 5, SVID: 3, PRN: 195},
+				{GNSSID: 4, SVID: 2, PRN: 174}, {GNSSID: 7, SVID: 5, PRN: 505}}}},
 		{"PQGSV", "PQGSV,1,1,01,05,12,120,33,0,4", reading{kind: kindGSV, gnss: gnssBeiDou, part: 1, parts: 1, signal: '0',
 			sats: []Satellite{{GNSSID: 3, SVID: 5, PRN: 405, El: some(12), Az: some(120), SS: some(33)}}}},
 		{"PUBX,00", "PUBX,00,090000.00,5130.0,N,00030.0,E,57.9,G3,2.5,5.0,36.0,084.4,-0.5,,0.8,1.1,0.6,9,0,0", reading{

@@ -154,12 +154,17 @@ func (r *reading) dop(i int) Value {
 
 // parseGNS: time, latitude, N, longitude, E, one FAA mode a constellation,
 // satellites used, HDOP, altitude, separation, age, station, navigational
-// status (4.1).
+// status (4.1). With differential corrections the standard has one more for each
+// constellation, with its satellites, age and station; position and modes are
+// left empty, and that says nothing about the fix.
 func parseGNS(r *reading) {
 	if !r.require(6) {
 		return
 	}
 	r.clock(0)
+	if blank(r.field(5)) {
+		return
+	}
 	r.verdict = void
 	r.faa(gnsMode(r.field(5)))
 	if r.status != StatusUnknown {

@@ -6,6 +6,7 @@ const (
 	gnssSBAS    = 1
 	gnssGalileo = 2
 	gnssBeiDou  = 3
+	gnssIMES    = 4
 	gnssQZSS    = 5
 	gnssGLONASS = 6
 	gnssNavIC   = 7
@@ -56,7 +57,8 @@ func systemGNSS(field string) int {
 
 // satellite names the satellite that a receiver numbers n in a sentence of the
 // constellation gnss (-1 when it did not say). Receivers number either within
-// the constellation or in a range of their own; ranges tell more and go first.
+// the constellation or in a range of their own; ranges that no constellation has
+// of itself tell more and go first. They are those that gpsd knows.
 func satellite(gnss, n int) Satellite {
 	switch {
 	case n >= 401 && n <= 463:
@@ -67,10 +69,16 @@ func satellite(gnss, n int) Satellite {
 		gnss, n = gnssBeiDou, n-200
 	case n >= 193 && n <= 202:
 		gnss, n = gnssQZSS, n-192
-	case n >= 120 && n <= 158:
-		gnss = gnssSBAS
+	case n >= 901 && n <= 918: // Allystar
+		gnss, n = gnssNavIC, n-900
+	case gnss == gnssGalileo && n >= 101 && n <= 136: // Quectel
+		n -= 100
 	case gnss == gnssGLONASS && n <= 32, gnss == gnssGalileo, gnss == gnssBeiDou,
 		gnss == gnssQZSS, gnss == gnssNavIC:
+	case n >= 120 && n <= 158:
+		gnss = gnssSBAS
+	case n >= 173 && n <= 182:
+		gnss, n = gnssIMES, n-172
 	case n >= 65 && n <= 99:
 		gnss, n = gnssGLONASS, n-64
 	case n >= 33 && n <= 64:
@@ -90,6 +98,8 @@ func prn(gnss, svid int) int {
 		return svid + 300
 	case gnssBeiDou:
 		return svid + 400
+	case gnssIMES:
+		return svid + 172
 	case gnssQZSS:
 		return svid + 192
 	case gnssNavIC:
