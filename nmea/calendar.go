@@ -11,6 +11,9 @@ const (
 	// leap is how far the clock of a receiver without a fix may move at once.
 	// More, and it was set, or counted in its sleep: the date is then unknown.
 	leap = time.Hour
+	// midnight is how far from it a receiver may change its date: some do with
+	// the next epoch, and receivers set to one fix in 5 s are the slowest.
+	midnight = 5 * time.Second
 )
 
 // calendar turns times of day into times. It learns the date from the sentences
@@ -51,7 +54,8 @@ func (c *calendar) advance(tod time.Duration, fix bool) {
 }
 
 // set takes the date that a receiver with a fix stated for the latest time of
-// day, and undoes the week rollover.
+// day, and undoes the week rollover. Around midnight the date that was carried
+// there is trusted more than one beside it.
 func (c *calendar) set(d date) {
 	n := time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Unix() / 86400
 	was := n
@@ -62,6 +66,9 @@ func (c *calendar) set(d date) {
 	}
 	for n < c.floor {
 		n += rollover
+	}
+	if c.known && (n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight) {
+		return
 	}
 	c.known, c.day, c.moved = true, n, int(n-was)/7
 }

@@ -1,6 +1,7 @@
 package nmea
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -22,6 +23,26 @@ func TestMidnight(t *testing.T) {
 		want := "31T23:59:57.00 31T23:59:58.00 31T23:59:59.00 01T00:00:00.00 01T00:00:01.00 01T00:00:02.00"
 		if got := r.times(); got != want {
 			t.Errorf("%v: %s", order, got)
+		}
+	}
+}
+
+// TestDateChangesBesideMidnight holds that a receiver that changes its date an
+// epoch too late or too early does not jump by a day.
+func TestDateChangesBesideMidnight(t *testing.T) {
+	for _, change := range []float64{86399, 86401} {
+		var s stream
+		for i := range 6 {
+			sec := 86397 + float64(i)
+			s.date = "311226"
+			if sec >= change {
+				s.date = "010127"
+			}
+			s.epoch(math.Mod(sec, 86400), "RMC", "GGA")
+		}
+		want := "31T23:59:57.00 31T23:59:58.00 31T23:59:59.00 01T00:00:00.00 01T00:00:01.00 01T00:00:02.00"
+		if got := assemble(s.Bytes(), Options{}).times(); got != want {
+			t.Errorf("date changed at second %.0f: %s", change, got)
 		}
 	}
 }

@@ -62,7 +62,8 @@ func parseNumber(s string) (float64, bool) {
 }
 
 // parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and
-// the number of decimals of the minutes. The quotient of two exact integers is
+// the number of decimals of the minutes. Minutes of 60 are 59.99996 that a
+// receiver has rounded. The quotient of two exact integers is
 // the float64 next to what the receiver wrote.
 func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	d, ok := parseDecimal(strings.TrimSpace(s))
@@ -72,7 +73,7 @@ func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	one := int64(pow10[d.decimals])
 	whole := d.digits / (100 * one)
 	minutes := d.digits - whole*100*one
-	if minutes >= 60*one || whole > 360 {
+	if minutes > 60*one || whole > 360 {
 		return 0, 0, false
 	}
 	return float64(whole*60*one+minutes) / float64(60*one), d.decimals, true
