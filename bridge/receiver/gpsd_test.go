@@ -228,10 +228,10 @@ func TestParseNetworkSources(t *testing.T) {
 	}{
 		{"tcp://192.168.1.10:10110", tcpClient{"192.168.1.10:10110"}},
 		{"tcp://[fe80::1%eth0]:10110", tcpClient{"[fe80::1%eth0]:10110"}},
-		{"udp://:10110", udpListener{address: ":10110"}},
-		{"udp://127.0.0.1:10110", udpListener{address: "127.0.0.1:10110"}},
-		{"udp://239.2.1.1:10110?interface=eth0", udpListener{address: "239.2.1.1:10110", group: true, device: "eth0"}},
-		{"udp://[ff02::1]:10110", udpListener{address: "[ff02::1]:10110", group: true}},
+		{"udp://:10110", &udpListener{address: ":10110"}},
+		{"udp://127.0.0.1:10110", &udpListener{address: "127.0.0.1:10110"}},
+		{"udp://239.2.1.1:10110?interface=eth0", &udpListener{address: "239.2.1.1:10110", group: true, device: "eth0"}},
+		{"udp://[ff02::1]:10110", &udpListener{address: "[ff02::1]:10110", group: true}},
 		{"gpsd://", gpsdClient{address: "localhost:2947"}},
 		{"gpsd://boat", gpsdClient{address: "boat:2947"}},
 		{"gpsd://[::1]", gpsdClient{address: "[::1]:2947"}},
@@ -245,7 +245,7 @@ func TestParseNetworkSources(t *testing.T) {
 			t.Errorf("%s: %v", test.source, err)
 			continue
 		}
-		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(tcpClient{}, udpListener{}, gpsdClient{})); diff != "" {
+		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(tcpClient{}, udpListener{}, setting{}, gpsdClient{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.source, diff)
 		}
 	}

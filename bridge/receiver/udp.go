@@ -17,6 +17,7 @@ type udpListener struct {
 	address string // host:port; without a host, of every interface
 	group   bool   // the host is a multicast group
 	device  string // the network interface on which to join it; "" leaves that to the kernel
+	setting
 }
 
 // senderHold is how long a sender is waited for before another one may feed: three seconds of one at 1 Hz, and less than
@@ -29,7 +30,7 @@ func udpFrom(address string, o *options) (source, error) {
 	if err != nil {
 		return nil, fmt.Errorf(`%w: use "udp://:port", such as udp://:10110, or a multicast group, udp://239.2.1.1:10110?interface=eth0`, err)
 	}
-	u := udpListener{address: net.JoinHostPort(host, port), device: device}
+	u := &udpListener{address: net.JoinHostPort(host, port), device: device}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		u.group = ip.IsMulticast()
 	}
@@ -39,19 +40,24 @@ func udpFrom(address string, o *options) (source, error) {
 	return u, nil
 }
 
-func (udpListener) finite() bool { return false }
+func (*udpListener) finite() bool { return false }
 
-func (u udpListener) name() string { return "udp://" + u.address }
+func (u *udpListener) name() string { return "udp://" + u.address }
 
-func (u udpListener) open(ctx context.Context) (stream, error) {
+func (u *udpListener) open(ctx context.Context) (stream, error) {
 	c, err := u.listen(ctx)
 	if err != nil {
 		return stream{}, u.explain(err)
 	}
-	return stream{conn: newDatagrams(c), port: u.name()}, nil
+	d := newDatagrams(c)
+	if u.status != nil {
+		d.others.show = func(hint string) { u.status.change(func(*Status) {}, hint) }
+		d.others.show("") // of before
+	}
+	return stream{conn: d, port: u.name()}, nil
 }
 
-func (u udpListener) listen(ctx context.Context) (*net.UDPConn, error) {
+func (u *udpListener) listen(ctx context.Context) (*net.UDPConn, error) {
 	if !u.group {
 		var lc net.ListenConfig
 		c, err := lc.ListenPacket(ctx, "udp", u.address)
@@ -73,7 +79,7 @@ func (u udpListener) listen(ctx context.Context) (*net.UDPConn, error) {
 	return net.ListenMulticastUDP("udp", device, group)
 }
 
-func (u udpListener) explain(err error) error {
+func (u *udpListener) explain(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s is taken by another program: find it with \"sudo ss -ulpn\" and stop it, or use another port", u.name())
@@ -87,11 +93,11 @@ func (u udpListener) explain(err error) error {
 	return fmt.Errorf("listen on %s: %w", u.name(), netCause(err))
 }
 
-func (udpListener) silent(port string) string {
+func (*udpListener) silent(port string) string {
 	return port + " hears nothing: see that the sender sends to this machine and port, and that no firewall is between"
 }
 
-func (udpListener) lost(port string, err error) string {
+func (*udpListener) lost(port string, err error) string {
 	return fmt.Sprintf("%s: %v: check the network", port, netCause(err))
 }
 
@@ -104,6 +110,7 @@ type datagrams struct {
 	left   []byte     // of the last datagram
 	sender netip.Addr // who feeds
 	heard  time.Time  // when it last did
+	others others
 }
 
 func newDatagrams(c *net.UDPConn) *datagrams {
@@ -128,8 +135,10 @@ func (d *datagrams) Read(p []byte) (int, error) {
 // takes says whether a sender may feed.
 func (d *datagrams) takes(from netip.Addr, now time.Time) bool {
 	if from != d.sender && d.sender.IsValid() && now.Sub(d.heard) < senderHold {
+		d.others.leftOut(from, d.sender, now)
 		return false
 	}
+	d.others.fed(from != d.sender, now)
 	d.sender, d.heard = from, now
 	return true
 }

@@ -2,12 +2,14 @@ package receiver
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,6 +102,42 @@ func TestOneSenderFeeds(t *testing.T) {
 		if got := d.takes(step.from, at(step.s)); got != step.want {
 			t.Errorf("%v at %v s: %v", step.from, step.s, got)
 		}
+	}
+}
+
+// TestOtherSendersAreShown: who sends beside the one that feeds is told, rarely, and forgotten when it has stopped or feeds itself.
+func TestOtherSendersAreShown(t *testing.T) {
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	d := &datagrams{}
+	var hints []string
+	d.others.show = func(hint string) { hints = append(hints, hint) }
+	at := time.Unix(0, 0)
+	send := func(seconds int, from ...netip.Addr) {
+		for range seconds {
+			for _, f := range from {
+				d.takes(f, at)
+			}
+			at = at.Add(time.Second)
+		}
+	}
+	send(3, a)
+	send(5, b) // takes over when a has been silent for as long as it is waited for
+	if len(hints) > 0 {
+		t.Fatalf("a sender that takes over is told of as one too many: %q", hints)
+	}
+	send(50, b, a)
+	send(61, b)
+	told := func(n int) string {
+		return fmt.Sprintf("10.0.0.1 sends too and is left out (%d datagrams so far), since 10.0.0.2 feeds: stop one of them, or give each a port and a [[receiver]] of its own", n)
+	}
+	if d := cmp.Diff([]string{told(5), told(50), ""}, hints); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
+	}
+	hints = nil
+	send(6, b, a)
+	send(5, a)
+	if len(hints) != 2 || hints[1] != "" {
+		t.Errorf("the other feeds now and told was %q, want one and its end", hints)
 	}
 }
 
