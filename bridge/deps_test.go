@@ -27,8 +27,9 @@ var mayImport = map[string][]string{
 		"bridge/relay/page"},
 	"systemd": {},
 	"cmd/gpsbridge": {"nmea", "bridge", "bridge/doctor", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share", "bridge/spool", "bridge/uplink",
-		"bridge/relay", "bridge/relay/page", "systemd"},
-	"cmd/compare": {"bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
+		"bridge/relay", "bridge/relay/page", "systemd", "cmd/internal/command"},
+	"cmd/compare":          {"cmd/internal/command", "bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
+	"cmd/internal/command": {},
 }
 
 // mustNotImport holds what a package must not know of the standard library and beyond, as its own imports.

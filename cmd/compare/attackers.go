@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // attackers are the viewers that mean harm, in a goroutine each, bounded in what they do a second.
@@ -21,7 +23,7 @@ type attackers struct {
 	wg                                          sync.WaitGroup
 }
 
-func playAttackers(ctx context.Context, w world, _ command, _ []string) error {
+func playAttackers(ctx context.Context, w command.Process, _ command.Command, _ []string) error {
 	a := new(attackers)
 	stop := func() {}
 	leave := func() { stop(); a.wg.Wait() }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // fanoutOptions are what the command line says.
@@ -50,11 +52,11 @@ type fanoutReport struct {
 	Hostile []attack `json:"hostile,omitempty"`
 }
 
-func compareFanout(ctx context.Context, w world, c command, args []string) error {
-	fs := newFlags(c)
+func compareFanout(ctx context.Context, w command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	var o fanoutOptions
 	o.register(fs)
-	if err := parse(w, c, fs, args); err != nil {
+	if _, err := c.Parse(w, fs, args, 0); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
@@ -75,14 +77,14 @@ func compareFanout(ctx context.Context, w world, c command, args []string) error
 	}
 	chosen := slices.DeleteFunc(servers(o.gpsbridge), func(s server) bool { return !slices.Contains(o.servers, s.name) })
 	r := fanoutReport{CPUs: runtime.NumCPU(), Cores: o.cores, Load: loadAverage(), Go: runtime.Version(), Rate: o.rate}
-	fmt.Fprintf(w.stderr, "%d processors, load %s; about %v\n", r.CPUs, r.Load, o.takes().Round(time.Second))
+	fmt.Fprintf(w.Stderr, "%d processors, load %s; about %v\n", r.CPUs, r.Load, o.takes().Round(time.Second))
 	if err := r.run(ctx, w, o, chosen); err != nil {
 		return err
 	}
 	if o.json {
-		return json.NewEncoder(w.stdout).Encode(r)
+		return json.NewEncoder(w.Stdout).Encode(r)
 	}
-	r.print(w.stdout)
+	r.print(w.Stdout)
 	return nil
 }
 
@@ -122,7 +124,7 @@ func (o *fanoutOptions) check() error {
 	}
 	for _, name := range o.servers {
 		if !slices.Contains(names, name) || o.hostile && name == "floor" {
-			return usagef("--servers %q is none to measure: use some of %s", name, strings.Join(names[1:], ", "))
+			return command.Misusef("--servers %q is none to measure: use some of %s", name, strings.Join(names[1:], ", "))
 		}
 	}
 	if o.hostile {
@@ -136,15 +138,15 @@ func (o *fanoutOptions) check() error {
 	}
 	switch {
 	case !(o.rate >= 1 && o.rate <= 1000):
-		return usagef("--rate %g: use 1 to 1000 messages a second", o.rate)
+		return command.Misusef("--rate %g: use 1 to 1000 messages a second", o.rate)
 	case o.lasts < time.Second || o.lasts > time.Hour:
-		return usagef("--for %v: use 1s to 1h", o.lasts)
+		return command.Misusef("--for %v: use 1s to 1h", o.lasts)
 	case o.cores < 0:
-		return usagef("--cores %d: use 1 or more, or 0 for all", o.cores)
+		return command.Misusef("--cores %d: use 1 or more, or 0 for all", o.cores)
 	case o.most < 0 || o.most > relayConns:
-		return usagef("--most %d: use up to %d viewers, or 0", o.most, relayConns)
+		return command.Misusef("--most %d: use up to %d viewers, or 0", o.most, relayConns)
 	case o.hostile && len(o.viewers) > 1:
-		return usagef("--hostile goes with one number of --viewers")
+		return command.Misusef("--hostile goes with one number of --viewers")
 	}
 	return nil
 }
@@ -164,7 +166,7 @@ func (o *fanoutOptions) takes() time.Duration {
 
 // run measures one server after the other with so many viewers, then all with more: what disturbs the machine meanwhile
 // disturbs neighbours in the table.
-func (r *fanoutReport) run(ctx context.Context, w world, o fanoutOptions, chosen []server) (err error) {
+func (r *fanoutReport) run(ctx context.Context, w command.Process, o fanoutOptions, chosen []server) (err error) {
 	if o.hostile {
 		r.Hostile, err = underAttack(ctx, w, o, chosen)
 		return err
@@ -202,8 +204,8 @@ func (r *fanoutReport) run(ctx context.Context, w world, o fanoutOptions, chosen
 }
 
 // measure measures one server with the viewers of c.
-func (c *crowd) measure(ctx context.Context, w world, s server, o fanoutOptions) error {
-	fmt.Fprintf(w.stderr, "%s, %d viewers\n", s.title, c.Viewers)
+func (c *crowd) measure(ctx context.Context, w command.Process, s server, o fanoutOptions) error {
+	fmt.Fprintf(w.Stderr, "%s, %d viewers\n", s.title, c.Viewers)
 	open, err := openSession(ctx, s, c.Viewers, o.cores)
 	if err != nil {
 		return err

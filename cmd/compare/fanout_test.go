@@ -10,13 +10,14 @@ import (
 
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/realtest/django"
+	"gpsbridge/cmd/internal/command"
 )
 
 // fanout runs a short measurement and returns its report.
 func fanout(t *testing.T, args ...string) fanoutReport {
 	t.Helper()
 	code, stdout, stderr := invoke(t.Context(), append([]string{"fanout", "--for", "1s", "--json"}, args...)...)
-	if code != exitDone {
+	if code != command.Done {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	var r fanoutReport
@@ -82,7 +83,7 @@ func TestHostileViewers(t *testing.T) {
 func TestMissingPeerIsARow(t *testing.T) {
 	t.Setenv(django.EnvPython, "/nonexistent/python3")
 	code, stdout, stderr := invoke(t.Context(), "fanout", "--servers", "floor,daphne", "--viewers", "5", "--for", "1s")
-	if code != exitDone {
+	if code != command.Done {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	if !strings.Contains(stdout, "| Daphne, in memory | not installed: apt-get install") || !strings.Contains(stdout, "| floor: write(2)   | 50 ") {

@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // floor is the least that a server can do on this machine: it writes the bytes of each frame that comes on stdin to every
@@ -29,18 +31,18 @@ type floorAnswer struct {
 	Addr string `json:"addr"`
 }
 
-func playFloor(ctx context.Context, w world, _ command, _ []string) error {
+func playFloor(ctx context.Context, w command.Process, _ command.Command, _ []string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	if err := json.NewEncoder(w.stdout).Encode(floorAnswer{l.Addr().String()}); err != nil {
+	if err := json.NewEncoder(w.Stdout).Encode(floorAnswer{l.Addr().String()}); err != nil {
 		return err
 	}
 	f := new(floor)
 	go f.accept(l)
-	frames := bufio.NewReaderSize(w.stdin, maxFrame)
+	frames := bufio.NewReaderSize(w.Stdin, maxFrame)
 	for {
 		frame, err := nextFrame(frames)
 		if errors.Is(err, io.EOF) {

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // scenario is one way of feeding all programs alike.
@@ -37,11 +39,11 @@ type report struct {
 	Scenarios []outcome `json:"scenarios"`
 }
 
-func compareGPSD(ctx context.Context, w world, c command, args []string) error {
-	fs := newFlags(c)
+func compareGPSD(ctx context.Context, w command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	var o gpsdOptions
 	o.register(fs)
-	if err := parse(w, c, fs, args); err != nil {
+	if _, err := c.Parse(w, fs, args, 0); err != nil {
 		return err
 	}
 	scenarios, err := o.scenarios()
@@ -90,10 +92,10 @@ func (o *gpsdOptions) register(fs *flag.FlagSet) {
 func (o gpsdOptions) scenarios() ([]scenario, error) {
 	// A p99 of ten epochs is their greatest: no fewer, but to see that it works.
 	if !o.quick && o.epochs < 10 {
-		return nil, usagef("--epochs %d is too few to tell anything: use 10 or more, or --quick", o.epochs)
+		return nil, command.Misusef("--epochs %d is too few to tell anything: use 10 or more, or --quick", o.epochs)
 	}
 	if o.chunk <= 0 || o.apart < 0 {
-		return nil, usagef("--chunk %v --apart %v: use a time above zero, such as 10ms, and one that is not negative", o.chunk, o.apart)
+		return nil, command.Misusef("--chunk %v --apart %v: use a time above zero, such as 10ms, and one that is not negative", o.chunk, o.apart)
 	}
 	warmUp, rounds, sentences := 5, 9, defaultSentences
 	if o.quick {
@@ -104,7 +106,7 @@ func (o gpsdOptions) scenarios() ([]scenario, error) {
 		recorded, err = load(o.log)
 	}
 	if err != nil {
-		return nil, usageError{err}
+		return nil, command.AsMisuse(err)
 	}
 	var all []scenario
 	for _, baud := range []int{9600, 115200} {
@@ -123,12 +125,12 @@ func (o gpsdOptions) scenarios() ([]scenario, error) {
 		}
 		names = append(names, s.name())
 	}
-	return nil, usagef("--only %q is no scenario: use one of %s", o.only, strings.Join(names, ", "))
+	return nil, command.Misusef("--only %q is no scenario: use one of %s", o.only, strings.Join(names, ", "))
 }
 
 // run runs the scenarios one after the other and prints each as it is done, or all as JSON at the end.
-func (r *report) run(ctx context.Context, w world, asJSON bool, scenarios []scenario, starters []starter) error {
-	tables := w.stdout
+func (r *report) run(ctx context.Context, w command.Process, asJSON bool, scenarios []scenario, starters []starter) error {
+	tables := w.Stdout
 	if asJSON {
 		tables = io.Discard
 	}
@@ -136,7 +138,7 @@ func (r *report) run(ctx context.Context, w world, asJSON bool, scenarios []scen
 	for _, s := range scenarios {
 		lasts += s.lasts()
 	}
-	fmt.Fprintf(w.stderr, "gpsd and gpsbridge read the same simulated receiver, for about %v\n", lasts.Round(time.Second))
+	fmt.Fprintf(w.Stderr, "gpsd and gpsbridge read the same simulated receiver, for about %v\n", lasts.Round(time.Second))
 	fmt.Fprintf(tables, "gpsd %s and gpsbridge (%s), %d CPUs, load %s\n\n%s", r.GPSD, r.Go, r.CPUs, r.Load, legend)
 	for _, s := range scenarios {
 		o, err := s.run(ctx, starters)
@@ -152,7 +154,7 @@ func (r *report) run(ctx context.Context, w world, asJSON bool, scenarios []scen
 	if !asJSON {
 		return nil
 	}
-	e := json.NewEncoder(w.stdout)
+	e := json.NewEncoder(w.Stdout)
 	e.SetIndent("", "  ")
 	return e.Encode(r)
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // attack is what hostile viewers did to a server and to its other viewers.
@@ -36,7 +38,7 @@ type tally struct {
 const hostileRounds = 5
 
 // underAttack measures each server without and with attackers.
-func underAttack(ctx context.Context, w world, o fanoutOptions, chosen []server) ([]attack, error) {
+func underAttack(ctx context.Context, w command.Process, o fanoutOptions, chosen []server) ([]attack, error) {
 	var all []attack
 	for _, s := range chosen {
 		a := attack{Server: s.title, Viewers: o.viewers[0]}
@@ -50,7 +52,7 @@ func underAttack(ctx context.Context, w world, o fanoutOptions, chosen []server)
 	return all, nil
 }
 
-func (a *attack) measure(ctx context.Context, w world, s server, o fanoutOptions) error {
+func (a *attack) measure(ctx context.Context, w command.Process, s server, o fanoutOptions) error {
 	open, err := openSession(ctx, s, a.Viewers, o.cores)
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (a *attack) measure(ctx context.Context, w world, s server, o fanoutOptions
 		return err
 	}
 	for n := range hostileRounds {
-		fmt.Fprintf(w.stderr, "%s, %d viewers, round %d of %d: alone, under attack\n", s.title, a.Viewers, n+1, hostileRounds)
+		fmt.Fprintf(w.Stderr, "%s, %d viewers, round %d of %d: alone, under attack\n", s.title, a.Viewers, n+1, hostileRounds)
 		if err := a.Alone.round(ctx, open, o); err != nil {
 			return err
 		}

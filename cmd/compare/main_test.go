@@ -13,12 +13,13 @@ import (
 
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/realtest/program"
+	"gpsbridge/cmd/internal/command"
 )
 
 // A program that is left running leaves the goroutine that waits for it. The roles are played by this binary.
 func TestMain(m *testing.M) {
 	for _, c := range roles() {
-		if len(os.Args) > 1 && os.Args[1] == c.name {
+		if len(os.Args) > 1 && os.Args[1] == c.Name {
 			main()
 		}
 	}
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 // invoke runs a command line and returns its exit code and what it printed.
 func invoke(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = dispatch(ctx, world{strings.NewReader(""), &out, &errs}, args)
+	code = commandLine().Dispatch(ctx, command.Process{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs}, args)
 	return code, out.String(), errs.String()
 }
 
@@ -51,7 +52,7 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"fanout --hostile --viewers 5,6", `one number of --viewers`},
 	} {
 		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)
-		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
+		if code != command.Misuse || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
 			t.Errorf("compare %s: exit code %d, stdout %q, stderr %q, want 2, nothing, one line that matches %q",
 				test.line, code, stdout, stderr, test.want)
 		}
@@ -59,13 +60,13 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	if code, _, stderr := invoke(t.Context()); code != exitUsage || !strings.Contains(stderr, "compare gpsd") {
+	if code, _, stderr := invoke(t.Context()); code != command.Misuse || !strings.Contains(stderr, "compare gpsd") {
 		t.Errorf("no command: exit code %d, stderr %q, want 2 and the commands", code, stderr)
 	}
-	for _, c := range commands() {
-		code, stdout, stderr := invoke(t.Context(), c.name, "-h")
-		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, "compare "+c.name+" "+c.args) {
-			t.Errorf("compare %s -h: exit code %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
+	for _, c := range commandLine().Commands {
+		code, stdout, stderr := invoke(t.Context(), c.Name, "-h")
+		if code != command.Done || stderr != "" || !strings.HasPrefix(stdout, "compare "+c.Name+" "+c.Args) {
+			t.Errorf("compare %s -h: exit code %d, stdout %q, stderr %q", c.Name, code, stdout, stderr)
 		}
 	}
 }
@@ -76,7 +77,7 @@ func TestMissingGPSDIsOneLineWithTheMend(t *testing.T) {
 		t.Skip("gpsd is where it is found without PATH")
 	}
 	code, _, stderr := invoke(t.Context(), "gpsd")
-	if code != exitFailed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, installGPSD) {
+	if code != command.Failed || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, installGPSD) {
 		t.Errorf("exit code %d, stderr %q, want 1 and how to install gpsd", code, stderr)
 	}
 }
@@ -85,7 +86,7 @@ func TestGPSDSideBySide(t *testing.T) {
 	realtest.Need(t, realtest.GPSD)
 	t.Parallel()
 	code, stdout, stderr := invoke(t.Context(), "gpsd", "--quick", "--json")
-	if code != exitDone {
+	if code != command.Done {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	var r report

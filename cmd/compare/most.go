@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // most is what the relay does at the most on one processor, and at rest.
@@ -33,11 +35,11 @@ const (
 )
 
 // seekMost seeks the most deliveries of the relay among the servers that were chosen.
-func seekMost(ctx context.Context, w world, viewers int, chosen []server) (*most, error) {
+func seekMost(ctx context.Context, w command.Process, viewers int, chosen []server) (*most, error) {
 	m := &most{Viewers: viewers}
 	for _, s := range chosen {
 		if s.name == "relay" {
-			fmt.Fprintf(w.stderr, "%s, %d viewers, on one processor: the most deliveries\n", s.title, viewers)
+			fmt.Fprintf(w.Stderr, "%s, %d viewers, on one processor: the most deliveries\n", s.title, viewers)
 			if err := m.seek(ctx, s); err != nil {
 				return nil, err
 			}

@@ -12,15 +12,16 @@ import (
 	"time"
 
 	"gpsbridge/bridge/realtest/program"
+	"gpsbridge/cmd/internal/command"
 )
 
 // roles are the parts that compare plays in processes of their own, so that what they cost is not in the figures of the
 // servers. They are commands that help does not list, told what to do on stdin, a line of JSON each, and ended by its end.
-func roles() []command {
-	return []command{
-		{"viewers", "", "viewers of a tracking group", playViewers},
-		{"attackers", "", "viewers that mean harm", playAttackers},
-		{"floor", "", "a server that only writes", playFloor},
+func roles() []command.Command {
+	return []command.Command{
+		{Name: "viewers", Run: playViewers, About: "viewers of a tracking group"},
+		{Name: "attackers", Run: playAttackers, About: "viewers that mean harm"},
+		{Name: "floor", Run: playFloor, About: "a server that only writes"},
 	}
 }
 
@@ -108,9 +109,9 @@ func (r *role) end() {
 }
 
 // serveRole answers each line on stdin with what answer makes of it, until it ends or ctx does.
-func serveRole[question any](ctx context.Context, w world, answer func(question) (any, error)) error {
-	lines := json.NewDecoder(w.stdin)
-	say := json.NewEncoder(w.stdout)
+func serveRole[question any](ctx context.Context, w command.Process, answer func(question) (any, error)) error {
+	lines := json.NewDecoder(w.Stdin)
+	say := json.NewEncoder(w.Stdout)
 	for ctx.Err() == nil {
 		var q question
 		if err := lines.Decode(&q); err == io.EOF {

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // order is what viewers are told: to join, or to measure from now on, or neither and to report.
@@ -44,7 +46,7 @@ type audience struct {
 // joinAtOnce bounds the handshakes under way: below the 128 connections that a server's queue may hold.
 const joinAtOnce = 16
 
-func playViewers(ctx context.Context, w world, _ command, _ []string) error {
+func playViewers(ctx context.Context, w command.Process, _ command.Command, _ []string) error {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("watch sockets: %w", err)

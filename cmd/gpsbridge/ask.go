@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
 
 // statusTimeout bounds the question to a daemon on this machine.
@@ -60,7 +61,7 @@ func fixTime(ctx context.Context, c bridge.RelayConfig, deviceID string) time.Ti
 func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, error) {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, usagef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
+		return nil, command.Misusef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

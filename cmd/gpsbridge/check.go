@@ -6,12 +6,13 @@ import (
 	"fmt"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
 
-func runCheck(_ context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runCheck(_ context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	flags := addConfigFlags(fs)
-	words, err := parse(p, c, fs, args, 1)
+	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
 		return err
 	}
@@ -19,23 +20,23 @@ func runCheck(_ context.Context, p process, c command, args []string) error {
 		flags.path = words[0] // what it checks is plain, with -c or without
 	}
 	if flags.path == "" {
-		return usagef("no file: gpsbridge check -c FILE")
+		return command.Misusef("no file: gpsbridge check -c FILE")
 	}
 	config, err := flags.load(p)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(bridge.Check(config), config.MissingFile()); err != nil {
-		return usagef("%s: %w", flags.path, err)
+		return command.Misusef("%s: %w", flags.path, err)
 	}
-	fmt.Fprintf(p.stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
+	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
 	return nil
 }
 
-func runVersion(_ context.Context, p process, c command, args []string) error {
-	if _, err := parse(p, c, newFlags(c), args, 0); err != nil {
+func runVersion(_ context.Context, p command.Process, c command.Command, args []string) error {
+	if _, err := c.Parse(p, c.Flags(), args, 0); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.stdout, "gpsbridge", bridge.Version())
+	_, err := fmt.Fprintln(p.Stdout, "gpsbridge", bridge.Version())
 	return err
 }

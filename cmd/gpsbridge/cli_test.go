@@ -10,6 +10,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gpsbridge/cmd/internal/command"
+)
+
+// The exit codes, as the tests of the built program call them.
+const (
+	exitDone   = command.Done
+	exitFailed = command.Failed
+	exitUsage  = command.Misuse
 )
 
 // gga is an epoch of its own: a position at 09:00:00.
@@ -19,8 +28,8 @@ const gga = "$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,*
 func invoke(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	p := process{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}
-	code = dispatch(t.Context(), p, args)
+	p := command.Process{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs}
+	code = commandLine().Dispatch(t.Context(), p, args)
 	return code, out.String(), errs.String()
 }
 
@@ -103,13 +112,13 @@ func TestHelp(t *testing.T) {
 	if code != exitUsage {
 		t.Errorf("no command: exit code %d, want 2", code)
 	}
-	for _, c := range commands() {
-		if !strings.Contains(stderr, "gpsbridge "+c.name+" ") {
-			t.Errorf("the help does not name %s", c.name)
+	for _, c := range commandLine().Commands {
+		if !strings.Contains(stderr, "gpsbridge "+c.Name+" ") {
+			t.Errorf("the help does not name %s", c.Name)
 		}
-		code, stdout, stderr := invoke(t, "", c.name, "-h")
-		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, c.usage()+": ") {
-			t.Errorf("gpsbridge %s -h: exit code %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
+		code, stdout, stderr := invoke(t, "", c.Name, "-h")
+		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, strings.TrimSpace("gpsbridge "+c.Name+" "+c.Args)+": ") {
+			t.Errorf("gpsbridge %s -h: exit code %d, stdout %q, stderr %q", c.Name, code, stdout, stderr)
 		}
 	}
 }
@@ -141,7 +150,8 @@ func TestDecodeFollowsAndIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	go func() {
-		code <- dispatch(ctx, process{stdin: in, stdout: out, stderr: io.Discard}, []string{"decode"})
+		p := command.Process{Stdin: in, Stdout: out, Stderr: io.Discard}
+		code <- commandLine().Dispatch(ctx, p, []string{"decode"})
 		out.Close()
 	}()
 	go io.WriteString(feed, gga+strings.Replace(gga, "090000.00", "090001.00", 1)[:len(gga)-4]+"45\r\n")

@@ -7,18 +7,19 @@ import (
 	"io"
 	"os"
 
+	"gpsbridge/cmd/internal/command"
 	"gpsbridge/nmea"
 )
 
-func runDecode(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runDecode(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	sky := fs.Bool("sky", false, "print satellites (SKY) too")
 	stats := fs.Bool("stats", false, "print a table of the sentences on stderr")
-	words, err := parse(p, c, fs, args, 1)
+	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
 		return err
 	}
-	in := p.stdin
+	in := p.Stdin
 	if len(words) == 1 && words[0] != "-" {
 		f, err := os.Open(words[0])
 		if err != nil {
@@ -30,13 +31,13 @@ func runDecode(ctx context.Context, p process, c command, args []string) error {
 	return decode(ctx, p, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, *stats)
 }
 
-func decode(ctx context.Context, p process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
-	st, err := nmea.Decode(ctx, p.stdout, in, o)
+func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
+	st, err := nmea.Decode(ctx, p.Stdout, in, o)
 	if errors.Is(err, context.Canceled) {
 		err = nil // it was asked to end
 	}
 	if err == nil && stats {
-		err = st.WriteTable(p.stderr)
+		err = st.WriteTable(p.Stderr)
 	}
 	if err == nil && st.Scanner.Sentences == 0 && st.Scanner.NoiseBytes > 0 {
 		err = fmt.Errorf("no NMEA sentence in %d bytes: is it what a receiver sent, and at the right speed?", st.Scanner.Bytes)

@@ -12,15 +12,16 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/cmd/internal/command"
 )
 
 // runDemo runs the whole chain on this machine: a simulated vehicle on a pseudo-terminal, the daemon that reads it,
 // a tracking server, and between the two the same WebSocket and the same token as in the field.
-func runDemo(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runDemo(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	rate := fs.Int("rate", 5, "fixes a second, 1 to 25, in `HZ`")
 	listen := fs.String("listen", "", "`ADDRESS` of the viewer page (default "+bridge.DefaultListen+", or a free port where that is taken)")
-	if _, err := parse(p, c, fs, args, 0); err != nil {
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
 	log := newLogger(p, "text", slog.LevelWarn)
@@ -32,7 +33,7 @@ func runDemo(ctx context.Context, p process, c command, args []string) error {
 	server, err := demoServer(*listen, token.secret, log)
 	switch {
 	case err != nil && server == nil:
-		return usagef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, bridge.DefaultListen)
+		return command.Misusef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, bridge.DefaultListen)
 	case err != nil:
 		return serverError(server, err)
 	}
@@ -47,13 +48,13 @@ func runDemo(ctx context.Context, p process, c command, args []string) error {
 	}
 	d, err := bridge.New(config, log)
 	if err != nil {
-		return usageError{err}
+		return command.AsMisuse(err)
 	}
 	return runTogether(ctx, p, server, d, config.DeviceID)
 }
 
 // runTogether stops the daemon before the server, so that the last fixes are acknowledged.
-func runTogether(ctx context.Context, p process, server *bridge.Server, d *bridge.Daemon, deviceID string) error {
+func runTogether(ctx context.Context, p command.Process, server *bridge.Server, d *bridge.Daemon, deviceID string) error {
 	serverCtx, stopServer := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServer()
 	ctx, cancel := context.WithCancel(ctx)
@@ -64,9 +65,9 @@ func runTogether(ctx context.Context, p process, server *bridge.Server, d *bridg
 	g.Go(func() error {
 		select {
 		case <-d.Ready():
-			fmt.Fprintf(p.stdout, "Tracking server, as everybody sees it:     http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
+			fmt.Fprintf(p.Stdout, "Tracking server, as everybody sees it:     http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
 				server.Addr(), deviceID, d.Page())
-			showLine(ctx, p.stdout, func() string { return d.Status().Line() })
+			showLine(ctx, p.Stdout, func() string { return d.Status().Line() })
 		case <-ctx.Done():
 		}
 		return nil

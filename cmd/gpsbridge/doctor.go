@@ -12,16 +12,14 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/doctor"
+	"gpsbridge/cmd/internal/command"
 )
 
-// errBroken ends a doctor that has said everything: exit code 1.
-var errBroken = errors.New("a link is broken")
-
-func runDoctor(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runDoctor(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	flags := addConfigFlags(fs)
 	asJSON := fs.Bool("json", false, "print the links as JSON")
-	if _, err := parse(p, c, fs, args, 0); err != nil {
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
 	config, err := flags.load(p)
@@ -29,11 +27,11 @@ func runDoctor(ctx context.Context, p process, c command, args []string) error {
 		return err
 	}
 	if err := bridge.Check(config); err != nil {
-		return usageError{err}
+		return command.AsMisuse(err)
 	}
 	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay)}
 	o.FixTime = func(ctx context.Context, deviceID string) time.Time { return fixTime(ctx, config.Relay, deviceID) }
-	out := newChart(p.stdout, os.Getenv("NO_COLOR") == "")
+	out := newChart(p.Stdout, os.Getenv("NO_COLOR") == "")
 	if !*asJSON {
 		o.Each = out.link
 	}
@@ -42,7 +40,7 @@ func runDoctor(ctx context.Context, p process, c command, args []string) error {
 		return context.Cause(ctx)
 	}
 	if *asJSON {
-		e := json.NewEncoder(p.stdout)
+		e := json.NewEncoder(p.Stdout)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", " ")
 		err = e.Encode(links)
@@ -50,7 +48,7 @@ func runDoctor(ctx context.Context, p process, c command, args []string) error {
 		out.verdict(links)
 	}
 	if _, broken := doctor.FirstBroken(links); broken && err == nil {
-		return errBroken
+		return command.ErrSaid
 	}
 	return err
 }

@@ -1,53 +1,11 @@
 package main
 
 import (
-	"errors"
 	"flag"
-	"fmt"
-	"io"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
-
-// usageError is what the person at the command line can mend there: exit code 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// errHelp says that help was asked for and given.
-var errHelp = errors.New("help was printed")
-
-// newFlags returns the flag set of a subcommand. Errors and help are parse's to print.
-func newFlags(c command) *flag.FlagSet {
-	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	return fs
-}
-
-// parse reads flags and up to max other words, in any order.
-func parse(p process, c command, fs *flag.FlagSet, args []string, max int) (words []string, err error) {
-	for {
-		err := fs.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(p.stdout, "%s: %s\n", c.usage(), c.about)
-			fs.SetOutput(p.stdout)
-			fs.PrintDefaults()
-			return nil, errHelp
-		}
-		if err != nil {
-			return nil, usagef("%w: gpsbridge %s -h lists the flags", err, c.name)
-		}
-		if fs.NArg() == 0 {
-			return words, nil
-		}
-		if words = append(words, fs.Arg(0)); len(words) > max {
-			return nil, usagef("%q is one word too many: %s", fs.Arg(0), c.usage())
-		}
-		args = fs.Args()[1:]
-	}
-}
 
 // configFlags are the flags of the commands that read a configuration.
 type configFlags struct {
@@ -67,10 +25,10 @@ func addConfigFlags(fs *flag.FlagSet) *configFlags {
 	return f
 }
 
-func (f *configFlags) load(p process) (bridge.Config, error) {
-	c, err := bridge.Load(f.path, p.environ, f.values)
+func (f *configFlags) load(p command.Process) (bridge.Config, error) {
+	c, err := bridge.Load(f.path, p.Environ, f.values)
 	if err != nil {
-		return c, usageError{err}
+		return c, command.AsMisuse(err)
 	}
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
 
 // What a terminal is told (ECMA-48, and xterm's alternate screen, which every terminal emulator has).
@@ -55,7 +56,7 @@ func watchStatus(ctx context.Context, w io.Writer, c bridge.RelayConfig) error {
 // watchLine is a second of the daemon in one line. A daemon that does not answer is waited for.
 func watchLine(st bridge.Status, err error) string {
 	if err != nil {
-		return oneLine(err)
+		return command.OneLine(err)
 	}
 	return st.Now.UTC().Format("15:04:05") + " " + st.Line()
 }
@@ -64,7 +65,7 @@ func watchLine(st bridge.Status, err error) string {
 func draw(w io.Writer, st bridge.Status, err error) error {
 	var text strings.Builder
 	if err != nil {
-		fmt.Fprintln(&text, oneLine(err))
+		fmt.Fprintln(&text, command.OneLine(err))
 	} else {
 		printStatus(&text, st)
 	}

@@ -7,11 +7,12 @@ import (
 	"os"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
 
 // newLogger logs to stderr. Under systemd the journal stamps each line itself, and takes its level from a prefix.
-func newLogger(p process, format string, level slog.Leveler) *slog.Logger {
-	return slog.New(newHandler(p.stderr, format, level, os.Getenv("JOURNAL_STREAM") != ""))
+func newLogger(p command.Process, format string, level slog.Leveler) *slog.Logger {
+	return slog.New(newHandler(p.Stderr, format, level, os.Getenv("JOURNAL_STREAM") != ""))
 }
 
 func newHandler(w io.Writer, format string, level slog.Leveler, journal bool) slog.Handler {

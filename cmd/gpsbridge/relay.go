@@ -11,10 +11,11 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/cmd/internal/command"
 )
 
-func runRelay(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runRelay(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	var config bridge.ServerConfig
 	fs.StringVar(&config.Listen, "listen", bridge.DefaultListen, "`ADDRESS` to listen at")
 	fs.BoolVar(&config.Open, "open", false, "serve viewers without a token on an address that is not loopback")
@@ -29,7 +30,7 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 	fs.Func("origin", "further `ORIGIN` that pages may come from, repeatable",
 		func(v string) error { config.Origins = append(config.Origins, v); return nil })
 	publish := fs.String("publish-token-file", "", "`FILE` with the token that trackers present; made when it is not there")
-	if _, err := parse(p, c, fs, args, 0); err != nil {
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
 	if err := checkRelay(config); err != nil {
@@ -51,10 +52,10 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 	if config.ViewerToken != "" {
 		viewers += "  token in " + config.ViewerToken
 	}
-	fmt.Fprintf(p.stdout, "viewers:  %s\ntrackers: ws%sws/gps-tracking/{device_id}/  token in %s\n",
+	fmt.Fprintf(p.Stdout, "viewers:  %s\ntrackers: ws%sws/gps-tracking/{device_id}/  token in %s\n",
 		viewers, strings.TrimPrefix(s.URL(), "http"), tokens)
 	if print := s.Fingerprint(); print != "" {
-		fmt.Fprintf(p.stdout, "certificate: %s  SHA-256 %s\n", config.Cert, print)
+		fmt.Fprintf(p.Stdout, "certificate: %s  SHA-256 %s\n", config.Cert, print)
 	}
 	return s.Run(ctx)
 }
@@ -63,12 +64,12 @@ func runRelay(ctx context.Context, p process, c command, args []string) error {
 func checkRelay(c bridge.ServerConfig) error {
 	switch {
 	case c.History < 0:
-		return usagef("--history %d: use 0 or more messages", c.History)
+		return command.Misusef("--history %d: use 0 or more messages", c.History)
 	case c.MaxConns < 1:
-		return usagef("--max-conns %d: use 1 or more WebSockets", c.MaxConns)
+		return command.Misusef("--max-conns %d: use 1 or more WebSockets", c.MaxConns)
 	case c.Basemap != "":
 		if _, err := os.Stat(c.Basemap); err != nil {
-			return usagef("--basemap: %w: name a .pmtiles file", err)
+			return command.Misusef("--basemap: %w: name a .pmtiles file", err)
 		}
 	}
 	return nil
@@ -81,17 +82,17 @@ func relayTokens(c *bridge.ServerConfig, publish string) (file string, err error
 	case publish != "":
 		file = publish
 		if c.PublishToken, err = bridge.Token(publish); err != nil {
-			return "", usagef("--publish-token-file: %w", err)
+			return "", command.Misusef("--publish-token-file: %w", err)
 		}
 	case c.DeviceTokens != "":
 		file = c.DeviceTokens
 	default:
-		return "", usagef("no tracker could publish: name a file with --publish-token-file FILE (it is made when it is not there)" +
+		return "", command.Misusef("no tracker could publish: name a file with --publish-token-file FILE (it is made when it is not there)" +
 			" or --device-tokens-file FILE")
 	}
 	if c.ViewerToken != "" {
 		if _, err := bridge.Token(c.ViewerToken); err != nil {
-			return "", usagef("--token-file: %w", err)
+			return "", command.Misusef("--token-file: %w", err)
 		}
 	}
 	return file, nil
@@ -111,5 +112,5 @@ func serverError(s *bridge.Server, err error) error {
 	if s != nil {
 		return said
 	}
-	return usageError{said}
+	return command.AsMisuse(said)
 }

@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 	"gpsbridge/systemd"
 )
 
-func runDaemon(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runDaemon(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	flags := addConfigFlags(fs)
-	if _, err := parse(p, c, fs, args, 0); err != nil {
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
 	config, err := flags.load(p)
@@ -36,7 +37,7 @@ func runDaemon(ctx context.Context, p process, c command, args []string) error {
 	case errors.Is(err, bridge.ErrSpoolInUse):
 		return err
 	case err != nil:
-		return usageError{err}
+		return command.AsMisuse(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

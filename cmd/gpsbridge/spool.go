@@ -9,13 +9,14 @@ import (
 	"syscall"
 
 	"gpsbridge/bridge/spool"
+	"gpsbridge/cmd/internal/command"
 )
 
-func runSpool(ctx context.Context, p process, c command, args []string) error {
-	flagSet := newFlags(c)
+func runSpool(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	flagSet := c.Flags()
 	flags := addConfigFlags(flagSet)
 	dir := flagSet.String("dir", "", "`FOLDER` of the spool, over the configuration")
-	words, err := parse(p, c, flagSet, args, 1)
+	words, err := c.Parse(p, flagSet, args, 1)
 	if err != nil {
 		return err
 	}
@@ -23,13 +24,13 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 	if err != nil {
 		return err
 	}
-	run := map[string]func(process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": dropSpool}
+	run := map[string]func(command.Process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": dropSpool}
 	what := "ls"
 	if len(words) == 1 {
 		what = words[0]
 	}
 	if run[what] == nil {
-		return usagef("%q is not known: use ls, dump or drop", what)
+		return command.Misusef("%q is not known: use ls, dump or drop", what)
 	}
 	if *dir != "" {
 		return inSpool(p, run[what], *dir, "")
@@ -38,10 +39,10 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 	for _, id := range ids {
 		dir, runtime := config.SpoolFolders(id)
 		if dir == "" {
-			return usagef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
+			return command.Misusef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
 		}
 		if len(ids) > 1 && what != "dump" { // a message names its device itself
-			fmt.Fprintf(p.stdout, "%s: ", id)
+			fmt.Fprintf(p.Stdout, "%s: ", id)
 		}
 		if err := inSpool(p, run[what], dir, runtime); err != nil {
 			return err
@@ -51,7 +52,7 @@ func runSpool(ctx context.Context, p process, c command, args []string) error {
 }
 
 // inSpool does one thing in one folder.
-func inSpool(p process, do func(process, string, string) error, dir, runtime string) error {
+func inSpool(p command.Process, do func(command.Process, string, string) error, dir, runtime string) error {
 	err := do(p, dir, runtime)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", dir)
@@ -59,34 +60,34 @@ func inSpool(p process, do func(process, string, string) error, dir, runtime str
 	return err
 }
 
-func listSpool(p process, dir, runtime string) error {
+func listSpool(p command.Process, dir, runtime string) error {
 	l, err := spool.Inspect(dir, runtime)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%d records held, %d bytes, %d dropped for want of room, last position %d\n", l.Records, l.Bytes, l.Dropped, l.Last)
+	fmt.Fprintf(p.Stdout, "%d records held, %d bytes, %d dropped for want of room, last position %d\n", l.Records, l.Bytes, l.Dropped, l.Last)
 	for _, r := range l.Readers {
-		fmt.Fprintf(p.stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
+		fmt.Fprintf(p.Stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
 	}
 	for _, s := range l.Segments {
-		fmt.Fprintf(p.stdout, "%s: %d to %d, %d of %d records held, thinned %d times, %d damaged places\n",
+		fmt.Fprintf(p.Stdout, "%s: %d to %d, %d of %d records held, thinned %d times, %d damaged places\n",
 			s.Path, s.First, s.Last, s.Held, s.Records, s.Thinned, s.Damaged)
 	}
 	return nil
 }
 
 // dumpSpool prints each record as a line of JSON.
-func dumpSpool(p process, dir, runtime string) error {
-	lines := json.NewEncoder(p.stdout)
+func dumpSpool(p command.Process, dir, runtime string) error {
+	lines := json.NewEncoder(p.Stdout)
 	return spool.Dump(dir, runtime, func(r spool.Record) error {
 		return lines.Encode(map[string]any{"pos": r.Pos, "time": r.Time.UTC(), "waiting": r.Waiting, "message": json.RawMessage(r.Data)})
 	})
 }
 
-func dropSpool(p process, dir, runtime string) error {
+func dropSpool(p command.Process, dir, runtime string) error {
 	n, err := spool.Drop(dir, runtime)
 	if err == nil {
-		fmt.Fprintf(p.stdout, "%d records dropped\n", n)
+		fmt.Fprintf(p.Stdout, "%d records dropped\n", n)
 	}
 	return err
 }

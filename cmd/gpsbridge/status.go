@@ -10,14 +10,15 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/cmd/internal/command"
 )
 
-func runStatus(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runStatus(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	flags := addConfigFlags(fs)
 	asJSON := fs.Bool("json", false, "print the whole status as JSON")
 	watch := fs.Bool("watch", false, "show it live until Ctrl-C")
-	if _, err := parse(p, c, fs, args, 0); err != nil {
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
 	config, err := flags.load(p)
@@ -25,20 +26,20 @@ func runStatus(ctx context.Context, p process, c command, args []string) error {
 	case err != nil:
 		return err
 	case *watch && *asJSON:
-		return usagef("--watch and --json do not go together: a loop around gpsbridge status --json does")
+		return command.Misusef("--watch and --json do not go together: a loop around gpsbridge status --json does")
 	case *watch:
-		return watchStatus(ctx, p.stdout, config.Relay)
+		return watchStatus(ctx, p.Stdout, config.Relay)
 	}
 	if *asJSON {
 		body, err := fetchStatus(ctx, config.Relay)
 		if err == nil {
-			_, err = fmt.Fprintln(p.stdout, string(body))
+			_, err = fmt.Fprintln(p.Stdout, string(body))
 		}
 		return err
 	}
 	st, err := askDaemon(ctx, config.Relay)
 	if err == nil {
-		printStatus(p.stdout, st)
+		printStatus(p.Stdout, st)
 	}
 	return err
 }

@@ -13,40 +13,41 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
+	"gpsbridge/cmd/internal/command"
 )
 
-func runWatch(ctx context.Context, p process, c command, args []string) error {
-	fs := newFlags(c)
+func runWatch(ctx context.Context, p command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
 	var watch bridge.WatchConfig
 	fs.StringVar(&watch.TokenFile, "token-file", "", "`FILE` with the viewers' token")
 	fs.StringVar(&watch.CAFile, "ca-file", "", "`FILE` with a certificate to trust besides the system's authorities")
 	lines := fs.Bool("lines", false, "print messages on a terminal too, instead of showing them")
-	words, err := parse(p, c, fs, args, 1)
+	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
 		return err
 	}
 	const example = "name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/"
 	if len(words) == 0 {
-		return usagef(example)
+		return command.Misusef(example)
 	}
 	group, err := url.Parse(words[0])
 	switch {
 	case err != nil:
-		return usagef("%q is no URL: %w", words[0], err)
+		return command.Misusef("%q is no URL: %w", words[0], err)
 	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
-		return usagef("%q is no WebSocket URL: "+example, words[0])
+		return command.Misusef("%q is no WebSocket URL: "+example, words[0])
 	}
 	for name, file := range map[string]string{"token-file": watch.TokenFile, "ca-file": watch.CAFile} {
 		if _, err := os.Stat(file); file != "" && err != nil {
-			return usagef("--%s: %w", name, err)
+			return command.Misusef("--%s: %w", name, err)
 		}
 	}
-	if width(p.stdout) > 0 && !*lines {
-		return watchPanel(ctx, p.stdout, watch, *group)
+	if width(p.Stdout) > 0 && !*lines {
+		return watchPanel(ctx, p.Stdout, watch, *group)
 	}
 	watch.URL = words[0]
 	return bridge.Watch(ctx, watch, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
-		_, err := p.stdout.Write(append(msg, '\n'))
+		_, err := p.Stdout.Write(append(msg, '\n'))
 		return err
 	})
 }
@@ -96,7 +97,7 @@ func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group ur
 		return bridge.Watch(ctx, c, func(err error) {
 			now, state := time.Now(), "joined"
 			if err != nil {
-				state = "not joined: " + watchFlags.Replace(oneLine(err))
+				state = "not joined: " + watchFlags.Replace(command.OneLine(err))
 			}
 			change(func() { p.enter(state, now) })
 		}, func(msg []byte) error {

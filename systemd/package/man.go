@@ -64,7 +64,7 @@ func programManual(first string, commands []string) string {
 		".SH SEE ALSO\n.BR gpsbridge.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)\n"
 }
 
-// flagList turns what package flag prints of the flags into a list; other lines stay text.
+// flagList turns what the program prints of a command's flags into a list; other lines stay text.
 func flagList(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -72,11 +72,7 @@ func flagList(text string) string {
 		name, usage, sameLine := strings.Cut(line, "\t")
 		switch {
 		case strings.HasPrefix(line, "  -"):
-			name = strings.TrimSpace(name)
-			if word, _, _ := strings.Cut(name, " "); len(word) > len("-c") {
-				name = "-" + name // as the usage lines have it; package flag takes both
-			}
-			fmt.Fprintf(&b, ".TP\n.B %s\n", roff(name))
+			fmt.Fprintf(&b, ".TP\n.B %s\n", roff(strings.TrimSpace(name)))
 			if sameLine {
 				fmt.Fprintln(&b, roff(usage))
 			}

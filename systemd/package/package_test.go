@@ -60,7 +60,7 @@ func TestSameBytesTwice(t *testing.T) {
 
 func TestProgramManual(t *testing.T) {
 	got := programManual("gpsbridge reads a receiver.", []string{
-		"gpsbridge run [-c FILE] [--server URL]: the daemon\n  -c FILE\n    \tconfiguration FILE\n  -server URL\n    \t.local or not\n",
+		"gpsbridge run [-c FILE] [--server URL]: the daemon\n  -c FILE\n    \tconfiguration FILE\n  --server URL\n    \t.local or not\n",
 		"gpsbridge version : print the version\n",
 	})
 	for _, want := range []string{

@@ -1,0 +1,124 @@
+// Package command is the command line of this project's programs: subcommands with flags, their help, and errors of one
+// line with an exit code.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit codes of every subcommand.
+const (
+	Done   = 0
+	Failed = 1
+	Misuse = 2 // of the command line, or of a configuration
+)
+
+// Process is what a subcommand has of the world.
+type Process struct {
+	Environ        []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Command is a subcommand. Its Run returns when ctx ends.
+type Command struct {
+	Name  string
+	Args  string // how its flags and words are written
+	About string // what it does, in half a line
+	Run   func(ctx context.Context, p Process, c Command, args []string) error
+
+	program string
+}
+
+// usage is how the command line is written.
+func (c Command) usage() string { return strings.TrimSpace(c.path() + " " + c.Args) }
+
+// path is how the command is called.
+func (c Command) path() string { return c.program + " " + c.Name }
+
+// Program is what has the subcommands.
+type Program struct {
+	Name     string
+	About    string // a sentence
+	Start    string // how to begin, for who has never used it
+	Commands []Command
+	Hidden   []Command // that the program itself runs; the help leaves them out
+}
+
+// Main runs the subcommand that the process's arguments name, and exits. The first SIGINT or SIGTERM ends the command's
+// context, the second the process.
+func (g Program) Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(g.Dispatch(ctx, Process{os.Environ(), os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+// Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code.
+func (g Program) Dispatch(ctx context.Context, p Process, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(p.Stderr, g.help())
+		return Misuse
+	}
+	name, args := args[0], args[1:]
+	if helps(name) {
+		if len(args) == 0 {
+			fmt.Fprint(p.Stdout, g.help())
+			return Done
+		}
+		name, args = args[0], []string{"-h"}
+	}
+	c, found := g.find(name)
+	if !found {
+		fmt.Fprintf(p.Stderr, "%s: unknown command %q: %[1]s help lists the commands\n", g.Name, name)
+		return Misuse
+	}
+	err := c.Run(ctx, p, c, args)
+	var misuse misuseError
+	switch {
+	case err == nil || errors.Is(err, errHelped):
+		return Done
+	case errors.Is(err, ErrSaid):
+		return Failed
+	}
+	fmt.Fprintf(p.Stderr, "%s: %s\n", c.path(), OneLine(err))
+	if errors.As(err, &misuse) {
+		return Misuse
+	}
+	return Failed
+}
+
+func (g Program) find(name string) (Command, bool) {
+	if name == "-v" || name == "-version" || name == "--version" {
+		name = "version"
+	}
+	for _, list := range [][]Command{g.Commands, g.Hidden} {
+		for _, c := range list {
+			if c.Name == name {
+				c.program = g.Name
+				return c, true
+			}
+		}
+	}
+	return Command{}, false
+}
+
+func helps(word string) bool {
+	return word == "help" || word == "-h" || word == "-help" || word == "--help"
+}
+
+func (g Program) help() string {
+	var b strings.Builder
+	b.WriteString(g.About + "\n\n")
+	for _, c := range g.Commands {
+		fmt.Fprintf(&b, "  %s %-8s %s\n", g.Name, c.Name, c.About)
+	}
+	fmt.Fprintf(&b, "\nStart with: %s. The flags of a command: %s COMMAND -h\n", g.Start, g.Name)
+	return b.String()
+}
