@@ -181,3 +181,32 @@ func TestUnsendableRecordsAreSkipped(t *testing.T) {
 		s.stop()
 	})
 }
+
+// A ping that overtakes a record proves nothing about it, though the record was
+// on its way to the socket already.
+func TestPongOfAPingAheadOfTheRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(silent)
+		c := s.liveFirst()
+		c.Ack, c.Ping = AckPong, time.Second
+		marking, marked := make(chan struct{}), make(chan struct{})
+		c.Backlog = func(msg []byte) []byte { // between the window and the socket
+			if seqOf(msg) == 1 {
+				close(marking)
+				<-marked
+			}
+			return msg
+		}
+		q := newQueue(2 * startWindow)
+		_, stop := start(t, c, q)
+		<-marking
+		pass(c.Ping * 3) // which go out and are answered
+		if q.Acked() != 0 {
+			t.Errorf("acknowledged up to %d before it was sent", q.Acked())
+		}
+		close(marked)
+		q.await(t, q.Last(), time.Second)
+		stop()
+		s.stop()
+	})
+}

@@ -116,7 +116,7 @@ func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
 			if n%2 == 0 && n < 20 { // loses the first echo after a break
 				s.receive(conn)
 			}
-			poisoned(false, time.Millisecond, 50)(s, n, conn)
+			poisoned(fails, time.Millisecond, 50)(s, n, conn)
 		})
 		var aside asides
 		c := s.liveFirst()

@@ -30,7 +30,7 @@ const (
 type ping struct {
 	id      uint64
 	at      time.Time
-	covers  uint64 // sendings before it
+	covers  uint64 // sendings that were on the wire before it
 	waiting bool   // for its pong
 	verdict bool   // its pong makes auto settle
 }
@@ -156,15 +156,15 @@ func (s *session) wantsPing(now time.Time) bool {
 	case s.ping.waiting || u.win.outstanding() == 0:
 		return false
 	}
-	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && f.n > s.ping.covers {
+	if f, ok := u.win.keyless(); ok && u.mode == AckEcho && f.n > s.ping.covers && s.written >= f.n {
 		return u.drains > 0 || !now.Before(f.at.Add(keylessWait)) // nothing later comes at the end
 	}
-	return u.mode == AckPong && u.win.n > s.ping.covers
+	return u.mode == AckPong && s.written > s.ping.covers
 }
 
 // nextPing enters the ping that is about to be sent. Caller holds mu.
 func (s *session) nextPing(now time.Time) (payload string) {
-	s.ping = ping{id: s.ping.id + 1, at: now, covers: s.u.win.n, waiting: true, verdict: s.u.awaitsVerdict(now)}
+	s.ping = ping{id: s.ping.id + 1, at: now, covers: s.written, waiting: true, verdict: s.u.awaitsVerdict(now)}
 	return strconv.FormatUint(s.ping.id, 10)
 }
 

@@ -22,10 +22,13 @@ const (
 
 // brokenOff is an end of the connection that a record may have caused. A
 // deafness may have been, too: Daphne with Redis was seen to get stuck while it
-// ended the application that had failed, with the connection left open.
+// ended the application that had failed, with the connection left open. So may
+// an ordinary close frame, because that is how applications close what they do
+// not like: with 1000 (Django Channels, unless told otherwise), with none (1005),
+// with 1008 or with a code of their own.
 type brokenOff struct {
 	text string
-	mute bool // no close frame said so
+	mute bool // no close frame said that something was wrong
 }
 
 func (e *brokenOff) Error() string { return e.text }
@@ -73,6 +76,9 @@ func plain(err error) error {
 	return err
 }
 
+// checkWho is the mend where a server does not want this client.
+const checkWho = "check token_file, device_id and the server's log"
+
 // explainClose names the cause of a close frame.
 func explainClose(c *websocket.CloseError) error {
 	said := fmt.Sprintf("server closed with code %d", c.Code)
@@ -80,11 +86,15 @@ func explainClose(c *websocket.CloseError) error {
 		said += fmt.Sprintf(" (%s)", text)
 	}
 	switch c.Code {
-	case closeUnauthorized, closeForbidden, websocket.ClosePolicyViolation:
-		return &Refusal{Kind: Forbidden, Text: said + " right behind the handshake: token or device ID not accepted; check token_file, device_id and the server's log", Err: c}
+	case closeUnauthorized, closeForbidden:
+		return &Refusal{Kind: Forbidden, Text: said + ": token or device ID not accepted; " + checkWho, Err: c}
+	case websocket.ClosePolicyViolation:
+		return &Refusal{Kind: Forbidden, Text: said + ": token, device ID or a record not accepted; " + checkWho, Err: &brokenOff{text: said}}
 	case websocket.CloseAbnormalClosure:
 		return errEnded
-	case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseServiceRestart:
+	case websocket.CloseNormalClosure:
+		return &brokenOff{text: said + ": it is stopping or restarting, limits the age of connections, or does not take a record; see the server's log", mute: true}
+	case websocket.CloseGoingAway, websocket.CloseServiceRestart:
 		return fmt.Errorf("%s: it is stopping, restarting or limits the age of connections", said)
 	case websocket.CloseMessageTooBig:
 		return &brokenOff{text: said + ": a record is longer than the server takes"}
@@ -99,5 +109,5 @@ func explainClose(c *websocket.CloseError) error {
 	case websocket.CloseTryAgainLater:
 		return fmt.Errorf("%s: it is overloaded", said)
 	}
-	return errors.New(said)
+	return &brokenOff{text: said + "; see the server's log", mute: true}
 }

@@ -173,11 +173,13 @@ func TestWhichEndsARecordMayHaveCaused(t *testing.T) {
 		{code: websocket.CloseMessageTooBig, caused: true},
 		{code: websocket.CloseInvalidFramePayloadData, caused: true},
 		{code: websocket.CloseAbnormalClosure, caused: true, mute: true},
-		{code: websocket.CloseNormalClosure},
+		{code: websocket.CloseNormalClosure, caused: true, mute: true},
+		{code: websocket.CloseNoStatusReceived, caused: true, mute: true},
+		{code: 4400, caused: true, mute: true},
 		{code: websocket.CloseGoingAway},
 		{code: websocket.CloseServiceRestart},
 		{code: websocket.CloseTryAgainLater},
-		{code: websocket.ClosePolicyViolation},
+		{code: websocket.ClosePolicyViolation, caused: true},
 		{code: closeForbidden},
 	} {
 		broken := (*brokenOff)(nil)

@@ -35,8 +35,9 @@ const (
 	// proofs is how many failures of each kind convict, where the server said
 	// with a close frame that it was its doing, or went deaf on an open connection.
 	proofs = 3
-	// muteProofs is the same where the connection just ended. Uvicorn ends it so
-	// when an application fails, but a killed server and a box between do too.
+	// muteProofs is the same where the connection just ended, or was closed as if
+	// all were well. Uvicorn ends it so when an application fails, but a killed
+	// server and a box between do too.
 	muteProofs = 5
 )
 
@@ -49,7 +50,7 @@ type probe struct {
 	suspect uint64 // 0: none
 	first   int    // its failures as the first record of a connection
 	behind  int    // its failures behind another that passed
-	mute    bool   // one of them came without a close frame
+	mute    bool   // one of them came without a close frame that says so
 }
 
 // careful reports whether one record is to be sent at a time.
@@ -199,11 +200,14 @@ func (u *Uplink) judge(s *session, err error) {
 		return
 	}
 	u.mu.Lock()
-	out := u.win.all()
+	single, out := u.win.single, u.win.all()
+	if single {
+		out = u.win.flights // what waits to be sent again was not there when it broke
+	}
 	raised, convicted := false, false
 	switch {
 	case len(out) == 0:
-	case u.win.single:
+	case single:
 		convicted = u.probe.failed(out[0].pos, s.vouched, broken.mute)
 	default:
 		raised = u.probe.suspected(out)

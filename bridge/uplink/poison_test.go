@@ -47,10 +47,16 @@ func (a *asides) want(t *testing.T, want ...int) {
 	}
 }
 
-// breakOff ends a connection as Daphne does when an application fails, up to a
-// second later and without any echo of what it has taken; or as Uvicorn does.
-func breakOff(s *server, conn *websocket.Conn, mute bool) {
-	if mute {
+// What ends a connection, beside the codes of close frames.
+const (
+	ends  = 0                                // nothing, as with Uvicorn when an application fails
+	fails = websocket.CloseInternalServerErr // as with Daphne
+)
+
+// breakOff ends a connection with a close frame as Daphne does when an application fails: up to a
+// second later and without any echo of what it has taken.
+func breakOff(conn *websocket.Conn, code int) {
+	if code == ends {
 		return
 	}
 	timeout := time.Now().Add(time.Second)
@@ -60,12 +66,12 @@ func breakOff(s *server, conn *websocket.Conn, mute bool) {
 			break
 		}
 	}
-	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""), timeout.Add(time.Second))
+	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), timeout.Add(time.Second))
 }
 
-// poisoned serves like the tracking group, whose application fails on some
-// records. Echoes go out by a second task, rtt later, and are lost with it.
-func poisoned(mute bool, rtt time.Duration, bad ...int) func(*server, int, *websocket.Conn) {
+// poisoned serves like the tracking group, whose application ends the connection
+// on some records. Echoes go out by a second task, rtt later, and are lost with it.
+func poisoned(code int, rtt time.Duration, bad ...int) func(*server, int, *websocket.Conn) {
 	return func(s *server, n int, conn *websocket.Conn) {
 		echoes := make(chan []byte, 1000)
 		var task sync.WaitGroup
@@ -95,7 +101,7 @@ func poisoned(mute bool, rtt time.Duration, bad ...int) func(*server, int, *webs
 				return
 			case slices.Contains(bad, seqOf(msg)):
 				end()
-				breakOff(s, conn, mute)
+				breakOff(conn, code)
 				return
 			}
 			echoes <- msg
@@ -111,10 +117,10 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 		"the second and the next to last": {2, 999}, "live": {1005}, "live side by side": {1010, 1011},
 	} {
 		for _, order := range []Order{LiveFirst, OldestFirst} {
-			for _, mute := range []bool{false, true} {
-				t.Run(fmt.Sprint(name, order, mute), func(t *testing.T) {
+			for _, code := range []int{fails, ends} {
+				t.Run(fmt.Sprint(name, order, code), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newServer(poisoned(mute, 20*time.Millisecond, bad...))
+						s := newServer(poisoned(code, 20*time.Millisecond, bad...))
 						var aside asides
 						var log logBuffer
 						c := s.liveFirst()
@@ -148,6 +154,28 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 	}
 }
 
+// An application may close what it does not like with a code that says nothing
+// of the kind.
+func TestOrdinaryCloseOnABadRecord(t *testing.T) {
+	for _, code := range []int{websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.ClosePolicyViolation, 4400} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(poisoned(code, time.Millisecond, 50))
+				var aside asides
+				c := s.liveFirst()
+				c.Aside = aside.take
+				q := newQueue(100)
+				_, stop := start(t, c, q)
+				q.addEach(time.Second, 500)
+				q.await(t, 500, time.Hour)
+				aside.want(t, 50)
+				stop()
+				s.stop()
+			})
+		})
+	}
+}
+
 // A server may go deaf on a bad record instead of breaking the connection.
 func TestDeafnessOnABadRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -158,7 +186,7 @@ func TestDeafnessOnABadRecord(t *testing.T) {
 				case !ok:
 					return
 				case seqOf(msg) == 50 && n%3 == 0:
-					breakOff(s, conn, false)
+					breakOff(conn, fails)
 					return
 				case seqOf(msg) == 50:
 					silent(s, n, conn)
@@ -187,7 +215,7 @@ func TestDeafnessOnABadRecord(t *testing.T) {
 // Without a place for it, it is tried for ever.
 func TestBadRecordIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(poisoned(false, time.Millisecond, 50))
+		s := newServer(poisoned(fails, time.Millisecond, 50))
 		aside := asides{err: errors.New("no space left on device")}
 		var log logBuffer
 		c := s.liveFirst()
@@ -210,7 +238,7 @@ func TestBadRecordIsKept(t *testing.T) {
 		stop()
 		s.stop()
 
-		s = newServer(poisoned(false, time.Millisecond, 50))
+		s = newServer(poisoned(fails, time.Millisecond, 50))
 		q = newQueue(100)
 		u, stop = start(t, s.liveFirst(), q)
 		pass(time.Hour)
@@ -226,7 +254,7 @@ func TestBadRecordIsKept(t *testing.T) {
 // with, it stays.
 func TestLoneRecordIsNotConvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(poisoned(false, time.Millisecond, 1))
+		s := newServer(poisoned(fails, time.Millisecond, 1))
 		var aside asides
 		c := s.liveFirst()
 		c.Aside = aside.take
@@ -243,6 +271,22 @@ func TestLoneRecordIsNotConvicted(t *testing.T) {
 		stop()
 		s.stop()
 	})
+}
+
+// What is not on its way has nothing to do with the end of a connection on which
+// one record goes at a time.
+func TestHeldRecordIsNoSuspect(t *testing.T) {
+	c := Config{URL: "ws://h.example/", Key: seqKey, Aside: func([]byte) error { return nil }}
+	u, err := New(c, newQueue(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.probe.suspect, u.probe.first, u.win.single = 7, 1, true
+	u.win.lost = []flight{{pos: 1, hold: time.Now().Add(holdMost)}}
+	u.judge(newSession(u, nil), errEnded)
+	if u.probe.suspect != 7 || u.probe.first != 1 {
+		t.Errorf("suspected what was held back: %+v", u.probe)
+	}
 }
 
 func TestProbe(t *testing.T) {

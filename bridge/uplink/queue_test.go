@@ -39,6 +39,14 @@ func (q *fakeQueue) add(data []byte) {
 	q.wake()
 }
 
+// addEach adds records up to one, each at a time after the one before.
+func (q *fakeQueue) addEach(every time.Duration, upTo int) {
+	for seq := int(q.Last()) + 1; seq <= upTo; seq++ {
+		pass(every)
+		q.add(record(seq))
+	}
+}
+
 func (q *fakeQueue) Next(ctx context.Context, after uint64) (uint64, []byte, error) {
 	for {
 		q.mu.Lock()

@@ -64,6 +64,7 @@ type session struct {
 	waits     bool               // the writer waits for a live record with a backlog left
 	hurry     bool               // a ping is due now
 	vouched   bool               // another record passed alone, ahead of the one on trial
+	written   uint64             // ordinal of the last sending that is on the wire
 	ping      ping
 	stall     stall
 
@@ -200,11 +201,12 @@ func (s *session) send(f flight) error {
 	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
 		return &writeError{err}
 	}
+	u.mu.Lock()
+	s.written = u.win.n // nobody else sends
+	s.acked = s.acked || mode == AckNone
+	u.mu.Unlock()
 	switch {
 	case mode == AckNone:
-		u.mu.Lock()
-		s.acked = true
-		u.mu.Unlock()
 		u.ack([]uint64{f.pos})
 	case mode == AckPong || idle || !f.keyed || u.isDraining():
 		signal(s.poke)

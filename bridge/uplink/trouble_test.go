@@ -18,7 +18,7 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 	for name, serve := range map[string]func(s *server, n int, conn *websocket.Conn){
 		"breaks on everything": func(s *server, n int, conn *websocket.Conn) {
 			if _, ok := s.receive(conn); ok {
-				breakOff(s, conn, false)
+				breakOff(conn, fails)
 			}
 		},
 		"ends on everything": func(s *server, n int, conn *websocket.Conn) { s.receive(conn) },
@@ -26,18 +26,24 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 			if msg, ok := s.receive(conn); ok {
 				conn.WriteMessage(websocket.TextMessage, msg)
 				s.receive(conn)
-				breakOff(s, conn, false)
+				breakOff(conn, fails)
 			}
 		},
 		"breaks on the first of every other": func(s *server, n int, conn *websocket.Conn) {
 			if n%2 == 0 {
 				echo(s, n, conn)
 			} else if _, ok := s.receive(conn); ok {
-				breakOff(s, conn, false)
+				breakOff(conn, fails)
 			}
 		},
-		"breaks at random":   breaksAtRandom(false),
-		"ends at random":     breaksAtRandom(true),
+		"closes everything": func(s *server, n int, conn *websocket.Conn) {
+			if _, ok := s.receive(conn); ok {
+				breakOff(conn, websocket.CloseNormalClosure)
+			}
+		},
+		"breaks at random":   breaksAtRandom(fails),
+		"ends at random":     breaksAtRandom(ends),
+		"closes at random":   breaksAtRandom(websocket.CloseNormalClosure),
 		"deaf to everything": silent,
 		"deaf behind the first": func(s *server, n int, conn *websocket.Conn) {
 			if msg, ok := s.receive(conn); ok {
@@ -81,7 +87,7 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 }
 
 // breaksAtRandom serves until a record in five breaks the connection.
-func breaksAtRandom(mute bool) func(s *server, n int, conn *websocket.Conn) {
+func breaksAtRandom(code int) func(s *server, n int, conn *websocket.Conn) {
 	return func(s *server, n int, conn *websocket.Conn) {
 		rnd := rand.New(rand.NewPCG(7, uint64(n)))
 		for {
@@ -90,7 +96,7 @@ func breaksAtRandom(mute bool) func(s *server, n int, conn *websocket.Conn) {
 				return
 			}
 			if rnd.IntN(5) == 0 {
-				breakOff(s, conn, mute)
+				breakOff(conn, code)
 				return
 			}
 			conn.WriteMessage(websocket.TextMessage, msg)

@@ -214,7 +214,8 @@ func (w *window) repeated(pos uint64) {
 // lost the number of records whose loss it shows. Nothing of both: not ours.
 //
 // Records without a key can have no echo. The echo of a later one is the best
-// that can be known about them: the server had read that far.
+// that can be known about them: the server had read that far. Where the later one
+// was sent before, its echo may be that of the earlier sending, and they wait.
 func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
 	at := find(w.flights, key)
 	if at < 0 {
@@ -225,15 +226,19 @@ func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
 		return w.echoedLate(key, now), 0
 	}
 	f := w.flights[at]
-	var gap []flight
+	var gap, kept []flight
 	for _, earlier := range w.flights[:at] {
-		if !earlier.keyed {
+		switch {
+		case earlier.keyed:
+			gap = append(gap, earlier)
+		case f.again:
+			kept = append(kept, earlier)
+		default:
 			done = append(done, earlier.pos)
-			continue
 		}
-		gap = append(gap, earlier)
 	}
-	w.flights = w.flights[at+1:]
+	w.flights = w.flights[at+1-len(kept):]
+	copy(w.flights, kept)
 	if w.missed(gap, f, now) {
 		w.size = max(w.size/2, min(minWindow, w.limit))
 		w.recover = w.n

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -95,6 +96,24 @@ func TestWindowForgetsEarlierConnections(t *testing.T) {
 	}
 	if len(w.unsure) != maxUnsure || w.unsure[0].pos != 9993 || w.unsure[0].data != nil {
 		t.Errorf("%d records remembered, the first %+v", len(w.unsure), w.unsure[0])
+	}
+}
+
+// A record without a key is acknowledged by the echo of a later one, unless that
+// may be the echo of an earlier sending.
+func TestWindowKeylessBehindAnOldEcho(t *testing.T) {
+	w := newWindow(32)
+	now := time.Unix(0, 0)
+	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
+	w.restart(0)
+	w.sending(flight{pos: 1}, now)
+	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
+	w.sending(flight{pos: 3, key: "3", keyed: true}, now)
+	if done, lost := w.echoed("2", now); !slices.Equal(done, []uint64{2}) || lost != 0 {
+		t.Errorf("done %v, lost %d, want [2], 0", done, lost)
+	}
+	if done, lost := w.echoed("3", now); !slices.Equal(done, []uint64{1, 3}) || lost != 0 {
+		t.Errorf("done %v, lost %d, want [1 3], 0", done, lost)
 	}
 }
 
