@@ -21,8 +21,9 @@ const (
 	// DefaultQueue holds 25 s at 10 Hz: longer than a phone's radio sleeps, and
 	// shorter than anybody would call live.
 	DefaultQueue = 256
-	// DefaultSlowTimeout is how long one frame may take. A viewer that could not
-	// take 500 bytes in ten seconds is gone or is not watching.
+	// DefaultSlowTimeout is how long one frame may take, and how long a full queue
+	// may go on losing messages. A viewer that could not take 500 bytes in ten
+	// seconds is gone or is not watching.
 	DefaultSlowTimeout = 10 * time.Second
 	// DefaultMaxConns is far above what one vehicle needs, and costs under 100 MB.
 	DefaultMaxConns = 4096
@@ -59,7 +60,8 @@ type Config struct {
 	// Queue is how many messages wait for one viewer before the oldest are
 	// dropped; default DefaultQueue.
 	Queue int
-	// SlowTimeout closes a viewer that made no progress for so long; default
+	// SlowTimeout closes a viewer that took nothing for so long, or that has not
+	// caught up for so long since it began to lose messages; default
 	// DefaultSlowTimeout.
 	SlowTimeout time.Duration
 	// MaxConns bounds the WebSockets that are open at a time; default

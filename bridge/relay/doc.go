@@ -54,7 +54,8 @@
 // comes when all places are taken. A WebSocket is closed with 1001 on shutdown,
 // 1002 for what is no WebSocket, 1003 for binary, 1007 for what is not UTF-8 or not
 // JSON, 1008 for a viewer that sends too much, 1009 for a message that is too long,
-// 1013 when there is no room for another group.
+// 1013 when there is no room for another group, and for a viewer that goes on
+// losing messages because it is too slow.
 //
 // # Who may do what
 //

@@ -51,7 +51,7 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.keep(m, now)
 	for _, v := range g.members {
 		if v != from && v.wants(m.head.Class) {
-			v.push(m)
+			v.push(m, now)
 		}
 	}
 	return true
@@ -127,6 +127,8 @@ func (g *group) join(v *viewer, want int) bool {
 	if want > 0 {
 		v.first = append(v.first, g.newest(want)...)
 	}
+	// As much again for each queueful that comes before what is live.
+	v.patience = g.hub.limits.slow * time.Duration(1+len(v.first)/g.hub.limits.queue)
 	v.group, v.index = g, len(g.members)
 	g.members = append(g.members, v)
 	if v.publisher {

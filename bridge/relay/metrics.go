@@ -62,7 +62,7 @@ func (r *Relay) Metrics() []Metric {
 		counter("repeats_total", "Messages that a publisher sent again.", h.repeats.Load()),
 		counter("deliveries_total", "Messages written to members, history included.", h.delivered.Load()),
 		counter("dropped_total", "Messages that a viewer's full queue lost.", h.dropped.Load()),
-		counter("closed_slow_total", "Members closed for taking nothing.", h.closedSlow.Load()),
+		counter("closed_slow_total", "Members closed for taking nothing or too little.", h.closedSlow.Load()),
 		counter("ignored_total", "Text frames of viewers, who may not send.", h.ignored.Load()),
 		refused,
 	}

@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -143,6 +145,58 @@ func TestSlowViewerKeepsTheNewest(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// A viewer that takes a little now and then never times out, but loses messages
+// for ever: it goes too. One that catches up in between stays, and so does one
+// whose history comes slowly, for as long as that is owed to it.
+func TestViewerThatTrickles(t *testing.T) {
+	for _, c := range []struct {
+		name, query string
+		bytes       int // it reads every 2 s
+		stays       time.Duration
+	}{
+		{"a little", "", 250, 11 * time.Second},
+		{"a little, with 16 of history", "?history=16", 400, 31 * time.Second},
+		{"all", "", 1 << 20, time.Minute},
+	} {
+		inBubble(t, Config{Queue: 8, SlowTimeout: 10 * time.Second}, func(t *testing.T, r *Relay, p *pipes) {
+			for i := 1; i <= 16; i++ {
+				r.tpv(i)
+			}
+			conn := p.join(t, c.query)
+			synctest.Wait()
+			buffer, began := make([]byte, 4096), time.Now()
+			for i := 1; r.Status().ClosedSlow == 0 && time.Since(began) < time.Minute; i++ {
+				r.tpv(16 + i)
+				synctest.Wait()
+				if i%20 == 0 {
+					conn.NetConn().SetReadDeadline(time.Now().Add(time.Millisecond)) // no longer than there is something
+					for left := c.bytes; left > 0; {
+						n, err := conn.NetConn().Read(buffer[:min(left, len(buffer))])
+						if left -= n; err != nil {
+							break
+						}
+					}
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if stayed := time.Since(began).Round(time.Second); stayed != c.stays {
+				t.Errorf("%s: stayed %v, want %v", c.name, stayed, c.stays)
+			}
+			if c.stays == time.Minute {
+				read(conn)
+				return
+			}
+			// In the middle of a frame by now: what matters is how it ends.
+			conn.NetConn().SetReadDeadline(time.Time{})
+			rest, _ := io.ReadAll(conn.NetConn())
+			if s := r.Status(); !bytes.Contains(rest, []byte("\x03\xf5too slow")) || s.Viewers != 0 || s.ClosedSlow != 1 {
+				t.Errorf("%s: ended with %q, status %+v; want 1013, and closed as slow once", c.name, rest, s)
+			}
+			conn.Close()
+		})
+	}
 }
 
 func TestDeadPeerIsClosed(t *testing.T) {

@@ -16,7 +16,7 @@ type Status struct {
 	// TLS is the SHA-256 fingerprint of the relay's certificate; "" without one.
 	TLS string `json:"tls,omitempty"`
 	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the
-	// viewers that were closed for taking nothing.
+	// viewers that were closed for taking nothing or too little.
 	Dropped    int64 `json:"dropped"`
 	ClosedSlow int64 `json:"closed_slow"`
 	// Ignored counts text frames of viewers, who may not send.

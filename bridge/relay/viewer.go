@@ -40,7 +40,8 @@ type viewer struct {
 	frames net.Buffers // what send sends, kept for its memory
 
 	// Guarded by group.mu.
-	index int
+	index    int
+	patience time.Duration // for how long it may go on losing messages
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -48,6 +49,7 @@ type viewer struct {
 	raw     ring // NMEA, apart from live so that it pushes no fix out
 	own     ring // its own messages: loses nothing, read waits for room instead
 	dropped uint64
+	behind  time.Time // since it first lost a message; zero once it has taken all after that
 	closing bool
 	code    int
 	reason  string
@@ -72,8 +74,10 @@ func (v *viewer) wants(class string) bool {
 	return true
 }
 
-// push queues m; a full queue loses its oldest. It never blocks.
-func (v *viewer) push(m *message) {
+// push queues m, which came at now; a full queue loses its oldest. It never blocks.
+// Who goes on losing without catching up is closed, however much it takes
+// meanwhile. Under group.mu.
+func (v *viewer) push(m *message, now time.Time) {
 	v.mu.Lock()
 	queue := &v.live
 	if m.head.Class == classNMEA {
@@ -85,6 +89,14 @@ func (v *viewer) push(m *message) {
 		queue.pop()
 		lost++
 	}
+	if lost > 0 && v.behind.IsZero() {
+		v.behind = now
+	}
+	late := lost > 0 && now.Sub(v.behind) >= v.patience
+	if late { // nothing is to keep the close frame waiting
+		lost += v.live.n + v.raw.n
+		v.live, v.raw = ring{}, ring{}
+	}
 	first := v.dropped == 0 && lost > 0
 	v.dropped += uint64(lost)
 	v.mu.Unlock()
@@ -95,6 +107,18 @@ func (v *viewer) push(m *message) {
 	if first {
 		v.hub.log.Info("viewer is slow and loses its oldest messages", "device_id", v.group.device, "viewer", v.peer)
 	}
+	if late && v.shut(websocket.CloseTryAgainLater, "too slow for this group: its messages were lost all the time") {
+		v.closedSlow("it lost messages all the time", v.patience)
+	}
+}
+
+// closedSlow counts and says that the viewer was closed for being slow.
+func (v *viewer) closedSlow(why string, after time.Duration) {
+	v.mu.Lock()
+	dropped := v.dropped
+	v.mu.Unlock()
+	v.hub.closedSlow.Add(1)
+	v.hub.log.Info("viewer closed: "+why, "device_id", v.group.device, "viewer", v.peer, "for", after, "dropped", dropped)
 }
 
 // echo queues the publisher's own message.
@@ -127,15 +151,16 @@ func (v *viewer) next() *message {
 }
 
 // shut asks the writer to send what is queued and then a close frame; the first
-// call decides the code.
-func (v *viewer) shut(code int, reason string) {
+// call decides the code, and is told so.
+func (v *viewer) shut(code int, reason string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closing {
-		return
+		return false
 	}
 	v.closing, v.code, v.reason = true, code, reason
 	close(v.quit)
+	return true
 }
 
 // read is the goroutine that reads: control frames, and what a publisher sends.

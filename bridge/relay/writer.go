@@ -53,6 +53,9 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 		size += len(m.frame)
 	}
 	if len(all) == 0 {
+		v.mu.Lock()
+		v.behind = time.Time{}
+		v.mu.Unlock()
 		return false, nil
 	}
 	v.frames = all
@@ -115,19 +118,11 @@ func (v *viewer) wrote(err error) bool {
 	if errors.Is(err, websocket.ErrCloseSent) {
 		return false
 	}
-	if isTimeout(err) {
-		v.hub.closedSlow.Add(1)
-		v.hub.log.Info("viewer closed: it took no data", "device_id", v.group.device, "viewer", v.peer,
-			"for", v.hub.limits.slow, "dropped", v.lost())
+	if isTimeout(err) && v.shut(websocket.CloseTryAgainLater, "") {
+		v.closedSlow("it took no data", v.hub.limits.slow)
 	}
 	v.conn.Close()
 	return false
-}
-
-func (v *viewer) lost() uint64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.dropped
 }
 
 func isTimeout(err error) bool {
