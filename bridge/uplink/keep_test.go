@@ -1,9 +1,11 @@
 package uplink
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +101,38 @@ func TestQuietConnectionStays(t *testing.T) {
 			t.Errorf("%d pings of the server answered, want one each 7 s", pongs)
 		}
 	})
+}
+
+// Another member's message may be huge, and the link slow: what comes in shows
+// that it lives, though no ping can be answered in the middle of a frame.
+func TestHugeMessageOnASlowLink(t *testing.T) {
+	for name, size := range map[string]int{"looked at": maxEcho / 4, "thrown away": 2 * maxEcho} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sent := 0
+				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+					wire := conn.NetConn()
+					var reading sync.WaitGroup
+					reading.Go(func() { io.Copy(io.Discard, wire) })
+					defer reading.Wait()
+					wire.Write(binary.BigEndian.AppendUint64([]byte{0x82, 127}, uint64(size))) // RFC 6455, section 5.2
+					for chunk := make([]byte, 4096); n == 1 && sent < size; sent += len(chunk) {
+						if _, err := wire.Write(chunk); err != nil {
+							return
+						}
+						pass(time.Second)
+					}
+				})
+				u, stop := start(t, s.config(), newQueue(0))
+				pass(time.Duration(size/4096+1) * time.Second)
+				if st := u.Status(); sent != size || st.Connects != 1 {
+					t.Errorf("%d of %d bytes came through, status %+v", sent, size, st)
+				}
+				stop()
+				s.stop()
+			})
+		})
+	}
 }
 
 func TestConnectionIsRenewed(t *testing.T) {

@@ -49,14 +49,35 @@ func (s *session) read() error {
 			return s.explainLoss(err)
 		}
 		s.alive()
+		r = vital{r, s}
 		buf.Reset()
-		if _, err := buf.ReadFrom(io.LimitReader(r, maxEcho+1)); err != nil {
+		_, err = buf.ReadFrom(io.LimitReader(r, maxEcho+1))
+		whole := buf.Len() <= maxEcho
+		if err == nil && !whole {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if err != nil {
 			return s.explainLoss(err)
 		}
-		if buf.Len() <= maxEcho {
+		if whole {
 			s.received(buf.Bytes())
 		}
 	}
+}
+
+// vital reads a message, each part of which is a sign of life: no pong can come
+// in the middle of a frame, and a long one takes long on a slow link.
+type vital struct {
+	io.Reader
+	s *session
+}
+
+func (v vital) Read(p []byte) (int, error) {
+	n, err := v.Reader.Read(p)
+	if n > 0 {
+		v.s.alive()
+	}
+	return n, err
 }
 
 // received looks whether a message is an echo.
