@@ -73,15 +73,15 @@ func (a *access) role(r *http.Request, device string) (role, error) {
 			return who, nil
 		}
 	}
-	if a.token == "" {
-		return watcher, nil
-	}
 	for _, p := range websocket.Subprotocols(r) {
 		if given, ok := strings.CutPrefix(p, subprotocolToken); ok {
 			if who := a.roleOf(given, device); who != stranger {
 				return who, nil
 			}
 		}
+	}
+	if a.token == "" {
+		return watcher, nil
 	}
 	return stranger, fmt.Errorf("a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN")
 }

@@ -13,7 +13,7 @@ import (
 // serveStatus answers with what the program says of itself.
 func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.status()) }
 
-// device is one of the answer of GET /api/v1/devices.
+// device is what GET /api/v1/devices answers with of each.
 type device struct {
 	DeviceStatus
 	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
@@ -30,6 +30,16 @@ func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) {
 	r.hub.mu.RUnlock()
 	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
 	writeJSON(w, map[string]any{"devices": list})
+}
+
+// serveDevice answers with one device.
+func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) {
+	g := r.hub.lookup(q.PathValue("device_id"))
+	if g == nil {
+		writeError(w, http.StatusNotFound, fmt.Sprintf("nothing is known of device %q", q.PathValue("device_id")))
+		return
+	}
+	writeJSON(w, device{g.status(time.Now()), g.lastFix()})
 }
 
 // serveFix answers with the last TPV of a device, byte for byte as published.
@@ -74,9 +84,10 @@ func noFix(w http.ResponseWriter, q *http.Request) {
 }
 
 // serveHealth is for supervisors, so it needs no token and says no more than a
-// line.
+// line. A relay in which something hangs does not answer.
 func (r *Relay) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	r.hub.pass()
 	if r.config.Ready != nil {
 		if err := r.config.Ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -116,4 +117,34 @@ func joinBare(b *testing.B, r *Relay) net.Conn {
 		b.Fatalf("handshake: %v %v", answer, err)
 	}
 	return conn
+}
+
+// BenchmarkFullHub is what a message costs in a fleet whose histories together
+// fill what the hub may keep, each device with its tracker connected.
+func BenchmarkFullHub(b *testing.B) {
+	for _, devices := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
+			h := newHub(Config{History: 600, Queue: 4}.limits(), slog.New(slog.DiscardHandler))
+			h.limits.totalBytes = devices * 2000
+			names := make([]string, devices)
+			for i := range names {
+				names[i] = fmt.Sprintf("van_%d", i)
+				if err := h.join(newViewer(h, "", wishes{publish: true}), names[i], 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			publish := func(i int) {
+				if err := h.publish(names[i%devices], newMessage(header{Class: classTPV}, []byte(tpv(i))), nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := range 20 * devices {
+				publish(i)
+			}
+			b.ResetTimer()
+			for i := range b.N {
+				publish(i)
+			}
+		})
+	}
 }

@@ -39,11 +39,12 @@
 //	    receiver says, in pieces as they come.
 //	GET /                                   the page; its files below /static/ and /dist/
 //	GET /basemap.pmtiles                    the map, with range requests (Config.Basemap)
-//	GET /healthz                            "ok", or 503 and why not (Config.Ready)
+//	GET /healthz                            "ok", or 503 and why not (Config.Ready); no answer while a lock is held
 //	GET /metrics                            for Prometheus (Config.Metrics)
 //	GET /api/v1/status                      what the program is doing (Config.Status)
 //	GET /api/v1/devices                     {"devices":[{"device_id":"van_7","messages":1843,"viewers":2,
 //	                                        "publishers":1,"age":0.2,"fix_age":0.2,"fix":{...}}]}
+//	GET /api/v1/devices/van_7               one of them
 //	GET /api/v1/devices/van_7/fix           {"class":"TPV","device_id":"van_7",...}: the last one, as published
 //	GET /api/v1/devices/van_7/track.geojson what History holds, RFC 7946: a LineString for each part
 //	                                        without a gap, its times in the property coordTimes

@@ -44,6 +44,7 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /ws/", explainRoute)
 	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
 	mux.HandleFunc("GET /api/v1/devices", r.guard(r.serveDevices))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}", r.guard(r.serveDevice))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", geoJSON)))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", gpx)))
@@ -108,8 +109,8 @@ func explainAPI(w http.ResponseWriter, q *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "the API is for reading: use GET")
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices and "+
-		"/api/v1/devices/DEVICE_ID/fix, track.geojson or track.gpx below it")
+	writeError(w, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, "+
+		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it")
 }
 
 // explainRoute answers every other path below /ws/.

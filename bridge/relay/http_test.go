@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -172,6 +173,8 @@ func TestTokens(t *testing.T) {
 		{"another device's token as subprotocol", fleet, inProtocol("gpsbridge.token.fedcba9876543210"), 401, false, ""},
 		{"everyone watches, publisher", senders, bearer("send"), 101, true, ""},
 		{"everyone watches, viewer", senders, nil, 101, false, ""},
+		{"everyone watches, publisher by subprotocol", senders, inProtocol("gpsbridge.v1, gpsbridge.token.send"), 101, true, "gpsbridge.v1"},
+		{"everyone watches, any token as subprotocol", senders, inProtocol("gpsbridge.v1, gpsbridge.token.sent"), 101, false, "gpsbridge.v1"},
 		{"everyone watches, wrong publish token", senders, bearer("sent"), 401, false, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -285,6 +288,24 @@ func TestHealth(t *testing.T) {
 	if code, body, _ := get(t, r, "/healthz", "", nil); code != 503 || body != "no fix for 12 s\n" {
 		t.Errorf("%d %q", code, body)
 	}
+}
+
+// A relay that hangs is not healthy: who asks gets no answer.
+func TestHealthWaitsForTheGroups(t *testing.T) {
+	r := start(t, Config{})
+	r.tpv(1)
+	g := r.hub.lookup("van_7")
+	g.mu.Lock()
+	impatient := http.Client{Timeout: 50 * time.Millisecond}
+	if answer, err := impatient.Get(r.url("http", "/healthz")); err == nil {
+		answer.Body.Close()
+		t.Errorf("answered with %s while a group hangs", answer.Status)
+	}
+	g.mu.Unlock()
+	if code, body, _ := get(t, r, "/healthz", "", nil); code != 200 || body != "ok\n" {
+		t.Errorf("%d %q, want ok", code, body)
+	}
+	impatient.CloseIdleConnections()
 }
 
 func TestConnectionsAreBounded(t *testing.T) {

@@ -38,6 +38,7 @@ type hub struct {
 	refusedSaid [refusals]atomic.Int64 // unix seconds of the last line in the log
 	kept        atomic.Int64           // bytes in all histories
 	swept       atomic.Int64           // unix seconds of the last sweep
+	crowded     atomic.Int64           // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
 
@@ -146,25 +147,32 @@ func (h *hub) publish(device string, m *message, from *viewer) error {
 			break
 		}
 	}
-	return h.makeRoom(device)
+	h.makeRoom(device, now)
+	return nil
 }
 
 // makeRoom brings what the groups keep back under the bound: first by
 // forgetting groups that nobody watches, then by shortening the history of the
-// group that grew.
-func (h *hub) makeRoom(device string) error {
+// group that grew. In a fleet where all are watched the search for the first
+// would be the most of the work, so it is made once a second.
+func (h *hub) makeRoom(device string, now time.Time) {
 	over := func() bool { return h.kept.Load() > int64(h.limits.totalBytes) }
 	if !over() {
-		return nil
+		return
 	}
-	h.mu.Lock()
-	for over() && len(h.groups) > 1 && h.forgetOne(device) {
+	if now.Unix() != h.crowded.Load() {
+		h.mu.Lock()
+		for over() && h.forgetOne(device) {
+		}
+		h.mu.Unlock()
 	}
-	h.mu.Unlock()
-	if g := h.lookup(device); g != nil && over() {
+	if !over() {
+		return
+	}
+	h.crowded.Store(now.Unix())
+	if g := h.lookup(device); g != nil {
 		g.trim(h.quota())
 	}
-	return nil
 }
 
 // admit reserves a place for one connection; release gives it back.
@@ -241,6 +249,15 @@ func (h *hub) close() {
 		}
 	}
 	<-done
+}
+
+// pass takes every lock once: who asks waits for as long as one of them is held.
+func (h *hub) pass() {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, g := range h.groups {
+		g.wantsRaw()
+	}
 }
 
 // count is how many groups there are.

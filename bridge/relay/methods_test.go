@@ -33,7 +33,9 @@ func TestMethods(t *testing.T) {
 		{"POST", "/api/v1/status", 405, "application/json"},
 		{"DELETE", "/api/v1/devices/van_7", 405, "application/json"},
 		{"GET", "/api/v2/status", 404, "application/json"},
-		{"GET", "/api/v1/devices/van_7", 404, "application/json"},
+		{"GET", "/api/v1/devices/van_7", 200, "application/json"},
+		{"GET", "/api/v1/devices/van_8", 404, "application/json"},
+		{"GET", "/api/v1/devices/van_7/way", 404, "application/json"},
 		{"POST", "/", 405, "text/plain"},
 	} {
 		q, err := http.NewRequest(c.method, r.url("http", c.path), nil)

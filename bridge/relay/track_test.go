@@ -134,6 +134,12 @@ func TestDevices(t *testing.T) {
 		d[1].ID != "b" || d[1].Fix != nil || d[1].Messages != 1 {
 		t.Errorf("devices %s", body)
 	}
+	if _, body, _ := get(t, r, "/api/v1/devices/a", "", nil); !strings.HasPrefix(body, `{"device_id":"a","messages":1,`) || !strings.HasSuffix(body, `,"fix":{"class":"TPV","lat":1}}`) {
+		t.Errorf("one of them: %s", body)
+	}
+	if code, body, _ := get(t, r, "/api/v1/devices/c", "", nil); code != 404 || body != `{"error":"nothing is known of device \"c\""}`+"\n" {
+		t.Errorf("one that is not there: %d %s", code, body)
+	}
 }
 
 // Whatever a publisher calls a fix, the files are well formed.
