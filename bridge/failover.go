@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"time"
 
 	"gpsbridge/nmea"
@@ -16,8 +17,11 @@ const (
 	// patienceForBetter is how long another receiver's fix must have been the better one. Receivers under trees change
 	// between differential and plain every few seconds, and each change of receiver is a jump of some metres.
 	patienceForBetter = 10 * time.Second
-	// heldEpochs bounds what is kept of a receiver that stands by: maxGap of 10 Hz.
-	heldEpochs = 50
+	// rhythmEpochs is in how many epochs a slower rate is learned. A receiver that leaves out every other one by chance makes
+	// so many long gaps in a row once in 65536 times.
+	rhythmEpochs = 16
+	// heldEpochs bounds what is kept of a receiver that stands by: for as long as one at maxGap may be late, of 10 Hz.
+	heldEpochs = 75
 	// sameClock is how far two receivers' times may differ and still be compared. One that is 1024 weeks off is not.
 	sameClock = time.Hour
 )
@@ -26,9 +30,10 @@ const (
 type standing struct {
 	grade  int
 	last   epoch
-	gap    time.Duration // the least between two epochs, of late
-	better time.Time     // since when its fix has been better than that of the one that feeds; zero while it is not
-	held   []epoch       // those that came since the last one that went on
+	gaps   [rhythmEpochs]time.Duration // between the last epochs
+	epochs int                         // so many
+	better time.Time                   // since when its fix has been better than that of the one that feeds; zero while it is not
+	held   []epoch                     // those that came since the last one that went on
 }
 
 type epoch struct {
@@ -49,7 +54,13 @@ type failover struct {
 }
 
 func newFailover(receivers int) *failover {
-	return &failover{receivers: make([]standing, receivers)}
+	o := &failover{receivers: make([]standing, receivers)}
+	for i := range o.receivers {
+		for k := range o.receivers[i].gaps {
+			o.receivers[i].gaps[k] = firstGap
+		}
+	}
+	return o
 }
 
 // epoch takes an epoch of receiver i, which came now, and calls forward with each epoch that is to go on. It says why the
@@ -187,23 +198,21 @@ func (e *epoch) after(b *epoch, rhythm time.Duration) bool {
 	return b.at.IsZero() || e.since(b) > rhythm/2
 }
 
-// tell notes an epoch. A receiver that leaves some out is not taken for a slower one, and one that was set to a slower rate
-// is learned in some hundred epochs.
+// tell notes an epoch.
 func (r *standing) tell(e epoch) {
 	if !r.last.at.IsZero() {
 		if gap := e.since(&r.last); gap > 0 {
-			r.gap = min(gap, r.rhythm()+r.rhythm()/200)
+			r.gaps[r.epochs%rhythmEpochs] = gap
+			r.epochs++
 		}
 	}
 	r.last, r.grade = e, grade(&e.fix)
 }
 
-// rhythm is the time between two epochs.
+// rhythm is the time between two epochs: the least of late, so that a receiver that leaves some out is not taken for a
+// slower one.
 func (r *standing) rhythm() time.Duration {
-	if r.gap == 0 {
-		return firstGap
-	}
-	return min(max(r.gap, minGap), maxGap)
+	return min(max(slices.Min(r.gaps[:]), minGap), maxGap)
 }
 
 // patience is how long after an epoch the next one is late.

@@ -163,6 +163,39 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// TestFailoverLearnsARate: a receiver that was set to a slower rate is late for some epochs, and then no more.
+func TestFailoverLearnsARate(t *testing.T) {
+	for _, every := range []int{2, 5} {
+		r := newRace(2)
+		second, learned := 0, 0
+		for slow := 0; slow < 40; second++ {
+			if second < 5 || second%every == 0 {
+				r.tell(0, second, 100*time.Millisecond, nil)
+				if second >= 5 {
+					slow++
+				}
+			}
+			if slow <= rhythmEpochs { // the first of them may come a second after the last of before
+				learned = len(r.whys)
+			}
+			r.tell(1, second, 300*time.Millisecond, nil)
+		}
+		// It feeds again as soon as it was the better one for long enough.
+		if n := len(r.whys) - learned; n > 1 || r.failover.feeding != 0 {
+			t.Errorf("an epoch every %d s: receiver %d feeds after %d takeovers (%q) since its rate should be known, want the first after one at the most",
+				every, r.failover.feeding, n, r.whys[learned:])
+		}
+		for range 10 {
+			r.tell(0, second, 100*time.Millisecond, nil)
+			r.tell(1, second, 300*time.Millisecond, nil)
+			second++
+		}
+		if got := r.failover.receivers[0].rhythm(); got != time.Second {
+			t.Errorf("set back to one a second its rhythm is %v", got)
+		}
+	}
+}
+
 func TestFailoverWithoutAComparableTime(t *testing.T) {
 	for name, change := range map[string]func(*nmea.Fix){
 		"no date":         dateless,
