@@ -24,7 +24,7 @@ const gpsdPort = "2947"
 
 func gpsdFrom(rest string) (source, error) {
 	address, device, found := strings.Cut(rest, "/")
-	if found && device != "" {
+	if found && device != "" && !strings.Contains(device, "://") { // gpsd reads tcp://HOST:PORT and the like too
 		device = "/" + device
 	}
 	address = strings.TrimSuffix(address, ":") // gpsd's own form has host:port:/device
@@ -59,7 +59,7 @@ func (g gpsdClient) open(ctx context.Context) (stream, error) {
 		_ = c.Close()
 		return stream{}, err
 	}
-	return stream{conn: s, port: name + s.device}, nil
+	return stream{conn: s, port: name + "/" + strings.TrimPrefix(s.device, "/")}, nil
 }
 
 // refused is the mend where nothing listens.

@@ -238,6 +238,7 @@ func TestParseNetworkSources(t *testing.T) {
 		{"gpsd://boat:1234/dev/serial/by-id/usb-x", gpsdClient{address: "boat:1234", device: "/dev/serial/by-id/usb-x"}},
 		{"gpsd:///dev/ttyUSB0", gpsdClient{address: "localhost:2947", device: "/dev/ttyUSB0"}},
 		{"gpsd://boat:1234:/dev/ttyUSB0", gpsdClient{address: "boat:1234", device: "/dev/ttyUSB0"}},
+		{"gpsd://boat/tcp://10.0.0.5:10110", gpsdClient{address: "boat:2947", device: "tcp://10.0.0.5:10110"}},
 		{"gpsd://boat/", gpsdClient{address: "boat:2947"}},
 	} {
 		got, err := parseSource(test.source)
