@@ -66,7 +66,7 @@ func (in *intake) Rest() time.Duration {
 	if !in.left {
 		return 0
 	}
-	return in.rhythm.rest()
+	return in.rhythm.rest(time.Now())
 }
 
 // Quiet closes the open epoch.
@@ -87,7 +87,7 @@ func (in *intake) Opened() {
 // Fix is called by the assembler once an epoch; mu is held.
 func (in *intake) Fix(f *nmea.Fix) {
 	now := time.Now()
-	in.rhythm.fix(now)
+	in.rhythm.fix(f.Time, now)
 	in.left = true
 	in.epochs++
 	in.last, in.epochAt = *f, now

@@ -6,29 +6,44 @@ import (
 )
 
 // restMargin is how long before the next fix is due its bytes are read again. It covers a receiver that is earlier than it
-// has lately been, and a system that wakes late; in it, bytes wake the reader as they come.
-const restMargin = 5 * time.Millisecond
+// has lately been; a system that wakes late would do so for the bytes too. In it, bytes wake the reader as they come, which
+// at 115200 baud and more is every millisecond or so.
+const restMargin = 2 * time.Millisecond
 
-// rhythm is when fixes leave: as regularly as the receiver sends, by whatever sentence ends an epoch. Nothing that comes
-// between two of them is needed before the second is due.
+// rhythmFixes is of how many fixes a rhythm consists.
+const rhythmFixes = 16
+
+// rhythm is when fixes leave, by whatever sentence ends an epoch: as regularly as the receiver's own clock goes, and each
+// some time behind what that says. Nothing that comes between two of them is needed before the second is due. A fix that is
+// late, as on a machine under load or when a sentence was lost, does not disturb it: the least delay of the last ones counts.
 type rhythm struct {
-	last  time.Time
-	gaps  [16]time.Duration // between the last fixes; a change of rate is learned in as many
-	fixes int
+	began, first time.Time                  // when the first fix left, and the receiver's time in it
+	told         time.Duration              // the receiver's time in the last one, from first
+	steps        [rhythmFixes]time.Duration // from fix to fix, by the receiver's time; a change of rate is seen in one
+	delays       [rhythmFixes]time.Duration // how much later than the first each left, by its time
+	fixes        int
 }
 
-// fix notes that one leaves.
-func (r *rhythm) fix(now time.Time) {
-	r.gaps[r.fixes%len(r.gaps)] = now.Sub(r.last)
-	r.last = now
+// fix notes that one leaves which tells a time. Without a time there is no rhythm.
+func (r *rhythm) fix(told, now time.Time) {
+	if told.IsZero() || r.fixes == 0 {
+		*r = rhythm{began: now, first: told}
+	}
+	if told.IsZero() {
+		return
+	}
+	i, before := r.fixes%rhythmFixes, r.told
+	r.told = told.Sub(r.first)
+	r.steps[i], r.delays[i] = r.told-before, now.Sub(r.began)-r.told
 	r.fixes++
 }
 
-// rest is how long nothing is needed after the last fix, should the next follow as soon as any of the last did. It is zero
-// or less without a rhythm.
-func (r *rhythm) rest() time.Duration {
-	if r.fixes <= len(r.gaps) {
-		return 0 // the first gap is none
+// rest is how long nothing is needed, should the next fix leave as soon as any of the last did. It is zero or less without
+// a rhythm.
+func (r *rhythm) rest(now time.Time) time.Duration {
+	if r.fixes <= rhythmFixes {
+		return 0 // the first has no step
 	}
-	return slices.Min(r.gaps[:]) - restMargin
+	due := r.told + slices.Min(r.steps[:]) + slices.Min(r.delays[:])
+	return due - restMargin - now.Sub(r.began)
 }

@@ -1,44 +1,106 @@
 package bridge
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
+// drummer plays fixes to a rhythm.
+type drummer struct {
+	rhythm
+	told, now time.Time // of the last fix; now is when it would have left without delay
+}
+
+func newDrummer() *drummer {
+	return &drummer{told: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), now: time.Now()}
+}
+
+// fix is one that tells a time step after the last and leaves late.
+func (d *drummer) fix(step, late time.Duration) {
+	d.told, d.now = d.told.Add(step), d.now.Add(step)
+	d.rhythm.fix(d.told, d.now.Add(late))
+}
+
+func (d *drummer) fixes(n int, step time.Duration) {
+	for range n {
+		d.fix(step, 0)
+	}
+}
+
+// want is how long after the moment of the last fix the rest should end.
+func (d *drummer) want(t *testing.T, what string, rest time.Duration) {
+	t.Helper()
+	if got := d.rest(d.now); got != rest {
+		t.Errorf("%s: %v, want %v", what, got, rest)
+	}
+}
+
+const ms = time.Millisecond
+
 func TestRhythm(t *testing.T) {
-	const ms = time.Millisecond
-	var r rhythm
-	now := time.Now()
-	leave := func(gaps ...time.Duration) {
-		for _, gap := range gaps {
-			now = now.Add(gap)
-			r.fix(now)
-		}
+	d := newDrummer()
+	d.want(t, "before the first fix", 0)
+	d.fixes(rhythmFixes, 100*ms)
+	d.want(t, "one fix too few", 0)
+	d.fixes(1, 100*ms)
+	d.want(t, "10 Hz", 100*ms-restMargin)
+	d.fix(100*ms, 70*ms)
+	d.want(t, "behind one that was late", 100*ms-restMargin)
+	if got, want := d.rest(d.now.Add(70*ms)), 30*ms-restMargin; got != want {
+		t.Errorf("%v of it are left when that has left, want %v", got, want)
 	}
-	repeat := func(n int, gap time.Duration) {
-		for range n {
-			leave(gap)
-		}
+	d.fix(200*ms, 0)
+	d.want(t, "behind a missing one", 100*ms-restMargin)
+	d.fix(100*ms, -7*ms)
+	d.want(t, "behind one that was early", 93*ms-restMargin)
+	d.fixes(1, 40*ms)
+	d.want(t, "25 Hz, at once", 33*ms-restMargin)
+	d.fixes(rhythmFixes-1, time.Second)
+	d.want(t, "not yet", 40*ms-restMargin)
+	d.fixes(1, time.Second)
+	d.want(t, "1 Hz", time.Second-restMargin)
+}
+
+func TestNoRhythm(t *testing.T) {
+	d := newDrummer()
+	d.fixes(2*rhythmFixes, 100*ms)
+	d.fixes(1, 0)
+	if got := d.rest(d.now); got > 0 {
+		t.Errorf("with the same time again: rest for %v", got)
 	}
-	want := func(what string, d time.Duration) {
-		t.Helper()
-		if got := r.rest(); got != d {
-			t.Errorf("%s: %v, want %v", what, got, d)
-		}
+	d.fixes(2*rhythmFixes, 100*ms)
+	d.told = d.told.Add(-18 * time.Second) // the receiver has learned of leap seconds
+	d.fixes(1, 100*ms)
+	if got := d.rest(d.now); got > 0 {
+		t.Errorf("with a time that was set back: rest for %v", got)
 	}
-	want("before the first fix", 0)
-	repeat(len(r.gaps), 100*ms)
-	want("one gap too few", 0)
-	repeat(1, 100*ms)
-	want("10 Hz", 100*ms-restMargin)
-	leave(97*ms, 103*ms)
-	want("as early as the earliest", 97*ms-restMargin)
-	repeat(1, 20*ms)
-	want("25 Hz, at once", 20*ms-restMargin)
-	repeat(1, 0)
-	want("as fast as possible", -restMargin)
-	repeat(len(r.gaps)-1, time.Second)
-	want("not yet", -restMargin)
-	repeat(1, time.Second)
-	want("1 Hz", time.Second-restMargin)
+	d.fixes(rhythmFixes, 100*ms)
+	d.want(t, "known anew", 100*ms-restMargin)
+	d.rhythm.fix(time.Time{}, d.now)
+	d.want(t, "without a time", 0)
+	d.fixes(rhythmFixes, 100*ms)
+	d.want(t, "one fix too few", 0)
+	d.fixes(1, 100*ms)
+	d.want(t, "behind it", 100*ms-restMargin)
+}
+
+// TestRestEndsInTime: no fix leaves in a rest that is no earlier than the earliest of the last ones, however late those were.
+func TestRestEndsInTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := newDrummer()
+		step := rapid.SampledFrom([]time.Duration{40 * ms, 100 * ms, time.Second}).Draw(t, "step")
+		late := rapid.SliceOfN(rapid.IntRange(0, 300), rhythmFixes+1, 3*rhythmFixes).Draw(t, "late, ms")
+		for _, l := range late {
+			d.fix(step, time.Duration(l)*ms)
+		}
+		least := slices.Min(late[len(late)-rhythmFixes:])
+		left := d.now.Add(time.Duration(late[len(late)-1]) * ms)
+		due := d.now.Add(step + time.Duration(least)*ms)
+		if got := left.Add(d.rest(left)); got.After(due.Add(-restMargin)) {
+			t.Errorf("the rest ends at %v, %v before a fix that is due", got, due.Sub(got))
+		}
+	})
 }
