@@ -15,8 +15,11 @@ var networkFiles = []string{"/proc/self/net/route", "/proc/self/net/ipv6_route",
 const networkPoll = time.Second
 
 // watchNetwork sends on each channel, without waiting, whenever the routes or addresses are others than before, until
-// ctx ends. So an uplink that backs off tries again at once when the network is back.
+// ctx ends. So an uplink that backs off tries again at once when the network is back. Without anybody to tell it does not look.
 func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struct{}) error {
+	if len(changed) == 0 {
+		return nil
+	}
 	ticker := time.NewTicker(networkPoll)
 	defer ticker.Stop()
 	for last := look(); ; {

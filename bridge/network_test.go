@@ -40,6 +40,13 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 	})
 }
 
+func TestNobodyToTellOfTheNetwork(t *testing.T) {
+	look := func() []byte { t.Error("looked for nobody"); return nil }
+	if err := watchNetwork(t.Context(), look); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCountersAreNoChange(t *testing.T) {
 	for _, lines := range [][3]string{
 		{
