@@ -28,7 +28,8 @@ func explain(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission) || is(serial.PermissionDenied):
 		return denied(path)
 	case errors.Is(err, syscall.EBUSY) || is(serial.PortBusy):
-		return heldError(fmt.Sprintf("%s is held by another program: find it with \"sudo lsof %s\" and stop it", path, path))
+		// By which one is not to be seen: it is another user's, and a service may be kept from seeing any.
+		return heldError(fmt.Sprintf("%s is held by another program: \"sudo gpsbridge doctor --device %s\" names it, and how to stop it", path, path))
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EIO):
 		return fmt.Errorf("%s has no hardware behind it (%v): plug the receiver in, or name another port with --device", path, cause(err))
 	case is(serial.InvalidSpeed):

@@ -265,7 +265,7 @@ func TestExplain(t *testing.T) {
 			[]string{file + ": permission denied, its mode -rw------- lets no group in: \"sudo chmod g+rw " + file + `"`}},
 		{"policy", explain(file, &os.PathError{Op: "open", Path: file, Err: syscall.EPERM}), []string{file + " is forbidden to this service: ", "DeviceAllow"}},
 		{"busy", explain("/dev/ttyUSB0", &os.PathError{Op: "open", Path: "/dev/ttyUSB0", Err: syscall.EBUSY}),
-			[]string{`/dev/ttyUSB0 is held by another program: find it with "sudo lsof /dev/ttyUSB0" and stop it`}},
+			[]string{`/dev/ttyUSB0 is held by another program: "sudo gpsbridge doctor --device /dev/ttyUSB0" names it, and how to stop it`}},
 		{"no hardware", explain("/dev/ttyS3", syscall.EIO), []string{"/dev/ttyS3 has no hardware behind it (input/output error): "}},
 	}
 	for _, test := range tests {
