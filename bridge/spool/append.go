@@ -29,7 +29,7 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	if s.closed { // meanwhile
 		return 0, ErrClosed
 	}
-	r := record{kind: kindData, pos: s.last + 1, at: time.Now().UnixMilli(), data: data}
+	r := record{kind: kindData, pos: s.last + 1, at: s.clock.stamp(s.last + 1), data: data}
 	err = s.recent.append(r.pos, r)
 	if err != nil { // in a new segment it may go
 		err = s.recent.append(r.pos, r)

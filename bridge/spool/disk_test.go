@@ -78,6 +78,35 @@ func TestClosedAndOpened(t *testing.T) {
 	}
 }
 
+// What is acknowledged while the disk is taking a batch is on the disk with the next.
+func TestAcknowledgedDuringASync(t *testing.T) {
+	m := newMachine()
+	m.open(t, "r")
+	for range 3 {
+		mustAppend(t, m.spool, "x")
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	m.spool.Reader("r").Ack(1)
+	m.disk.fail = func(op, _ string) error {
+		if op == "sync" {
+			m.spool.Reader("r").Ack(2)
+		}
+		return nil
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	m.disk.fail = nil
+	mustClose(t, m.spool)
+	m.powerCut(func() bool { return false })
+	m.open(t, "r")
+	if got, want := positions(t, m.spool.Reader("r")), []uint64{3}; !slices.Equal(got, want) {
+		t.Errorf("given %v, want %v", got, want)
+	}
+}
+
 func TestReadersComeAndGo(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Runtime: t.TempDir(), Readers: []string{"a", "b"}}
 	s := mustOpen(t, o)

@@ -62,7 +62,8 @@ type Options struct {
 	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
 	Log *slog.Logger
 
-	segment, recent int64 // bytes, for tests; 0 for what suits Max
+	segment, recent int64            // bytes, for tests; 0 for what suits Max
+	wall            func() time.Time // the system's clock, for tests
 }
 
 // Spool is a bounded queue of records. Its methods may be called from any goroutine.
@@ -93,6 +94,7 @@ type Spool struct {
 
 	// guarded by mu
 	recent   *log // what is not on disk yet; in memory mode everything
+	clock    clock
 	closed   bool
 	wake     chan struct{} // closed and replaced at each arrival, last acknowledgement and writing to the disk; closed for good by Close
 	last     uint64
@@ -112,7 +114,7 @@ type Stats struct {
 	Appended uint64  `json:"appended"`             // records appended since it was opened
 	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because there was no room, ever; a crash in the middle of thinning leaves its own out
 	Damaged  uint64  `json:"damaged"`              // records or stretches of records that the disk did not give back, since it was opened
-	Oldest   float64 `json:"oldest_age,omitempty"` // age of the oldest record held, in seconds
+	Oldest   float64 `json:"oldest_age,omitempty"` // age of the oldest record held, in seconds; the time since Open for one of an earlier run whose clock was not set
 	Fault    string  `json:"fault,omitempty"`      // why records are not getting to the disk
 }
 
@@ -139,6 +141,7 @@ func newSpool(o Options) *Spool {
 	s := &Spool{
 		max: o.Max, every: o.Sync, log: o.Log, turn: o.Turn, readers: map[string]*Reader{}, wake: make(chan struct{}),
 		hurry: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		clock: clock{wall: o.wall, opened: time.Now()},
 	}
 	for _, name := range o.Readers {
 		s.readers[name] = &Reader{spool: s, name: name, acked: ranges{{0, 0}}}
@@ -170,6 +173,9 @@ func (o *Options) complete() error {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.wall == nil {
+		o.wall = time.Now
 	}
 	if o.Turn == nil {
 		o.Turn = func(time.Duration) {}
@@ -277,7 +283,7 @@ func (s *Spool) Stats() Stats {
 		oldest, e, _ = s.recent.find(0)
 	}
 	if oldest != nil {
-		st.Oldest = max(0, time.Since(time.UnixMilli(e.at)).Seconds())
+		st.Oldest = s.clock.age(e.pos, e.at).Seconds()
 	}
 	switch {
 	case s.fault != nil:

@@ -22,10 +22,11 @@ func (s *Spool) run() {
 		if urgent || wait <= 0 {
 			err := s.flush(false)
 			s.report(err)
-			if wait = s.due(); err != nil || wait <= 0 {
+			if wait = s.due(); err != nil {
 				wait = s.every
 			}
 		}
+		wait = max(wait, 0)
 		timer.Reset(wait)
 	}
 }
@@ -36,11 +37,7 @@ func (s *Spool) due() time.Duration {
 	defer s.mu.Unlock()
 	wait := s.every
 	if seg, e, _ := s.recent.find(s.saved + 1); seg != nil {
-		age := time.Since(time.UnixMilli(e.at))
-		if age < 0 { // the clock was set back
-			age = s.every
-		}
-		wait = min(wait, s.every-age)
+		wait = min(wait, s.every-s.clock.age(e.pos, e.at))
 	}
 	if !s.changed.IsZero() {
 		wait = min(wait, s.every-time.Since(s.changed))
@@ -64,15 +61,16 @@ func (s *Spool) report(err error) {
 	}
 }
 
-// flush moves everything unacknowledged to the disk and syncs it, in batches. Writing and syncing are done without out
-// and mu, so neither readers nor Append wait for them.
+// flush moves to the disk what is unacknowledged by now, in batches, each with one sync. Writing and syncing are done without
+// out and mu, so neither readers nor Append wait for them. What comes meanwhile waits for the next flush: on a slow card
+// there would be a sync for every few records, one after the other.
 func (s *Spool) flush(closing bool) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.atWork(time.Now())
+	end := s.atWork(time.Now())
 	defer s.atWork(time.Time{})
-	for {
-		batch, base, upTo, changed := s.collect()
+	for first := true; ; first = false {
+		batch, base, upTo, changed := s.collect(end, first)
 		if len(batch) == 0 {
 			break
 		}
@@ -80,13 +78,11 @@ func (s *Spool) flush(closing bool) error {
 		if err == nil {
 			err = s.disk.sync()
 		}
-		if err != nil {
-			s.mu.Lock()
-			s.partly = true // it may have been in the batch
-			s.mu.Unlock()
-			return err
+		if err == nil {
+			err = s.moved(upTo)
 		}
-		if err := s.moved(upTo, changed); err != nil {
+		if err != nil {
+			s.unsettled(changed)
 			return err
 		}
 	}
@@ -97,24 +93,35 @@ func (s *Spool) flush(closing bool) error {
 	return err
 }
 
-// atWork notes since when the disk has been taking what it is given.
-func (s *Spool) atWork(since time.Time) {
+// unsettled notes that the state, which has changed since then, may not have got to the disk.
+func (s *Spool) unsettled(changed time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partly = true
+	if !changed.IsZero() {
+		s.changed = changed
+	}
+}
+
+// atWork notes since when the disk has been taking what it is given, and returns the newest position.
+func (s *Spool) atWork(since time.Time) (last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy = since
+	return s.last
 }
 
-// collect returns what is to be written next: records as many as fill a quarter of a segment, and the state when it has
-// changed since changed, or what it says of these records has. base is what a new segment would be named by.
-func (s *Spool) collect() (batch []record, base, upTo uint64, changed time.Time) {
+// collect returns what is to be written next: records up to end as many as fill a quarter of a segment, and the state
+// when it has changed, since changed, or what it says of these records has. Alone it is written first and not again:
+// acknowledgements change it while it is being written. base is what a new segment would be named by.
+func (s *Spool) collect(end uint64, first bool) (batch []record, base, upTo uint64, changed time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base, upTo = s.saved+1, s.saved
-	changed = s.changed
 	var size int64
 	for {
 		seg, e, _ := s.recent.find(upTo + 1)
-		if seg == nil || size > 0 && size+int64(e.size) > s.disk.segment/4 {
+		if seg == nil || e.pos > end || size > 0 && size+int64(e.size) > s.disk.segment/4 {
 			break
 		}
 		r, ok := s.recent.get(seg, e)
@@ -128,15 +135,16 @@ func (s *Spool) collect() (batch []record, base, upTo uint64, changed time.Time)
 		size += int64(r.size())
 		upTo = r.pos
 	}
-	if !changed.IsZero() || size > 0 && s.partly {
+	if dirty := !s.changed.IsZero(); dirty && first || size > 0 && (dirty || s.partly) {
 		batch = append(batch, s.stateHeld())
-		s.partly = false
+		changed = s.changed
+		s.changed, s.partly = time.Time{}, false
 	}
 	return batch, base, upTo, changed
 }
 
-// moved notes that the disk has everything up to a position, and the state as it was when it changed at changed.
-func (s *Spool) moved(upTo uint64, changed time.Time) error {
+// moved notes that the disk has everything up to a position.
+func (s *Spool) moved(upTo uint64) error {
 	s.out.Lock()
 	defer s.out.Unlock()
 	s.mu.Lock()
@@ -153,9 +161,6 @@ func (s *Spool) moved(upTo uint64, changed time.Time) error {
 	}
 	s.saved = upTo
 	s.disk.publish()
-	if s.changed.Equal(changed) {
-		s.changed = time.Time{}
-	}
 	s.busy = time.Now() // the next batch
 	s.signal()          // there is room again, and what could not be read before may be tried again
 	return nil
