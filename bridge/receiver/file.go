@@ -43,16 +43,12 @@ func fileFrom(path string, o *options) (source, error) {
 func (f logFile) finite() bool { return true }
 
 func (f logFile) open(context.Context) (stream, error) {
-	file, err := os.Open(f.path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return stream{}, fmt.Errorf("%s does not exist: name a recorded log with --device file:PATH", f.path)
-	case err != nil:
-		return stream{}, fmt.Errorf("open %s: %w", f.path, cause(err))
+	if err := f.check(); err != nil {
+		return stream{}, err
 	}
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		_ = file.Close()
-		return stream{}, fmt.Errorf("%s is a directory: name a recorded log in it, such as file:%s", f.path, filepath.Join(f.path, "LOG.nmea"))
+	file, err := os.Open(f.path)
+	if err != nil {
+		return stream{}, fmt.Errorf("open %s: %w", f.path, cause(err))
 	}
 	if isRecording(file) {
 		return stream{conn: newReplay(file, f.rate), port: f.path}, nil
@@ -61,6 +57,24 @@ func (f logFile) open(context.Context) (stream, error) {
 		return stream{conn: onceCloser{conn: file, close: sync.OnceValue(file.Close)}, port: f.path}, nil
 	}
 	return stream{conn: newPaced(file, f.rate), port: f.path}, nil
+}
+
+// check tells what opens and is no log: an open of a pipe waits for who writes into it, and cannot be given up.
+func (f logFile) check() error {
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s does not exist: name a recorded log with --device file:PATH", f.path)
+	case err != nil:
+		return fmt.Errorf("open %s: %w", f.path, cause(err))
+	case info.IsDir():
+		return fmt.Errorf("%s is a directory: name a recorded log in it, such as file:%s", f.path, filepath.Join(f.path, "LOG.nmea"))
+	case info.Mode()&os.ModeNamedPipe != 0:
+		return fmt.Errorf("%s is a pipe: read it as standard input, with --device - <%s", f.path, f.path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is a device and not a file: name it without file:", f.path)
+	}
+	return nil
 }
 
 // onceCloser is a conn that may be closed twice.

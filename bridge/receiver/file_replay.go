@@ -61,8 +61,7 @@ func scaled(step time.Duration, rate float64) time.Duration {
 	return time.Duration(min(float64(step)/rate, 1<<62))
 }
 
-// isRecording looks whether a file begins as a recording, and goes back to its beginning. What cannot be read or sought, a
-// pipe, is none.
+// isRecording looks whether a file begins as a recording, and goes back to its beginning. What cannot be read is none.
 func isRecording(f io.ReadSeeker) bool {
 	head := make([]byte, 32)
 	n, err := io.ReadFull(f, head)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // sentence gives a text its frame.
@@ -204,9 +205,15 @@ func TestFile(t *testing.T) {
 
 func TestFileThatCannotBeOpened(t *testing.T) {
 	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe") // into which nobody writes
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
 		dir + "/none": dir + "/none does not exist: name a recorded log with --device file:PATH",
 		dir:           dir + " is a directory: name a recorded log in it, such as file:" + dir + "/LOG.nmea",
+		pipe:          pipe + " is a pipe: read it as standard input, with --device - <" + pipe,
+		"/dev/null":   "/dev/null is a device and not a file: name it without file:",
 	} {
 		_, err := logFile{path: path, rate: 1}.open(t.Context())
 		if err == nil || err.Error() != want {
