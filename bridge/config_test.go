@@ -15,7 +15,12 @@ import (
 
 func load(t *testing.T, text string, environ []string, flags map[string]string) (Config, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	return loadFrom(t, filepath.Join(t.TempDir(), "gpsbridge.toml"), text, environ, flags)
+}
+
+// loadFrom writes the file and loads it.
+func loadFrom(t *testing.T, path, text string, environ []string, flags map[string]string) (Config, error) {
+	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +58,7 @@ level = "debug"
 	want.Spool.Max = 2 << 20
 	want.Relay.Listen = "off"
 	want.Log.Level.Level = -4
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(UplinkConfig{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(UplinkConfig{}), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("configuration differs (-want +got):\n%s", diff)
 	}
 }
@@ -69,32 +74,38 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"unknown section":     {file: "[sppol]\nmax = \"1MiB\"", want: `gpsbridge\.toml:1: unknown key "sppol`},
 		"not TOML":            {file: "device_id = ", want: `gpsbridge\.toml:1: `},
 		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: relay\.open: cannot be a TOML string: gpsbridge\.toml, the reference, shows`},
-		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `^receiver\.silence is 10 without a unit: use for example "10s"`},
+		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `/gpsbridge\.toml:2: receiver\.silence is 10 without a unit: use for example "10s"`},
 		"bad duration":        {file: "[[receiver]]\nsilence = \"10\"", want: `gpsbridge\.toml.*"10" is not a duration: use`},
 		"bad size":            {file: "[spool]\nmax = \"32 apples\"", want: `gpsbridge\.toml.*"32 apples" is not a size: use`},
 		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml:2: "loud" is no level: use debug, info, warn or error`},
-		"bad format":          {file: "[log]\nformat = \"xml\"", want: `log\.format "xml" is unknown: use "text" or "json"`},
-		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `device_id "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
+		"bad format":          {file: "[log]\nformat = \"xml\"", want: `gpsbridge\.toml:2: log\.format "xml" is unknown: use "text" or "json"`},
+		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `^--device-id: device_id "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
 		"device ID café":      {flags: map[string]string{"device-id": "café"}, want: `device_id "café" is not allowed`},
 		"empty device ID":     {flags: map[string]string{"device-id": ""}, want: `device_id "" is not allowed`},
 		"device ID too long":  {flags: map[string]string{"device-id": strings.Repeat("x", 81)}, want: `is not allowed`},
 		"server without host": {flags: map[string]string{"server": "ws://"}, want: `uplink\.server "ws://" is not a WebSocket URL: use ws://HOST or wss://HOST`},
 		"server http":         {flags: map[string]string{"server": "https://a.example"}, want: `is not a WebSocket URL`},
-		"server with a space": {flags: map[string]string{"server": "ws://a b"}, want: `uplink\.server is not a URL`},
+		"server with a space": {flags: map[string]string{"server": "ws://a b"}, want: `^--server: uplink\.server is not a URL`},
 		"password in the URL": {flags: map[string]string{"server": "ws://me:hunter2@a.example"}, want: `^[^h]*xxxxx[^h]*holds a password: .*token_file`},
-		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `uplink\.server is empty`},
-		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `uplink\.ack: .*maybe`},
+		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server is empty`},
+		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: .*maybe`},
 		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: .*lifo`},
-		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `two \[\[uplink\]\] sections are called "a"`},
-		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `two \[\[receiver\]\] sections have the source "-"`},
-		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `receiver\.device_id "van-8" is not allowed`},
+		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: two \[\[uplink\]\] sections are called "a"`},
+		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `gpsbridge\.toml:4: two \[\[receiver\]\] sections have the source "-"`},
+		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `gpsbridge\.toml:2: receiver\.device_id "van-8" is not allowed`},
 		"one group for two":   {file: "[[receiver]]\n[[receiver]]\nsource = \"-\"\ndevice_id = \"b\"\n[[uplink]]\nserver = \"ws://a/fixed/\"", want: `uplink\.server "ws://a/fixed/" has no \{device_id\}`},
 		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
 		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: use one of GPSBRIDGE_DEVICE, `},
 		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
 		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover "no" is unknown: use "auto", "mend" or "keep"`},
-		"negative history":    {file: "[relay]\nhistory = -1", want: `relay\.history is -1`},
-		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `spool\.max is 1000 bytes: use a size such as "32MiB", at least \d+ bytes`},
+		"negative history":    {file: "[relay]\nhistory = -1", want: `gpsbridge\.toml:2: relay\.history is -1`},
+		"negative distance":   {file: "[report]\nsky = true\ndistance = -1.5", want: `gpsbridge\.toml:3: report\.distance is -1\.5: use metres, 0 or more`},
+		"no number":           {file: "[report]\nspeed = nan", want: `gpsbridge\.toml:2: report\.speed is NaN: use metres a second`},
+		"half a circle":       {file: "[report]\nturn = 181", want: `gpsbridge\.toml:2: report\.turn is 181: use degrees, 0 to 180`},
+		"bad header":          {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { \"X Fleet\" = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has "X Fleet"`},
+		"header with lines":   {file: "[[uplink]]\nserver = \"ws://a\"\nheaders.X = \"a\\nb\"", want: `gpsbridge\.toml:1: uplink\.headers has "X"`},
+		"WebSocket's header":  {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { sec-WebSocket-key = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has .* WebSocket's own`},
+		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `gpsbridge\.toml:2: spool\.max is 1000 bytes: use a size such as "32MiB", at least \d+ bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, test.file, test.environ, test.flags)
@@ -178,7 +189,7 @@ func TestReferenceConfiguration(t *testing.T) {
 	if err := standard.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(standard, installed, cmpopts.IgnoreUnexported(UplinkConfig{})); diff != "" {
+	if diff := cmp.Diff(standard, installed, cmpopts.IgnoreUnexported(Config{}, UplinkConfig{})); diff != "" {
 		t.Errorf("as installed it is not the default (-default +reference):\n%s", diff)
 	}
 	full := commentedKey.ReplaceAllString(string(text), "$1")

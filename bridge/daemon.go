@@ -38,7 +38,7 @@ func New(c Config, log *slog.Logger) (*Daemon, error) {
 	if c.Relay.Listen != "off" {
 		var err error
 		if d.relay, err = c.Relay.build(d); err != nil {
-			return nil, err
+			return nil, c.at("relay", err)
 		}
 	}
 	for _, id := range c.DeviceIDs() {

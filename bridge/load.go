@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -16,33 +17,33 @@ import (
 type Setting struct {
 	Name  string // of the flag, without dashes
 	Env   string // of the environment variable
-	Flag  bool   // whether it is a flag of the command line too
-	Usage string
+	Usage string // of the flag; "" for what is no flag
+	key   string // as origins has it
 	set   func(c *Config, value string) error
 }
 
 // Settings are the values that the environment, and some of them the command line, may give over the file.
 var Settings = []Setting{
-	{"device", "GPSBRIDGE_DEVICE", true, "`SOURCE` of NMEA: auto, /dev/ttyUSB0?baud=9600, tcp://HOST:PORT, gpsd://HOST, file:LOG?rate=1, sim:?rate=10, - (stdin)",
-		func(c *Config, v string) error { c.Receivers = []ReceiverConfig{{Source: v}}; return nil }},
-	{"device-id", "GPSBRIDGE_DEVICE_ID", true, "`ID` of this tracker: letters, digits and underscores",
-		func(c *Config, v string) error { c.DeviceID = v; return nil }},
-	{"server", "GPSBRIDGE_SERVER", true, "`URL` of the tracking server, such as wss://tracking.example.org",
-		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Server = v }) }},
-	{"listen", "GPSBRIDGE_LISTEN", true, "`ADDRESS` at which viewers are served, \"off\" for none",
-		func(c *Config, v string) error { c.Relay.Listen = v; return nil }},
-	{"record", "GPSBRIDGE_RECORD", true, "`FILE` in which what the receiver sends is kept; file:FILE plays it back",
-		func(c *Config, v string) error { return c.onlyReceiver(func(r *ReceiverConfig) { r.Record = v }) }},
-	{"log-level", "GPSBRIDGE_LOG_LEVEL", true, "`LEVEL` of the log: debug, info, warn or error",
-		func(c *Config, v string) error { return c.Log.Level.UnmarshalText([]byte(v)) }},
-	{"token-file", "GPSBRIDGE_TOKEN_FILE", false, "file with the tracking server's token",
-		func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Token = v }) }},
-	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", false, "file with the viewers' token",
-		func(c *Config, v string) error { c.Relay.Token = v; return nil }},
-	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", false, "folder of the spool",
-		func(c *Config, v string) error { c.Spool.Dir = v; return nil }},
-	{"spool-max", "GPSBRIDGE_SPOOL_MAX", false, "bound of the spool, such as 32MiB",
-		func(c *Config, v string) error { return c.Spool.Max.UnmarshalText([]byte(v)) }},
+	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA: auto (the default), /dev/ttyUSB0?baud=9600, tcp://HOST:PORT, udp://:PORT, gpsd://HOST, file:LOG?rate=1, sim:?rate=10, - (stdin)",
+		"receiver[0].source", func(c *Config, v string) error { c.Receivers = []ReceiverConfig{{Source: v}}; return nil }},
+	{"device-id", "GPSBRIDGE_DEVICE_ID", "`ID` of this tracker, which names its group: 1 to 80 letters, digits and underscores (default from the host name)",
+		"device_id", func(c *Config, v string) error { c.DeviceID = v; return nil }},
+	{"server", "GPSBRIDGE_SERVER", "`URL` of the tracking server, such as wss://tracking.example.org (default none)",
+		"uplink[0].server", func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Server = v }) }},
+	{"listen", "GPSBRIDGE_LISTEN", "`ADDRESS` at which viewers are served, off for none (default " + DefaultListen + ")",
+		"relay.listen", func(c *Config, v string) error { c.Relay.Listen = v; return nil }},
+	{"record", "GPSBRIDGE_RECORD", "`FILE` in which what the receiver sends is kept; --device file:FILE plays it back",
+		"receiver[0].record", func(c *Config, v string) error { return c.onlyReceiver(func(r *ReceiverConfig) { r.Record = v }) }},
+	{"log-level", "GPSBRIDGE_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default info)",
+		"log.level", func(c *Config, v string) error { return c.Log.Level.UnmarshalText([]byte(v)) }},
+	{"token-file", "GPSBRIDGE_TOKEN_FILE", "",
+		"uplink[0].token_file", func(c *Config, v string) error { return c.onlyUplink(func(u *UplinkConfig) { u.Token = v }) }},
+	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", "",
+		"relay.token_file", func(c *Config, v string) error { c.Relay.Token = v; return nil }},
+	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", "",
+		"spool.dir", func(c *Config, v string) error { c.Spool.Dir = v; return nil }},
+	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "",
+		"spool.max", func(c *Config, v string) error { return c.Spool.Max.UnmarshalText([]byte(v)) }},
 }
 
 // onlyUplink changes the one uplink, which need not be there yet.
@@ -77,14 +78,10 @@ const testPrefix = "GPSBRIDGE_TEST_"
 // A key, variable or value that is not understood is an error that names it, and in a file its line.
 func Load(path string, environ []string, flags map[string]string) (Config, error) {
 	c := Default()
+	c.origins = origins{}
 	if path != "" {
-		f, err := os.Open(path)
-		if err != nil {
-			return c, fmt.Errorf("read configuration: %w", err)
-		}
-		defer f.Close()
-		if err := c.read(f); err != nil {
-			return c, fmt.Errorf("%s%w", path, err)
+		if err := c.readFile(path); err != nil {
+			return c, err
 		}
 	}
 	for _, e := range environ {
@@ -96,28 +93,51 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 		if i < 0 {
 			return c, fmt.Errorf("environment variable %s is not known: use one of %s", name, envNames())
 		}
-		if err := Settings[i].set(&c, value); err != nil {
-			return c, fmt.Errorf("environment variable %s: %w", name, err)
+		if err := c.give(Settings[i], value, "environment variable "+name); err != nil {
+			return c, err
 		}
 	}
 	for _, s := range Settings {
 		if value, given := flags[s.Name]; given {
-			if err := s.set(&c, value); err != nil {
-				return c, fmt.Errorf("--%s: %w", s.Name, err)
+			if err := c.give(s, value, "--"+s.Name); err != nil {
+				return c, err
 			}
 		}
 	}
 	return c, c.Validate()
 }
 
-// read lays a TOML file over c. Its errors begin with ":LINE: ", or ": ", to follow a file's name.
-func (c *Config) read(r io.Reader) error {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return fmt.Errorf(": %w", err)
+// give sets a value and notes where it was given.
+func (c *Config) give(s Setting, value, where string) error {
+	if err := s.set(c, value); err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	c.origins.set(s.key, where)
+	return nil
+}
+
+// readFile lays a TOML file over c.
+func (c *Config) readFile(path string) error {
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("configuration %q does not exist: name the file with -c FILE", path)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("configuration %q is a folder: name a file in it with -c FILE", path)
+	case err != nil:
+		return fmt.Errorf("read configuration %q: %w", path, errors.Unwrap(err))
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
-	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(c)
+	if err := c.read(text); err != nil {
+		return fmt.Errorf("%s%w", path, err)
+	}
+	c.origins.readFile(path, text)
+	return nil
+}
+
+// read lays a TOML file over c. Its errors begin with ":LINE: ", or ": ", to follow a file's name.
+func (c *Config) read(text []byte) error {
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(c)
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
 	switch {

@@ -13,7 +13,7 @@ import (
 func (d *Daemon) Reload(c Config) (needRestart []string, err error) {
 	old := d.config
 	if sameServers(old.Uplinks, c.Uplinks) {
-		if err := d.reloadUplinks(c.Uplinks); err != nil {
+		if err := d.reloadUplinks(c); err != nil {
 			return nil, err
 		}
 		d.config.Uplinks = c.Uplinks
@@ -56,14 +56,14 @@ func sameServers(a, b []UplinkConfig) bool {
 }
 
 // reloadUplinks replaces those whose settings changed, after all of them were found to be right.
-func (d *Daemon) reloadUplinks(now []UplinkConfig) error {
+func (d *Daemon) reloadUplinks(now Config) error {
 	type change struct {
 		t *track
 		l *link
 		c UplinkConfig
 	}
 	var changes []change
-	for _, c := range now {
+	for n, c := range now.Uplinks {
 		i := slices.IndexFunc(d.config.Uplinks, func(u UplinkConfig) bool { return u.Name == c.Name })
 		if reflect.DeepEqual(d.config.Uplinks[i], c) {
 			continue
@@ -71,7 +71,7 @@ func (d *Daemon) reloadUplinks(now []UplinkConfig) error {
 		for _, t := range d.tracks {
 			l := t.links[slices.IndexFunc(t.links, func(l *link) bool { return l.name == c.Name })]
 			if _, err := c.build(d, t, l); err != nil {
-				return fmt.Errorf("uplink %q: %w", c.Name, err)
+				return now.at(numbered("uplink", n), fmt.Errorf("uplink %q: %w", c.Name, err))
 			}
 			changes = append(changes, change{t, l, c})
 		}

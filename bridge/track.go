@@ -56,10 +56,10 @@ func newTrack(d *Daemon, deviceID string) (*track, error) {
 }
 
 func (t *track) assemble(d *Daemon) error {
-	for _, c := range d.config.Uplinks {
+	for i, c := range d.config.Uplinks {
 		l, err := newLink(d, t, c)
 		if err != nil {
-			return fmt.Errorf("uplink %q: %w", c.Name, err)
+			return d.config.at(numbered("uplink", i), fmt.Errorf("uplink %q: %w", c.Name, err))
 		}
 		t.links = append(t.links, l)
 	}
@@ -67,13 +67,13 @@ func (t *track) assemble(d *Daemon) error {
 		deviceID: t.deviceID, keep: t.spool.Append, keepSky: d.config.Report.Sky, show: d.show,
 		messages: newMessages(t.deviceID), report: reporter{limits: d.config.Report}, log: d.log,
 	}
-	for _, c := range d.config.Receivers {
+	for i, c := range d.config.Receivers {
 		if c.DeviceID != t.deviceID {
 			continue
 		}
 		in, err := c.build(d, t.feed)
 		if err != nil {
-			return fmt.Errorf("receiver: %w", err)
+			return d.config.at(numbered("receiver", i), fmt.Errorf("receiver: %w", err))
 		}
 		t.intakes = append(t.intakes, in)
 	}

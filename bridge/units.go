@@ -47,25 +47,16 @@ func (l *Level) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// bareDurations finds durations that were written as a number without a unit, which TOML takes for nanoseconds: nothing here
-// is that short. key is where v is, "" for the whole.
-func bareDurations(key string, v reflect.Value) (errs []error) {
-	switch {
-	case v.Type() == reflect.TypeFor[Duration]():
-		if d := time.Duration(v.Int()); d != 0 && d < time.Millisecond {
-			errs = append(errs, fmt.Errorf("%s is %d without a unit: use for example \"10s\" or \"1m30s\"", key, d))
+// bareDurations finds durations of a section that were written as a number without a unit, which TOML takes for nanoseconds:
+// nothing here is that short.
+func bareDurations(section string, v reflect.Value) (errs []error) {
+	for i := range v.NumField() {
+		if v.Field(i).Type() != reflect.TypeFor[Duration]() {
+			continue
 		}
-	case v.Kind() == reflect.Slice:
-		for i := range v.Len() {
-			errs = append(errs, bareDurations(key, v.Index(i))...)
-		}
-	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			name := v.Type().Field(i).Tag.Get("toml")
-			if key != "" {
-				name = key + "." + name
-			}
-			errs = append(errs, bareDurations(name, v.Field(i))...)
+		if d := v.Field(i).Int(); d != 0 && time.Duration(d) < time.Millisecond {
+			key := v.Type().Field(i).Tag.Get("toml")
+			errs = append(errs, fmt.Errorf("%s.%s is %d without a unit: use for example \"10s\" or \"1m30s\"", section, key, d))
 		}
 	}
 	return errs

@@ -59,9 +59,12 @@ func fixTime(ctx context.Context, c bridge.RelayConfig, deviceID string) time.Ti
 
 // fetch asks the daemon through its relay, which is on this machine whatever address it listens at.
 func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, error) {
+	if c.Listen == "off" {
+		return nil, command.Misusef("a daemon whose relay.listen is \"off\" cannot be asked: its log says what it does")
+	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, command.Misusef("relay.listen %q has no daemon to ask: use host:port", c.Listen)
+		return nil, command.Misusef("%q is no address of a daemon: use host:port, such as %s", c.Listen, bridge.DefaultListen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -16,18 +16,19 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if err != nil {
 		return err
 	}
-	if len(words) == 1 && flags.path == "" {
-		flags.path = words[0] // what it checks is plain, with -c or without
+	if flags.path != "" {
+		words = append(words, flags.path) // what it checks is plain, with -c or without
 	}
-	if flags.path == "" {
-		return command.Misusef("no file: gpsbridge check -c FILE")
+	if len(words) != 1 || words[0] == "" {
+		return command.Misusef("name one file: gpsbridge check -c FILE")
 	}
+	flags.path = words[0]
 	config, err := flags.load(p)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(bridge.Check(config), config.MissingFile()); err != nil {
-		return command.Misusef("%s: %w", flags.path, err)
+		return command.AsMisuse(err)
 	}
 	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
 	return nil

@@ -44,27 +44,34 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 	}
 	for _, test := range []struct{ line, want string }{
 		{"fly", `unknown command "fly": gpsbridge help`},
-		{"run --fly", `gpsbridge run: .*-fly.*: gpsbridge run -h`},
+		{"run --fly", `gpsbridge run: unknown flag --fly: gpsbridge run -h`},
 		{"run now", `"now" is one word too many: gpsbridge run \[-c FILE\]`},
 		{"run --device-id van-7", `device_id "van-7" is not allowed: use`},
 		{"run --device ftp://x", `ftp://x`},
 		{"run --device sim:?rate=99", `rate`},
-		{"run --listen 0.0.0.0:0", `relay\.listen .*(token_file|open)`},
+		{"run --listen 0.0.0.0:0", `--listen: relay\.listen .*(token_file|open)`},
 		{"run -c " + bad, `bad\.toml:2: unknown key "relay\.lissten"`},
-		{"run -c /nonexistent/x.toml", `/nonexistent/x\.toml`},
+		{"run -c /nonexistent/x.toml", `"/nonexistent/x\.toml" does not exist: name the file with -c`},
+		{"check /", `"/" is a folder`},
+		{"run --listen=", `--listen "": give it a value`},
+		{"sim --link /nonexistent/gps", `--link "/nonexistent/gps": there is no folder "/nonexistent"`},
+		{"status --listen 8947", `"8947" is no address of a daemon: use host:port`},
+		{"status --listen off", `"off" cannot be asked`},
+		{"check --device auto " + bad, `unknown flag --device`},
 		{"check " + bad, `bad\.toml:2: unknown key`},
-		{"check", `no file: gpsbridge check -c FILE`},
+		{"check", `name one file: gpsbridge check -c FILE`},
+		{"check -c " + bad + " " + empty, `name one file`},
 		{"relay", `--publish-token-file FILE`},
 		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
 		{"watch", `WebSocket URL, such as ws://`},
 		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
 		{"spool", `no folder: name one with --dir FOLDER`},
 		{"spool eat --dir /tmp", `"eat" is not known: use ls, dump or drop`},
-		{"demo --rate 0", `rate`},
+		{"demo --rate 0", `--rate 0: use 1 to 25`},
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
 		{"decode a b", `"b" is one word too many`},
-		{"sim --rate 0", `0 Hz: use a rate of 1 to 25`},
+		{"sim --rate 0", `--rate 0: use 1 to 25 fixes a second`},
 		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves this machine alone`},
 		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--token-file, or --open`},
 		{"relay --listen 127.0.0.1:99999 --publish-token-file " + token, `--listen "127\.0\.0\.1:99999" .* port`},
@@ -88,13 +95,18 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 }
 
 func TestFailureIsOneLineAndExitCode1(t *testing.T) {
-	noise := filepath.Join(t.TempDir(), "noise")
+	noise, empty := filepath.Join(t.TempDir(), "noise"), filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(noise, []byte("\x01\xb5b binary"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ line, want string }{
 		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
-		{"decode /", `gpsbridge decode: read /: is a directory`},
+		{"decode /", `gpsbridge decode: / is a folder: name a file`},
+		{"decode", `nothing came in: name a file`},
+		{"decode " + empty, `nothing came in: name a file`},
 		{"decode " + noise, `no NMEA sentence in 10 bytes`},
 		{"spool --dir " + noise, `noise" holds no spool: name another`},
 		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another`},

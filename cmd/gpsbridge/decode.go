@@ -21,7 +21,7 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 	}
 	in := p.Stdin
 	if len(words) == 1 && words[0] != "-" {
-		f, err := os.Open(words[0])
+		f, err := openLog(words[0])
 		if err != nil {
 			return fmt.Errorf("%w: name a file of NMEA sentences, or - for standard input", err)
 		}
@@ -29,6 +29,14 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 		in = f
 	}
 	return decode(ctx, p, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, *stats)
+}
+
+// openLog opens what can be read to its end, or for hours: a file, a port, a pipe.
+func openLog(name string) (*os.File, error) {
+	if isFolder(name) {
+		return nil, fmt.Errorf("%s is a folder", name)
+	}
+	return os.Open(name)
 }
 
 func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
@@ -39,10 +47,15 @@ func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeO
 	if err == nil && stats {
 		err = st.WriteTable(p.Stderr)
 	}
-	if err == nil && st.Scanner.Sentences == 0 && st.Scanner.NoiseBytes > 0 {
-		err = fmt.Errorf("no NMEA sentence in %d bytes: is it what a receiver sent, and at the right speed?", st.Scanner.Bytes)
+	switch sc := st.Scanner; {
+	case err != nil || sc.Sentences > 0:
+		return err
+	case sc.Bytes == 0 && ctx.Err() == nil:
+		return errors.New("nothing came in: name a file of NMEA sentences that is not empty")
+	case sc.Bytes > 0:
+		return fmt.Errorf("no NMEA sentence in %d bytes: is it what a receiver sent, and at the right speed?", sc.Bytes)
 	}
-	return err
+	return nil // nothing came until it was asked to end
 }
 
 // interruptible ends a reader with ctx: what comes from a terminal or a serial port may not come for hours.

@@ -24,6 +24,9 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
+	if err := checkRate(*rate); err != nil {
+		return err
+	}
 	log := newLogger(p, "text", slog.LevelWarn)
 	token, err := demoToken()
 	if err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"slices"
 
 	"gpsbridge/bridge"
 	"gpsbridge/cmd/internal/command"
@@ -13,16 +15,29 @@ type configFlags struct {
 	values map[string]string
 }
 
-// addConfigFlags registers -c and those of bridge.Settings that are flags.
-func addConfigFlags(fs *flag.FlagSet) *configFlags {
+// addConfigFlags registers -c, and of bridge.Settings those by whose names the command goes.
+func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 	f := &configFlags{values: map[string]string{}}
 	fs.StringVar(&f.path, "c", "", "configuration `FILE`")
 	for _, s := range bridge.Settings {
-		if s.Flag {
-			fs.Func(s.Name, s.Usage, func(v string) error { f.values[s.Name] = v; return nil })
+		if slices.Contains(settings, s.Name) {
+			fs.Func(s.Name, s.Usage, func(v string) error { return f.give(s.Name, v) })
 		}
 	}
 	return f
+}
+
+// askedAt says what --listen is to a command that asks the daemon.
+func askedAt(fs *flag.FlagSet) {
+	fs.Lookup("listen").Usage = "`ADDRESS` at which the daemon serves viewers, where it is asked (default " + bridge.DefaultListen + ")"
+}
+
+func (f *configFlags) give(name, value string) error {
+	if value == "" {
+		return errors.New("give it a value, or leave it out")
+	}
+	f.values[name] = value
+	return nil
 }
 
 func (f *configFlags) load(p command.Process) (bridge.Config, error) {

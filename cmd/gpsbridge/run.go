@@ -20,7 +20,7 @@ import (
 
 func runDaemon(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
-	flags := addConfigFlags(fs)
+	flags := addConfigFlags(fs, "device", "device-id", "server", "listen", "record", "log-level")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}

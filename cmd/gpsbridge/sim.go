@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"gpsbridge/bridge/receiver/sim"
 	"gpsbridge/cmd/internal/command"
@@ -21,8 +23,11 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
-	if config.Rate == 0 { // package sim's default
-		return command.Misusef("simulate a receiver at 0 Hz: use a rate of 1 to %d", sim.MaxRate)
+	if err := checkRate(config.Rate); err != nil {
+		return err
+	}
+	if folder := filepath.Dir(*link); *link != "" && !isFolder(folder) {
+		return command.Misusef("--link %q: there is no folder %q: make it, or name another place", *link, folder)
 	}
 	if _, err := sim.New(config); err != nil {
 		return command.AsMisuse(err)
@@ -34,4 +39,17 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	defer receiver.Close()
 	fmt.Fprintf(p.Stdout, "%s: read it with gpsbridge run --device %[1]s\n", receiver.Path())
 	return receiver.Run(ctx)
+}
+
+// checkRate refuses 0 too, which package sim takes for its default.
+func checkRate(rate int) error {
+	if rate < 1 || rate > sim.MaxRate {
+		return command.Misusef("--rate %d: use 1 to %d fixes a second", rate, sim.MaxRate)
+	}
+	return nil
+}
+
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }

@@ -15,7 +15,8 @@ import (
 
 func runStatus(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
-	flags := addConfigFlags(fs)
+	flags := addConfigFlags(fs, "listen")
+	askedAt(fs)
 	asJSON := fs.Bool("json", false, "print the whole status as JSON")
 	watch := fs.Bool("watch", false, "show it live until Ctrl-C")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
