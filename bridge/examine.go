@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
 )
 
 // What follows is for who looks at the daemon's surroundings as the daemon does, without being one.
@@ -33,6 +34,12 @@ func (u UplinkConfig) dialing(deviceID string) uplink.Config {
 // zero stands for a receiver that has not said the time.
 func CertificateTime(receiver time.Time) (t time.Time, source string) {
 	return certificateTime(time.Now(), synchronised(), receiver, builtAfter())
+}
+
+// SignOfLife is a message as the daemon sends it while there is no fix, the first of a run of its own, and that run.
+func SignOfLife(deviceID string) (msg []byte, run string) {
+	m := newMessages(deviceID)
+	return m.fix(&nmea.Fix{Mode: nmea.ModeNone}), m.run
 }
 
 // ClockSynchronised says whether somebody keeps the system's clock right.

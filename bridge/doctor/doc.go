@@ -20,9 +20,10 @@
 // The port is opened as the daemon would, listened to for as long as it takes to judge it, 25 s at the most, and closed. Not
 // a byte is written to the receiver.
 //
-// Into the group nothing is sent. Every message there reaches every page, which parses it and draws a marker from it, and
-// every program that stores tracks: there is no message that is certain to be ignored by all of them, neither one of another
-// class nor one without a position, and a position would be a false one. So the echo is not proved then; what is looked at is
-// that the server takes the device ID, keeps the connection open behind the handshake (servers that refuse a device ID often
-// close it only there) and answers a ping.
+// Into the group goes one message, so that its echo proves the way there and back: what the daemon itself sends while there
+// is no fix, in a run of its own. Pages and servers have to take that from any tracker; a server that does not would break the
+// daemon's connection as it breaks the doctor's, and that is what is to be found out. It is not sent where a daemon may be at
+// work, whose fixes it would contradict: beside one, where one cannot be asked, and where Options.NoSend says so. Then what is
+// looked at is that the server takes the device ID, keeps the connection open behind the handshake (servers that refuse a
+// device ID often close it only there) and answers a ping.
 package doctor

@@ -19,6 +19,9 @@ type Options struct {
 	// FixTime asks the running daemon for the receiver's time in the last fix of a device ID, zero where there is none.
 	FixTime func(ctx context.Context, deviceID string) time.Time
 
+	// NoSend keeps the one message from the group that proves the echo without a daemon.
+	NoSend bool
+
 	// Each, if set, is given each link as soon as it has been looked at.
 	Each func(Link)
 }
@@ -28,6 +31,7 @@ type examination struct {
 	chain
 	Options
 	status *bridge.Status // of the running daemon, nil without one
+	alone  bool           // no daemon runs, as far as can be known
 	time   time.Time      // the receiver's, zero while it is not known
 	timeAt time.Time      // when it said so
 }
@@ -79,6 +83,7 @@ func (e *examination) daemon(ctx context.Context) {
 		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("running for %v, version %s", st.Now.Sub(st.Started).Round(time.Second), st.Version)})
 	}
 	e.status = st
+	e.alone = err == nil && st == nil && e.Config.Relay.Listen != "off"
 }
 
 // ask asks the daemon again, if one runs. One that has gone meanwhile leaves what it said last.

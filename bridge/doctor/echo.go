@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,26 +19,32 @@ const (
 	// holdTime is how long the connection must stay open behind the handshake. Servers that accept and then refuse do it at
 	// once; Daphne's application checker, which ends an application that failed, runs each second.
 	holdTime = 2 * time.Second
-	// echoTime is how long the daemon's own fixes are waited for: receivers send one a second, and a loaded server's echo
-	// takes seconds.
+	// echoTime is how long an echo is waited for, of the daemon's own fixes or of the doctor's message: receivers send a fix a
+	// second, and a loaded server's echo takes seconds.
 	echoTime = 5 * time.Second
 )
 
-// heard is what came over a connection on which nothing was sent.
+// heard is what came over a connection.
 type heard struct {
 	lost error         // why it ended; nil while it is open
 	pong time.Duration // after which a ping was answered; 0: it was not
-	seq  uint64        // of a fix that the daemon sent meanwhile; 0: none came
+	seq  uint64        // of a message that was waited for; 0: none came
+	echo time.Duration // after which it came
 }
 
-// listenToGroup judges the group of a device ID by a connection that has just joined it, and closes that.
+// listenToGroup judges the group of a device ID by a connection that has just joined it, and closes that. It sends one message
+// where no daemon does.
 func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u bridge.UplinkConfig, id, name string) {
+	if e.alone && !e.NoSend {
+		e.sendToGroup(ctx, conn, u, id, name)
+		return
+	}
 	before, beside := e.uplinkStatus(u.Name, id)
 	limit := holdTime
 	if beside {
 		limit = echoTime
 	}
-	h := follow(ctx, conn, limit, e.isNew(id))
+	h := follow(ctx, conn, limit, nil, e.isNew(id))
 	if ctx.Err() != nil {
 		return
 	}
@@ -59,6 +66,45 @@ func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u
 		l.Name = name
 		e.add(l)
 	}
+}
+
+// sendToGroup sends the group one message and judges by what becomes of it.
+func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u bridge.UplinkConfig, id, name string) {
+	msg, run := bridge.SignOfLife(id)
+	h := follow(ctx, conn, echoTime, msg, func(msg []byte) uint64 {
+		if r, seq := keyOf(msg); r == run {
+			return seq
+		}
+		return 0
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	l := judgeEcho(h, uplink.AckMode(u.Ack))
+	l.Name = name
+	e.add(l)
+}
+
+// judgeEcho judges by what became of the one message that was sent.
+func judgeEcho(h heard, ack uplink.AckMode) Link {
+	const sent = "one message without a position was sent"
+	switch {
+	case h.lost != nil:
+		l := refusalLink("", uplink.ExplainLoss(h.lost))
+		l.Seen, l.Mend = sent+", and then: "+l.Seen, cmp.Or(l.Mend, "see the server's log")
+		return l
+	case h.seq > 0:
+		return Link{State: OK, Seen: fmt.Sprintf("%s, and echoed after %d ms", sent, max(1, h.echo.Milliseconds()))}
+	case h.pong == 0:
+		return Link{State: Warning, Seen: fmt.Sprintf("%s, and no ping was answered for %v", sent, echoTime),
+			Mend: "the server or the network is overloaded; look again in a while"}
+	case ack == uplink.AckEcho:
+		return Link{State: Broken, Seen: fmt.Sprintf(`%s, and not echoed for %v, while ack = "echo" waits for that`, sent, echoTime),
+			Mend: "see that the server's channel layer (Redis) is up, or for a server that never echoes, take ack out"}
+	case ack == uplink.AckNone:
+		return Link{State: OK, Seen: sent + `; the server does not echo, and ack = "none" waits for nothing`}
+	}
+	return Link{State: OK, Seen: fmt.Sprintf("%s; the server does not echo: pong, in %d ms, will acknowledge", sent, max(1, h.pong.Milliseconds()))}
 }
 
 // judgeDelivery judges by the daemon's own counts, when none of its fixes came by in echoTime.
@@ -107,22 +153,29 @@ func (e *examination) isNew(id string) func(msg []byte) uint64 {
 		}
 	}
 	return func(msg []byte) uint64 {
-		var key struct {
-			Run string `json:"run"`
-			Seq uint64 `json:"seq"`
-		}
-		if json.Unmarshal(msg, &key) != nil {
+		run, seq := keyOf(msg)
+		if last, ours := made[run]; !ours || seq <= last {
 			return 0
 		}
-		if last, ours := made[key.Run]; !ours || key.Seq <= last {
-			return 0
-		}
-		return key.Seq
+		return seq
 	}
 }
 
-// follow pings and listens until a fix of the daemon's came by, the limit is over or the connection ends, and closes it.
-func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, isNew func([]byte) uint64) (h heard) {
+// keyOf is what identifies a message, "" and 0 for what is none of a tracker's.
+func keyOf(msg []byte) (run string, seq uint64) {
+	var key struct {
+		Run string `json:"run"`
+		Seq uint64 `json:"seq"`
+	}
+	if json.Unmarshal(msg, &key) != nil {
+		return "", 0
+	}
+	return key.Run, key.Seq
+}
+
+// follow sends what there is to say, pings, and listens until a message that isNew came by, the limit is over or the connection
+// ends, and closes it. Behind its own message it holds the connection for holdTime: a server may echo it and fail then.
+func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, say []byte, isNew func([]byte) uint64) (h heard) {
 	began := time.Now()
 	pongs, fixes, lost := make(chan struct{}, 1), make(chan uint64, 1), make(chan error, 1)
 	conn.SetPongHandler(func(string) error {
@@ -138,6 +191,10 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, isNe
 		_ = conn.Close()
 		reader.Wait()
 	}()
+	if say != nil {
+		_ = conn.SetWriteDeadline(began.Add(limit))
+		h.lost = conn.WriteMessage(websocket.TextMessage, say)
+	}
 	if err := conn.WriteControl(websocket.PingMessage, nil, began.Add(limit)); err != nil && !errors.Is(err, websocket.ErrCloseSent) {
 		h.lost = err
 	}
@@ -148,7 +205,11 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, isNe
 		case <-pongs:
 			h.pong = max(time.Since(began), 1)
 		case h.seq = <-fixes:
-			return h
+			h.echo = time.Since(began)
+			if say == nil {
+				return h
+			}
+			over.Reset(min(holdTime, limit) - h.echo)
 		case err := <-lost:
 			h.lost = err // it knows better than the write
 			return h

@@ -85,7 +85,7 @@ func TestFollow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			began := time.Now()
-			if h := follow(t.Context(), group(t, test.serve), test.limit, e.isNew("van_7")); !test.good(h) {
+			if h := follow(t.Context(), group(t, test.serve), test.limit, nil, e.isNew("van_7")); !test.good(h) {
 				t.Errorf("heard %+v", h)
 			}
 			if test.limit == long && time.Since(began) >= long {
@@ -95,11 +95,97 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestSendToGroup: what becomes of the one message, on servers that differ in what they do with it.
+func TestSendToGroup(t *testing.T) {
+	t.Parallel()
+	closes := func(code int) func(*websocket.Conn, []byte) {
+		return func(conn *websocket.Conn, _ []byte) {
+			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+		}
+	}
+	echoes := func(conn *websocket.Conn, msg []byte) { _ = conn.WriteMessage(websocket.TextMessage, msg) }
+	for _, test := range []struct {
+		name  string
+		takes func(*websocket.Conn, []byte)
+		state State
+		wants []string
+	}{
+		{"refuses", closes(1008), Broken, []string{"one message without a position was sent, and then: server closed with code 1008", "; check token_file"}},
+		{"fails", closes(1011), Broken, []string{"server closed with code 1011: its application failed", "; see the server's log"}},
+		{"too long", closes(1009), Broken, []string{"longer than the server takes", "; see the server's log"}},
+		{"echoes and fails", func(conn *websocket.Conn, msg []byte) { echoes(conn, msg); closes(1011)(conn, msg) }, Broken, []string{"1011"}},
+		{"echoes", echoes, OK, []string{"was sent, and echoed after "}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			conn := group(t, func(conn *websocket.Conn) {
+				for {
+					_, msg, err := conn.ReadMessage()
+					if err != nil {
+						return
+					}
+					test.takes(conn, msg)
+				}
+			})
+			e := &examination{alone: true}
+			e.listenToGroup(t.Context(), conn, bridge.UplinkConfig{}, "van_7", "echo")
+			if len(e.links) != 1 || e.links[0].State != test.state || e.links[0].Name != "echo" {
+				t.Fatalf("%+v, want one that is %s", e.links, test.state)
+			}
+			for _, want := range test.wants {
+				if !strings.Contains(e.links[0].Sentence(), want) {
+					t.Errorf("%q lacks %q", e.links[0].Sentence(), want)
+				}
+			}
+		})
+	}
+}
+
+// TestSendsNothing: where it was told not to, and where a daemon may run.
+func TestSendsNothing(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]*examination{
+		"told":           {alone: true, Options: Options{NoSend: true}},
+		"daemon unknown": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e.listenToGroup(t.Context(), group(t, listenOnly(t)), bridge.UplinkConfig{}, "van_7", "echo")
+			if len(e.links) != 1 || e.links[0].State != OK || !strings.Contains(e.links[0].Seen, "no fix was sent to see it come back") {
+				t.Errorf("%+v", e.links)
+			}
+		})
+	}
+}
+
+// TestJudgeEcho: silence is judged by what the configuration waits for.
+func TestJudgeEcho(t *testing.T) {
+	const answered = 3 * time.Millisecond
+	for _, test := range []struct {
+		name  string
+		heard heard
+		ack   uplink.AckMode
+		state State
+		wants string
+	}{
+		{"echo", heard{pong: answered, seq: 1, echo: 12 * time.Millisecond}, "", OK, "echoed after 12 ms"},
+		{"no echo", heard{pong: answered}, "", OK, "does not echo: pong, in 3 ms, will acknowledge"},
+		{"no echo, auto", heard{pong: answered}, uplink.AckAuto, OK, "pong, in 3 ms, will acknowledge"},
+		{"no echo, asked for", heard{pong: answered}, uplink.AckEcho, Broken, `while ack = "echo" waits for that; see that the server's channel layer`},
+		{"no echo, nothing asked for", heard{pong: answered}, uplink.AckNone, OK, `ack = "none" waits for nothing`},
+		{"nothing", heard{}, "", Warning, "no ping was answered for 5s; the server or the network is overloaded"},
+	} {
+		if l := judgeEcho(test.heard, test.ack); l.State != test.state || !strings.Contains(l.Sentence(), test.wants) {
+			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
+		}
+	}
+}
+
 // TestFollowWithoutPong: a server that does not read answers no ping.
 func TestFollowWithoutPong(t *testing.T) {
 	end := make(chan struct{})
 	conn := group(t, func(*websocket.Conn) { <-end })
-	h := follow(t.Context(), conn, 50*time.Millisecond, func([]byte) uint64 { return 0 })
+	h := follow(t.Context(), conn, 50*time.Millisecond, nil, func([]byte) uint64 { return 0 })
 	close(end)
 	if h.pong != 0 || h.lost != nil {
 		t.Errorf("heard %+v", h)

@@ -17,8 +17,10 @@ import (
 
 func runDoctor(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
-	flags := addConfigFlags(fs)
+	flags := addConfigFlags(fs, "device", "device-id", "server", "listen")
+	askedAt(fs)
 	asJSON := fs.Bool("json", false, "print the links as JSON")
+	noSend := fs.Bool("no-send", false, "send nothing to the tracking group; else, while no daemon runs, one message without a position proves that it comes back")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
@@ -29,7 +31,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	if err := bridge.Check(config); err != nil {
 		return command.AsMisuse(err)
 	}
-	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay)}
+	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay), NoSend: *noSend}
 	o.FixTime = func(ctx context.Context, deviceID string) time.Time { return fixTime(ctx, config.Relay, deviceID) }
 	out := newChart(p.Stdout, os.Getenv("NO_COLOR") == "")
 	if !*asJSON {
@@ -37,7 +39,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	}
 	links := doctor.Examine(ctx, o)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return errors.New("interrupted")
 	}
 	if *asJSON {
 		e := json.NewEncoder(p.Stdout)

@@ -115,6 +115,9 @@ func TestDoctorForbidden(t *testing.T) {
 		"403 Forbidden", fmt.Sprintf("Origin %q", strings.Replace(server.URL(), "ws", "http", 1)), "check token_file and origin", "ALLOWED_HOSTS")
 	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL(), origin)...), "upgrade", "403 Forbidden", "sent no token", "check token_file and origin")
 	allWell(t, doctorOf(t, serverDoctor(t, server.URL(), origin, good)...), "upgrade", "echo")
+	if sent, err := server.Processed(); len(sent) > 0 || err != nil {
+		t.Errorf("a daemon may run that cannot be asked, and its group was sent %s, %v", sent, err)
+	}
 
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
@@ -125,6 +128,14 @@ func TestDoctorForbidden(t *testing.T) {
 func TestDoctorDeviceIDRefused(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{Device: "van_8"})
 	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL())...), "echo", "server closed with code 4403", "device ID not accepted", "check token_file, device_id")
+}
+
+// TestDoctorRedisGone: a server whose channel layer is away takes no member.
+func TestDoctorRedisGone(t *testing.T) {
+	store := realtest.StartRedis(t)
+	server := realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, RedisURL: store.URL()})
+	store.Kill()
+	oneBroken(t, aloneDoctor(t, "--device", "-", "--server", server.URL()), "upgrade", "500", "channel layer (Redis)")
 }
 
 func TestDoctorSpool(t *testing.T) {

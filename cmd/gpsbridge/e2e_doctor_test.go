@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,10 +37,16 @@ func consult(t *testing.T, cmd *exec.Cmd) ([]doctor.Link, int) {
 	return links, code
 }
 
-// doctorOf is a doctor that no daemon answers.
+// doctorOf is a doctor that cannot know whether a daemon runs.
 func doctorOf(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	return gpsbridge(t, append([]string{"doctor", "--device-id", deviceID, "--listen", "off"}, args...)...)
+}
+
+// aloneDoctor is a doctor that sees that no daemon runs.
+func aloneDoctor(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	return gpsbridge(t, append([]string{"doctor", "--device-id", deviceID, "--listen", realtest.Refusing(t)}, args...)...)
 }
 
 // oneBroken checks that one link is broken and nothing else, and that its sentence holds the wants.
@@ -196,17 +203,21 @@ func TestDoctorNoFix(t *testing.T) {
 	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", "cold receiver")
 }
 
-// TestDoctorAlone: a healthy chain without a daemon, over TLS. Nothing is sent to the group.
+// TestDoctorAlone: a healthy chain without a daemon, over TLS. One message comes back from the group.
 func TestDoctorAlone(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
 	url, authority := behindTLS(t, server.URL(), -time.Hour, time.Hour)
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = %q\nca_file = %q\n", t.TempDir(), url, authority))
-	allWell(t, doctorOf(t, "-c", file, "--device", simulate(t, sim.Config{Rate: 1, Baud: 9600, Garble: true})),
+	links := allWell(t, aloneDoctor(t, "-c", file, "--device", simulate(t, sim.Config{Rate: 1, Baud: 9600, Garble: true})),
 		"configuration", "port", "permission", "console", "holder", "bytes", "baud", "sentences", "satellites", "fix",
 		"clock", "dns", "tcp", "tls", "upgrade", "echo", "spool", "disk")
-	if sent, err := server.Processed(); len(sent) > 0 || err != nil {
-		t.Errorf("the group was sent %s, %v", sent, err)
+	if i := slices.IndexFunc(links, func(l doctor.Link) bool { return l.Name == "echo" }); i < 0 || !strings.Contains(links[i].Seen, "echoed after ") {
+		t.Errorf("%+v; want an echo seen", links)
+	}
+	life := regexp.MustCompile(`^\{"class": ?"TPV", ?"device_id": ?"van_7", ?"run": ?"[0-9a-f]{16}", ?"seq": ?1, ?"mode": ?1\}$`)
+	if sent, err := server.Processed(); len(sent) != 1 || err != nil || !life.Match(sent[0]) {
+		t.Errorf("the group was sent %s, %v; want one message without a position", sent, err)
 	}
 }
 

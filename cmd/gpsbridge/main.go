@@ -21,7 +21,7 @@ func commandLine() command.Program {
 			{Name: "decode", Run: runDecode, Args: "[--sky] [--stats] [FILE|-]", About: "NMEA in, one JSON object a line out"},
 			{Name: "watch", Run: runWatch, Args: "[--token-file FILE] [--ca-file FILE] [--lines] URL", About: "join a tracking group: live on a terminal, its messages when piped"},
 			{Name: "sim", Run: runSim, Args: "[--rate HZ] [--baud N] [--link PATH]", About: "a simulated receiver on a pseudo-terminal"},
-			{Name: "doctor", Run: runDoctor, Args: "[-c FILE] [--device SOURCE] [--server URL] ... [--json]", About: "the one thing that is broken, from the receiver to the server, and the mend"},
+			{Name: "doctor", Run: runDoctor, Args: "[-c FILE] [--device SOURCE] [--server URL] [--no-send] [--json]", About: "the one thing that is broken, from the receiver to the server, and the mend"},
 			{Name: "status", Run: runStatus, Args: "[-c FILE] [--listen ADDRESS] [--watch|--json]", About: "what the running daemon is doing"},
 			{Name: "spool", Run: runSpool, Args: "[-c FILE] [--dir FOLDER] [ls|dump|drop]", About: "what waits for the server: list, print, throw away"},
 			{Name: "check", Run: runCheck, Args: "-c FILE", About: "check a configuration"},
