@@ -35,8 +35,15 @@ type folder string
 
 func (d folder) path(name string) string { return filepath.Join(string(d), name) }
 
+// open opens a file to read and write it, and on a file system that is read-only, as that of a worn card becomes, to read
+// what there is: writing fails as on any disk that takes nothing.
 func (d folder) open(name string) (file, error) {
 	f, err := os.OpenFile(d.path(name), os.O_RDWR, 0)
+	if errors.Is(err, unix.EROFS) {
+		if f, err = os.Open(d.path(name)); err == nil {
+			return readOnly{osFile{f}}, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +112,13 @@ func (f osFile) Sync() error {
 		return fmt.Errorf("sync %q: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// readOnly is a file that takes nothing.
+type readOnly struct{ osFile }
+
+func (f readOnly) WriteAt([]byte, int64) (int, error) {
+	return 0, &fs.PathError{Op: "write", Path: f.Name(), Err: unix.EROFS}
 }
 
 // memory is a folder that lives and dies with the process. It is used under its log's lock.

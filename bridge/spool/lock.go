@@ -19,7 +19,11 @@ var ErrInUse = errors.New("another gpsbridge is using this spool")
 
 // lock takes a folder for this process until the file is closed.
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(path) // where there has been a spool before
+	}
 	if err != nil {
 		return nil, err
 	}

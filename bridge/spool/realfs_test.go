@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/realtest"
@@ -178,5 +179,51 @@ func TestFullRealFileSystems(t *testing.T) {
 			}
 			mustClose(t, s)
 		})
+	}
+}
+
+// TestReadOnlyDiskIsReadAndKeptBeside opens a spool on a disk that has become read-only, as a worn card does: what it holds
+// is given, and what comes survives the process in the recent part.
+func TestReadOnlyDiskIsReadAndKeptBeside(t *testing.T) {
+	dir := mount(t, "-t", "tmpfs", "-o", "size=12m", "none")
+	remount := func(how string) {
+		t.Helper()
+		if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
+			t.Fatalf("remount %s: %v: %s", how, err, out)
+		}
+	}
+	for name, runtime := range map[string]string{"with a runtime folder": onTmpfs(t), "without": ""} {
+		o := Options{Dir: filepath.Join(dir, name), Runtime: runtime, Sync: time.Hour}
+		s := mustOpen(t, o)
+		for range 3 {
+			mustAppend(t, s, "before")
+		}
+		mustClose(t, s)
+		remount("ro")
+		s = mustOpen(t, o)
+		s.Reader("r").Ack(1)
+		want := map[uint64]string{2: "before", 3: "before", mustAppend(t, s, "meanwhile"): "meanwhile"}
+		if diff := cmp.Diff(want, contents(t, s.Reader("r"))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if err := s.Close(); !errors.Is(err, unix.EROFS) {
+			t.Errorf("%s: Close: %v", name, err)
+		}
+		if runtime == "" { // then this ends with the process
+			want = map[uint64]string{1: "before", 2: "before", 3: "before"}
+		}
+		s = mustOpen(t, o)
+		if diff := cmp.Diff(want, contents(t, s.Reader("r"))); diff != "" {
+			t.Errorf("%s, opened again: %s", name, diff)
+		}
+		s.Close()
+		remount("rw")
+		mustClose(t, mustOpen(t, o)) // puts everything on the disk
+		o.Runtime = t.TempDir()
+		s = mustOpen(t, o)
+		if diff := cmp.Diff(want, contents(t, s.Reader("r"))); diff != "" {
+			t.Errorf("%s, on a disk that works again: %s", name, diff)
+		}
+		mustClose(t, s)
 	}
 }
