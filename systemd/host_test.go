@@ -35,6 +35,7 @@ var shelf = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	shelfDir = dir
 	arch := map[string]string{"arm": "armhf"}[runtime.GOARCH]
 	if arch == "" {
 		arch = runtime.GOARCH
@@ -57,10 +58,13 @@ func firstMatch(pattern string) string {
 	return append(paths, pattern)[0]
 }
 
+// shelfDir is where it is, "" while no test has asked for it.
+var shelfDir string
+
 // removeShelf is for the end of all tests.
 func removeShelf(int) {
-	if dir, err := shelf(); err == nil {
-		_ = os.RemoveAll(dir)
+	if shelfDir != "" {
+		_ = os.RemoveAll(shelfDir)
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package systemd is what the daemon says to the service manager that started it: READY, one line of status,
-// that it still works, STOPPING, as sd_notify(3) describes. Outside systemd it says nothing.
+// that it still works, STOPPING, as sd_notify(3) describes. Outside systemd it says nothing. And it makes the daemon a
+// small neighbour to other services.
 package systemd
 
 import (
