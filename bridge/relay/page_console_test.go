@@ -160,7 +160,7 @@ func testLink(t *testing.T, p *tab) {
 	p.open("http://" + r.Addr().String() + "/")
 	p.shows("badge-link", "128")
 	p.click("tab-link")
-	for _, want := range []string{"128 wait", "Oldest unsent3 min", "Next try in4.2 s", "connection refused", "Data a day13 MB", "Repeats3", "Round trip230 ms",
+	for _, want := range []string{"128 wait", "Oldest waits3 min", "Next try in4.2 s", "connection refused", "Data a day13 MB", "Repeats3", "Round trip230 ms",
 		"the line is full: set 38400 baud", "Baud9"} {
 		p.shows("link", want)
 	}

@@ -19,7 +19,7 @@ import (
 // TestPageMap looks at the map: what it shows, and which it is.
 func TestPageMap(t *testing.T) {
 	browser := realtest.Chromium(t)
-	t.Run("delivered and waiting", func(t *testing.T) { testDelivered(t, openTab(t, browser)) })
+	t.Run("acknowledged and waiting", func(t *testing.T) { testDelivered(t, openTab(t, browser)) })
 	t.Run("heading up", func(t *testing.T) { testHeadingUp(t, openTab(t, browser)) })
 	for name, script := range map[string]string{
 		"absent":         "",
@@ -57,7 +57,8 @@ func testDelivered(t *testing.T, p *tab) {
 	p.open("http://" + r.Addr().String() + "/")
 	is := func(want string) {
 		t.Helper()
-		p.until(fmt.Sprintf(`gpsbridge.map && %s === %q`, states, want))
+		eval[any](p, `gpsbridge.poll.now()`)
+		p.until(fmt.Sprintf(`%s === %q`, states, want))
 	}
 	is(sent(40))
 	p.until(`document.getElementById("kept").parentElement.hidden`)
@@ -87,7 +88,7 @@ func testDelivered(t *testing.T, p *tab) {
 	is(sent(20) + kept(22))
 	acked("connected", 42, 18, 20)
 	is(sent(20) + kept(18) + sent(4))
-	acked("waiting", 42, 18, 20) // nothing is called delivered that might not be
+	acked("waiting", 42, 18, 20) // nothing is called acknowledged that might not be
 	is(sent(20) + kept(22))
 	acked("connected", 42, 9, 29)
 	is(sent(29) + kept(9) + sent(4))

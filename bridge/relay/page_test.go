@@ -83,11 +83,13 @@ func (p *tab) noted(list *[]string) []string {
 	return append([]string(nil), *list...)
 }
 
+// open waits for the map too, which may come after the first fix.
 func (p *tab) open(address string) {
 	p.t.Helper()
 	if err := chromedp.Do(p.ctx, chromedp.Navigate(address)); err != nil {
 		p.t.Fatal(err)
 	}
+	p.until(`Boolean(globalThis.gpsbridge?.map)`)
 }
 
 // until waits until a JavaScript expression is true.
@@ -187,7 +189,7 @@ func testLife(t *testing.T, p *tab) {
 	p.condition("stale")
 	p.shows("banner-title", "Stale")
 	p.until(`parseFloat(document.getElementById("age").textContent) > 3`)
-	p.until(`getComputedStyle(document.querySelector(".numbers")).opacity < 0.5`)
+	p.until(`getComputedStyle(document.querySelector(".numbers dd")).opacity < 0.7`)
 	if e := p.noted(&p.errors); len(e) > 0 {
 		t.Errorf("console errors while all was well: %q", e)
 	}

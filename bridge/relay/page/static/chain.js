@@ -6,23 +6,33 @@ import { isNumber, roughSpan, count } from './format.js';
 
 const station = (name, level, word, detail = '') => ({ name, level, word, detail });
 
-// chainOf lists the stations. poll is the status and how fresh it is.
-export function chainOf(poll, device, now = performance.now()) {
+const SILENT = 6; // seconds without an answer, which is waited for up to four, after which nothing is known
+
+// chainOf lists the stations. poll is the status and how fresh it is; mixed: two
+// senders take turns.
+export function chainOf(poll, device, mixed, now = performance.now()) {
   const status = poll.status;
   if (poll.refused) return [station('gpsbridge', 'bad', 'token needed', poll.error)];
+  if (!status && poll.absent) return [otherServer(device), ...(mixed ? [twoSenders(device)] : [])];
   if (!status) {
     return [poll.error ? station('gpsbridge', 'bad', 'no answer', `${poll.error}: is it running, and is this device in its network?`)
       : station('gpsbridge', 'unknown', 'asking')];
   }
   const silent = (now - poll.answeredAt) / 1000;
-  const list = status.role === 'server' ? serverChain(status, device) : trackerChain(status, device, Math.max(0, silent));
-  if (silent < 4) return list;
+  const list = status.role === 'server' ? serverChain(status, device, mixed) : trackerChain(status, device, Math.max(0, silent));
+  if (silent < SILENT) return list;
   // Nothing is known of what lies behind a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
   return list.map((s) => (s.name === daemon
     ? station(s.name, 'bad', 'no answer', `${poll.error || 'gpsbridge does not answer'} for ${roughSpan(silent)}: is it running, and is this device in its network?`)
     : station(s.name, 'unknown', 'unknown', `was “${s.word}” ${roughSpan(silent)} ago`)));
 }
+
+// otherServer is a tracking server that has the groups and not the status.
+const otherServer = (device) => (device ? station('Server', 'unknown', 'no status', 'this server tells the messages of the group and nothing else')
+  : station('Server', 'bad', 'which device?', 'this server has no list of them: add ?device=DEVICE_ID to the address of this page'));
+
+const twoSenders = (device) => station('Device', 'warn', 'two senders', `two trackers take turns as ${device}: give each a device_id of its own`);
 
 // nameOf tells several of a kind apart. Of a path the last part has to do:
 // /dev/serial/by-id/usb-… has no room.
@@ -75,7 +85,7 @@ function daemonStation(status) {
   if (spool?.fault) return station('Daemon', 'bad', 'disk trouble', spool.fault);
   if (spool?.dropped > 0) return station('Daemon', 'warn', `${count(spool.dropped)} lost`, `the spool was full: ${count(spool.dropped)} messages dropped, ${count(waiting)} wait`);
   const oldest = isNumber(spool?.oldest_age) ? `, the oldest for ${roughSpan(spool.oldest_age)}` : '';
-  if (status.uplinks?.length && waiting > 40) return station('Daemon', 'warn', `${count(waiting)} wait`, `${count(waiting)} messages wait to be sent${oldest}`);
+  if (status.uplinks?.length && waiting > 40) return station('Daemon', 'warn', `${count(waiting)} wait`, `${count(waiting)} messages wait to be acknowledged${oldest}`);
   return station('Daemon', 'ok', 'running', status.uplinks?.length ? `${count(waiting)} messages wait to be acknowledged` : '');
 }
 
@@ -93,18 +103,18 @@ function uplinkStation(name, u, silent) {
 function serverStation(uplinks) {
   const u = uplinks.find((x) => x.state !== 'connected') ?? uplinks[0];
   if (u.state !== 'connected') return station('Server', 'unknown', 'not reached', isNumber(u.last_ack_age) ? `last acknowledged ${roughSpan(u.last_ack_age)} ago` : 'nothing was acknowledged yet');
-  if (u.ack === 'none') return station('Server', 'unknown', 'unconfirmed', 'acknowledgements are switched off (uplink.ack = "none")');
+  if (u.ack === 'none') return station('Server', 'unknown', 'not asked', 'acknowledgements are switched off (uplink.ack = "none")');
   const age = u.last_ack_age;
   if (!isNumber(age)) return station('Server', u.outstanding ? 'warn' : 'unknown', 'no word yet', 'nothing was acknowledged yet');
   if (u.outstanding && age > 10) return station('Server', 'warn', 'silent', `${count(u.outstanding)} sent and not acknowledged, the last acknowledgement ${roughSpan(age)} ago`);
-  return station('Server', 'ok', 'confirms', `by ${u.ack}, ${roughSpan(age)} ago`);
+  return station('Server', 'ok', 'acknowledges', `by ${u.ack}, ${roughSpan(age)} ago`);
 }
 
-function serverChain(status, device) {
+function serverChain(status, device, mixed) {
   const relay = status.relay ?? {};
   const d = relay.devices?.find((x) => x.device_id === device);
   const heard = isNumber(d?.age) ? `last message ${roughSpan(d.age)} ago` : 'no message yet';
-  const tracker = d?.publishers > 0
+  const tracker = mixed ? twoSenders(device) : d?.publishers > 0
     ? station('Device', isNumber(d.fix_age) && d.fix_age > 30 ? 'warn' : 'ok', isNumber(d.fix_age) && d.fix_age > 30 ? 'silent' : 'connected', `${d.publishers} publisher${d.publishers > 1 ? 's' : ''}, ${heard}`)
     : station('Device', 'bad', 'not connected', `no tracker ${device ?? ''} is connected, ${heard}`);
   return [tracker, station('Server', 'ok', 'running', `${count(relay.viewers)} viewer${relay.viewers === 1 ? '' : 's'}, ${count(relay.publishers)} publisher${relay.publishers === 1 ? '' : 's'}`)];

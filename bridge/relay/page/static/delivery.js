@@ -4,8 +4,8 @@
 // is one stretch of the run from the first of those on. While there is no
 // connection it ends with the newest message. Once there is one, new messages go
 // out at once (live first) and the stretch shrinks from its old end. With several
-// servers the one that is furthest behind counts: nothing is called delivered
-// that might not be.
+// servers the one that is furthest behind counts: nothing is called
+// acknowledged that might not be.
 
 const LEAST = 8; // messages under way at any time are not called waiting
 

@@ -4,6 +4,8 @@
 import { authorization, subprotocols } from './token.js';
 
 const FIRST_RETRY = 500, LAST_RETRY = 8000; // ms
+const PATIENCE = 10_000; // ms: a browser waits minutes for an answer to a handshake
+const SELDOM = 60_000;   // ms between two questions to a server that has no status
 
 // Feed keeps a WebSocket open to the group of a device until it is closed.
 // on.message(object), on.state() after every change of state.
@@ -34,8 +36,10 @@ export class Feed {
       return;
     }
     this.socket = socket;
+    this.timer = setTimeout(() => { this.drop(); this.again(); }, PATIENCE);
     socket.onopen = () => {
       if (socket !== this.socket) return;
+      clearTimeout(this.timer);
       this.opened++;
       this.become('open');
     };
@@ -52,6 +56,7 @@ export class Feed {
   // again waits with full jitter, so that the pages of a whole depot do not
   // come back in the same instant.
   again() {
+    clearTimeout(this.timer);
     this.socket = null;
     const wait = 200 + Math.random() * this.retry;
     this.retry = Math.min(LAST_RETRY, this.retry * 1.8);
@@ -90,23 +95,23 @@ export class Feed {
 }
 
 // Poll asks for the status over and over. It keeps the last answer and when
-// the question was put; error says why there is no newer one.
+// the question was put; error says why there is no newer one. device() is the
+// one that is shown.
 export class Poll {
-  constructor(token, interval, changed) {
-    this.token = token;
-    this.interval = interval;
-    this.changed = changed;
+  constructor(token, interval, device, changed) {
+    Object.assign(this, { token, interval, device, changed });
     this.status = null;
     this.askedAt = 0;    // performance.now() of the question that was answered last
     this.answeredAt = 0;
     this.error = '';
     this.refused = false;
+    this.absent = false; // another tracking server, which has groups and no status
   }
 
   async run() {
     for (;;) {
       await this.ask();
-      await new Promise((done) => { this.wake = done; setTimeout(done, this.interval); });
+      await new Promise((done) => { this.wake = done; setTimeout(done, this.absent ? SELDOM : this.interval); });
     }
   }
 
@@ -115,21 +120,27 @@ export class Poll {
   async ask() {
     const asked = performance.now();
     try {
-      const answer = await fetch('/api/v1/status', {
-        headers: authorization(this.token), signal: AbortSignal.timeout(4000), cache: 'no-store',
-      });
-      this.refused = answer.status === 401;
-      if (!answer.ok) {
-        const body = await answer.json().catch(() => ({}));
-        throw new Error(body.error ?? `the status was answered with ${answer.status}`);
+      const status = await this.get('/api/v1/status');
+      const relay = status.relay, device = this.device();
+      // Of a large fleet only those heard last are listed.
+      if (device && relay?.groups > relay?.devices?.length && !relay.devices.some((d) => d.device_id === device)) {
+        relay.devices.push(await this.get(`/api/v1/devices/${device}`).catch(() => ({ device_id: device })));
       }
-      this.status = await answer.json();
-      this.askedAt = asked;
-      this.answeredAt = performance.now();
-      this.error = '';
+      Object.assign(this, { status, askedAt: asked, answeredAt: performance.now(), error: '', refused: false, absent: false });
     } catch (e) {
-      this.error = this.refused ? e.message : 'gpsbridge does not answer';
+      this.refused = e.code === 401;
+      this.absent = e.code === 404;
+      this.error = e.code ? e.message : 'gpsbridge does not answer';
     }
     this.changed();
+  }
+
+  // get throws what the server says is wrong, with its code; without one when it
+  // was not the server that answered.
+  async get(path) {
+    const answer = await fetch(path, { headers: authorization(this.token), signal: AbortSignal.timeout(4000), cache: 'no-store' });
+    if (answer.ok) return answer.json();
+    const body = await answer.json().catch(() => ({}));
+    throw Object.assign(new Error(body.error ?? `the status was answered with ${answer.status}`), { code: answer.status });
   }
 }

@@ -27,7 +27,7 @@ function spoolOf(s, delivery) {
   const draining = delivery.count > 0 && isNumber(delivery.drain) && Math.abs(delivery.drain) >= 0.05;
   return { title: 'Spool', word: s.fault ? 'disk trouble' : s.records ? `${count(s.records)} wait` : 'empty', note: s.fault,
     level: s.dropped || s.damaged || s.fault ? 'bad' : delivery.count ? 'warn' : 'ok',
-    rows: [['Oldest unsent', s.records ? span(s.oldest_age) : undefined],
+    rows: [['Oldest waits', s.records ? span(s.oldest_age) : undefined],
       [delivery.drain < 0 ? 'Grows by' : 'Drains by', draining ? `${Math.abs(delivery.drain).toFixed(1)} a second` : undefined],
       ['Size', `${bytes(s.bytes)} of ${bytes(s.max_bytes)}`], ['Taken in', many(s.appended)], ['Dropped', some(s.dropped) ?? 'none'], ['Damaged', some(s.damaged)]] };
 }
@@ -36,8 +36,8 @@ function uplinkOf(u, several) {
   return { title: `Uplink ${several ? u.name ?? '' : ''}`, word: u.state, level: u.state === 'connected' ? 'ok' : u.state === 'connecting' ? 'warn' : 'bad', note: u.detail,
     rows: [['Next try in', isNumber(u.retry_in) ? `${u.retry_in.toFixed(1)} s` : undefined], ['Server', u.url],
       ['Not acknowledged', many(u.behind)], ['Under way', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
-      ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last confirmed', ago(u.last_ack_age)],
-      ['Sent', many(u.sent)], ['Confirmed', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined],
+      ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last acknowledged', ago(u.last_ack_age)],
+      ['Sent', many(u.sent)], ['Acknowledged', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined],
       ['Repeats', many(u.resent)], ['Lost and sent again', some(u.lost)], ['Sent late', some(u.backlog)], ['Set aside', some(u.aside)], ['Skipped', some(u.skipped)],
       ['Data a day', size(u.bytes_per_day)], ['Data so far', size((u.sent_bytes ?? 0) + (u.received_bytes ?? 0))],
       ['Connects', many(u.connects)], ['Order', u.order], ['Certificates by', u.clock]] };
@@ -62,7 +62,7 @@ export class LinkPanel {
     const s = poll.status, waiting = page.delivery.count;
     setText(this.badge, waiting ? count(waiting) : '');
     this.badge.hidden = !waiting;
-    this.badge.title = `${count(waiting)} messages wait to be sent`;
+    this.badge.title = `${count(waiting)} messages wait to be acknowledged`;
     if (!s) {
       this.host.replaceChildren(element('p', { className: 'empty' }, poll.error || 'Asking for the status.'));
       return;

@@ -25,8 +25,9 @@ import { bindKeys } from './keys.js';
 import { loadMap } from './maploader.js';
 
 const HISTORY = 600;      // fixes asked for on joining: what the relay keeps by default
-const JOINING = 2500;     // ms in which a history has come, even over a bad radio
 const POLL = 1500;        // ms between two questions for the status
+const ASLEEP = 2000;      // ms by which the clock may get ahead of the count of time: more is a sleep
+const FROZEN = 90_000;    // ms between two ticks: a tab in the background has one a minute at least
 
 const $ = (id) => document.getElementById(id);
 const token = takeToken();
@@ -42,7 +43,7 @@ const charts = new Charts($('charts'), $('span'), model);
 const link = new LinkPanel($('link'), $('link-aside'), $('badge-link'));
 const nmea = new Console($, () => ({ device: feed.device, token, silence: poll.status?.role === 'server'
   ? 'nothing yet: raw sentences stay in the vehicle, look at its own page' : 'nothing yet' }));
-const poll = new Poll(token, POLL, onStatus);
+const poll = new Poll(token, POLL, () => feed.device, onStatus);
 const tabs = new Tabs($, (name, on) => {
   if (name === 'nmea') nmea.open(on);
   if (name === 'charts' && on) charts.draw();
@@ -53,6 +54,7 @@ let feed = { state: 'connecting', opened: 0, garbled: 0, retryAt: 0, device: '' 
 let joining = true;  // what arrives may be history: its age is not known yet
 let openedAt = 0;
 let map = null;
+let ticked = { clock: Date.now(), at: performance.now() }; // last
 
 // What changed since the last frame: a history of 600 fixes is drawn once.
 let changed = null;
@@ -81,26 +83,27 @@ function render() {
 function onSocket() {
   if (feed.state === 'open') {
     openedAt = performance.now();
-    joining = true;
+    joining = !poll.absent;
     // Long enough for the history to be in, short enough not to be seen.
-    setTimeout(() => poll.now(), 120);
-    setTimeout(() => { joining = false; }, JOINING);
+    if (joining) setTimeout(() => poll.now(), 120);
   }
   tick();
 }
 
-async function onStatus() {
+function onStatus() {
   const { status } = poll;
-  if (!map && (status || poll.error)) {
+  if (!map) {
     map = 'loading';
-    useMap(await loadMap($('map'), status?.relay?.page, onMap, useMap));
+    loadMap($('map'), status?.relay?.page, onMap, useMap).then(useMap);
   }
-  if (status && !feed.device) chooseDevice(status);
-  correctAge(status);
-  if (!poll.error && delivery.update(status, feed.device)) drawMap(true);
-  if (joining && poll.askedAt > openedAt + 100 && map?.fit) {
+  if (!feed.device && (status || poll.absent)) chooseDevice(status);
+  if (!poll.error) {
+    if (isNumber(Date.parse(status.now))) model.offset = Date.parse(status.now) - Date.now();
+    correctAge(status);
+    if (delivery.update(status, feed.device)) drawMap(true);
+  }
+  if (joining && feed.state === 'open' && (poll.error || poll.askedAt > openedAt + 100)) {
     drawMap(); // with the whole history: the scale is settled
-    map.fit();
     joining = false;
   }
   if (status) offerDevices(status);
@@ -113,11 +116,11 @@ async function onStatus() {
 
 // correctAge believes the server about the age of what came from its history.
 function correctAge(status) {
-  const d = status?.relay?.devices?.find((x) => x.device_id === feed.device);
-  if (poll.error || !isNumber(d?.fix_age)) return;
-  model.correct(d.fix_age, poll.askedAt);
+  const d = status.relay?.devices?.find((x) => x.device_id === feed.device);
+  if (!isNumber(d?.fix_age) || feed.state !== 'open') return;
+  if (poll.askedAt > openedAt + 100) model.correct(d.fix_age, poll.askedAt);
   // The server has newer fixes than came through the socket: it is dead.
-  if (feed.state === 'open' && d.fix_age + 10 < (poll.answeredAt - Math.max(openedAt, model.heardAt)) / 1000) feed.restart();
+  if (d.fix_age + 10 < (poll.answeredAt - Math.max(openedAt, model.heardAt)) / 1000) feed.restart();
 }
 
 const onMap = {
@@ -148,7 +151,7 @@ function drawMap(all = false) {
 // chooseDevice takes ?device=, or the daemon's own, or the first that there is.
 function chooseDevice(status) {
   const wanted = new URLSearchParams(location.search).get('device');
-  const device = wanted || status.device_id || status.relay?.devices?.[0]?.device_id;
+  const device = wanted || status?.device_id || status?.relay?.devices?.[0]?.device_id;
   if (!device) return;
   if (!/^\w{1,80}$/.test(device)) {
     setText($('device'), 'no such device');
@@ -175,11 +178,23 @@ function offerDevices(status) {
 // tick is what changes with time alone, ten times a second.
 function tick() {
   const now = performance.now();
-  const chain = chainOf(poll, feed.device, now);
+  wake(now);
+  const chain = chainOf(poll, feed.device, model.mixed(now), now);
   const reason = poll.refused ? poll.error : feed.device || !poll.status ? reasonOf(chain) : 'no device has been heard yet';
   const condition = conditionOf(model, feed, reason, now);
   const settled = !joining || !model.fix || condition.kind === 'down';
   strip.show({ model, feed, chain, condition: settled ? condition : null, unsure: joining && feed.state === 'open' }, now);
+}
+
+// wake finds that this machine slept, or froze this page. Its count of time may
+// have stopped meanwhile, and its socket may be dead without a word.
+function wake(now) {
+  const clock = Date.now(), passed = now - ticked.at, uncounted = clock - ticked.clock - passed;
+  ticked = { clock, at: now };
+  if (uncounted > ASLEEP) model.sleep(uncounted);
+  if (uncounted <= ASLEEP && passed <= FROZEN) return;
+  if (feed.device) feed.restart();
+  poll.now();
 }
 
 function unit() {

@@ -6,6 +6,8 @@ import { isNumber } from './format.js';
 const TRACK = 12000;  // points: three hours at 1 Hz, 20 minutes at 10 Hz
 const STALE = 3;      // seconds, or as many epochs
 const DAY = 86400;
+const BACK = 60, AHEAD = 300 * DAY; // seconds by which no fix precedes the one before, or follows it
+const MIXED = 30;     // seconds after which a second sender is gone
 
 export class Model {
   constructor() {
@@ -21,6 +23,9 @@ export class Model {
     this.track = [];        // what every TPV said, in the order of its time t; see pointOf
     this.keys = new Set();  // of what is in the track, without repeats
     this.steps = [];        // last intervals between fixes, seconds
+    this.offset = 0;        // ms that the server's clock is ahead of this browser's
+    this.slept = false;     // this machine did, for a time that was guessed
+    this.mixedAt = -Infinity; // when an earlier run was heard again beside the present one
     this.added = 0;         // points added at the end of the track
     this.changed = 0;       // other changes of it
     this.doubles = 0;
@@ -35,13 +40,29 @@ export class Model {
     if (this.keys.has(key)) { this.doubles++; return; }
     this.keys.add(key);
     const t = this.timeOf(m, now);
+    const newer = !this.fix || isNewer(m, t, this.fix, this.fixTime);
+    if (newer && this.fix) this.checkDate(t);
     this.addPoint(pointOf(m, t, key));
-    if (this.fix && !isNewer(m, t, this.fix, this.fixTime)) return;
-    this.newFix(m, t, now);
+    if (newer) this.newFix(m, t, now);
+  }
+
+  // checkDate begins anew where the receiver has corrected its date, or a
+  // recording starts over: the times so far belong to another calendar.
+  checkDate(t) {
+    const step = t - this.fixTime;
+    if (step > -BACK && step < AHEAD) return;
+    this.track = [];
+    this.changed++;
+    this.modeFrom = t;
+    this.modeWhole = false;
   }
 
   newFix(m, t, now) {
     const step = t - this.fixTime;
+    if (this.fix && m.run !== this.fix.run) {
+      if (m.run && m.run === this.formerRun) this.mixedAt = now;
+      this.formerRun = this.fix.run;
+    }
     if (this.fix && step > 0 && step < 30) {
       this.steps.push(step);
       if (this.steps.length > 9) this.steps.shift();
@@ -55,9 +76,10 @@ export class Model {
     this.fix = m;
     this.fixTime = t;
     this.heardAt = now;
-    // A message of a backlog was true when it was made, not now. Only here the
-    // clock of this browser is asked, and only if it can be right.
-    const late = Date.now() / 1000 - t;
+    this.slept = false;
+    // A message of a backlog was true when it was made, not now. Only here a clock
+    // is asked, the server's as far as it is known, and only if it can be right.
+    const late = (Date.now() + this.offset) / 1000 - t;
     if (m.backlog && late > 0 && late < 30 * DAY) this.heardAt = now - late * 1000;
     if (hasPosition(m)) {
       this.position = m;
@@ -86,9 +108,20 @@ export class Model {
   correct(age, askedAt, now = performance.now()) {
     if (!this.fix || this.heardAt > askedAt) return;
     const was = now - age * 1000;
-    if (was >= this.heardAt - 300) return; // within the time an answer takes
+    if (was >= this.heardAt - 300 && !this.slept) return; // within the time an answer takes
     this.heardAt = was;
+    this.slept = false;
   }
+
+  // sleep adds what this browser's own count of time has left out, in ms. The
+  // server may know better.
+  sleep(ms) {
+    this.heardAt -= ms;
+    this.slept = true;
+  }
+
+  // mixed says that two senders take turns in the group, each with its own run.
+  mixed(now = performance.now()) { return now - this.mixedAt < MIXED * 1000; }
 
   // age is seconds since the last TPV, with a position or without.
   age(now = performance.now()) {
@@ -136,7 +169,7 @@ const keyOf = (m) => (m.run && m.seq ? `${m.run}:${m.seq}` : `${m.time}:${m.lat}
 
 function isNewer(m, t, last, lastTime) {
   if (m.run && m.run === last.run) return m.seq > last.seq;
-  return !m.backlog || t > lastTime;
+  return !m.backlog || (m.time !== undefined && t > lastTime);
 }
 
 const hasPosition = (m) => isNumber(m.lat) && isNumber(m.lon) && Math.abs(m.lat) <= 90 && m.mode >= 2;

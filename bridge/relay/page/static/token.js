@@ -20,4 +20,6 @@ function stored() {
 export const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
 
 // subprotocols carry the token of a WebSocket, which has no headers in a browser.
-export const subprotocols = (token) => ['gpsbridge.v1', ...(token ? [`gpsbridge.token.${token}`] : [])];
+// Without one none is asked for: a server that knows none would not answer it,
+// and browsers close on that.
+export const subprotocols = (token) => (token ? ['gpsbridge.v1', `gpsbridge.token.${token}`] : []);
