@@ -454,20 +454,6 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 	}
 }
 
-func TestMessageSetAsideIsKept(t *testing.T) {
-	dir := t.TempDir()
-	tr := &track{folder: dir, log: slog.New(slog.DiscardHandler)}
-	for _, msg := range []string{`{"seq":1}`, `{"seq":2}`} {
-		if err := tr.setAside([]byte(msg)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(filepath.Join(dir, asideName))
-	if want := "{\"seq\":1}\n{\"seq\":2}\n"; err != nil || string(got) != want {
-		t.Errorf("set aside %q, %v, want %q", got, err, want)
-	}
-}
-
 // TestHealthSaysWhereTheChainStands has no server, then no receiver.
 func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	uplink, _ := trackingServer(t)

@@ -14,6 +14,9 @@
 //   - intake.go, taps.go, raw.go, types.go, rhythm.go: a receiver's bytes, and who wants them as they come.
 //   - feed.go, failover.go, report.go, message.go: which receiver's epochs go on, which are reported, and the JSON around them.
 //   - clock.go, network.go, progress.go: the time for certificates, a network that changes, loops that must turn.
+//   - aside.go: aside.jsonl in the spool's folder, with what a server would not take. Each line is one object: time (of the
+//     system's clock), uplink (its name), server (its address without user and query), reason, and message, which is the
+//     message itself.
 //   - status.go, metrics.go, exposition.go: what the daemon is doing, as JSON, as a line, for Prometheus.
 //   - server.go: the relay alone, as a tracking server. watch.go: a member of a group. examine.go: for who looks as the
 //     daemon does without being one.

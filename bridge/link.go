@@ -83,7 +83,7 @@ func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error
 	}
 	c := u.dialing(t.deviceID)
 	c.Ack, c.Order, c.Window, c.Ping = ack, order, u.Window, time.Duration(u.Ping)
-	c.Key, c.Backlog, c.Aside = messageKey, lateMessage, t.setAside
+	c.Key, c.Backlog, c.Aside = messageKey, lateMessage, newAside(t, u).take
 	c.Changed, c.Clock, c.Turn, c.Log = l.changed, d.certificateTime, l.turns.turn, t.log
 	return uplink.New(c, l.reader)
 }

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +19,7 @@ type track struct {
 	deviceID string
 	log      *slog.Logger
 	folder   string // of the spool on disk; "" in memory
+	asides   sync.Mutex
 
 	intakes []*intake
 	feed    *feed
@@ -150,27 +150,4 @@ func (t *track) close() error {
 		t.log.Info("fixes not delivered yet are kept for the next start", "records", st.Records, "dir", t.folder)
 	}
 	return err
-}
-
-// asideName is the file in the spool's folder with the messages that a server would not take.
-const asideName = "aside.jsonl"
-
-// setAside keeps a message on which a server breaks the connection again and again: in a file beside the spool, else in
-// the log. It is one line either way, and nothing waits for it any more.
-func (t *track) setAside(msg []byte) error {
-	if t.folder == "" {
-		t.log.Error("message set aside, the server does not take it", "message", string(msg))
-		return nil
-	}
-	path := filepath.Join(t.folder, asideName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("set message aside: %w", err)
-	}
-	_, err = f.Write(append(msg[:len(msg):len(msg)], '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("set message aside in %q: %w", path, err)
-	}
-	t.log.Error("message set aside, the server does not take it", "file", path)
-	return nil
 }

@@ -33,8 +33,9 @@
 //     live records. What goes out after a newer record did is marked as late,
 //     so what is not marked never moves back, whatever was lost between. A
 //     record that was lost comes late in either order.
-//   - A record on which the server breaks the connection, or which it swallows
-//     for ever, is set aside, but only on proof that it takes others.
+//   - A record on which the server breaks the connection, by whatever close code
+//     or none, or which it swallows for ever, is set aside, but only on proof that
+//     it takes others.
 //
 // Files: uplink.go is the life of an uplink; session.go that of one connection
 // with its writer, order.go what the writer takes next, receive.go its reader,

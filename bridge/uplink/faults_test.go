@@ -33,8 +33,8 @@ func randomFaults(t *testing.T, order Order, seed uint64) {
 	})
 	c := s.liveFirst()
 	c.Order = order
-	c.Aside = func(msg []byte) error {
-		t.Errorf("set aside: %s", msg)
+	c.Aside = func(msg []byte, reason string) error {
+		t.Errorf("set aside: %s: %s", msg, reason)
 		return nil
 	}
 	q := newQueue(records / 2)

@@ -216,7 +216,7 @@ func (u *Uplink) judge(s *session, err error) {
 	if raised {
 		u.log.Warn("server breaks the connection on the same records again and again, sending one at a time to find out which", "reason", reason(err), "records", len(out))
 	}
-	if convicted && u.setAside(out[0], "the server breaks the connection on it, and takes others: "+reason(err)) {
+	if convicted && u.setAside(out[0], "server breaks the connection on it, and takes others: "+reason(err)) {
 		u.acquit()
 	}
 }
@@ -224,7 +224,7 @@ func (u *Uplink) judge(s *session, err error) {
 // setAside gives a record away that the server does not take, and reports
 // whether that worked. While it does not, the record stays and is tried again.
 func (u *Uplink) setAside(f flight, why string) bool {
-	err := u.c.Aside(f.data)
+	err := u.c.Aside(f.data, why)
 	if err == nil {
 		u.queue.Ack(f.pos)
 	}

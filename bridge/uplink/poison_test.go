@@ -15,18 +15,19 @@ import (
 
 // asides collects what was set aside.
 type asides struct {
-	mu   sync.Mutex
-	seqs []int
-	err  error // of taking them
+	mu      sync.Mutex
+	seqs    []int
+	reasons []string
+	err     error // of taking them
 }
 
-func (a *asides) take(msg []byte) error {
+func (a *asides) take(msg []byte, reason string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
 		return a.err
 	}
-	a.seqs = append(a.seqs, seqOf(msg))
+	a.seqs, a.reasons = append(a.seqs, seqOf(msg)), append(a.reasons, reason)
 	return nil
 }
 
@@ -276,7 +277,7 @@ func TestLoneRecordIsNotConvicted(t *testing.T) {
 // What is not on its way has nothing to do with the end of a connection on which
 // one record goes at a time.
 func TestHeldRecordIsNoSuspect(t *testing.T) {
-	c := Config{URL: "ws://h.example/", Key: seqKey, Aside: func([]byte) error { return nil }}
+	c := Config{URL: "ws://h.example/", Key: seqKey, Aside: func([]byte, string) error { return nil }}
 	u, err := New(c, newQueue(1))
 	if err != nil {
 		t.Fatal(err)

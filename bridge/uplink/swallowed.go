@@ -102,6 +102,6 @@ func (s *session) convict(swallowed []flight) {
 		return
 	}
 	for _, f := range swallowed {
-		s.u.setAside(f, "the server echoes others sent before and behind it, and never this one")
+		s.u.setAside(f, "server echoes others sent before and behind it, and never this one")
 	}
 }

@@ -69,9 +69,10 @@ type Config struct {
 
 	// Aside, if set, is given a record on which the server breaks the
 	// connection, or which it swallows without an echo, again and again while
-	// it takes others. When it returns nil, the record is done with. Without
-	// Aside such a record is tried for ever. A record may be given twice.
-	Aside func(msg []byte) error
+	// it takes others; reason says in one line which of it. When it returns nil,
+	// the record is done with. Without Aside such a record is tried for ever. A
+	// record may be given twice.
+	Aside func(msg []byte, reason string) error
 
 	// Changed, if set, is received from: a value says that the network has
 	// changed. A wait before the next attempt then ends, and an open connection
