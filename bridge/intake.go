@@ -21,7 +21,6 @@ type intake struct {
 	scanner   nmea.Scanner
 	types     types
 	rhythm    rhythm
-	left      bool // a fix, with the last Data
 	assembler *nmea.Assembler
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
@@ -48,7 +47,6 @@ func (in *intake) Run(ctx context.Context) error {
 func (in *intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.left = false
 	in.scanner.Scan(p, in.sentence)
 	in.types.tick(time.Now())
 	in.taps.data(p)
@@ -59,13 +57,13 @@ func (in *intake) sentence(s []byte) {
 	in.assembler.Push(s)
 }
 
-// Rest lets the receiver alone behind a fix until shortly before the next.
+// Rest lets the receiver alone until shortly before the next fix, unless somebody takes its bytes as they come.
 func (in *intake) Rest() time.Duration {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if !in.left {
+	if in.taps.live() {
 		return 0
 	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	return in.rhythm.rest(time.Now())
 }
 
@@ -73,7 +71,11 @@ func (in *intake) Rest() time.Duration {
 func (in *intake) Quiet() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	before := in.epochs
 	in.assembler.Flush()
+	if in.epochs > before {
+		in.rhythm = rhythm{} // who rests notices a silence late
+	}
 }
 
 // Opened closes the open epoch and begins anew: the port may be another receiver's.
@@ -88,7 +90,6 @@ func (in *intake) Opened() {
 func (in *intake) Fix(f *nmea.Fix) {
 	now := time.Now()
 	in.rhythm.fix(f.Time, now)
-	in.left = true
 	in.epochs++
 	in.last, in.epochAt = *f, now
 	if f.Mode >= nmea.Mode2D {

@@ -3,9 +3,13 @@ package bridge
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/nmea"
 )
 
 // drummer plays fixes to a rhythm.
@@ -101,6 +105,43 @@ func TestRestEndsInTime(t *testing.T) {
 		due := d.now.Add(step + time.Duration(least)*ms)
 		if got := left.Add(d.rest(left)); got.After(due.Add(-restMargin)) {
 			t.Errorf("the rest ends at %v, %v before a fix that is due", got, due.Sub(got))
+		}
+	})
+}
+
+// TestRestBetweenFixes: an intake rests while nobody needs its bytes, and is awake for a silence that ends an epoch.
+func TestRestBetweenFixes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &intake{feed: &feed{
+			keep: func([]byte) (uint64, error) { return 0, nil }, show: func(string, string, []byte) {},
+			messages: newMessages("van_7"), failover: newFailover(1),
+		}}
+		in.assembler = nmea.NewAssembler(in, calendar("", false, time.Now()))
+		for second := range 3 * rhythmFixes {
+			time.Sleep(time.Second) // the bubble's clock
+			in.Data(rmc(second, true))
+		}
+		const want = time.Second - restMargin
+		if got := in.Rest(); got != want {
+			t.Errorf("behind a fix: %v, want %v", got, want)
+		}
+		in.taps.recorder.Store(new(record.Writer))
+		if got := in.Rest(); got != 0 {
+			t.Errorf("with a recording: %v, want 0", got)
+		}
+		in.taps.recorder.Store(nil)
+		in.Quiet()
+		if got := in.Rest(); got != want {
+			t.Errorf("in a silence behind a fix: %v, want %v", got, want)
+		}
+		in.Data(sentence("GPGGA,090055.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,"))
+		fixes := in.epochs
+		in.Quiet()
+		if in.epochs != fixes+1 {
+			t.Fatalf("the silence has ended %d epochs, want 1", in.epochs-fixes)
+		}
+		if got := in.Rest(); got != 0 {
+			t.Errorf("behind a fix that a silence has ended: %v, want 0", got)
 		}
 	})
 }

@@ -34,6 +34,12 @@ func (t *taps) data(p []byte) {
 	}
 }
 
+// live says whether somebody cares when the bytes came: other programs, and a recording that is to be played as it was.
+func (t *taps) live() bool {
+	s := t.shared.Load()
+	return t.recorder.Load() != nil || s != nil && s.Status().Clients > 0
+}
+
 // opened says that what follows does not continue what came before.
 func (t *taps) opened() {
 	if w := t.recorder.Load(); w != nil {
