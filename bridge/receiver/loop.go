@@ -153,7 +153,7 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 			r.giveWay(k)
 			if until, ok := rests.after(k, now); ok && err == nil {
 				err = rests.line.rest(until)
-				in.set, quiet.last = false, time.Now()
+				in.set = false
 			}
 		}
 		passed := errors.Is(err, os.ErrDeadlineExceeded)

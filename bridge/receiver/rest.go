@@ -2,8 +2,8 @@ package receiver
 
 import "time"
 
-// Rester is a Consumer that knows when it needs nothing for a while, as behind a fix and before the next. Nothing that comes
-// meanwhile is lost, it is only late; and it is read with one waking of the process instead of one for every few bytes.
+// Rester is a Consumer that knows when it needs nothing for a while, as between two fixes. Nothing that comes meanwhile is
+// lost, it is only late; and it is read with one waking of the process instead of one for every few bytes.
 type Rester interface {
 	// Rest is asked after each Data: for how long may what comes wait? Zero or less: it may not.
 	Rest() time.Duration
@@ -12,8 +12,9 @@ type Rester interface {
 const (
 	// leastRest: a rest costs about what two wakings do, and a line at 115200 baud wakes every few milliseconds.
 	leastRest = 10 * time.Millisecond
-	// maxRest is how late anything may be, and below DefaultQuiet, so that no gap between bursts is slept through.
-	maxRest = 200 * time.Millisecond
+	// maxRest is how late anything may be, and the end of a burst noticed. It is a period at 10 Hz, and leaves most of the pause
+	// of a receiver at 1 Hz, of which DefaultQuiet has to be seen. Ten wakings a second cost next to nothing.
+	maxRest = 100 * time.Millisecond
 )
 
 // rests are those of a reader of a line. The zero value takes none.

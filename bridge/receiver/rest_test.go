@@ -94,7 +94,7 @@ func TestRest(t *testing.T) {
 				write(t, other, "b") // in the rest
 				time.Sleep(time.Second)
 				synctest.Wait()
-				want := []event{{0, "opened"}, {0, "a"}, {test.got, "b"}, {2*test.got + DefaultQuiet, "quiet"}}
+				want := []event{{0, "opened"}, {0, "a"}, {test.got, "b"}, {test.got + DefaultQuiet, "quiet"}}
 				if diff := cmp.Diff(want, rec.events); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
