@@ -214,7 +214,7 @@ func (s *segment) survey(l *log, st state, after uint64) (Segment, []Record, err
 			continue
 		}
 		s.file = f
-		if r, ok := s.read(e); ok {
+		if r, err := s.read(e); err == nil {
 			seg.Held++
 			records = append(records, Record{Pos: r.pos, Time: time.UnixMilli(r.at), Data: r.data, Waiting: waiting})
 		}

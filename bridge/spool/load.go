@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -57,34 +58,56 @@ func (l *log) load() (state, bool, error) {
 }
 
 // loadHeader returns the segment of a file, nil when another version of the format has written it: that is left for the
-// program that can read it.
+// program that can read it. One that does not open may do so another time.
 func (l *log) loadHeader(name string, base uint64) *segment {
 	s := &segment{base: base, limit: noLimit, count: -1}
 	f, err := l.files.open(name)
 	if err == nil {
 		defer f.Close()
-		s.size, err = f.Size()
+		err = s.readHeader(f)
 	}
-	if err != nil {
-		l.opaque = true
+	var other formatError
+	switch {
+	case err == nil:
+		return s
+	case errors.As(err, &other):
+		l.log.Warn("a part of the spool is in a format that this version cannot read, and stays as it is: "+
+			"run the version of gpsbridge that wrote it, or delete the file", "file", name, "format", uint32(other))
+		l.foreign = append(l.foreign, Segment{Path: name, Format: uint32(other), First: base, Size: s.size})
+		s = nil
+	case !l.durable || errors.Is(err, fs.ErrNotExist):
 		l.log.Warn("a part of the spool cannot be read and is left alone", "file", name, "err", err)
-		return nil
+		s = nil
+	default:
+		l.passOver(s, err)
 	}
+	l.opaque = true
+	return s
+}
+
+// formatError is the version of a format that is not known here.
+type formatError uint32
+
+func (e formatError) Error() string { return fmt.Sprintf("format %d is not known", uint32(e)) }
+
+// readHeader takes over what the first and the last bytes of a file say.
+func (s *segment) readHeader(f file) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	s.size = min(size, 16*maxSegment) // whoever put such a file there: it is not read into memory whole
 	var b [segmentHeader]byte
 	_, _ = f.ReadAt(b[:], 0) // what cannot be read is no header
 	if h, ok := parseHeader(b[:]); ok {
 		if h.version != segmentVersion {
-			l.log.Warn("a part of the spool is in a format that this version cannot read, and stays as it is: "+
-				"run the version of gpsbridge that wrote it, or delete the file", "file", name, "format", h.version)
-			l.opaque = true
-			l.foreign = append(l.foreign, Segment{Path: name, Format: h.version, First: base, Size: s.size})
-			return nil
+			s.size = size
+			return formatError(h.version)
 		}
 		s.level = h.level
 	}
-	s.size = min(s.size, 16*maxSegment) // whoever put such a file there: it is not read into memory whole
 	s.readSeal(f)
-	return s
+	return nil
 }
 
 // content reads a segment whole.
@@ -97,7 +120,15 @@ func (l *log) content(s *segment) (content, error) {
 		}
 		defer f.Close()
 	}
-	return s.readContent(f), nil
+	return l.whole(s.readContent(f))
+}
+
+// whole returns what was read of a segment; an error where the disk of a durable log did not give it.
+func (l *log) whole(c content) (content, error) {
+	if l.durable && c.away != nil {
+		return content{}, c.away
+	}
+	return c, nil
 }
 
 // settle finds out which records are needed, once it is known what was acknowledged by all. Segments of which none was
@@ -112,7 +143,9 @@ func (l *log) settle(acked ranges) error {
 			s.live, s.bytes = s.count, s.total
 		default:
 			c, err := l.fill(s)
-			if err := l.lost(s, err); err != nil {
+			if err := l.lost(s, err); errors.Is(err, errAway) {
+				s.live, s.bytes = max(1, s.count), s.total
+			} else if err != nil {
 				return err
 			}
 			if newest && !sealed && c.clean && s.size == l.segment {
@@ -129,7 +162,16 @@ func (l *log) fill(s *segment) (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	c := s.readContent(f)
+	if s.size == 0 { // it did not open before
+		err = s.readHeader(f)
+	}
+	var c content
+	if err == nil {
+		c, err = l.whole(s.readContent(f))
+	}
+	if err != nil {
+		return c, errors.Join(err, f.Close())
+	}
 	if s.count < 0 {
 		s.count, s.total, s.end, s.last = len(c.records), 0, c.end, s.base-1
 		for _, e := range c.records {
@@ -139,7 +181,10 @@ func (l *log) fill(s *segment) (content, error) {
 	if !s.told { // what the seal counted and is not there, or else the places that did not read
 		s.told = true
 		l.damaged += uint64(c.damaged)
+	} else if gone := s.count - len(c.records); gone > 0 { // since it was read the last time
+		l.damaged += uint64(gone)
 	}
+	s.count = min(s.count, len(c.records))
 	s.file, s.index, s.live, s.bytes = f, make([]entry, 0, len(c.records)), 0, 0
 	for _, e := range c.records {
 		if l.needed(e.pos) {
@@ -189,18 +234,41 @@ func (l *log) evict() {
 }
 
 // lost takes the error of opening a segment. Where it is the process that lacks something it is returned, to try again
-// later; otherwise the file is gone, or so damaged that it does not open, and its records are counted as damaged.
+// later. A file that is gone from its folder has its records counted as damaged. One that the disk does not give may be
+// there another time, when the stick is plugged in again or the card has got over its hiccup: the error is errAway, and
+// nothing of it is let go. A log that is not durable has no other disk to hope for.
 func (l *log) lost(s *segment, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
 		return err
+	case l.durable && !(errors.Is(err, fs.ErrNotExist) && l.present()):
+		l.passOver(s, err)
+		return errAway
 	}
 	l.log.Warn("a part of the spool cannot be read", "file", segmentName(s.base), "records", s.live, "err", err)
 	l.damaged += uint64(max(1, s.live))
 	s.live, s.bytes = 0, 0
 	return nil
+}
+
+// passOver says once that a segment cannot be read for now.
+func (l *log) passOver(s *segment, err error) {
+	if !s.away {
+		l.log.Warn("a part of the spool cannot be read for now and is kept: check the card and its mount",
+			"file", segmentName(s.base), "records", s.live, "err", err)
+	}
+	s.away = true
+}
+
+// present says whether the folder is there, by its newest file.
+func (l *log) present() bool {
+	f, err := l.files.open(segmentName(l.segs[len(l.segs)-1].base))
+	if err == nil {
+		_ = f.Close() // it was only looked at
+	}
+	return err == nil
 }
 
 func (s *segment) unload() {

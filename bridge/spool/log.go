@@ -50,6 +50,12 @@ const (
 	spareName = "spare"
 )
 
+// Errors of reading.
+var (
+	errDamaged = errors.New("damaged")
+	errAway    = errors.New("cannot be read for now") // and may be when its disk is back
+)
+
 // errFull says that there is no room, and nothing that could be thinned for it.
 var errFull = errors.New("no room")
 
@@ -65,39 +71,55 @@ func (l *log) at(pos uint64) int {
 	return max(0, sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > pos })-1)
 }
 
-// find returns the first needed record from a position on; no segment when there is none.
+// find returns the first needed record from a position on that can be read; no segment when there is none. The error is
+// errAway when it passed over what cannot be read for now, or else says that nothing can.
 func (l *log) find(pos uint64) (*segment, entry, error) {
+	var away error
 	for i := l.at(pos); i < len(l.segs); i++ {
 		s := l.segs[i]
 		if s.live == 0 {
 			continue
 		}
-		if err := l.loaded(s); err != nil {
+		if err := l.loaded(s); errors.Is(err, errAway) {
+			away = err
+			continue
+		} else if err != nil {
 			return nil, entry{}, err
 		}
 		if j := s.place(pos); j < len(s.index) {
-			return s, s.index[j], nil
+			return s, s.index[j], away
 		}
 	}
-	return nil, entry{}, nil
+	return nil, entry{}, away
 }
 
-// get returns a record that find has found. One that does not read back is damaged: it is counted and gone.
-func (l *log) get(s *segment, e entry) (record, bool) {
-	r, ok := s.read(e)
-	if !ok {
-		l.damaged++
-		s.take(s.place(e.pos))
+// get returns a record that find has found. One that is not what was written is damaged: the error is errDamaged, and it
+// is counted and gone. So is one that a log which is not durable does not give back; of another the error is errAway.
+func (l *log) get(s *segment, e entry) (record, error) {
+	r, err := s.read(e)
+	switch {
+	case err == nil:
+		s.away = false
+		return r, nil
+	case l.durable && !errors.Is(err, errDamaged):
+		l.passOver(s, err)
+		return record{}, errAway
 	}
-	return r, ok
+	l.damaged++
+	s.take(s.place(e.pos))
+	return record{}, errDamaged
 }
 
-// data is get's payload, nil when it is gone.
-func (l *log) data(s *segment, e entry) []byte {
-	if r, ok := l.get(s, e); ok {
-		return r.data
+// data is get's payload. A segment in which reading fails is let go, to be read whole when it is looked at again, which
+// tells a bad place from a disk that is away: the error is errDamaged, and errAway only when that has been done.
+func (l *log) data(s *segment, e entry) ([]byte, error) {
+	again := !s.away && s != l.segs[len(l.segs)-1] // that is being written
+	r, err := l.get(s, e)
+	if again && errors.Is(err, errAway) {
+		s.unload()
+		err = errDamaged
 	}
-	return nil
+	return r.data, err
 }
 
 // release says that a record is not needed any more.
@@ -105,7 +127,11 @@ func (l *log) release(pos uint64) error {
 	if len(l.segs) == 0 {
 		return nil
 	}
-	s := l.segs[l.at(pos)]
+	i := l.at(pos)
+	if l.segs[i].away && i+1 < len(l.segs) { // the next was begun without knowing what is in this one
+		i++
+	}
+	s := l.segs[i]
 	if s.live == 0 || pos > s.last {
 		return nil
 	}
@@ -211,6 +237,9 @@ func (l *log) publish() {
 func (l *log) rotate(base uint64) error {
 	if n := len(l.segs); n > 0 {
 		base = max(base, l.segs[n-1].base)
+		if l.segs[n-1].away { // nobody knows what positions are in it
+			base = max(base, l.state().pos+1)
+		}
 	}
 	if s := l.active; s != nil {
 		l.active = nil

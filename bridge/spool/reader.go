@@ -1,6 +1,9 @@
 package spool
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Reader is one consumer's view of a spool: the records that it has not acknowledged. Its methods may be called from
 // any goroutine.
@@ -34,17 +37,20 @@ func (r *Reader) next(after uint64) (pos uint64, data []byte, wake <-chan struct
 	defer s.out.Unlock()
 	for {
 		pos, data, wake, err := r.look(r.acked.missing(after + 1))
-		if err != nil || pos == 0 || data != nil && !r.acked.has(pos) {
+		switch {
+		case errors.Is(err, errAway): // it is kept, and asked for again from Acked
+			after = pos
+		case errors.Is(err, errDamaged):
+		case err != nil || pos == 0 || !r.acked.has(pos):
 			return pos, data, wake, err
-		}
-		if data != nil { // acknowledged ahead of older ones
+		default: // acknowledged ahead of older ones
 			after = pos
 		}
 	}
 }
 
-// look returns the first record held from a position on, whoever holds it, with no data when it turned out to be
-// damaged. spool.out is held, and while the disk is read nothing else: Append does not wait for that.
+// look returns the first record held from a position on, whoever holds it, with errDamaged or errAway when it does not
+// read. spool.out is held, and while the disk is read nothing else: Append does not wait for that.
 func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
 	s := r.spool
 	s.mu.Lock()
@@ -55,11 +61,12 @@ func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{
 	}
 	if s.disk != nil {
 		seg, e, err := s.disk.find(from)
-		if err != nil { // unreadable for now: the next arrival tries again, and nothing is passed over
+		if err != nil && !errors.Is(err, errAway) { // the next arrival tries again, and nothing is passed over
 			return 0, nil, wake, nil
 		}
 		if seg != nil {
-			return e.pos, s.disk.data(seg, e), nil, nil
+			data, err := s.disk.data(seg, e)
+			return e.pos, data, nil, err
 		}
 	}
 	s.mu.Lock()
@@ -68,7 +75,8 @@ func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{
 	if seg == nil {
 		return 0, nil, s.wake, nil
 	}
-	return e.pos, s.recent.data(seg, e), nil, nil
+	found, err := s.recent.get(seg, e)
+	return e.pos, found.data, nil, err
 }
 
 // Ack acknowledges one record, in any order. A position that was acknowledged before, was dropped, or never was, is

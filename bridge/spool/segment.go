@@ -54,6 +54,7 @@ type segment struct {
 	bytes int64   // their size
 	used  uint64  // when it was used last, in the log's ticks
 	told  bool    // its damage has been counted
+	away  bool    // it could not be read the last time, and that was said
 }
 
 // segmentName makes names sort as positions do.
@@ -146,13 +147,16 @@ func (s *segment) take(i int) {
 }
 
 // read returns one record, checked again: a card may have lost since what it had at first.
-func (s *segment) read(e entry) (record, bool) {
+func (s *segment) read(e entry) (record, error) {
 	b := make([]byte, e.size)
-	if _, err := s.file.ReadAt(b, int64(e.off)); err != nil {
-		return record{}, false
+	if _, err := s.file.ReadAt(b, int64(e.off)); err != nil && !errors.Is(err, io.EOF) {
+		return record{}, err
 	}
 	r, ok := parseRecord(b)
-	return r, ok && r.kind == kindData && r.pos == e.pos
+	if !ok || r.kind != kindData || r.pos != e.pos {
+		return record{}, errDamaged
+	}
+	return r, nil
 }
 
 // content is what reading a whole segment finds.
@@ -163,16 +167,17 @@ type content struct {
 	last    uint64 // the highest position of any record
 	end     int64
 	damaged int
-	clean   bool // more may be written behind the end
+	clean   bool  // more may be written behind the end
+	away    error // most of it could not be read
 }
 
 // readContent reads all of a segment's file. What cannot be read at all counts as damaged.
 func (s *segment) readContent(f file) content {
 	b := make([]byte, s.size)
-	if n, err := f.ReadAt(b, 0); err != nil && n < len(b) {
-		readBlocks(f, b)
-	}
 	var c content
+	if n, err := f.ReadAt(b, 0); err != nil && n < len(b) {
+		c.away = readBlocks(f, b)
+	}
 	h, ok := parseHeader(b)
 	begin := min(segmentHeader, len(b))
 	end, damaged := scan(b[begin:], func(off int, r record) { c.take(begin+off, r, s.limit) })
@@ -206,15 +211,25 @@ func (c *content) take(off int, r record, limit uint64) {
 	c.last = max(c.last, r.pos)
 }
 
-// readBlocks reads what can be read of a file with bad places, which stay zero.
-func readBlocks(f file, b []byte) {
+// readBlocks reads what can be read of a file with bad places, which stay zero. Where most of it cannot be, it is not the
+// places that are bad: the error says what the disk says.
+func readBlocks(f file, b []byte) (away error) {
 	const block = 4096
+	good := 0
 	for off := 0; off < len(b); off += block {
 		part := b[off:min(off+block, len(b))]
-		if n, err := f.ReadAt(part, int64(off)); err != nil && !errors.Is(err, io.EOF) {
-			clear(part[n:])
+		n, err := f.ReadAt(part, int64(off))
+		if err == nil || errors.Is(err, io.EOF) {
+			good++
+			continue
 		}
+		good, away = good-1, err
+		clear(part[n:])
 	}
+	if good >= 0 {
+		return nil
+	}
+	return away
 }
 
 // noLimit is the limit of the newest segment.

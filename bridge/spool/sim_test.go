@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
@@ -26,6 +28,7 @@ type simFile struct {
 	synced []byte
 	dirty  [][2]int // from, to
 	failed bool     // nobody knows what is in it
+	bad    span     // bytes that do not read; none when both are 0
 }
 
 const sector = 512
@@ -134,6 +137,9 @@ func (d *simFolder) cut(chance func() bool) {
 func (f *simFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.folder.failed("read", f.name); err != nil {
 		return 0, err
+	}
+	if from, to := int64(f.bad.from), int64(f.bad.to); off < to && off+int64(len(p)) > from {
+		return 0, unix.EIO
 	}
 	return (&memFile{b: f.b, size: int64(len(f.b))}).ReadAt(p, off)
 }

@@ -124,8 +124,8 @@ func (s *Spool) collect(end uint64, first bool) (batch []record, base, upTo uint
 		if seg == nil || e.pos > end || size > 0 && size+int64(e.size) > s.disk.segment/4 {
 			break
 		}
-		r, ok := s.recent.get(seg, e)
-		if !ok {
+		r, err := s.recent.get(seg, e)
+		if err != nil { // damaged, and gone
 			continue
 		}
 		if size == 0 {

@@ -201,7 +201,10 @@ func (l *log) join(i int, f file) error {
 func (l *log) gather(segs []*segment, buf []byte, all bool) (kept []entry, lost uint64, _ []byte, err error) {
 	n := 0
 	for _, s := range segs {
-		if err := l.loaded(s); err != nil {
+		if err := l.loaded(s); errors.Is(err, errAway) { // what cannot be read goes first
+			lost += uint64(s.live)
+			continue
+		} else if err != nil {
 			return nil, 0, nil, err
 		}
 		for j := 0; j < len(s.index); n++ {
@@ -211,9 +214,13 @@ func (l *log) gather(segs []*segment, buf []byte, all bool) (kept []entry, lost 
 				j++
 				continue
 			}
-			r, ok := l.get(s, e)
-			if !ok {
-				continue // get has taken it out
+			r, err := l.get(s, e)
+			if errors.Is(err, errAway) {
+				lost++
+				j++
+			}
+			if err != nil {
+				continue // get has taken out what is damaged
 			}
 			e.off = uint32(len(buf))
 			buf = appendRecord(buf, r)
