@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -297,4 +299,35 @@ func TestInspectDumpDrop(t *testing.T) {
 	if pos := mustAppend(t, s, "next"); pos != 6 {
 		t.Errorf("after Drop positions go on with %d, want 6", pos)
 	}
+}
+
+// TestDropByRootLeavesTheFolderToItsOwner: the service goes on with what root has emptied.
+func TestDropByRootLeavesTheFolderToItsOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can do it")
+	}
+	const owner = 65534
+	o := Options{Dir: t.TempDir(), Runtime: t.TempDir()}
+	s := mustOpen(t, o)
+	mustAppend(t, s, "x")
+	mustClose(t, s)
+	walk := func(each func(path string) error) {
+		t.Helper()
+		for _, dir := range []string{o.Dir, o.Runtime} {
+			if err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, each(path)) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	walk(func(path string) error { return os.Chown(path, owner, owner) })
+	if n, err := Drop(o.Dir, o.Runtime); n != 1 || err != nil {
+		t.Fatalf("Drop = %d, %v", n, err)
+	}
+	walk(func(path string) error {
+		info, err := os.Stat(path)
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != owner {
+			err = fmt.Errorf("%s is root's", path)
+		}
+		return err
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,7 @@ import (
 // simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
 // to have written already: sectors of files in any order, names in the order of their changes.
 type simFolder struct {
+	mu      sync.Mutex // of the names, which one writes while others read; tests look at them when nobody does
 	names   map[string]*simFile
 	durable map[string]*simFile
 	pending []func(map[string]*simFile) // changes of names that are not durable
@@ -44,7 +46,16 @@ func (d *simFolder) failed(op, name string) error {
 	return d.fail(op, name)
 }
 
+// get returns a file, nil when there is none.
+func (d *simFolder) get(name string) *simFile {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names[name]
+}
+
 func (d *simFolder) change(f func(map[string]*simFile)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	f(d.names)
 	d.pending = append(d.pending, f)
 }
@@ -53,7 +64,7 @@ func (d *simFolder) open(name string) (file, error) {
 	if err := d.failed("open", name); err != nil {
 		return nil, err
 	}
-	if f := d.names[name]; f != nil {
+	if f := d.get(name); f != nil {
 		return f, nil
 	}
 	return nil, fs.ErrNotExist
@@ -72,7 +83,7 @@ func (d *simFolder) rename(from, to string) error {
 	if err := d.failed("rename", from); err != nil {
 		return err
 	}
-	f := d.names[from]
+	f := d.get(from)
 	if f == nil {
 		return fs.ErrNotExist
 	}
@@ -88,20 +99,27 @@ func (d *simFolder) remove(name string) error {
 	if err := d.failed("remove", name); err != nil {
 		return err
 	}
-	if d.names[name] == nil {
+	if d.get(name) == nil {
 		return fs.ErrNotExist
 	}
 	d.change(func(names map[string]*simFile) { delete(names, name) })
 	return nil
 }
 
-func (d *simFolder) list() ([]string, error) { return slices.Collect(maps.Keys(d.names)), nil }
-func (d *simFolder) free() (int64, error)    { return d.space, nil }
+func (d *simFolder) list() ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.names)), nil
+}
+
+func (d *simFolder) free() (int64, error) { return d.space, nil }
 
 func (d *simFolder) sync() error {
 	if err := d.failed("syncdir", ""); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, change := range d.pending {
 		change(d.durable)
 	}
