@@ -63,7 +63,7 @@ func (d folder) create(name string, size int64) (file, error) {
 		err = f.Truncate(size)
 	}
 	if err == nil {
-		err = d.handOver(f)
+		err = handOver(f.Name())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reserve %d bytes for %q: %w", size, f.Name(), err), f.Close(), os.Remove(f.Name()))
@@ -71,17 +71,17 @@ func (d folder) create(name string, size int64) (file, error) {
 	return osFile{f}, nil
 }
 
-// handOver gives a file that root has made, as with gpsbridge spool drop, to the folder's owner: the service could not open
-// it.
-func (d folder) handOver(f *os.File) error {
+// handOver gives what root has made, as with gpsbridge spool drop, to the owner of the folder that it is in: the service
+// could not open it.
+func handOver(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(string(d), &st); err != nil || st.Uid == 0 {
+	if err := unix.Stat(filepath.Dir(path), &st); err != nil || st.Uid == 0 {
 		return err
 	}
-	return f.Chown(int(st.Uid), int(st.Gid))
+	return os.Lchown(path, int(st.Uid), int(st.Gid))
 }
 
 func (d folder) rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
