@@ -62,26 +62,23 @@ func (d folder) create(name string, size int64) (file, error) {
 	if errors.Is(err, unix.EOPNOTSUPP) { // FAT and others: zeros without a reservation are the next best
 		err = f.Truncate(size)
 	}
-	if err == nil {
-		err = handOver(f.Name())
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reserve %d bytes for %q: %w", size, f.Name(), err), f.Close(), os.Remove(f.Name()))
 	}
+	handOver(f.Name())
 	return osFile{f}, nil
 }
 
 // handOver gives what root has made, as with gpsbridge spool drop, to the owner of the folder that it is in: the service
 // could not open it.
-func handOver(path string) error {
+func handOver(path string) {
 	if os.Geteuid() != 0 {
-		return nil
+		return
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(filepath.Dir(path), &st); err != nil || st.Uid == 0 {
-		return err
+	if err := unix.Stat(filepath.Dir(path), &st); err == nil && st.Uid != 0 {
+		_ = os.Lchown(path, int(st.Uid), int(st.Gid)) // where root may not, it stays root's
 	}
-	return os.Lchown(path, int(st.Uid), int(st.Gid))
 }
 
 func (d folder) rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
