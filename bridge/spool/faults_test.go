@@ -460,3 +460,34 @@ func TestSegmentThatCannotBeOpenedIsKept(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open: it stands in nobody's way, and is counted.
+func TestWhatCannotBeReadIsThinnedFirst(t *testing.T) {
+	m := newMachine()
+	m.max = MinMax
+	m.open(t, "r")
+	fill := func(n int) {
+		for range n / 10 {
+			for range 10 {
+				mustAppend(t, m.spool, strings.Repeat("x", 1000))
+			}
+			if err := m.spool.flush(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(500)
+	s := m.spool.disk.segs[2]
+	s.unload()
+	m.disk.fail = func(op, name string) error {
+		if op == "open" && name == segmentName(s.base) {
+			return unix.EIO
+		}
+		return nil
+	}
+	fill(3500)
+	got, st := contents(t, m.spool.Reader("r")), m.spool.Stats()
+	if len(got) != st.Records || uint64(len(got))+st.Dropped != 4000 || got[4000] == "" || m.disk.get(segmentName(s.base)) != nil {
+		t.Errorf("%d are held, %+v", len(got), st)
+	}
+}
