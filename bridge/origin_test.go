@@ -31,6 +31,8 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 		"flag":            {file: "[relay]\nlisten = '8947'", environ: []string{"GPSBRIDGE_LISTEN=8948"}, flags: map[string]string{"listen": "8949"}, want: []string{`--listen: relay.listen "8949"`}},
 		"another by flag": {file: "[[uplink]]\nserver = 'x'\nwindow = 100", flags: map[string]string{"server": "ws://a"}, want: []string{"FILE:3: uplink"}},
 		"receiver's flag": {file: "[[receiver]]\nsource = 'a'\nsilence = 1", flags: map[string]string{"device": "ttyUSB0"}, want: []string{"--device: receiver: source"}},
+		"empty token":     {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/dev/null'", want: []string{`FILE:3: uplink "a": token_file: /dev/null must hold one line`}},
+		"missing map":     {file: "[relay]\nbasemap = '/nonexistent/m'", want: []string{`FILE:2: relay.basemap "/nonexistent/m" does not exist`}},
 		"missing file":    {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/nonexistent/t'", want: []string{`FILE:3: uplink "a": token_file`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +42,7 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 				err = Check(c)
 			}
 			if err == nil {
-				err = c.MissingFile()
+				err = c.BadFile()
 			}
 			if err == nil {
 				t.Fatal("no error")

@@ -188,21 +188,46 @@ func (u *UplinkConfig) checkHeaders() error {
 	return nil
 }
 
-// MissingFile names a file of the uplinks that is not there: an error in a configuration that is checked, and for a daemon a
-// reason to try again, since files are read at each connection. One that may not be looked at, or is a credential that only the
-// service has, is taken to be.
-func (c *Config) MissingFile() error {
+// BadFile names a file of the configuration that is not there, or a token's that holds none: an error in a configuration that
+// is checked, and for a daemon a reason to try again, since files are read when they are needed. One that may not be looked
+// at, or is a credential that only the service has, is taken to be good.
+func (c *Config) BadFile() error {
 	for i, u := range c.Uplinks {
 		for _, f := range []struct{ key, path string }{
 			{"token_file", u.Token}, {"ca_file", u.CA}, {"cert_file", u.Cert}, {"key_file", u.Key},
 		} {
-			if strings.Contains(f.path, credentialsPlace) || f.path == "" {
-				continue
-			}
-			if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
-				return c.at(numbered("uplink", i), fmt.Errorf("uplink %q: %s %q does not exist: make it, or take the key out", u.Name, f.key, f.path))
+			if err := badFile(f.key, f.path); err != nil {
+				return c.at(numbered("uplink", i), fmt.Errorf("uplink %q: %w", u.Name, err))
 			}
 		}
 	}
+	if err := badFile("basemap", c.Relay.Basemap); err != nil {
+		return c.at("relay", fmt.Errorf("relay.%w", err))
+	}
 	return nil
+}
+
+func badFile(key, path string) error {
+	if path == "" || strings.Contains(path, credentialsPlace) {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s %q does not exist: make it, or take the key out", key, path)
+	}
+	if key != "token_file" {
+		return nil
+	}
+	if _, err := readSecret(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// Secrets are the files that hold tokens and keys.
+func (c *Config) Secrets() []string {
+	files := []string{c.Relay.Token, c.Relay.Key}
+	for _, u := range c.Uplinks {
+		files = append(files, u.Token, u.Key)
+	}
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -38,7 +39,7 @@ func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error)
 		return st, fmt.Errorf("a tracking server (gpsbridge relay) answers at %s, no tracker: name the tracker's address with --listen,"+
 			" or see the server's groups on its page", c.Listen)
 	case err != nil || st.Role != "tracker":
-		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: see gpsbridge status --json", c.Listen)
+		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: name the daemon's address with --listen", c.Listen)
 	}
 	return st, nil
 }
@@ -86,8 +87,11 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 	}
 	if c.Token != "" {
 		token, err := os.ReadFile(c.Token)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("relay.token_file %s is not for everybody: ask with sudo", c.Token)
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("relay.token_file: %w", err)
 		}
 		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
@@ -95,14 +99,29 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w at %s: start it with gpsbridge run, or name its address with --listen", errNoDaemon, c.Listen)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("what listens at %s has not answered for %v: see whether it is the daemon, and its log", c.Listen, statusTimeout)
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("ask the daemon at %s: %w", c.Listen, errors.Unwrap(err)) // without the URL
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", url, resp.Status)
+	if err := otherAnswer(resp, c); err != nil {
+		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+}
+
+// otherAnswer says what it means that there was another answer than was asked for.
+func otherAnswer(resp *http.Response, c bridge.RelayConfig) error {
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return nil
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("the daemon at %s asks for the viewers' token (%s): name its configuration with -c FILE", c.Listen, resp.Status)
+	case resp.StatusCode == http.StatusBadRequest && c.Cert == "":
+		return fmt.Errorf("%s does not take plain HTTP (%s): if the daemon serves TLS, name its configuration with -c FILE", c.Listen, resp.Status)
+	}
+	return fmt.Errorf("%s does not answer as a gpsbridge daemon (%s): name the daemon's address with --listen", c.Listen, resp.Status)
 }
 
 // pinned makes a client that talks to who has the certificate in a file, and to nobody else, whatever name it is for.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
 	"gpsbridge/bridge"
 	"gpsbridge/cmd/internal/command"
@@ -27,9 +29,10 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bridge.Check(config), config.MissingFile()); err != nil {
+	if err := errors.Join(bridge.Check(config), config.BadFile()); err != nil {
 		return command.AsMisuse(err)
 	}
+	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), config.Secrets())
 	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
 	return nil
 }
@@ -40,4 +43,13 @@ func runVersion(_ context.Context, p command.Process, c command.Command, args []
 	}
 	_, err := fmt.Fprintln(p.Stdout, "gpsbridge", bridge.Version())
 	return err
+}
+
+// warnOfSecrets logs the files of secrets that everybody on this machine can read.
+func warnOfSecrets(log *slog.Logger, files []string) {
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil && info.Mode().Perm()&0o004 != 0 {
+			log.Warn("a secret is readable by everybody on this machine: chmod o= its file", "file", f)
+		}
+	}
 }

@@ -178,6 +178,26 @@ func TestDecodeFollowsAndIsInterrupted(t *testing.T) {
 	feed.Close()
 }
 
+func TestCheckWarnsOfASecretThatEverybodyCanRead(t *testing.T) {
+	folder := t.TempDir()
+	token, file := filepath.Join(folder, "token"), filepath.Join(folder, "gpsbridge.toml")
+	if err := os.WriteFile(file, []byte("[relay]\ntoken_file = \""+token+"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(token, []byte("secret-of-the-viewers\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o604: true} {
+		if err := os.Chmod(token, mode); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := invoke(t, "", "check", file)
+		if code != exitDone || strings.Contains(stderr, "readable by everybody on this machine") != warns || strings.Contains(stderr, token) != warns {
+			t.Errorf("%o: exit code %d, stderr %q", mode, code, stderr)
+		}
+	}
+}
+
 func TestCheckNamesTheDevice(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "good.toml")
 	if err := os.WriteFile(file, []byte("device_id = \"van_7\"\n"), 0o600); err != nil {

@@ -44,10 +44,12 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 		folder := filepath.Dir(tokens)
 		config.Cert, config.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
 	}
-	s, err := bridge.NewServer(config, newLogger(p, "text", slog.LevelInfo))
+	log := newLogger(p, "text", slog.LevelInfo)
+	s, err := bridge.NewServer(config, log)
 	if err != nil {
 		return serverError(s, err)
 	}
+	warnOfSecrets(log, []string{*publish, config.DeviceTokens, config.ViewerToken, config.Key})
 	viewers := s.URL()
 	if config.ViewerToken != "" {
 		viewers += "  token in " + config.ViewerToken

@@ -39,6 +39,7 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 	case err != nil:
 		return command.AsMisuse(err)
 	}
+	warnOfSecrets(log, config.Secrets())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var g errgroup.Group
