@@ -95,6 +95,7 @@ func (h *host) status() status {
 
 func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
 	h := tracker(t)
+	h.dropIn("fast", "[Service]\nRestartSec=100ms\n")
 	h.listen()
 	h.Run("systemctl", "stop", "server")
 	h.wait("fixes to wait for the server", func() bool { return h.status().Spool.Records >= 20 })
