@@ -20,6 +20,7 @@ func newAuto(m tree) *auto {
 // TestAutoTakesTheFirstThatSpeaks: a port that is gone, one that is no terminal, one that is silent and one that babbles are
 // passed over, and of the first that speaks not a byte is lost.
 func TestAutoTakesTheFirstThatSpeaks(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	silent, babbler, speaker, later := newLine(t), newLine(t), newLine(t), newLine(t)
 	said := "half a sentence,W*7F\r\n" + rmc("120000")

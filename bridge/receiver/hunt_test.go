@@ -111,6 +111,7 @@ func wantClear(t *testing.T, rec *recorder) {
 
 // TestBinaryIsNamed: a receiver that speaks UBX alone, at a speed that has to be found first.
 func TestBinaryIsNamed(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	device := simulate(t, sim.Config{Baud: 38400, UBX: true, Rate: 5}, "")
 	m.plug("ttyUSB0", device.Path())
@@ -154,6 +155,7 @@ func TestSpeedChanges(t *testing.T) {
 
 // TestWrongSpeedIsNamed: the user wants a speed that is not the line's. The bytes come as they are.
 func TestWrongSpeedIsNamed(t *testing.T) {
+	t.Parallel()
 	device := simulate(t, sim.Config{Baud: 9600, Rate: 1}, "")
 	r, rec, stop := start(t, Config{Source: device.Path() + "?baud=57600"})
 	defer stop()
@@ -168,6 +170,7 @@ func TestWrongSpeedIsNamed(t *testing.T) {
 
 // TestMemory: what worked is begun with at the next start, and not written again.
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	m, folder := newTree(t), t.TempDir()
 	m.plug("ttyUSB0", newLine(t).path)
 	m.plug("ttyUSB1", simulate(t, sim.Config{Baud: 57600, Rate: 5}, "").Path())

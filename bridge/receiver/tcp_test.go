@@ -69,6 +69,7 @@ func has(want string) func(string) bool {
 func TestTCP(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {
+			t.Parallel()
 			l, conns := listenTCP(t, address)
 			name := "tcp://" + l.Addr().String()
 			r, rec, stop := start(t, Config{Source: name, Silence: 2500 * time.Millisecond})

@@ -173,6 +173,7 @@ func control(c *net.UDPConn, do func(fd int) error) error {
 }
 
 func TestUDPThroughReceiver(t *testing.T) {
+	t.Parallel()
 	port := freeUDP(t)
 	r, rec, stop := start(t, Config{Source: "udp://127.0.0.1:" + port})
 	defer stop()
