@@ -26,6 +26,7 @@ func TestPageTruth(t *testing.T) {
 	t.Run("sleep", func(t *testing.T) { testSleep(t, openTab(t, browser)) })
 	t.Run("wrong clock", func(t *testing.T) { testWrongClock(t, openTab(t, browser)) })
 	t.Run("date corrected", func(t *testing.T) { testDateCorrected(t, openTab(t, browser)) })
+	t.Run("old satellites", func(t *testing.T) { testOldSky(t, openTab(t, browser)) })
 	t.Run("two senders", func(t *testing.T) { testTwoSenders(t, openTab(t, browser)) })
 	t.Run("large fleet", func(t *testing.T) { testLargeFleet(t, openTab(t, browser)) })
 	t.Run("touch", func(t *testing.T) { testTouch(t, openTab(t, browser)) })
@@ -89,6 +90,19 @@ func testDateCorrected(t *testing.T, p *tab) {
 	at(4, "2026-11-23T08:00:00Z")
 	p.shows("speed", "144")
 	p.until(`gpsbridge.model.track.length === 1 && gpsbridge.map.points.length === 1`)
+	p.clean()
+}
+
+// Satellites that were reported long before the fix are not those of now.
+func testOldSky(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "SKY", []byte(`{"class":"SKY","time":"2026-11-23T09:00:00Z","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":46,"used":true}]}`))
+	r.Publish("van_7", "TPV", fixAt(100))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("sky-aside", "1 used of 1 seen · 10")
+	p.until(`document.body.hasAttribute("data-old-sky")`)
+	r.Publish("van_7", "SKY", crowdedSky(3))
+	p.until(`!document.body.hasAttribute("data-old-sky") && document.getElementById("sky-aside").textContent === "2 used of 3 seen"`)
 	p.clean()
 }
 

@@ -183,6 +183,7 @@ function tick() {
   const reason = poll.refused ? poll.error : feed.device || !poll.status ? reasonOf(chain) : 'no device has been heard yet';
   const condition = conditionOf(model, feed, reason, now);
   const settled = !joining || !model.fix || condition.kind === 'down';
+  sky.grow(model.skyAge(now));
   strip.show({ model, feed, chain, condition: settled ? condition : null, unsure: joining && feed.state === 'open' }, now);
 }
 

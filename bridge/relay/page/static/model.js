@@ -117,6 +117,7 @@ export class Model {
   // server may know better.
   sleep(ms) {
     this.heardAt -= ms;
+    this.skyAt -= ms;
     this.slept = true;
   }
 
@@ -131,6 +132,14 @@ export class Model {
   // positionAge is seconds since the last TPV with a position.
   positionAge(now = performance.now()) {
     return this.position ? this.age(now) + Math.max(0, this.fixTime - this.positionTime) : NaN;
+  }
+
+  // skyAge is seconds since the satellites were reported: what a server kept of
+  // them came now, and may be older than the fix by its own time.
+  skyAge(now = performance.now()) {
+    if (!this.sky) return NaN;
+    const behind = this.fixTime - Date.parse(this.sky.time) / 1000;
+    return Math.max((now - this.skyAt) / 1000, isNumber(behind) ? behind + this.age(now) : 0);
   }
 
   // timeOf is the receiver's time in seconds. While it has none it is counted on

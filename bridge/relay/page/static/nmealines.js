@@ -5,7 +5,7 @@ const LONGEST = 1024;        // a line without an end is cut here: it is no NMEA
 const RATE_WINDOW = 10;      // seconds over which a rate is taken
 
 // checksumOf is the XOR of the characters between the $ or ! and the *.
-export function checksumOf(line) {
+function checksumOf(line) {
   let sum = 0;
   for (let i = 1; i < line.length && line[i] !== '*'; i++) sum ^= line.charCodeAt(i);
   return sum.toString(16).toUpperCase().padStart(2, '0');

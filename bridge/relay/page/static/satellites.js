@@ -63,7 +63,7 @@ export function mark(shape, x, y, r, className) {
 const GREY = 10, STEP = 4.5, LEVELS = 9;
 
 // levelOf is the class of a signal's colour, cn0 to cn8.
-export const levelOf = (ss) => (isNumber(ss) ? `cn${Math.min(LEVELS - 1, Math.max(0, Math.round((ss - GREY) / STEP)))}` : 'cnx');
+const levelOf = (ss) => (isNumber(ss) ? `cn${Math.min(LEVELS - 1, Math.max(0, Math.round((ss - GREY) / STEP)))}` : 'cnx');
 
 // classOf says everything about a satellite that is drawn.
 export const classOf = (s) => `sat ${levelOf(s.ss)} ${s.used ? 'used' : s.ss ? 'seen' : 'mute'}`;

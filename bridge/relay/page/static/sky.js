@@ -1,9 +1,10 @@
 // The sky plot: zenith in the middle, horizon at the rim, north up.
 
-import { element, isNumber, setText, svg } from './format.js';
+import { element, isNumber, roughSpan, setText, svg } from './format.js';
 import { classOf, describe, groupsOf, mark } from './satellites.js';
 
 const MARK = 6.2;               // radius of a mark
+const OLD = 15;                 // seconds: some receivers report satellites every ten
 const SMALLEST = 200, RIM = 24; // px: of the whole plot; around the horizon, for the winds
 
 // A plot is as large as there is room, in pixels: labels stay as large as they
@@ -67,7 +68,7 @@ function frame(plot) {
 
 export class SkyPlot {
   constructor(host, aside, legend) {
-    Object.assign(this, { host, aside, legend, satellites: [] });
+    Object.assign(this, { host, aside, legend, satellites: [], summary: '' });
     new ResizeObserver(() => this.render(this.satellites)).observe(host);
   }
 
@@ -95,9 +96,17 @@ export class SkyPlot {
     }
     this.host.replaceChildren(root);
     const lost = satellites.length - known.length;
-    setText(this.aside, satellites.length ? summary + (lost ? ` · ${lost} without direction` : '') : '');
+    this.summary = satellites.length ? summary + (lost ? ` · ${lost} without direction` : '') : '';
+    setText(this.aside, this.summary);
     this.legend.replaceChildren(...groupsOf(satellites).map((g) => element('li', {},
       svg('svg', { viewBox: '-9 -9 18 18', 'aria-hidden': 'true', class: 'sat used' }, mark(g.shape, 0, 0, 6, 'mark')),
       element('span', {}, g.name), element('b', {}, `${g.used}/${g.list.length}`))));
+  }
+
+  // grow says how old the satellites are that are shown, when they are old.
+  grow(age) {
+    const old = age > OLD;
+    document.body.toggleAttribute('data-old-sky', old);
+    if (old) setText(this.aside, `${this.summary} · ${roughSpan(age)} ago`);
   }
 }
