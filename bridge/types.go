@@ -47,7 +47,7 @@ func (t *types) sentence(s []byte) {
 	c.Count++
 }
 
-// tick closes a window that is over.
+// tick closes a window that is over. One that has lasted much longer was a silence, behind which the rates begin anew.
 func (t *types) tick(now time.Time) {
 	elapsed := now.Sub(t.since)
 	if elapsed < typesWindow {
@@ -56,15 +56,17 @@ func (t *types) tick(now time.Time) {
 	for _, c := range t.count {
 		c.Rate, c.before = float64(c.Count-c.before)/elapsed.Seconds(), c.Count
 	}
-	t.full, t.since = !t.since.IsZero(), now
+	t.full, t.since = elapsed < 2*typesWindow, now
 }
 
-// status is a copy. Before the first window is over it gives the rates in it so far.
+// status is a copy. Before the first window is over it gives the rates in it so far, and so it does when nothing comes that
+// would close one.
 func (t *types) status(now time.Time) map[string]SentenceType {
 	all := make(map[string]SentenceType, len(t.count))
+	so := now.Sub(t.since)
 	for name, c := range t.count {
 		of := SentenceType{Count: c.Count, Rate: c.Rate}
-		if so := now.Sub(t.since); !t.full && so >= time.Second {
+		if so >= typesWindow || !t.full && so >= time.Second {
 			of.Rate = float64(c.Count-c.before) / so.Seconds()
 		}
 		all[name] = of

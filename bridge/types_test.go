@@ -33,6 +33,29 @@ func TestSentenceTypesAreCountedWithTheirRate(t *testing.T) {
 	}
 }
 
+func TestRatesFallInASilence(t *testing.T) {
+	var lines types
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	drive := func(seconds int) {
+		for range seconds {
+			now = now.Add(time.Second)
+			lines.tick(now)
+			for range 10 {
+				lines.sentence([]byte("$GNGGA,090000,,*00"))
+			}
+		}
+	}
+	drive(30)
+	now = now.Add(time.Hour)
+	if rate := lines.status(now)["GNGGA"].Rate; rate > 0.1 {
+		t.Errorf("rate %v after an hour of silence", rate)
+	}
+	drive(5)
+	if rate := lines.status(now)["GNGGA"].Rate; rate < 8 || rate > 13 {
+		t.Errorf("rate %v when it is back, want some 10", rate)
+	}
+}
+
 func TestSentenceTypesAreBounded(t *testing.T) {
 	var lines types
 	for i := range 1000 {
