@@ -124,6 +124,8 @@ func (c *Config) readFile(path string) error {
 		return fmt.Errorf("configuration %q does not exist: name the file with -c FILE", path)
 	case errors.Is(err, syscall.EISDIR):
 		return fmt.Errorf("configuration %q is a folder: name a file in it with -c FILE", path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("configuration %q is not this user's to read: use sudo, or let it be read", path)
 	case err != nil:
 		return fmt.Errorf("read configuration %q: %w", path, errors.Unwrap(err))
 	}

@@ -97,7 +97,7 @@ type secretFile struct{ file, secret string }
 func demoToken() (secretFile, error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-demo-")
 	if err != nil {
-		return secretFile{}, err
+		return secretFile{}, fmt.Errorf("keep the demo's token: %w: have TMPDIR name a folder", err)
 	}
 	s := secretFile{filepath.Join(dir, "token"), rand.Text()}
 	return s, os.WriteFile(s.file, []byte(s.secret), 0o600)

@@ -85,7 +85,7 @@ const chartColumns = 80
 
 func newChart(w io.Writer, color bool) *chart {
 	columns := width(w)
-	c := &chart{w: w, columns: chartColumns, color: color && columns > 0}
+	c := &chart{w: w, columns: chartColumns, color: color && drawable(w)}
 	if columns > 0 {
 		c.columns = min(columns, chartColumns)
 	}
@@ -113,7 +113,7 @@ func (c *chart) link(l doctor.Link) {
 	}
 	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, l.Seen)
 	for i, line := range wrap(text, stateColumns+nameColumns, c.columns) {
-		if i == 0 && c.color {
+		if i == 0 && c.color && len(line) > stateColumns {
 			line = "\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m" + line[stateColumns:]
 		}
 		fmt.Fprintln(c.w, line)

@@ -25,7 +25,7 @@ const (
 
 // watchStatus shows the daemon each second until ctx ends: on a terminal as a picture in place, elsewhere as a line.
 func watchStatus(ctx context.Context, w io.Writer, c bridge.RelayConfig) error {
-	onTerminal := width(w) > 0
+	onTerminal := drawable(w)
 	if onTerminal {
 		fmt.Fprint(w, enterScreen)
 		defer fmt.Fprint(w, leaveScreen)
@@ -99,9 +99,12 @@ func wrapped(text string, columns int) (lines []string) {
 	return lines
 }
 
-// wrap breaks one line between words, what follows indented.
+// wrap breaks one line between words, what follows indented, less so where there is hardly room.
 func wrap(line string, indent, columns int) (lines []string) {
-	for length := []rune(line); len(length) > columns && columns > 2*indent; length = []rune(line) {
+	if columns <= 2*indent {
+		indent = columns / 3
+	}
+	for length := []rune(line); len(length) > columns && columns > 0; length = []rune(line) {
 		at := columns
 		for at > indent && length[at] != ' ' {
 			at--

@@ -17,7 +17,9 @@ func TestWrap(t *testing.T) {
 		{"fix       3D, 0.4 s old", 10, 40, []string{"fix       3D, 0.4 s old"}},
 		{"fix       3D, 0.4 s old", 10, 22, []string{"fix       3D, 0.4 s", "          old"}},
 		{"uplink    wss://tracking.example.org/ away", 10, 24, []string{"uplink    wss://tracking", "          .example.org/", "          away"}},
-		{"fix       3D, 0.4 s old", 10, 12, []string{"fix       3D, 0.4 s old"}}, // too narrow to be told anything
+		{"fix       3D, 0.4 s old", 10, 12, []string{"fix", "    3D, 0.4", "    s old"}}, // hardly room
+		{"fix", 10, 2, []string{"fi", "x"}},
+		{"fix       3D, 0.4 s old", 10, 0, []string{"fix       3D, 0.4 s old"}}, // no terminal
 		{"", 10, 40, []string{""}},
 	} {
 		if diff := cmp.Diff(test.want, wrap(test.line, test.indent, test.columns)); diff != "" {
@@ -31,7 +33,7 @@ func TestWrapKeepsEverything(t *testing.T) {
 	letters := func(s string) string { return strings.Join(strings.Fields(s), "") }
 	rapid.Check(t, func(t *rapid.T) {
 		line := rapid.StringOfN(rapid.RuneFrom([]rune("ab é .")), 0, 200, -1).Draw(t, "line")
-		indent, columns := rapid.IntRange(0, 20).Draw(t, "indent"), rapid.IntRange(41, 120).Draw(t, "columns")
+		indent, columns := rapid.IntRange(0, 20).Draw(t, "indent"), rapid.IntRange(1, 120).Draw(t, "columns")
 		lines := wrap(line, indent, columns)
 		for _, l := range lines {
 			if len([]rune(l)) > columns {

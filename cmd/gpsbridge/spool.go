@@ -57,6 +57,9 @@ func inSpool(p command.Process, do func(command.Process, string, string) error, 
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", dir)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%q is not this user's: use sudo", dir)
+	}
 	return err
 }
 

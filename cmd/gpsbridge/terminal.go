@@ -13,14 +13,14 @@ import (
 // showLine prints a line that is written over each second on a terminal, and every ten seconds a new one elsewhere.
 func showLine(ctx context.Context, w io.Writer, line func() string) {
 	every := 10 * time.Second
-	if width(w) > 0 {
+	if drawable(w) {
 		every = time.Second
 		defer fmt.Fprintln(w)
 	}
 	for ticker := time.NewTicker(every); ; {
 		select {
 		case <-ticker.C:
-			if columns := width(w); columns > 0 {
+			if columns := width(w); columns > 0 && drawable(w) {
 				fmt.Fprintf(w, "\r\x1b[K%.*s", columns-1, line()) // one column short, or the terminal wraps
 			} else {
 				fmt.Fprintln(w, line())
@@ -31,6 +31,9 @@ func showLine(ctx context.Context, w io.Writer, line func() string) {
 		}
 	}
 }
+
+// drawable says whether w is a terminal that moves its cursor when it is told to.
+func drawable(w io.Writer) bool { return width(w) > 0 && os.Getenv("TERM") != "dumb" }
 
 // width returns the columns of the terminal that w is, 0 when it is none.
 func width(w io.Writer) int {

@@ -42,7 +42,7 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 			return command.Misusef("--%s: %w", name, err)
 		}
 	}
-	if width(p.Stdout) > 0 && !*lines {
+	if drawable(p.Stdout) && !*lines {
 		return watchPanel(ctx, p.Stdout, watch, *group)
 	}
 	watch.URL = words[0]
