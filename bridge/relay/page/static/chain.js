@@ -15,8 +15,7 @@ export function chainOf(poll, device, mixed, now = performance.now()) {
   if (poll.refused) return [station('gpsbridge', 'bad', 'token needed', poll.error)];
   if (!status && poll.absent) return [otherServer(device), ...(mixed ? [twoSenders(device)] : [])];
   if (!status) {
-    return [poll.error ? station('gpsbridge', 'bad', 'no answer', `${poll.error}: is it running, and is this device in its network?`)
-      : station('gpsbridge', 'unknown', 'asking')];
+    return [poll.error ? station('gpsbridge', 'bad', 'no answer', poll.error) : station('gpsbridge', 'unknown', 'asking')];
   }
   const silent = (now - poll.answeredAt) / 1000;
   const list = status.role === 'server' ? serverChain(status, device, mixed) : trackerChain(status, device, Math.max(0, silent));
@@ -24,7 +23,7 @@ export function chainOf(poll, device, mixed, now = performance.now()) {
   // Nothing is known of what lies behind a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
   return list.map((s) => (s.name === daemon
-    ? station(s.name, 'bad', 'no answer', `${poll.error || 'gpsbridge does not answer'} for ${roughSpan(silent)}: is it running, and is this device in its network?`)
+    ? station(s.name, 'bad', 'no answer', `no answer for ${roughSpan(silent)}: ${poll.error || 'it takes long'}`)
     : station(s.name, 'unknown', 'unknown', `was “${s.word}” ${roughSpan(silent)} ago`)));
 }
 
@@ -128,5 +127,6 @@ const ORDER = { bad: 0, warn: 1 };
 export function reasonOf(chain) {
   const worst = chain.filter((s) => s.level in ORDER && !s.beyond).sort((a, b) => ORDER[a.level] - ORDER[b.level])[0];
   const name = worst?.name.replace(/^[A-Z][a-z]+$/, (word) => word.toLowerCase()); // a port keeps its letters
-  return worst ? `${name}: ${worst.detail || worst.word}` : '';
+  if (!worst || name === 'gpsbridge') return worst?.detail ?? ''; // that says the name
+  return `${name}: ${worst.detail || worst.word}`;
 }

@@ -130,7 +130,7 @@ export class Poll {
     } catch (e) {
       this.refused = e.code === 401;
       this.absent = e.code === 404;
-      this.error = e.code ? e.message : 'gpsbridge does not answer';
+      this.error = e.code ? e.message : 'gpsbridge is stopped, or this browser is not in its network';
     }
     this.changed();
   }
