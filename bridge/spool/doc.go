@@ -66,4 +66,9 @@
 // A record belongs to the segment with the highest first position that is not above its own. One found elsewhere as well
 // is left over from a write that was repeated, or from thinning, which writes two segments as one under the name of
 // the first before it removes the second.
+//
+// A file that the disk does not give (it does not open, or most of it does not read) is no damage: the stick may be plugged
+// in again, the owner put right. It is passed over and kept, its records count as held, and they are given when a reader
+// asks again from Acked; only a full spool lets go of it, first of all. On a disk that is read-only what it holds is given,
+// and what comes is in the recent log alone.
 package spool

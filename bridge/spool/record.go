@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -70,6 +71,9 @@ func scan(b []byte, each func(off int, r record)) (end, damaged int) {
 		if !ok {
 			skipped := off
 			for off++; off < len(b); off++ {
+				if off+7 < len(b) && b[off+7] == 0 { // which is no kind: mostly these are the zeros of what is free
+					continue
+				}
 				if r, ok = parseRecord(b[off:]); ok {
 					break
 				}
@@ -90,11 +94,7 @@ func scan(b []byte, each func(off int, r record)) (end, damaged int) {
 	return end, damaged
 }
 
+// allZero compares with itself one further: that is done by words.
 func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
+	return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
 }

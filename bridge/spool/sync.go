@@ -70,16 +70,20 @@ func (s *Spool) flush(closing bool) error {
 	end := s.atWork(time.Now())
 	defer s.atWork(time.Time{})
 	for first := true; ; first = false {
-		batch, base, upTo, changed := s.collect(end, first)
+		batch, base, upTo, changed := s.collect(end, first || closing)
 		if len(batch) == 0 {
 			break
 		}
+		dropped := s.disk.dropped.Load()
 		err := s.disk.append(base, batch...)
 		if err == nil {
 			err = s.disk.sync()
 		}
 		if err == nil {
 			err = s.moved(upTo)
+		}
+		if s.disk.dropped.Load() != dropped { // to make room for this batch, whose state does not know it
+			s.unsettled(time.Now())
 		}
 		if err != nil {
 			s.unsettled(changed)
@@ -112,9 +116,9 @@ func (s *Spool) atWork(since time.Time) (last uint64) {
 }
 
 // collect returns what is to be written next: records up to end as many as fill a quarter of a segment, and the state
-// when it has changed, since changed, or what it says of these records has. Alone it is written first and not again:
+// when it has changed, since changed, or what it says of these records has. Alone it is written only where asked for:
 // acknowledgements change it while it is being written. base is what a new segment would be named by.
-func (s *Spool) collect(end uint64, first bool) (batch []record, base, upTo uint64, changed time.Time) {
+func (s *Spool) collect(end uint64, alone bool) (batch []record, base, upTo uint64, changed time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base, upTo = s.saved+1, s.saved
@@ -135,7 +139,7 @@ func (s *Spool) collect(end uint64, first bool) (batch []record, base, upTo uint
 		size += int64(r.size())
 		upTo = r.pos
 	}
-	if dirty := !s.changed.IsZero(); dirty && first || size > 0 && (dirty || s.partly) {
+	if dirty := !s.changed.IsZero(); dirty && alone || size > 0 && (dirty || s.partly) {
 		batch = append(batch, s.stateHeld())
 		changed = s.changed
 		s.changed, s.partly = time.Time{}, false
