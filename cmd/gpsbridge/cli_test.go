@@ -64,6 +64,7 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"relay", `--publish-token-file FILE`},
 		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
 		{"watch", `WebSocket URL, such as ws://`},
+		{"watch ws://127.0.0.1:8947", `names a server and no group: name a group's WebSocket URL, such as ws://`},
 		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
 		{"spool", `no folder: name one with --dir FOLDER`},
 		{"spool eat --dir /tmp", `"eat" is not known: use ls, dump or drop`},

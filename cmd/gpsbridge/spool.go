@@ -73,8 +73,11 @@ func listSpool(p command.Process, dir, runtime string) error {
 		fmt.Fprintf(p.Stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
 	}
 	for _, s := range l.Segments {
-		fmt.Fprintf(p.Stdout, "%s: %d to %d, %d of %d records held, thinned %d times, %d damaged places\n",
-			s.Path, s.First, s.Last, s.Held, s.Records, s.Thinned, s.Damaged)
+		places := "empty"
+		if s.Records > 0 {
+			places = fmt.Sprintf("%d to %d, %d of %d records held", s.First, s.Last, s.Held, s.Records)
+		}
+		fmt.Fprintf(p.Stdout, "%s: %s, thinned %d times, %d damaged places\n", s.Path, places, s.Thinned, s.Damaged)
 	}
 	return nil
 }
