@@ -17,7 +17,7 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	fs.IntVar(&config.Baud, "baud", 0, "speed of the line in `BAUD`; 0 for one that takes no time")
 	fs.Uint64Var(&config.Seed, "seed", 0, "`NUMBER` that tells one vehicle from another")
 	fs.BoolVar(&config.Tunnel, "tunnel", false, "lose the sky for some seconds every few minutes")
-	fs.BoolVar(&config.Garble, "garble", false, "deliver what a UART would to who reads at another speed than BAUD")
+	fs.BoolVar(&config.Garble, "garble", false, "garble what is read at another speed than BAUD, as a UART does")
 	fs.BoolVar(&config.UBX, "ubx", false, "speak u-blox's binary protocol, no NMEA")
 	link := fs.String("link", "", "make a symbolic link to the port at `PATH`")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {

@@ -36,7 +36,7 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 		return command.Misusef("%q is no URL: %w", words[0], err)
 	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
 		return command.Misusef("%q is no WebSocket URL: "+example, words[0])
-	case strings.Trim(group.Path, "/") == "":
+	case group.Path == "":
 		return command.Misusef("%q names a server and no group: "+example, words[0])
 	}
 	for name, file := range map[string]string{"token-file": watch.TokenFile, "ca-file": watch.CAFile} {
