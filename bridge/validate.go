@@ -26,6 +26,7 @@ var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 // Validate checks what the parts do not check themselves and completes what was left to a default. Its errors are one
 // line each, name the key, and where Load knows it, where the value was given.
 func (c *Config) Validate() error {
+	c.Relay.Listen = cmp.Or(c.Relay.Listen, DefaultListen)
 	errs := []error{c.at("", checkDeviceID("device_id", c.DeviceID))}
 	errs = append(errs, c.completeReceivers()...)
 	errs = append(errs, c.completeUplinks()...)

@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -155,6 +157,28 @@ func TestSendsNothing(t *testing.T) {
 				t.Errorf("%+v", e.links)
 			}
 		})
+	}
+}
+
+// TestAlone: a message is sent where it is known that no daemon runs, and nowhere else.
+func TestAlone(t *testing.T) {
+	for _, test := range []struct {
+		name, listen string
+		status       *bridge.Status
+		err          error
+		want         bool
+	}{
+		{"no daemon", bridge.DefaultListen, nil, nil, true},
+		{"daemon", bridge.DefaultListen, &bridge.Status{}, nil, false},
+		{"another program, or a daemon that asks for a token", bridge.DefaultListen, nil, errors.New("it asks for a token"), false},
+		{"relay off", "off", nil, nil, false},
+	} {
+		o := Options{Daemon: func(context.Context) (*bridge.Status, error) { return test.status, test.err }}
+		o.Config.Relay.Listen = test.listen
+		e := &examination{Options: o}
+		if e.daemon(t.Context()); e.alone != test.want {
+			t.Errorf("%s: alone %v, want %v", test.name, e.alone, test.want)
+		}
 	}
 }
 
