@@ -149,6 +149,13 @@ func TestServerWithoutPathGetsTheTrackingRoute(t *testing.T) {
 	}
 }
 
+// A header that carries a token as a subprotocol is how some servers want it.
+func TestHeadersOfTheUser(t *testing.T) {
+	if _, err := load(t, "device_id = \"a\"\n[[uplink]]\nserver = \"ws://a\"\nheaders = { \"Sec-WebSocket-Protocol\" = \"token.abc\", \"X-Fleet\" = \"north\" }", nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeviceIDFromHostName(t *testing.T) {
 	for host, want := range map[string]string{
 		"van7": "van7", "rpi-7.local": "rpi_7_local", "-edge-": "edge", "": "", "café": "caf",

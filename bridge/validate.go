@@ -176,13 +176,16 @@ func (u *UplinkConfig) complete(several bool) error {
 // headerName is a token (RFC 9110, section 5.6.2).
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
+// ownHeaders are those of the handshake that package websocket writes itself; a subprotocol is the user's to ask for.
+var ownHeaders = []string{"upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
+
 // checkHeaders finds what no server would get: the handshake would fail at each attempt.
 func (u *UplinkConfig) checkHeaders() error {
 	for name, value := range u.Headers {
-		switch lower := strings.ToLower(name); {
+		switch {
 		case !headerName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00"):
 			return fmt.Errorf("uplink.headers has %q, which is no header of one line: use for example { \"X-Fleet\" = \"north\" }", name)
-		case lower == "upgrade" || lower == "connection" || strings.HasPrefix(lower, "sec-websocket-"):
+		case slices.Contains(ownHeaders, strings.ToLower(name)):
 			return fmt.Errorf("uplink.headers has %q, which is the WebSocket's own: take it out", name)
 		}
 	}
