@@ -12,7 +12,7 @@ import (
 func TestAutoSettlesOnPong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begins := make(chan struct{})
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			for {
 				msg, ok := s.receive(conn)
 				if !ok {
@@ -27,7 +27,7 @@ func TestAutoSettlesOnPong(t *testing.T) {
 		})
 		q := newQueue(100)
 		begin := time.Now()
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		if st := u.Status(); st.Ack != AckAuto {
 			t.Errorf("mode %s before anything is known", st.Ack)
 		}
@@ -48,15 +48,13 @@ func TestAutoSettlesOnPong(t *testing.T) {
 		if st := u.Status(); st.Ack != AckEcho {
 			t.Errorf("mode %s after an echo", st.Ack)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // Once a server was seen to echo, pongs never count in its place.
 func TestEchoIsNeverLeftForPong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n == 1 {
 				msg, _ := s.receive(conn)
 				conn.WriteMessage(websocket.TextMessage, msg)
@@ -64,33 +62,29 @@ func TestEchoIsNeverLeftForPong(t *testing.T) {
 			silent(s, n, conn)
 		})
 		q := newQueue(10)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		pass(time.Hour)
 		if st := u.Status(); q.Acked() != 1 || st.Ack != AckEcho || st.Connects < 30 {
 			t.Errorf("acknowledged %d, status %+v", q.Acked(), st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // One record alone is not several: auto takes it for dropped first.
 func TestAutoNeedsSeveralSendings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n == 1 {
 				silent(s, n, conn)
 			}
 			echo(s, n, conn)
 		})
 		q := newQueue(1)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 1, 5*time.Minute)
 		if st := u.Status(); st.Ack != AckEcho || st.Connects != 2 || st.Resent != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -98,7 +92,7 @@ func TestAutoNeedsSeveralSendings(t *testing.T) {
 func TestPongWaitsForItsPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			conn.SetPingHandler(func(payload string) error {
 				<-release
 				return conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(time.Second))
@@ -108,7 +102,7 @@ func TestPongWaitsForItsPing(t *testing.T) {
 		q := newQueue(5)
 		c := s.config()
 		c.Ack = AckPong
-		u, stop := start(t, c, q)
+		u := run(t, c, q)
 		pass(5 * time.Second)
 		if q.Acked() != 0 {
 			t.Errorf("%d records acknowledged without a pong", q.Acked())
@@ -118,14 +112,12 @@ func TestPongWaitsForItsPing(t *testing.T) {
 		if st := u.Status(); st.RTT == 0 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 func TestAckNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(silent)
+		s := newServer(t, silent)
 		q := newQueue(100)
 		c := s.config()
 		c.Ack = AckNone
@@ -143,25 +135,23 @@ func TestAckNone(t *testing.T) {
 // Records without a key (satellites, say) travel among others and alone.
 func TestKeylessRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(3)
 		q.add([]byte(`{"class":"SKY"}`))
 		q.add(record(5))
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 5, time.Second) // with the echo of the later record
 		q.add([]byte(`{"class":"SKY"}`))
 		q.await(t, 6, 30*time.Second) // with the next ping
 		if st := u.Status(); st.Connects != 1 || st.Resent != 0 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 func TestUnsendableRecordsAreSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(0)
 		for _, data := range []string{"", " \r\n", "\xb5\x62\x01", string(record(4))} {
 			q.add([]byte(data))
@@ -169,7 +159,7 @@ func TestUnsendableRecordsAreSkipped(t *testing.T) {
 		var log logBuffer
 		c := s.config()
 		c.Log = log.logger()
-		u, stop := start(t, c, q)
+		u := run(t, c, q)
 		q.await(t, 4, time.Second)
 		if st := u.Status(); st.Skipped != 3 || st.Sent != 1 {
 			t.Errorf("status %+v", st)
@@ -177,8 +167,6 @@ func TestUnsendableRecordsAreSkipped(t *testing.T) {
 		if n := strings.Count(log.String(), "thrown away"); n != 3 {
 			t.Errorf("%d lines for 3 records thrown away:\n%s", n, log.String())
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -186,7 +174,7 @@ func TestUnsendableRecordsAreSkipped(t *testing.T) {
 // on its way to the socket already.
 func TestPongOfAPingAheadOfTheRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(silent)
+		s := newServer(t, silent)
 		c := s.liveFirst()
 		c.Ack, c.Ping = AckPong, time.Second
 		marking, marked := make(chan struct{}), make(chan struct{})
@@ -198,7 +186,7 @@ func TestPongOfAPingAheadOfTheRecord(t *testing.T) {
 			return msg
 		}
 		q := newQueue(2 * startWindow)
-		_, stop := start(t, c, q)
+		run(t, c, q)
 		<-marking
 		pass(c.Ping * 3) // which go out and are answered
 		if q.Acked() != 0 {
@@ -206,7 +194,5 @@ func TestPongOfAPingAheadOfTheRecord(t *testing.T) {
 		}
 		close(marked)
 		q.await(t, q.Last(), time.Second)
-		stop()
-		s.stop()
 	})
 }

@@ -11,27 +11,6 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// dropping serves like the tracking group, and drops some sendings silently:
-// ordinals of what it receives, from 1.
-func dropping(rtt time.Duration, drop func(n int) bool) func(*server, int, *websocket.Conn) {
-	return func(s *server, _ int, conn *websocket.Conn) {
-		for n := 1; ; n++ {
-			_, msg, err := conn.ReadMessage()
-			switch {
-			case err != nil:
-				return
-			case drop(n):
-				continue
-			}
-			s.mu.Lock()
-			s.arrived(msg)
-			s.mu.Unlock()
-			<-time.After(rtt)
-			conn.WriteMessage(websocket.TextMessage, msg)
-		}
-	}
-}
-
 // The loss of the last records is found during a drain within 3 s, on the same
 // connection, by repeating the very last; the others come again by the gap.
 func TestDrainFindsALossAtTheEnd(t *testing.T) {
@@ -41,13 +20,11 @@ func TestDrainFindsALossAtTheEnd(t *testing.T) {
 	}{"one": {1, 1}, "three": {3, 3}, "all": {8, 8}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(dropping(50*time.Millisecond, func(n int) bool { return n > 10-tc.lost && n <= 10 }))
+				s := newServer(t, dropping(50*time.Millisecond, func(n int, _ []byte) bool { return n > 10-tc.lost && n <= 10 }))
 				q := newQueue(2)
-				u, stop := start(t, s.config(), q)
+				u := run(t, s.config(), q)
 				q.await(t, 2, time.Second) // the server is seen to echo
-				for seq := 3; seq <= 10; seq++ {
-					q.add(record(seq))
-				}
+				q.addEach(0, 10)
 				pass(time.Second / 2)
 				begin := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -58,8 +35,6 @@ func TestDrainFindsALossAtTheEnd(t *testing.T) {
 				if st := u.Status(); st.Connects != 1 || st.Resent != tc.resent {
 					t.Errorf("after %s: status %+v", time.Since(begin), st)
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -69,9 +44,9 @@ func TestDrainFindsALossAtTheEnd(t *testing.T) {
 // drain: after 1, 3 and 7 s.
 func TestDrainRepeatsRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(dropping(time.Millisecond, func(n int) bool { return n > 2 }))
+		s := newServer(t, dropping(time.Millisecond, func(n int, _ []byte) bool { return n > 2 }))
 		q := newQueue(2)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 2, time.Second)
 		q.add(record(3))
 		q.add(record(4))
@@ -83,57 +58,44 @@ func TestDrainRepeatsRarely(t *testing.T) {
 		if st := u.Status(); st.Resent != 3 || st.Outstanding != 2 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // A server that is merely slow gets its time: echoes of 800 ms are no loss.
 func TestDrainWaitsForASlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(distant(800*time.Millisecond, 0))
+		s := newServer(t, distant(800*time.Millisecond, 0))
 		q := newQueue(20)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 20, time.Minute)
-		for seq := 21; seq <= 60; seq++ {
-			q.add(record(seq))
-		}
+		q.addEach(0, 60)
 		if err := u.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if st := u.Status(); st.Resent != 0 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // One record at a time has nothing behind it that would show its loss either.
 func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n%2 == 0 && n < 20 { // loses the first echo after a break
 				s.receive(conn)
 			}
 			poisoned(fails, time.Millisecond, 50)(s, n, conn)
 		})
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		c, aside := s.settingAside()
 		q := newQueue(100)
 		begin := time.Now()
-		_, stop := start(t, c, q)
-		for seq := 101; seq <= 140; seq++ {
-			pass(time.Second)
-			q.add(record(seq))
-		}
+		run(t, c, q)
+		q.addEach(time.Second, 140)
 		q.await(t, 140, time.Minute)
 		if took := q.ackedAt[99].Sub(begin); took > 40*time.Second {
 			t.Errorf("got past the bad record after %s", took)
 		}
 		aside.want(t, 50)
-		stop()
-		s.stop()
 	})
 }

@@ -86,7 +86,7 @@ type server struct {
 	pipes *pipes
 	http  *http.Server
 	serve func(s *server, n int, conn *websocket.Conn)
-	done  chan struct{}
+	stop  func() // it and wait for its end
 
 	mu     sync.Mutex
 	n      int
@@ -99,10 +99,18 @@ type server struct {
 	ended  sync.WaitGroup
 }
 
-func newServer(serve func(s *server, n int, conn *websocket.Conn)) *server {
-	s := &server{pipes: newPipes(), serve: serve, done: make(chan struct{})}
+// newServer starts one, which ends with the test.
+func newServer(t testing.TB, serve func(s *server, n int, conn *websocket.Conn)) *server {
+	s := &server{pipes: newPipes(), serve: serve}
 	s.http = &http.Server{Handler: s}
-	go func() { defer close(s.done); s.http.Serve(s.pipes) }()
+	done := make(chan struct{})
+	go func() { defer close(done); s.http.Serve(s.pipes) }()
+	s.stop = sync.OnceFunc(func() {
+		s.http.Close()
+		<-done
+		s.ended.Wait()
+	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -136,12 +144,6 @@ func (s *server) setRefuse(status int) {
 	s.refuse = status
 }
 
-func (s *server) stop() {
-	s.http.Close()
-	<-s.done
-	s.ended.Wait()
-}
-
 // receive is the next record, entered in got; false when the connection ended.
 func (s *server) receive(conn *websocket.Conn) (msg []byte, ok bool) {
 	_, msg, err := conn.ReadMessage()
@@ -169,31 +171,6 @@ const lateMark = `"backlog":true,`
 
 func markLate(msg []byte) []byte {
 	return append([]byte("{"+lateMark), msg[1:]...)
-}
-
-// rewrite is a message as Django's consumer writes it anew: other bytes, the
-// same content.
-func rewrite(msg []byte) []byte {
-	return bytes.ReplaceAll(bytes.ReplaceAll(msg, []byte(":"), []byte(": ")), []byte(","), []byte(", "))
-}
-
-// echo serves as the tracking group does.
-func echo(s *server, _ int, conn *websocket.Conn) {
-	for {
-		msg, ok := s.receive(conn)
-		if !ok || conn.WriteMessage(websocket.TextMessage, rewrite(msg)) != nil {
-			return
-		}
-	}
-}
-
-// silent reads and answers pings, and never echoes.
-func silent(s *server, _ int, conn *websocket.Conn) {
-	for {
-		if _, ok := s.receive(conn); !ok {
-			return
-		}
-	}
 }
 
 // firsts are the records in the order in which each arrived for the first time,
@@ -242,41 +219,6 @@ func (s *server) wantOrder(t *testing.T, records int, strict bool) {
 	}
 }
 
-// distant serves as the tracking group does at a round trip rtt, and takes each
-// for every record.
-func distant(rtt, each time.Duration) func(*server, int, *websocket.Conn) {
-	return func(s *server, _ int, conn *websocket.Conn) {
-		type item struct {
-			msg []byte
-			at  time.Time
-		}
-		in, out := make(chan item, 1e5), make(chan item, 1e5)
-		var workers sync.WaitGroup
-		defer workers.Wait()
-		defer close(in)
-		workers.Go(func() {
-			defer close(out)
-			for it := range in {
-				<-time.After(time.Until(it.at.Add(rtt/2)) + each)
-				out <- item{it.msg, time.Now()}
-			}
-		})
-		workers.Go(func() {
-			for it := range out {
-				<-time.After(time.Until(it.at.Add(rtt / 2)))
-				conn.WriteMessage(websocket.TextMessage, rewrite(it.msg))
-			}
-		})
-		for {
-			msg, ok := s.receive(conn)
-			if !ok {
-				return
-			}
-			in <- item{msg, time.Now()}
-		}
-	}
-}
-
 // wantAll checks that every record arrived, first deliveries in order.
 func (s *server) wantAll(t *testing.T, records int) (repeats int) {
 	t.Helper()
@@ -300,7 +242,14 @@ func (s *server) config() Config {
 	}
 }
 
-// start runs an uplink; stop ends it and waits.
+// run runs an uplink until the end of the test.
+func run(t testing.TB, c Config, q Queue) *Uplink {
+	t.Helper()
+	u, _ := start(t, c, q)
+	return u
+}
+
+// start is run where stop ends it before that; stop waits.
 func start(t testing.TB, c Config, q Queue) (u *Uplink, stop func()) {
 	t.Helper()
 	u, err := New(c, q)
@@ -310,12 +259,14 @@ func start(t testing.TB, c Config, q Queue) (u *Uplink, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
-	return u, func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-	}
+	})
+	t.Cleanup(stop)
+	return u, stop
 }
 
 // logBuffer collects what was logged, as text.

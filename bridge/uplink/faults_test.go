@@ -28,7 +28,7 @@ func randomFaults(t *testing.T, order Order, seed uint64) {
 	const records = 4000
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	drops := seed%2 == 1 // silently, which no order can survive
-	s := newServer(func(s *server, n int, conn *websocket.Conn) {
+	s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 		faultyServer(s, conn, rand.New(rand.NewPCG(seed, uint64(n))), drops)
 	})
 	c := s.liveFirst()

@@ -20,7 +20,7 @@ func TestBlackHoleIsFoundByPing(t *testing.T) {
 		t.Run(fmt.Sprint(records), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var lostAt time.Time
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					if n > 1 {
 						echo(s, n, conn)
 						return
@@ -50,7 +50,7 @@ func TestBlackHoleIsFoundByPing(t *testing.T) {
 // A link that takes nothing more ends by the deadline of the write.
 func TestStuckWriteEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n > 1 {
 				echo(s, n, conn)
 				return
@@ -59,13 +59,11 @@ func TestStuckWriteEnds(t *testing.T) {
 		})
 		q := newQueue(3)
 		begin := time.Now()
-		_, stop := start(t, s.config(), q)
+		run(t, s.config(), q)
 		q.await(t, 3, time.Minute)
 		if took := time.Since(begin); took > 11*time.Second {
 			t.Errorf("went on after %s, want after the write timeout of 10 s", took)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -73,7 +71,7 @@ func TestStuckWriteEnds(t *testing.T) {
 func TestQuietConnectionStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pongs := 0
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			conn.SetPongHandler(func(string) error { pongs++; return nil })
 			done := make(chan struct{})
 			defer close(done)
@@ -110,7 +108,7 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sent := 0
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					wire := conn.NetConn()
 					var reading sync.WaitGroup
 					reading.Go(func() { io.Copy(io.Discard, wire) })
@@ -123,13 +121,11 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 						pass(time.Second)
 					}
 				})
-				u, stop := start(t, s.config(), newQueue(0))
+				u := run(t, s.config(), newQueue(0))
 				pass(time.Duration(size/4096+1) * time.Second)
 				if st := u.Status(); sent != size || st.Connects != 1 {
 					t.Errorf("%d of %d bytes came through, status %+v", sent, size, st)
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -137,7 +133,7 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 
 func TestConnectionIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(1)
 		u, stop := start(t, s.config(), q)
 		pass(10 * time.Hour)

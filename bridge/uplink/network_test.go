@@ -18,13 +18,13 @@ import (
 // A change of the network ends the wait, and the backoff starts again.
 func TestNetworkChangeEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		s.setRefuse(http.StatusForbidden) // retried slowly: waits of 20 s and more
 		changed := make(chan struct{}, 1)
 		c := s.config()
 		c.Changed = changed
 		q := newQueue(3)
-		u, stop := start(t, c, q)
+		u := run(t, c, q)
 		for u.Status().RetryIn < 15 {
 			pass(time.Second)
 		}
@@ -46,27 +46,23 @@ func TestNetworkChangeEndsTheWait(t *testing.T) {
 		if st := u.Status(); st.State != Connected || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // A closed channel does not keep the uplink busy.
 func TestClosedChangedIsNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		s.setRefuse(http.StatusForbidden)
 		changed := make(chan struct{})
 		close(changed)
 		c := s.config()
 		c.Changed = changed
-		_, stop := start(t, c, newQueue(1))
+		run(t, c, newQueue(1))
 		pass(10 * time.Minute)
 		if n := len(s.gaps()); n > 40 {
 			t.Errorf("%d attempts in 10 minutes", n)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -77,7 +73,7 @@ func TestNetworkChangeChecksTheConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				died := make(chan struct{})
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					if n > 1 || !dead {
 						echo(s, n, conn)
 						return
@@ -94,7 +90,7 @@ func TestNetworkChangeChecksTheConnection(t *testing.T) {
 				c := s.config()
 				c.Changed, c.Ping, c.PongTimeout = changed, 10*time.Minute, 10*time.Second
 				q := newQueue(1)
-				u, stop := start(t, c, q)
+				u := run(t, c, q)
 				q.await(t, 1, time.Second)
 				pass(time.Minute)
 				close(died)
@@ -112,8 +108,6 @@ func TestNetworkChangeChecksTheConnection(t *testing.T) {
 				if st := u.Status(); st.Connects != want {
 					t.Errorf("status %+v, want %d connections", st, want)
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -122,9 +116,9 @@ func TestNetworkChangeChecksTheConnection(t *testing.T) {
 // What TCP carries is counted, handshake and framing included.
 func TestTrafficIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(0)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		synctest.Wait()
 		before := u.Status()
 		if before.SentBytes < 200 || before.ReceivedBytes < 100 {
@@ -139,8 +133,6 @@ func TestTrafficIsCounted(t *testing.T) {
 		if after.SentBytes-before.SentBytes != uint64(sent) || after.ReceivedBytes-before.ReceivedBytes != uint64(received) {
 			t.Errorf("one record: %d sent, %d received, want %d, %d", after.SentBytes-before.SentBytes, after.ReceivedBytes-before.ReceivedBytes, sent, received)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -231,7 +223,7 @@ func TestSilenceIsTheLinksOrTheServers(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					if msg, ok := s.receive(conn); ok && n == 1 {
 						conn.WriteMessage(websocket.TextMessage, msg)
 						after(s, n, conn)
@@ -241,15 +233,13 @@ func TestSilenceIsTheLinksOrTheServers(t *testing.T) {
 				c := s.config()
 				c.Log = log.logger()
 				q := newQueue(1)
-				_, stop := start(t, c, q)
+				run(t, c, q)
 				q.await(t, 1, time.Second)
 				q.add(record(2))
 				pass(deafMin + time.Second)
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log does not say that %s:\n%s", want, log.String())
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}

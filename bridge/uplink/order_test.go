@@ -28,14 +28,11 @@ func TestLiveFirstAfterALongOutage(t *testing.T) {
 		every   = 100 * time.Millisecond
 	)
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(distant(rtt, each))
+		s := newServer(t, distant(rtt, each))
 		q := newQueue(backlog)
 		begin := time.Now()
-		u, stop := start(t, s.liveFirst(), q)
-		for seq := backlog + 1; seq <= backlog+live; seq++ {
-			pass(every)
-			q.add(record(seq))
-		}
+		u := run(t, s.liveFirst(), q)
+		q.addEach(every, backlog+live)
 		q.await(t, backlog+live, time.Hour)
 		took := time.Since(begin)
 
@@ -59,17 +56,15 @@ func TestLiveFirstAfterALongOutage(t *testing.T) {
 			t.Errorf("drained in %s, want within %s", took, limit)
 		}
 		t.Logf("%d records in %s, live ones acknowledged within %s", backlog, took, longest)
-		stop()
-		s.stop()
 	})
 }
 
 // What fits into a window goes out in its order, and is not marked.
 func TestShortPileStaysInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(distant(50*time.Millisecond, 0))
+		s := newServer(t, distant(50*time.Millisecond, 0))
 		q := newQueue(0)
-		u, stop := start(t, s.liveFirst(), q)
+		u := run(t, s.liveFirst(), q)
 		for seq := 1; seq <= startWindow; seq++ {
 			q.add(record(seq)) // before there is a connection
 		}
@@ -78,47 +73,38 @@ func TestShortPileStaysInOrder(t *testing.T) {
 		if st := u.Status(); st.Backlog != 0 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // What an earlier process left behind newer records that it had sent is late, however little it is.
 func TestWhatAnEarlierProcessLeftIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(distant(50*time.Millisecond, 0))
+		s := newServer(t, distant(50*time.Millisecond, 0))
 		q := newQueue(10)
 		for pos := uint64(4); pos <= 10; pos++ {
 			q.Ack(pos)
 		}
-		u, stop := start(t, s.liveFirst(), q)
+		u := run(t, s.liveFirst(), q)
 		q.await(t, 10, 10*time.Second)
 		if st := u.Status(); st.Backlog != 3 {
 			t.Errorf("%d records were marked late, want 3: status %+v", st.Backlog, st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 func TestOldestFirstIsStrict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(distant(50*time.Millisecond, 0))
+		s := newServer(t, distant(50*time.Millisecond, 0))
 		c := s.liveFirst()
 		c.Order = OldestFirst
 		q := newQueue(1000)
-		u, stop := start(t, c, q)
-		for seq := 1001; seq <= 1020; seq++ {
-			pass(50 * time.Millisecond)
-			q.add(record(seq))
-		}
+		u := run(t, c, q)
+		q.addEach(50*time.Millisecond, 1020)
 		q.await(t, 1020, time.Minute)
 		s.wantAll(t, 1020)
 		if st := u.Status(); st.Backlog != 0 || slices.Contains(s.late, true) {
 			t.Errorf("records were marked: status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -128,7 +114,7 @@ func TestPileOnAStandingConnection(t *testing.T) {
 	for slow, jumps := range map[time.Duration]bool{piledFor / 2: false, 3 * piledFor: true} {
 		t.Run(slow.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					begin := time.Now()
 					for {
 						msg, ok := s.receive(conn)
@@ -142,19 +128,14 @@ func TestPileOnAStandingConnection(t *testing.T) {
 					}
 				})
 				q := newQueue(1)
-				u, stop := start(t, s.liveFirst(), q)
-				for seq := 2; seq <= 1000; seq++ {
-					pass(100 * time.Millisecond)
-					q.add(record(seq))
-				}
+				u := run(t, s.liveFirst(), q)
+				q.addEach(100*time.Millisecond, 1000)
 				q.await(t, 1000, time.Hour)
 				s.wantOrder(t, 1000, true)
 				_, repeats := s.firsts()
 				if st := u.Status(); (st.Backlog > 0) != jumps || st.Connects != 1 || repeats != 0 {
 					t.Errorf("%d repeats, status %+v", repeats, st)
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -164,18 +145,16 @@ func TestPileOnAStandingConnection(t *testing.T) {
 // one: the backlog does not wait for the next.
 func TestNewestDoneWithAlready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(500)
 		q.Ack(500)
 		q.Ack(250)
-		_, stop := start(t, s.liveFirst(), q)
+		run(t, s.liveFirst(), q)
 		q.await(t, 500, lookFor+time.Second)
 		order, repeats := s.firsts()
 		if len(order) != 498 || repeats != 0 || !slices.IsSorted(order) {
 			t.Errorf("%d records, %d repeats, in order: %t; want 498, 0, true", len(order), repeats, slices.IsSorted(order))
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -200,32 +179,26 @@ func (q slowQueue) Next(ctx context.Context, after uint64) (uint64, []byte, erro
 // A newest record that cannot be had in time is part of the backlog.
 func TestNewestIsSlowToRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := slowQueue{newQueue(100), 100}
-		_, stop := start(t, s.liveFirst(), q)
+		run(t, s.liveFirst(), q)
 		q.await(t, 100, 4*lookFor)
-		stop()
-		s.stop()
 	})
 }
 
 // Records that no server takes, in the middle of the backlog and at its end.
 func TestUnsendableInTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(100)
 		q.add(nil)
-		for seq := 102; seq <= 200; seq++ {
-			q.add(record(seq))
-		}
+		q.addEach(0, 200)
 		q.add([]byte("\xff"))
-		u, stop := start(t, s.liveFirst(), q)
+		u := run(t, s.liveFirst(), q)
 		q.await(t, 201, time.Minute)
 		if st := u.Status(); st.Skipped != 2 || st.Sent != 199 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -233,36 +206,15 @@ func TestUnsendableInTheBacklog(t *testing.T) {
 // in the echoes, whatever positions lie between.
 func TestGapsAreSeenByOrderOfSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		count := 0
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
-			for {
-				_, msg, err := conn.ReadMessage()
-				if err != nil {
-					return
-				}
-				if count++; count%13 == 0 {
-					continue
-				}
-				s.mu.Lock()
-				s.arrived(msg)
-				s.mu.Unlock()
-				<-time.After(5 * time.Millisecond)
-				conn.WriteMessage(websocket.TextMessage, msg)
-			}
-		})
+		s := newServer(t, dropping(5*time.Millisecond, func(n int, _ []byte) bool { return n%13 == 0 }))
 		q := newQueue(1000)
-		u, stop := start(t, s.liveFirst(), q)
-		for seq := 1001; seq <= 1100; seq++ {
-			pass(20 * time.Millisecond)
-			q.add(record(seq))
-		}
+		u := run(t, s.liveFirst(), q)
+		q.addEach(20*time.Millisecond, 1100)
 		q.await(t, 1100, time.Minute)
 		s.wantOrder(t, 1100, false)
 		if st := u.Status(); st.Lost < 50 || st.Resent < st.Lost {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 

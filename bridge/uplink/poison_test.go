@@ -54,6 +54,14 @@ const (
 	fails = websocket.CloseInternalServerErr // as with Daphne
 )
 
+// settingAside is a configuration for what is bad, and where that goes.
+func (s *server) settingAside() (Config, *asides) {
+	var a asides
+	c := s.liveFirst()
+	c.Aside = a.take
+	return c, &a
+}
+
 // breakOff ends a connection with a close frame as Daphne does when an application fails: up to a
 // second later and without any echo of what it has taken.
 func breakOff(conn *websocket.Conn, code int) {
@@ -121,7 +129,7 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 			for _, code := range []int{fails, ends} {
 				t.Run(fmt.Sprint(name, order, code), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newServer(poisoned(code, 20*time.Millisecond, bad...))
+						s := newServer(t, poisoned(code, 20*time.Millisecond, bad...))
 						var aside asides
 						var log logBuffer
 						c := s.liveFirst()
@@ -130,10 +138,7 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 						begin := time.Now()
 						u, stop := start(t, c, q)
 						const records = 1200
-						for seq := 1001; seq <= records; seq++ {
-							pass(time.Second)
-							q.add(record(seq))
-						}
+						q.addEach(time.Second, records)
 						q.await(t, records, time.Hour)
 						t.Logf("%d connections, %s", u.Status().Connects, time.Since(begin))
 						aside.want(t, bad...)
@@ -161,17 +166,13 @@ func TestOrdinaryCloseOnABadRecord(t *testing.T) {
 	for _, code := range []int{websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.ClosePolicyViolation, 4400} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(poisoned(code, time.Millisecond, 50))
-				var aside asides
-				c := s.liveFirst()
-				c.Aside = aside.take
+				s := newServer(t, poisoned(code, time.Millisecond, 50))
+				c, aside := s.settingAside()
 				q := newQueue(100)
-				_, stop := start(t, c, q)
+				run(t, c, q)
 				q.addEach(time.Second, 500)
 				q.await(t, 500, time.Hour)
 				aside.want(t, 50)
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -180,7 +181,7 @@ func TestOrdinaryCloseOnABadRecord(t *testing.T) {
 // A server may go deaf on a bad record instead of breaking the connection.
 func TestDeafnessOnABadRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			for {
 				msg, ok := s.receive(conn)
 				switch {
@@ -196,19 +197,12 @@ func TestDeafnessOnABadRecord(t *testing.T) {
 				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
 			}
 		})
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		c, aside := s.settingAside()
 		q := newQueue(100)
-		_, stop := start(t, c, q)
-		for seq := 101; seq <= 500; seq++ {
-			pass(time.Second)
-			q.add(record(seq))
-		}
+		run(t, c, q)
+		q.addEach(time.Second, 500)
 		q.await(t, 500, time.Minute)
 		aside.want(t, 50)
-		stop()
-		s.stop()
 	})
 }
 
@@ -216,17 +210,14 @@ func TestDeafnessOnABadRecord(t *testing.T) {
 // Without a place for it, it is tried for ever.
 func TestBadRecordIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(poisoned(fails, time.Millisecond, 50))
+		s := newServer(t, poisoned(fails, time.Millisecond, 50))
 		aside := asides{err: errors.New("no space left on device")}
 		var log logBuffer
 		c := s.liveFirst()
 		c.Aside, c.Log = aside.take, log.logger()
 		q := newQueue(100)
 		u, stop := start(t, c, q)
-		for seq := 101; seq <= 700; seq++ {
-			pass(time.Second)
-			q.add(record(seq))
-		}
+		q.addEach(time.Second, 700)
 		if st := u.Status(); q.Acked() != 49 || st.Aside != 0 {
 			t.Errorf("acknowledged up to %d, status %+v", q.Acked(), st)
 		}
@@ -239,7 +230,7 @@ func TestBadRecordIsKept(t *testing.T) {
 		stop()
 		s.stop()
 
-		s = newServer(poisoned(fails, time.Millisecond, 50))
+		s = newServer(t, poisoned(fails, time.Millisecond, 50))
 		q = newQueue(100)
 		u, stop = start(t, s.liveFirst(), q)
 		pass(time.Hour)
@@ -255,12 +246,10 @@ func TestBadRecordIsKept(t *testing.T) {
 // with, it stays.
 func TestLoneRecordIsNotConvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(poisoned(fails, time.Millisecond, 1))
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		s := newServer(t, poisoned(fails, time.Millisecond, 1))
+		c, aside := s.settingAside()
 		q := newQueue(1)
-		_, stop := start(t, c, q)
+		run(t, c, q)
 		pass(time.Hour)
 		aside.want(t)
 		for seq := 2; seq <= 200; seq++ {
@@ -269,8 +258,6 @@ func TestLoneRecordIsNotConvicted(t *testing.T) {
 		}
 		q.await(t, 200, time.Hour)
 		aside.want(t, 1)
-		stop()
-		s.stop()
 	})
 }
 

@@ -18,9 +18,9 @@ import (
 
 func TestEchoAcknowledges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(1000)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 1000, time.Minute)
 		if repeats := s.wantAll(t, 1000); repeats != 0 {
 			t.Errorf("%d repeats on a sound connection", repeats)
@@ -29,8 +29,6 @@ func TestEchoAcknowledges(t *testing.T) {
 		if st.Ack != AckEcho || st.State != Connected || st.Acked != 1000 || st.Sent != 1000 || st.Outstanding != 0 || st.LastAckAge == nil {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -38,25 +36,10 @@ func TestEchoAcknowledges(t *testing.T) {
 func TestGapIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const records = 500
-		count := 0
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
-			for {
-				_, msg, err := conn.ReadMessage()
-				if err != nil {
-					return
-				}
-				count++
-				if count%17 == 0 && seqOf(msg) != records { // the end has nothing behind it to show a gap
-					continue
-				}
-				s.mu.Lock()
-				s.arrived(msg)
-				s.mu.Unlock()
-				conn.WriteMessage(websocket.TextMessage, msg)
-			}
-		})
+		// The end has nothing behind it to show a gap.
+		s := newServer(t, dropping(0, func(n int, msg []byte) bool { return n%17 == 0 && seqOf(msg) != records }))
 		q := newQueue(records)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, records, time.Second) // no reconnecting: that would take 10 s
 		st := u.Status()
 		if order, repeats := s.firsts(); len(order) != records || repeats != 0 {
@@ -65,8 +48,6 @@ func TestGapIsSentAgain(t *testing.T) {
 		if st.Connects != 1 || st.Lost < records/20 || st.Resent != st.Lost || st.Sent != records+st.Resent {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -74,7 +55,7 @@ func TestGapIsSentAgain(t *testing.T) {
 // answers pings.
 func TestDeafServerIsReconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			for i := 0; ; i++ {
 				msg, ok := s.receive(conn)
 				if !ok {
@@ -87,7 +68,7 @@ func TestDeafServerIsReconnected(t *testing.T) {
 		})
 		q := newQueue(100)
 		begin := time.Now()
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 100, 5*time.Minute)
 		if took := time.Since(begin); took < deafMin || took > deafMin+2*time.Second {
 			t.Errorf("recovered after %s, want about %s at a round trip of 0", took, deafMin)
@@ -96,37 +77,15 @@ func TestDeafServerIsReconnected(t *testing.T) {
 		if st := u.Status(); st.Connects != 2 || st.Resent == 0 || st.Resent != uint64(repeats) {
 			t.Errorf("%d repeats, status %+v", repeats, st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // Echoes that lag by seconds are slow, not lost: nothing is sent twice.
 func TestLateEchoIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
-			type late struct {
-				due time.Time
-				msg []byte
-			}
-			queue := make(chan late, 1000)
-			defer close(queue)
-			go func() {
-				for l := range queue {
-					<-time.After(time.Until(l.due))
-					conn.WriteMessage(websocket.TextMessage, l.msg)
-				}
-			}()
-			for {
-				msg, ok := s.receive(conn)
-				if !ok {
-					return
-				}
-				queue <- late{time.Now().Add(8 * time.Second), msg}
-			}
-		})
+		s := newServer(t, delayed(func(int) (time.Duration, bool) { return 8 * time.Second, true }))
 		q := newQueue(200)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 200, 10*time.Minute)
 		st := u.Status()
 		if st.Resent != 0 || st.Connects != 1 || st.RTT < 7.9 || st.RTT > 8.1 {
@@ -135,8 +94,6 @@ func TestLateEchoIsWaitedFor(t *testing.T) {
 		if st.Window <= startWindow {
 			t.Errorf("window %d has not grown", st.Window)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -147,7 +104,7 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 0))
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					rnd := rand.New(rand.NewPCG(seed, uint64(n)))
 					for life := rnd.IntN(300); life > 0; life-- {
 						msg, ok := s.receive(conn)
@@ -166,7 +123,7 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 					}
 				})
 				q := newQueue(records / 2)
-				u, stop := start(t, s.config(), q)
+				u := run(t, s.config(), q)
 				for seq := records/2 + 1; seq <= records; seq++ {
 					<-time.After(time.Duration(rnd.IntN(200)) * time.Millisecond)
 					q.add(record(seq))
@@ -178,8 +135,6 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 				if st.Acked != records || st.Connects < 3 {
 					t.Errorf("status %+v", st)
 				}
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -187,7 +142,7 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 
 func TestCancelClosesWithHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		q := newQueue(3)
 		u, stop := start(t, s.config(), q)
 		q.await(t, 3, time.Second)
@@ -209,7 +164,7 @@ func TestCancelClosesWithHandshake(t *testing.T) {
 // What the server still echoes while the connection closes counts.
 func TestEchoesCountWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			msg, _ := s.receive(conn)
 			conn.SetCloseHandler(func(code int, _ string) error {
 				<-time.After(closeWait / 2)
@@ -233,7 +188,7 @@ func TestEchoesCountWhileClosing(t *testing.T) {
 // A write that fails is explained by the close frame that is on its way.
 func TestCloseFrameExplainsAFailedWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			s.receive(conn)
 			<-time.After(reasonWait / 2)
 			conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4403, "no"), time.Now().Add(time.Second))
@@ -243,13 +198,11 @@ func TestCloseFrameExplainsAFailedWrite(t *testing.T) {
 			conn, err := s.pipes.dial(ctx, network, addr)
 			return &breakingConn{Conn: conn, writes: 2}, err // the handshake and one record
 		}
-		u, stop := start(t, c, newQueue(2))
+		u := run(t, c, newQueue(2))
 		pass(time.Second)
 		if st := u.Status(); st.State != Waiting || !strings.Contains(st.Detail, "4403") {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -274,7 +227,7 @@ func TestCancelDoesNotWaitForADeadServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(serve)
+				s := newServer(t, serve)
 				_, stop := start(t, s.config(), newQueue(3))
 				synctest.Wait()
 				begin := time.Now()

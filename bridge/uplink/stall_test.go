@@ -16,8 +16,8 @@ func TestLostWindowIsSentAgain(t *testing.T) {
 		t.Run(string(order), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				lost := func(n int) bool { return n > 20 && time.Since(begin) < 4*time.Second } // and the first repeat too
-				s := newServer(dropping(50*time.Millisecond, lost))
+				lost := func(n int, _ []byte) bool { return n > 20 && time.Since(begin) < 4*time.Second } // and the first repeat too
+				s := newServer(t, dropping(50*time.Millisecond, lost))
 				c := s.liveFirst()
 				c.Order = order
 				q := newQueue(300)
@@ -45,9 +45,9 @@ func TestLostWindowIsSentAgain(t *testing.T) {
 // The last record has nothing behind it that would show its loss.
 func TestLossOfTheLastIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(dropping(time.Millisecond, func(n int) bool { return n == 10 }))
+		s := newServer(t, dropping(time.Millisecond, func(n int, _ []byte) bool { return n == 10 }))
 		q := newQueue(10)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		pass(stallFloor - 100*time.Millisecond)
 		if st := u.Status(); st.Resent != 0 || st.Outstanding != 1 {
 			t.Errorf("status %+v", st)
@@ -56,8 +56,6 @@ func TestLossOfTheLastIsFound(t *testing.T) {
 		if st := u.Status(); st.Resent != 1 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -69,31 +67,12 @@ func TestServerThatBecomesSlow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var slow atomic.Bool
-				s := newServer(func(s *server, _ int, conn *websocket.Conn) {
-					due, done := make(chan func(), 1e4), make(chan struct{})
-					defer func() { close(due); <-done }()
-					go func() {
-						defer close(done)
-						for send := range due {
-							send()
-						}
-					}()
-					for {
-						msg, ok := s.receive(conn)
-						if !ok {
-							return
-						}
-						rtt := 50 * time.Millisecond
-						if slow.Load() {
-							rtt = 5 * time.Second
-						}
-						at := time.Now().Add(rtt)
-						due <- func() {
-							<-time.After(time.Until(at))
-							conn.WriteMessage(websocket.TextMessage, rewrite(msg))
-						}
+				s := newServer(t, delayed(func(int) (time.Duration, bool) {
+					if slow.Load() {
+						return 5 * time.Second, true
 					}
-				})
+					return 50 * time.Millisecond, true
+				}))
 				q := newQueue(0)
 				u, stop := start(t, s.config(), q)
 				for seq := 1; seq <= 300; seq++ {
@@ -120,7 +99,7 @@ func TestServerThatBecomesSlow(t *testing.T) {
 // A server that has gone deaf gets two repeats, then a new connection.
 func TestDeafServerGetsFewRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n > 1 {
 				echo(s, n, conn)
 				return
@@ -131,17 +110,13 @@ func TestDeafServerGetsFewRepeats(t *testing.T) {
 			silent(s, n, conn)
 		})
 		q := newQueue(1)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		q.await(t, 1, time.Second)
-		for seq := 2; seq <= 10; seq++ {
-			q.add(record(seq))
-		}
+		q.addEach(0, 10)
 		q.await(t, 10, time.Minute)
 		// Of the nine, a window of eight was outstanding.
 		if st := u.Status(); st.Connects != 2 || st.Resent != 2+startWindow {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }

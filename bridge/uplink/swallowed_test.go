@@ -15,30 +15,7 @@ import (
 // swallowing serves as the tracking group does at a round trip rtt, and never
 // echoes some records.
 func swallowing(rtt time.Duration, bad ...int) func(*server, int, *websocket.Conn) {
-	return func(s *server, n int, conn *websocket.Conn) {
-		due, done := make(chan func(), 1e4), make(chan struct{})
-		defer func() { close(due); <-done }()
-		go func() {
-			defer close(done)
-			for send := range due {
-				send()
-			}
-		}()
-		for {
-			msg, ok := s.receive(conn)
-			switch {
-			case !ok:
-				return
-			case slices.Contains(bad, seqOf(msg)):
-				continue
-			}
-			at := time.Now().Add(rtt)
-			due <- func() {
-				<-time.After(time.Until(at))
-				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
-			}
-		}
-	}
+	return delayed(func(seq int) (time.Duration, bool) { return rtt, !slices.Contains(bad, seq) })
 }
 
 // timesGot is how often a record arrived.
@@ -67,13 +44,13 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 		for _, order := range []Order{LiveFirst, OldestFirst} {
 			t.Run(fmt.Sprint(name, order), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newServer(swallowing(50*time.Millisecond, bad...))
+					s := newServer(t, swallowing(50*time.Millisecond, bad...))
 					var aside asides
 					var log logBuffer
 					c := s.liveFirst()
 					c.Order, c.Aside, c.Log = order, aside.take, log.logger()
 					q := newQueue(1000)
-					u, stop := start(t, c, q)
+					u := run(t, c, q)
 					const records = 1500
 					for seq := 1001; seq <= records; seq++ {
 						pass(time.Second)
@@ -105,8 +82,6 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 					if n := strings.Count(log.String(), "record set aside"); n != len(bad) {
 						t.Errorf("%d lines for %d records set aside", n, len(bad))
 					}
-					stop()
-					s.stop()
 				})
 			})
 		}
@@ -130,7 +105,7 @@ func TestOverrunServerSetsNothingAside(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					begin := time.Now()
 					rnd := rand.New(rand.NewPCG(seed, 2))
-					s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+					s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 						for {
 							msg, ok := s.receive(conn)
 							if !ok {
@@ -142,20 +117,13 @@ func TestOverrunServerSetsNothingAside(t *testing.T) {
 							}
 						}
 					})
-					var aside asides
-					c := s.liveFirst()
-					c.Aside = aside.take
+					c, aside := s.settingAside()
 					q := newQueue(500)
-					u, stop := start(t, c, q)
-					for seq := 501; seq <= 2500; seq++ {
-						pass(time.Second)
-						q.add(record(seq))
-					}
+					u := run(t, c, q)
+					q.addEach(time.Second, 2500)
 					q.await(t, 2500, 4*time.Hour)
 					t.Logf("%+v", u.Status())
 					aside.want(t)
-					stop()
-					s.stop()
 				})
 			})
 		}
@@ -165,12 +133,10 @@ func TestOverrunServerSetsNothingAside(t *testing.T) {
 // Without later records that are echoed there is no proof, however long it takes.
 func TestSwallowedRecordWithNothingBehindIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(swallowing(time.Millisecond, 20))
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		s := newServer(t, swallowing(time.Millisecond, 20))
+		c, aside := s.settingAside()
 		q := newQueue(20)
-		_, stop := start(t, c, q)
+		run(t, c, q)
 		pass(time.Hour)
 		aside.want(t)
 		for seq := 21; seq <= 600; seq++ {
@@ -179,8 +145,6 @@ func TestSwallowedRecordWithNothingBehindIsKept(t *testing.T) {
 		}
 		q.await(t, 600, time.Minute)
 		aside.want(t, 20)
-		stop()
-		s.stop()
 	})
 }
 
@@ -188,11 +152,11 @@ func TestSwallowedRecordWithNothingBehindIsKept(t *testing.T) {
 // connection is renewed as usual.
 func TestSwallowedRecordIsTriedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(swallowing(time.Millisecond, 20))
+		s := newServer(t, swallowing(time.Millisecond, 20))
 		c := s.liveFirst()
 		c.Renew = 30 * time.Minute
 		q := newQueue(20)
-		u, stop := start(t, c, q)
+		u := run(t, c, q)
 		for seq := 21; seq <= 3620; seq++ {
 			q.add(record(seq))
 			pass(time.Second)
@@ -201,26 +165,22 @@ func TestSwallowedRecordIsTriedSeldom(t *testing.T) {
 		if n := s.timesGot(20); n < 60 || n > 3600/30+30 || st.Connects < 2 || st.Connects > 3 || st.Outstanding > 1 {
 			t.Errorf("sent %d times, status %+v", n, st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // What is known against a record outlives the connection.
 func TestSwallowedOverManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			end := time.AfterFunc(30*time.Second, func() {
 				conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), time.Now().Add(time.Second))
 			})
 			defer end.Stop()
 			swallowing(time.Millisecond, 20)(s, n, conn)
 		})
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		c, aside := s.settingAside()
 		q := newQueue(20)
-		u, stop := start(t, c, q)
+		u := run(t, c, q)
 		for seq := 21; seq <= 600; seq++ {
 			q.add(record(seq))
 			pass(time.Second)
@@ -230,8 +190,6 @@ func TestSwallowedOverManyConnections(t *testing.T) {
 		if st := u.Status(); st.Connects < 10 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -240,7 +198,7 @@ func TestSwallowedOverManyConnections(t *testing.T) {
 func TestHeldRecordGoesOutByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		swallow := patienceLost + 1
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			for {
 				msg, ok := s.receive(conn)
 				if !ok {
@@ -254,11 +212,8 @@ func TestHeldRecordGoesOutByItself(t *testing.T) {
 			}
 		})
 		q := newQueue(20)
-		u, stop := start(t, s.config(), q)
-		for seq := 21; seq <= 25; seq++ {
-			pass(100 * time.Millisecond)
-			q.add(record(seq))
-		}
+		u := run(t, s.config(), q)
+		q.addEach(100*time.Millisecond, 25)
 		pass(100 * time.Millisecond)
 		if st := u.Status(); st.Lost != 5 || st.Outstanding != 1 {
 			t.Errorf("status %+v", st)
@@ -267,7 +222,5 @@ func TestHeldRecordGoesOutByItself(t *testing.T) {
 		if st := u.Status(); st.Acked != 25 || st.Connects != 1 {
 			t.Errorf("status %+v", st)
 		}
-		stop()
-		s.stop()
 	})
 }

@@ -61,26 +61,22 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
-				s := newServer(func(s *server, n int, conn *websocket.Conn) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					if time.Since(begin) < trouble {
 						serve(s, n, conn)
 					} else {
 						echo(s, n, conn)
 					}
 				})
-				var aside asides
-				c := s.liveFirst()
-				c.Aside = aside.take
+				c, aside := s.settingAside()
 				q := newQueue(1000)
-				_, stop := start(t, c, q)
+				run(t, c, q)
 				for seq := 1001; time.Since(begin) < trouble; seq++ {
 					pass(time.Second)
 					q.add(record(seq))
 				}
 				q.await(t, q.Last(), time.Hour)
 				aside.want(t)
-				stop()
-				s.stop()
 			})
 		})
 	}
@@ -110,7 +106,7 @@ func TestRedisTroubleSetsNothingAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		down := make(chan struct{})
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			mu.Lock()
 			down := down
 			mu.Unlock()
@@ -136,11 +132,9 @@ func TestRedisTroubleSetsNothingAside(t *testing.T) {
 				}
 			}
 		})
-		var aside asides
-		c := s.liveFirst()
-		c.Aside = aside.take
+		c, aside := s.settingAside()
 		q := newQueue(200)
-		_, stop := start(t, c, q)
+		run(t, c, q)
 		rnd := rand.New(rand.NewPCG(3, 3))
 		for seq := 201; seq <= 3000; seq++ {
 			pass(time.Duration(rnd.IntN(400)) * time.Millisecond)
@@ -157,7 +151,5 @@ func TestRedisTroubleSetsNothingAside(t *testing.T) {
 		}
 		q.await(t, 3000, time.Hour)
 		aside.want(t)
-		stop()
-		s.stop()
 	})
 }

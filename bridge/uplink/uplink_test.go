@@ -28,7 +28,7 @@ func (s *server) gaps() (d []time.Duration) {
 
 func TestBackoffGrowsAndResets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n > 1 {
 				echo(s, n, conn)
 				return
@@ -38,7 +38,7 @@ func TestBackoffGrowsAndResets(t *testing.T) {
 		})
 		s.setRefuse(http.StatusInternalServerError)
 		q := newQueue(1)
-		u, stop := start(t, s.config(), q)
+		u := run(t, s.config(), q)
 		pass(20 * time.Minute)
 
 		limit, longest := 500*time.Millisecond, time.Duration(0)
@@ -61,22 +61,20 @@ func TestBackoffGrowsAndResets(t *testing.T) {
 		if last := gaps[len(gaps)-1]; last > 500*time.Millisecond || u.Status().Connects != 2 {
 			t.Errorf("pause after a connection that acknowledged: %s, status %+v", last, u.Status())
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // A server that takes connections and breaks them is not hammered.
 func TestBackoffIsNotResetByAConnectionAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, ""))
 			s.receive(conn)
 		})
 		var log logBuffer
 		c := s.config()
 		c.Log = log.logger()
-		u, stop := start(t, c, newQueue(1))
+		u := run(t, c, newQueue(1))
 		pass(20 * time.Minute)
 		if n := len(s.gaps()); n < 40 || n > 200 {
 			t.Errorf("%d connections in 20 minutes", n)
@@ -87,16 +85,14 @@ func TestBackoffIsNotResetByAConnectionAlone(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n > 5 {
 			t.Errorf("%d lines for the same thing again and again:\n%s", n, log.String())
 		}
-		stop()
-		s.stop()
 	})
 }
 
 func TestRefusalsAreRetriedSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		s.setRefuse(http.StatusForbidden)
-		u, stop := start(t, s.config(), newQueue(1))
+		u := run(t, s.config(), newQueue(1))
 		pass(20 * time.Minute)
 		gaps := s.gaps()
 		for i, gap := range gaps {
@@ -107,15 +103,13 @@ func TestRefusalsAreRetriedSlowly(t *testing.T) {
 		if st := u.Status(); len(gaps) < 20 || st.State != Waiting || st.RetryIn <= 0 || !strings.Contains(st.Detail, "403") {
 			t.Errorf("%d attempts, status %+v", len(gaps), st)
 		}
-		stop()
-		s.stop()
 	})
 }
 
 // Each thing is said once, with the number of its repeats when it is over.
 func TestLogSaysWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		s.setRefuse(http.StatusForbidden)
 		var log logBuffer
 		c := s.config()
@@ -154,7 +148,7 @@ func TestLogSaysWhatChanges(t *testing.T) {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := newServer(func(s *server, n int, conn *websocket.Conn) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			<-release
 			echo(s, n, conn)
 		})
@@ -192,17 +186,15 @@ func TestDrain(t *testing.T) {
 
 func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		s.setRefuse(http.StatusForbidden)
-		u, stop := start(t, s.config(), newQueue(7))
+		u := run(t, s.config(), newQueue(7))
 		synctest.Wait()
 		begin := time.Now()
 		err := u.Drain(t.Context())
 		if no := (*Refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "not acknowledged: 7") || time.Since(begin) > 0 {
 			t.Errorf("drain after %s: %v", time.Since(begin), err)
 		}
-		stop()
-		s.stop()
 	})
 }
 
@@ -239,7 +231,7 @@ func TestCancelEndsAHangingHandshake(t *testing.T) {
 
 func TestRunEndsWithTheErrorOfTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(echo)
+		s := newServer(t, echo)
 		broken := errors.New("disk on fire")
 		u, err := New(s.config(), brokenQueue{newQueue(0), broken})
 		if err != nil {
@@ -266,7 +258,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		if err := os.WriteFile(token, []byte("SECRET-token\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newServer(echo)
+		s := newServer(t, echo)
 		var log logBuffer
 		c := s.config()
 		c.URL = "ws://user:SECRET-password@tracking.example/ws/?key=SECRET-value&other=SECRET-too"

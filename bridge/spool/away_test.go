@@ -1,0 +1,160 @@
+package spool
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestBadPlaceCostsWhatIsInIt has one block of a segment that does not read any more, once the segment is being read.
+func TestBadPlaceCostsWhatIsInIt(t *testing.T) {
+	m := newMachine()
+	m.max = 1 << 40
+	m.open(t, "r")
+	for range 100 {
+		mustAppend(t, m.spool, strings.Repeat("x", 1000))
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	r := m.spool.Reader("r")
+	if got := contents(t, r); len(got) != 100 { // its index is known by now
+		t.Fatalf("%d of 100 records are given", len(got))
+	}
+	segs := m.spool.disk.segs
+	m.disk.names[segmentName(segs[1].base)].bad = span{4096, 8192}
+	got := contents(t, r)
+	if st := m.spool.Stats(); len(got) < 94 || len(got) == 100 || st.Damaged == 0 || st.Records != len(got) {
+		t.Errorf("%d of 100 records are given, %+v", len(got), st)
+	}
+}
+
+// TestDiskThatIsAwayLosesNothing takes the folder away while it holds a backlog, as a stick that is pulled out does, or has
+// every file of it refuse to be opened or read: what was there is given when it is back.
+func TestDiskThatIsAwayLosesNothing(t *testing.T) {
+	for _, errno := range []error{fs.ErrNotExist, unix.EIO} {
+		for _, op := range []string{"open", "read"} {
+			if op == "read" && errno == fs.ErrNotExist {
+				continue
+			}
+			t.Run(fmt.Sprint(op, " ", errno), func(t *testing.T) {
+				m := newMachine()
+				m.max = 1 << 40
+				m.open(t, "r")
+				const n = 200
+				for range n {
+					mustAppend(t, m.spool, strings.Repeat("x", 1000))
+				}
+				if err := m.spool.flush(false); err != nil {
+					t.Fatal(err)
+				}
+				m.disk.fail = func(what, _ string) error {
+					if what == op || op == "open" && (what == "create" || what == "remove") {
+						return errno
+					}
+					return nil
+				}
+				live := mustAppend(t, m.spool, "live")
+				if got := contents(t, m.spool.Reader("r")); got[live] != "live" {
+					t.Errorf("what came meanwhile is not given")
+				}
+				m.spool.Reader("r").Ack(live)
+				_ = m.spool.flush(false) // and what nobody needs is removed
+				if low, st := m.spool.Reader("r").Acked(), m.spool.Stats(); low != 0 || st.Records != n {
+					t.Errorf("away: acknowledged up to %d, %+v", low, st)
+				}
+				m.disk.fail = nil
+				if got := contents(t, m.spool.Reader("r")); len(got) != n {
+					t.Errorf("%d of %d records are given when it is back", len(got), n)
+				}
+				if st := m.spool.Stats(); st.Damaged != 0 {
+					t.Errorf("%+v", st)
+				}
+				mustClose(t, m.spool)
+			})
+		}
+	}
+}
+
+// TestSegmentThatCannotBeOpenedIsKept starts with one file of the disk log that does not open, as one of another owner: what
+// comes meanwhile goes on, and what is in it is given once it opens.
+func TestSegmentThatCannotBeOpenedIsKept(t *testing.T) {
+	for _, which := range []int{0, 3, -1} {
+		for _, reboot := range []bool{false, true} {
+			t.Run(fmt.Sprint(which, " ", reboot), func(t *testing.T) {
+				m := newMachine()
+				m.max = 1 << 40
+				m.open(t, "r")
+				for i := range 60 {
+					mustAppend(t, m.spool, fmt.Sprint(i, strings.Repeat("x", 1000)))
+					if i%7 == 0 {
+						m.spool.flush(false)
+					}
+				}
+				want := contents(t, m.spool.Reader("r"))
+				if reboot {
+					mustClose(t, m.spool)
+					m.powerCut(func() bool { return false })
+				}
+				segs := m.spool.disk.segs
+				locked := segmentName(segs[(which+len(segs))%len(segs)].base)
+				m.disk.fail = func(op, name string) error {
+					if op == "open" && name == locked {
+						return fs.ErrPermission
+					}
+					return nil
+				}
+				for range 2 { // starts
+					m.open(t, "r")
+					r := m.spool.Reader("r")
+					for pos, data := range contents(t, r) {
+						if want[pos] != "" && want[pos] != data {
+							t.Fatalf("%d is %.10q", pos, data)
+						}
+						r.Ack(pos)
+						delete(want, pos)
+					}
+					live := mustAppend(t, m.spool, "live")
+					if got := contents(t, r); got[live] != "live" {
+						t.Errorf("what comes meanwhile is not given: %v", got)
+					}
+					want[live] = "live"
+					mustClose(t, m.spool)
+				}
+				if reboot && len(want) < 5 {
+					t.Fatalf("only %d records were in %s", len(want), locked)
+				}
+				m.disk.fail = nil
+				m.powerCut(func() bool { return false })
+				m.open(t, "r")
+				if lost := without(want, contents(t, m.spool.Reader("r"))); len(lost) > 0 {
+					t.Errorf("lost %d records: %v", len(lost), lost)
+				}
+			})
+		}
+	}
+}
+
+// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open: it stands in nobody's way, and is counted.
+func TestWhatCannotBeReadIsThinnedFirst(t *testing.T) {
+	m := newMachine()
+	m.max = MinMax
+	m.open(t, "r")
+	appendAndFlush(t, m.spool, 500)
+	s := m.spool.disk.segs[2]
+	s.unload()
+	m.disk.fail = func(op, name string) error {
+		if op == "open" && name == segmentName(s.base) {
+			return unix.EIO
+		}
+		return nil
+	}
+	appendAndFlush(t, m.spool, 3500)
+	got, st := contents(t, m.spool.Reader("r")), m.spool.Stats()
+	if len(got) != st.Records || uint64(len(got))+st.Dropped != 4000 || got[4000] == "" || m.disk.get(segmentName(s.base)) != nil {
+		t.Errorf("%d are held, %+v", len(got), st)
+	}
+}
