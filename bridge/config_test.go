@@ -209,7 +209,7 @@ func TestReferenceConfiguration(t *testing.T) {
 	}
 }
 
-// TestReferenceNamesEveryKey finds keys that the code has and the reference does not.
+// TestReferenceNamesEveryKey finds keys and environment variables that the code has and the reference does not.
 func TestReferenceNamesEveryKey(t *testing.T) {
 	text, err := os.ReadFile(reference)
 	if err != nil {
@@ -226,6 +226,11 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	for _, tag := range tags {
 		if !regexp.MustCompile(`(?m)^#?(` + tag[1] + ` = |\[\[?` + tag[1] + `\]\]?$)`).Match(text) {
 			t.Errorf("key %q is not in the reference", tag[1])
+		}
+	}
+	for _, s := range Settings {
+		if !regexp.MustCompile(s.Env + `[,.]`).Match(text) {
+			t.Errorf("environment variable %s is not in the reference", s.Env)
 		}
 	}
 }
