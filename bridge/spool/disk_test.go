@@ -1,21 +1,17 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 )
 
 func mustOpen(t testing.TB, o Options) *Spool {
@@ -106,6 +102,27 @@ func TestAcknowledgedDuringASync(t *testing.T) {
 	m.open(t, "r")
 	if got, want := positions(t, m.spool.Reader("r")), []uint64{3}; !slices.Equal(got, want) {
 		t.Errorf("given %v, want %v", got, want)
+	}
+}
+
+// TestWithoutARuntimeFolder has a place for it where none can be made, as a full tmpfs is.
+func TestWithoutARuntimeFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	o := Options{Dir: t.TempDir(), Runtime: filepath.Join(file, "run"), Log: slog.New(slog.NewTextHandler(&said, nil))}
+	for want := 1; want < 4; want++ {
+		s := mustOpen(t, o)
+		mustAppend(t, s, "x")
+		if got := contents(t, s.Reader("r")); len(got) != want {
+			t.Errorf("given %v, want %d", got, want)
+		}
+		mustClose(t, s)
+	}
+	if !strings.Contains(said.String(), file) {
+		t.Errorf("not said:\n%s", said.String())
 	}
 }
 
@@ -247,88 +264,4 @@ func onlySynced(d *simFolder) *simFolder {
 	}
 	c.durable = maps.Clone(c.names)
 	return c
-}
-
-func TestInspectDumpDrop(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Runtime: t.TempDir(), Readers: []string{"a", "b"}, Sync: time.Hour}
-	if _, err := Inspect(o.Dir, o.Runtime); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a folder without a spool: %v", err)
-	}
-	s := mustOpen(t, o)
-	for i := range 4 {
-		mustAppend(t, s, fmt.Sprint("fix ", i+1))
-	}
-	s.flush(false)
-	mustAppend(t, s, "fix 5")
-	for _, pos := range []uint64{1, 2, 3} {
-		s.Reader("a").Ack(pos)
-	}
-	s.Reader("b").Ack(1)
-	s.Reader("b").Ack(5)
-	l, err := Inspect(o.Dir, o.Runtime) // beside the daemon
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]Place{{"a", 3, 2}, {"b", 1, 3}}, l.Readers); diff != "" {
-		t.Error(diff)
-	}
-	if l.Records != 4 || l.Last != 5 || len(l.Segments) != 2 || !l.Segments[1].Recent || l.Segments[0].Held != 3 || l.Segments[0].Damaged != 0 {
-		t.Errorf("%+v", l)
-	}
-	var dump []string
-	if err := Dump(o.Dir, o.Runtime, func(r Record) error {
-		if since := time.Since(r.Time); since < 0 || since > time.Minute {
-			t.Errorf("record %d was appended at %s", r.Pos, r.Time)
-		}
-		dump = append(dump, fmt.Sprint(r.Pos, string(r.Data), r.Waiting))
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"2fix 2[b]", "3fix 3[b]", "4fix 4[a b]", "5fix 5[a]"}, dump); diff != "" {
-		t.Error(diff)
-	}
-	mustClose(t, s)
-	if n, err := Drop(o.Dir, o.Runtime); n != 4 || err != nil {
-		t.Errorf("Drop = %d, %v, want 4", n, err)
-	}
-	s = mustOpen(t, o)
-	if st := s.Stats(); st.Records != 0 || st.Dropped != 0 {
-		t.Errorf("after Drop: %+v", st)
-	}
-	if pos := mustAppend(t, s, "next"); pos != 6 {
-		t.Errorf("after Drop positions go on with %d, want 6", pos)
-	}
-}
-
-// TestDropByRootLeavesTheFolderToItsOwner: the service goes on with what root has emptied.
-func TestDropByRootLeavesTheFolderToItsOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can do it")
-	}
-	const owner = 65534
-	o := Options{Dir: t.TempDir(), Runtime: t.TempDir()}
-	s := mustOpen(t, o)
-	mustAppend(t, s, "x")
-	mustClose(t, s)
-	o.Runtime = t.TempDir() // as after a start of the machine
-	walk := func(each func(path string) error) {
-		t.Helper()
-		for _, dir := range []string{o.Dir, o.Runtime} {
-			if err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, each(path)) }); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	walk(func(path string) error { return os.Chown(path, owner, owner) })
-	if n, err := Drop(o.Dir, o.Runtime); n != 1 || err != nil {
-		t.Fatalf("Drop = %d, %v", n, err)
-	}
-	walk(func(path string) error {
-		info, err := os.Stat(path)
-		if err == nil && info.Sys().(*syscall.Stat_t).Uid != owner {
-			err = fmt.Errorf("%s is root's", path)
-		}
-		return err
-	})
 }

@@ -38,7 +38,9 @@ func (s *Spool) openDisk(o Options) error {
 		return err
 	}
 	if err := os.MkdirAll(recent, 0o700); err != nil {
-		return err
+		s.log.Warn("the spool's runtime folder cannot be made, a daemon that is killed loses the fixes of its last second: "+
+			"free space on its tmpfs, or mend spool.runtime", "err", err)
+		return s.attach(o, folder(o.Dir), memory{}, [16]byte{})
 	}
 	handOver(recent)
 	return s.attach(o, folder(o.Dir), folder(recent), bootID(recent))
