@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
 )
 
 func mustOpen(t testing.TB, o Options) *Spool {
