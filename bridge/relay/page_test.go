@@ -116,6 +116,20 @@ func (p *tab) condition(want string) {
 	p.until(fmt.Sprintf(`document.body.dataset.condition === %q`, want))
 }
 
+// settled waits for the end of joining, which decides the map's scale.
+func (p *tab) settled() {
+	p.t.Helper()
+	p.until(`document.body.dataset.condition !== "waiting"`)
+}
+
+// silence lets five seconds pass since the last fix.
+func (p *tab) silence() {
+	p.t.Helper()
+	p.settled()
+	eval[any](p, `gpsbridge.model.heardAt -= 5000`)
+	p.condition("stale")
+}
+
 func (p *tab) shows(id, want string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q)`, id, want))
@@ -342,6 +356,7 @@ func testKeyboard(t *testing.T, p *tab) {
 			t.Fatal(err)
 		}
 	}
+	p.settled()
 	before := eval[float64](p, `gpsbridge.map.k`)
 	press("+")
 	p.until(fmt.Sprintf(`gpsbridge.map.k > %f`, before*1.2))

@@ -179,6 +179,7 @@ func testTouch(t *testing.T, p *tab) {
 		t.Fatal(err)
 	}
 	vanPage(t, p)
+	p.settled()
 	before := eval[float64](p, `gpsbridge.map.k`)
 	p.touch("map", [][2]float64{{170, 180}, {210, 180}}, [][2]float64{{110, 180}, {270, 180}})
 	p.until(fmt.Sprintf(`gpsbridge.map.k > %f * 3 && gpsbridge.map.k < %f * 5`, before, before))

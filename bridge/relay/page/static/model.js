@@ -33,8 +33,12 @@ export class Model {
 
   // take adds one message that arrived just now.
   take(m, now = performance.now()) {
-    if (m === null || typeof m !== 'object') return;
-    if (m.class === 'SKY' && Array.isArray(m.satellites)) { this.sky = m; this.skyAt = now; }
+    if (!isObject(m)) return;
+    for (const k in m) if (m[k] === null) delete m[k]; // says as little as absence
+    if (m.class === 'SKY' && Array.isArray(m.satellites)) {
+      this.sky = { ...m, satellites: m.satellites.filter(isObject) };
+      this.skyAt = now;
+    }
     if (m.class !== 'TPV') return;
     const key = keyOf(m);
     if (this.keys.has(key)) { this.doubles++; return; }
@@ -172,6 +176,8 @@ export class Model {
 
   get seen() { return this.fix?.nSat ?? this.sky?.nSat ?? this.sky?.satellites?.length; }
 }
+
+const isObject = (v) => v !== null && typeof v === 'object';
 
 // keyOf identifies a message for ever; one without (run, seq) by its content.
 const keyOf = (m) => (m.run && m.seq ? `${m.run}:${m.seq}` : `${m.time}:${m.lat}:${m.lon}:${m.mode}`);

@@ -13,7 +13,7 @@ export function showFix($, model) {
   setText($('mode'), modeOf(f).word);
   setText($('used'), isNumber(model.used) ? String(model.used) : NONE);
   setText($('seen'), isNumber(model.seen) ? String(model.seen) : NONE);
-  setText($('time'), isNumber(Date.parse(f.time)) ? `${f.time.slice(11, 21).replace(/Z$/, '')} UTC\n${f.time.slice(0, 10)}` : 'not known yet');
+  setText($('time'), typeof f.time === 'string' && isNumber(Date.parse(f.time)) ? `${f.time.slice(11, 21).replace(/Z$/, '')} UTC\n${f.time.slice(0, 10)}` : 'not known yet');
   setText($('dop'), ['hdop', 'vdop', 'pdop'].some((k) => isNumber(f[k])) ? `DOP ${['hdop', 'vdop', 'pdop'].map((k) => `${k[0].toUpperCase()} ${fixed(f[k], 1)}`).join('  ')}` : 'DOP not reported');
   if (!p) return;
   showSpeed($, p);

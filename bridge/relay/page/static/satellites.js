@@ -22,7 +22,7 @@ const ORDER = [0, 6, 2, 3, 5, 7, 1];
 export function satellitesOf(sky) {
   const found = new Map();
   for (const s of sky?.satellites ?? []) {
-    const id = s.gnssid in CONSTELLATIONS ? s.gnssid : -1;
+    const id = Object.hasOwn(CONSTELLATIONS, s.gnssid) ? s.gnssid : -1;
     const c = CONSTELLATIONS[id] ?? OTHER;
     const number = s.svid ?? s.PRN;
     const key = `${id}:${number}`;

@@ -58,7 +58,7 @@ export class Strip {
     for (const button of host.querySelectorAll('button')) button.setAttribute('aria-expanded', String(button.dataset.station === this.open));
     const shown = chain.find((s) => s.name === this.open);
     this.$('why').hidden = !shown;
-    if (shown) setText(this.$('why'), `${shown.name}: ${shown.word}${shown.detail ? `. ${shown.detail}` : ''}`);
+    if (shown) setText(this.$('why'), [`${shown.name}: ${shown.word}`, shown.detail].filter(Boolean).join(', '));
   }
 
   // announce says what changed for better or worse, not the first time.
