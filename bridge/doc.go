@@ -9,7 +9,8 @@
 // receiver's goroutine.
 //
 //   - config.go, units.go, load.go, build.go: what can be configured, where it is read from (file, environment, flags), and
-//     the parts that are made of it. reload.go: what is taken over while it runs.
+//     the parts that are made of it. validate.go, origin.go: what is wrong with it, and where that was given. reload.go: what is
+//     taken over while it runs.
 //   - daemon.go, track.go, link.go: construction and staged shutdown, of the whole, of a device ID, of a way to a server.
 //   - intake.go, taps.go, raw.go, types.go, rhythm.go: a receiver's bytes, and who wants them as they come.
 //   - feed.go, failover.go, report.go, message.go: which receiver's epochs go on, which are reported, and the JSON around them.
