@@ -72,7 +72,7 @@ func (f logFile) check() error {
 	case info.Mode()&os.ModeNamedPipe != 0:
 		return fmt.Errorf("%s is a pipe: read it as standard input, with --device - <%s", f.path, f.path)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is a device and not a file: leave away the file: in front of it", f.path)
+		return fmt.Errorf("%s is a device and not a file: name it with --device %s", f.path, f.path)
 	}
 	return nil
 }

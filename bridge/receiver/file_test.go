@@ -213,7 +213,7 @@ func TestFileThatCannotBeOpened(t *testing.T) {
 		dir + "/none": dir + "/none does not exist: name a recorded log with --device file:PATH",
 		dir:           dir + " is a directory: name a recorded log in it, such as file:" + dir + "/LOG.nmea",
 		pipe:          pipe + " is a pipe: read it as standard input, with --device - <" + pipe,
-		"/dev/null":   "/dev/null is a device and not a file: name it without file:",
+		"/dev/null":   "/dev/null is a device and not a file: name it with --device /dev/null",
 	} {
 		_, err := logFile{path: path, rate: 1}.open(t.Context())
 		if err == nil || err.Error() != want {
