@@ -203,7 +203,7 @@ func testLife(t *testing.T, p *tab) {
 	p.condition("stale")
 	p.shows("banner-title", "Stale")
 	p.until(`parseFloat(document.getElementById("age").textContent) > 3`)
-	p.until(`getComputedStyle(document.querySelector(".numbers dd")).opacity < 0.7`)
+	p.until(`getComputedStyle(document.querySelector(".numbers b")).opacity < 0.7`)
 	if e := p.noted(&p.errors); len(e) > 0 {
 		t.Errorf("console errors while all was well: %q", e)
 	}
