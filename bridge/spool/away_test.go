@@ -3,8 +3,11 @@ package spool
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,48 +38,61 @@ func TestBadPlaceCostsWhatIsInIt(t *testing.T) {
 // TestDiskThatIsAwayLosesNothing takes the folder away while it holds a backlog, as a stick that is pulled out does, or has
 // every file of it refuse to be opened or read: what was there is given when it is back.
 func TestDiskThatIsAwayLosesNothing(t *testing.T) {
-	for _, errno := range []error{fs.ErrNotExist, unix.EIO} {
-		for _, op := range []string{"open", "read"} {
-			if op == "read" && errno == fs.ErrNotExist {
-				continue
-			}
-			t.Run(fmt.Sprint(op, " ", errno), func(t *testing.T) {
-				m := newMachine()
-				m.max = 1 << 40
-				m.open(t, "r")
-				const n = 200
-				for range n {
-					mustAppend(t, m.spool, strings.Repeat("x", 1000))
-				}
-				if err := m.spool.flush(false); err != nil {
-					t.Fatal(err)
-				}
-				m.disk.fail = func(what, _ string) error {
-					if what == op || op == "open" && (what == "create" || what == "remove") {
-						return errno
-					}
-					return nil
-				}
-				live := mustAppend(t, m.spool, "live")
-				if got := contents(t, m.spool.Reader("r")); got[live] != "live" {
-					t.Errorf("what came meanwhile is not given")
-				}
-				m.spool.Reader("r").Ack(live)
-				_ = m.spool.flush(false) // and what nobody needs is removed
-				if low, st := m.spool.Reader("r").Acked(), m.spool.Stats(); low != 0 || st.Records != n {
-					t.Errorf("away: acknowledged up to %d, %+v", low, st)
-				}
-				m.disk.fail = nil
-				if got := contents(t, m.spool.Reader("r")); len(got) != n {
-					t.Errorf("%d of %d records are given when it is back", len(got), n)
-				}
-				if st := m.spool.Stats(); st.Damaged != 0 {
-					t.Errorf("%+v", st)
-				}
-				mustClose(t, m.spool)
-			})
-		}
+	for name, test := range map[string]struct {
+		ops []string
+		err error
+	}{
+		"pulled out":         {[]string{"open", "create", "remove"}, fs.ErrNotExist},
+		"opens nothing":      {[]string{"open", "create", "remove"}, unix.EIO},
+		"gives back nothing": {[]string{"read"}, unix.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { diskIsAway(t, test.ops, test.err) })
+		})
 	}
+}
+
+func diskIsAway(t *testing.T, ops []string, errno error) {
+	const n = 200
+	m := newMachine()
+	m.max = 1 << 40
+	m.open(t, "r")
+	r := m.spool.Reader("r")
+	appendAndFlush(t, m.spool, n)
+	tries := 0
+	m.disk.fail = func(op, _ string) error {
+		if !slices.Contains(ops, op) {
+			return nil
+		}
+		tries++
+		return errno
+	}
+	live := mustAppend(t, m.spool, "live")
+	if got := contents(t, r); got[live] != "live" {
+		t.Error("what came meanwhile is not given")
+	}
+	r.Ack(live)
+	_ = m.spool.flush(false) // and what nobody needs is removed
+	if low, st := r.Acked(), m.spool.Stats(); low != 0 || st.Records != n {
+		t.Errorf("away: acknowledged up to %d, %+v", low, st)
+	}
+	before := tries
+	for range 1000 {
+		r.Ack(live)
+		contents(t, r)
+	}
+	if tries -= before; tries > 1000*7 { // the records of the newest segment may be looked at
+		t.Errorf("%d tries to read within a moment", tries)
+	}
+	m.disk.fail = nil
+	time.Sleep(diskPatience)
+	if got := contents(t, r); len(got) != n {
+		t.Errorf("%d of %d records are given when it is back", len(got), n)
+	}
+	if st := m.spool.Stats(); st.Damaged != 0 || st.Records != n {
+		t.Errorf("%+v", st)
+	}
+	mustClose(t, m.spool)
 }
 
 // TestSegmentThatCannotBeOpenedIsKept starts with one file of the disk log that does not open, as one of another owner: what

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -204,8 +205,14 @@ func (l *log) loaded(s *segment) error {
 	if l.shut {
 		return fs.ErrClosed
 	}
+	begin := time.Now()
+	if s.away && begin.Before(s.retry) {
+		return errAway
+	}
 	_, err := l.fill(s)
 	if err := l.lost(s, err); err != nil {
+		// A dying card takes its time to say no, and whoever acknowledges what is newer must not wait for that each time.
+		s.retry = time.Now().Add(max(diskPatience, 10*time.Since(begin)))
 		return err
 	}
 	l.evict()

@@ -128,7 +128,7 @@ func (l *log) release(pos uint64) error {
 		return nil
 	}
 	i := l.at(pos)
-	if l.segs[i].away && i+1 < len(l.segs) { // the next was begun without knowing what is in this one
+	if s := l.segs[i]; s.away && s.file == nil && i+1 < len(l.segs) { // the next was begun without knowing what is in this one
 		i++
 	}
 	s := l.segs[i]

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -48,13 +49,14 @@ type segment struct {
 	end   int64  // where the next record goes
 
 	// guarded by the log's guard
-	file  file    // nil while it is not loaded
-	index []entry // the needed records, while it is loaded
-	live  int     // the number of needed records
-	bytes int64   // their size
-	used  uint64  // when it was used last, in the log's ticks
-	told  bool    // its damage has been counted
-	away  bool    // it could not be read the last time, and that was said
+	file  file      // nil while it is not loaded
+	index []entry   // the needed records, while it is loaded
+	live  int       // the number of needed records
+	bytes int64     // their size
+	used  uint64    // when it was used last, in the log's ticks
+	told  bool      // its damage has been counted
+	away  bool      // it could not be read the last time, and that was said
+	retry time.Time // not to be tried again before that, while it is away
 }
 
 // segmentName makes names sort as positions do.
