@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +37,12 @@ type hub struct {
 	repeats    atomic.Int64 // messages that a publisher sent again
 	refused    [refusals]atomic.Int64
 
-	refusedSaid [refusals]atomic.Int64 // unix seconds of the last line in the log
-	kept        atomic.Int64           // bytes in all histories
-	swept       atomic.Int64           // unix seconds of the last sweep
-	crowded     atomic.Int64           // unix seconds at which no group could make room
+	refusedSaid [refusals]minutely
+	slowSaid    minutely
+	closedSaid  minutely
+	kept        atomic.Int64 // bytes in all histories
+	swept       minutely
+	crowded     atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
 
@@ -114,8 +118,7 @@ func (h *hub) remove(g *group, when func() bool) bool {
 // sweep forgets the groups that nobody used for limits.forget, at most once a
 // minute, whoever happens to publish then.
 func (h *hub) sweep(now time.Time) {
-	last := h.swept.Load()
-	if now.Unix()-last < 60 || !h.swept.CompareAndSwap(last, now.Unix()) {
+	if !h.swept.due(now) {
 		return
 	}
 	h.mu.Lock()
@@ -251,11 +254,13 @@ func (h *hub) close() {
 	<-done
 }
 
-// pass takes every lock once: who asks waits for as long as one of them is held.
+// pass takes every lock once: who asks waits for as long as one of them is held,
+// and holds up nobody else meanwhile.
 func (h *hub) pass() {
 	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for _, g := range h.groups {
+	all := slices.Collect(maps.Values(h.groups))
+	h.mu.RUnlock()
+	for _, g := range all {
 		g.wantsRaw()
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"sync/atomic"
 	"time"
 )
 
@@ -17,13 +18,20 @@ const (
 
 var refusalNames = [refusals]string{"token", "origin", "rate", "full"}
 
+// minutely is what is done once a minute at the most, by whoever comes first.
+type minutely struct{ last atomic.Int64 } // unix seconds
+
+func (m *minutely) due(now time.Time) bool {
+	last := m.last.Load()
+	return now.Unix()-last >= 60 && m.last.CompareAndSwap(last, now.Unix())
+}
+
 // refuse counts a refusal of who is at the address peer, and says one of each
 // kind a minute: a tracker with a wrong token must be found, and a flood must not
 // fill the log.
 func (h *hub) refuse(why refusal, peer string) {
-	n, now := h.refused[why].Add(1), time.Now().Unix()
-	last := h.refusedSaid[why].Load()
-	if now-last >= 60 && h.refusedSaid[why].CompareAndSwap(last, now) {
+	n := h.refused[why].Add(1)
+	if h.refusedSaid[why].due(time.Now()) {
 		h.log.Warn("refused", "why", refusalNames[why], "peer", peer, "so_far", n)
 	}
 }

@@ -97,7 +97,7 @@ func (v *viewer) push(m *message, now time.Time) {
 		lost += v.live.n + v.raw.n
 		v.live, v.raw = ring{}, ring{}
 	}
-	first := v.dropped == 0 && lost > 0
+	first := v.dropped == 0 && lost > 0 && v.hub.slowSaid.due(now)
 	v.dropped += uint64(lost)
 	v.mu.Unlock()
 	signal(v.wake)
@@ -117,8 +117,10 @@ func (v *viewer) closedSlow(why string, after time.Duration) {
 	v.mu.Lock()
 	dropped := v.dropped
 	v.mu.Unlock()
-	v.hub.closedSlow.Add(1)
-	v.hub.log.Info("viewer closed: "+why, "device_id", v.group.device, "viewer", v.peer, "for", after, "dropped", dropped)
+	n := v.hub.closedSlow.Add(1)
+	if v.hub.closedSaid.due(time.Now()) { // a page comes back at once
+		v.hub.log.Info("viewer closed: "+why, "device_id", v.group.device, "viewer", v.peer, "for", after, "dropped", dropped, "so_far", n)
+	}
 }
 
 // echo queues the publisher's own message.
