@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -121,7 +120,7 @@ func wrap(line string, indent, columns int) (lines []string) {
 // size returns the columns and lines of the terminal that w is, those of the VT100 where it does not say.
 func size(w io.Writer) (columns, lines int) {
 	columns, lines = width(w), 24
-	if f, ok := w.(*os.File); ok {
+	if f, ok := fileOf(w); ok {
 		if s, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && s.Row > 0 {
 			lines = int(s.Row)
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/cmd/internal/command"
 )
 
 // showLine prints a line that is written over each second on a terminal, and every ten seconds a new one elsewhere.
@@ -37,7 +39,7 @@ func drawable(w io.Writer) bool { return width(w) > 0 && os.Getenv("TERM") != "d
 
 // width returns the columns of the terminal that w is, 0 when it is none.
 func width(w io.Writer) int {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok {
 		return 0
 	}
@@ -49,4 +51,13 @@ func width(w io.Writer) int {
 		return 80 // it does not say; what terminals have had since the VT100
 	}
 	return int(size.Col)
+}
+
+// fileOf returns the file that is written to.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, ok := w.(*command.Output); ok {
+		w = o.Writer
+	}
+	f, ok := w.(*os.File)
+	return f, ok
 }

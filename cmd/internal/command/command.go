@@ -27,6 +27,20 @@ type Process struct {
 	Stdout, Stderr io.Writer
 }
 
+// Output is what Dispatch makes of a Process's Stdout: the same, but it remembers the first write that failed.
+type Output struct {
+	io.Writer
+	err error
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // Command is a subcommand. Its Run returns when ctx ends.
 type Command struct {
 	Name  string
@@ -60,8 +74,20 @@ func (g Program) Main() {
 	os.Exit(g.Dispatch(ctx, Process{os.Environ(), os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
-// Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code.
+// Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code. What was done is not
+// done where it could not be printed: on a full disk, say.
 func (g Program) Dispatch(ctx context.Context, p Process, args []string) int {
+	out := &Output{Writer: p.Stdout}
+	p.Stdout = out
+	code := g.dispatch(ctx, p, args)
+	if code == Done && out.err != nil {
+		fmt.Fprintf(p.Stderr, "%s: print: %v\n", g.Name, out.err)
+		return Failed
+	}
+	return code
+}
+
+func (g Program) dispatch(ctx context.Context, p Process, args []string) int {
 	if len(args) == 0 {
 		fmt.Fprint(p.Stderr, g.help())
 		return Misuse

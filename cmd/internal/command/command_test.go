@@ -104,6 +104,35 @@ func TestErrorsBecomeExitCodes(t *testing.T) {
 	}
 }
 
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestWhatIsNotPrintedIsNotDone(t *testing.T) {
+	prints := Command{Name: "sing", Run: func(_ context.Context, p Process, _ Command, args []string) error {
+		_, _ = p.Stdout.Write([]byte("la"))
+		if len(args) > 0 {
+			return Misusef("no song")
+		}
+		return nil
+	}}
+	g := Program{Name: "bird", Commands: []Command{prints}}
+	for _, test := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{[]string{"sing"}, Failed, "bird: print: no space left\n"},
+		{[]string{"help"}, Failed, "bird: print: no space left\n"},
+		{[]string{"sing", "what"}, Misuse, "bird sing: no song\n"},
+	} {
+		var errs bytes.Buffer
+		if code := g.Dispatch(t.Context(), Process{Stdout: fullDisk{}, Stderr: &errs}, test.args); code != test.code || errs.String() != test.said {
+			t.Errorf("%q: exit code %d, stderr %q, want %d and %q", test.args, code, errs.String(), test.code, test.said)
+		}
+	}
+}
+
 func TestWordsStandBetweenFlags(t *testing.T) {
 	for _, line := range []string{"fly a", "fly --far a --rate 3", "nest a", "fly -- a"} {
 		if code, _, stderr, words := invoke(t, nil, strings.Fields(line)...); code != Done || stderr != "" || len(words) != 1 || words[0] != "a" {
