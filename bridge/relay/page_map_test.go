@@ -29,6 +29,7 @@ func TestPageMap(t *testing.T) {
 	} {
 		t.Run("generated map "+name, func(t *testing.T) { testGenerated(t, openTab(t, browser), script) })
 	}
+	t.Run("generated map late", func(t *testing.T) { testGeneratedLate(t, openTab(t, browser)) })
 	t.Run("generated map", func(t *testing.T) { testGeneratedUsed(t, openTab(t, browser)) })
 }
 
@@ -163,6 +164,18 @@ func testGenerated(t *testing.T, p *tab, script string) {
 	if e := p.noted(&p.crashes); len(e) > 0 {
 		t.Errorf("uncaught: %q", e)
 	}
+}
+
+// A map that comes after the history shows the trail all the same.
+func testGeneratedLate(t *testing.T, p *tab) {
+	r, address := withMap(t, `export { MapView } from "/static/map.js";
+	  while (!gpsbridge.model.fix || document.body.dataset.condition === "waiting") await new Promise(requestAnimationFrame);`)
+	for seq := 1; seq <= 60; seq++ { // 590 m
+		r.Publish("van_7", "TPV", fixAt(seq))
+	}
+	p.open(address)
+	p.until(`gpsbridge.map.points.length === 60 && gpsbridge.map.k * 590 < gpsbridge.map.height / 2 && gpsbridge.map.k * 590 > gpsbridge.map.height / 4`)
+	p.clean()
 }
 
 // A generated map that works is used, and told everything.

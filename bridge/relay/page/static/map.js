@@ -72,12 +72,15 @@ export class MapView {
 
   resize() {
     const box = this.container.getBoundingClientRect(), ratio = devicePixelRatio || 1;
+    const first = !this.width;
     this.width = box.width;
     this.height = box.height;
     this.canvas.width = Math.round(box.width * ratio);
     this.canvas.height = Math.round(box.height * ratio);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    if (this.width) draw(this); // at once: a resized canvas is empty
+    if (!this.width) return;
+    if (first) this.fit(); // what came before there was a size
+    draw(this); // at once: a resized canvas is empty
   }
 
   setFix(fix, { stale }) {
