@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,14 +108,14 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 	for name, size := range map[string]int{"looked at": maxEcho / 4, "thrown away": 2 * maxEcho} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sent := 0
+				var sent atomic.Int64
 				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 					wire := conn.NetConn()
 					var reading sync.WaitGroup
 					reading.Go(func() { io.Copy(io.Discard, wire) })
 					defer reading.Wait()
 					wire.Write(binary.BigEndian.AppendUint64([]byte{0x82, 127}, uint64(size))) // RFC 6455, section 5.2
-					for chunk := make([]byte, 4096); n == 1 && sent < size; sent += len(chunk) {
+					for chunk := make([]byte, 4096); n == 1 && sent.Load() < int64(size); sent.Add(int64(len(chunk))) {
 						if _, err := wire.Write(chunk); err != nil {
 							return
 						}
@@ -123,8 +124,8 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 				})
 				u := run(t, s.config(), newQueue(0))
 				pass(time.Duration(size/4096+1) * time.Second)
-				if st := u.Status(); sent != size || st.Connects != 1 {
-					t.Errorf("%d of %d bytes came through, status %+v", sent, size, st)
+				if st := u.Status(); sent.Load() != int64(size) || st.Connects != 1 {
+					t.Errorf("%d of %d bytes came through, status %+v", sent.Load(), size, st)
 				}
 			})
 		})
