@@ -18,6 +18,9 @@ const (
 	// copies is how often the beginning of an epoch with a fix comes with the same
 	// time before the receiver's clock is taken to stand: networks double packets.
 	copies = 3
+	// maxCopies is the same for a receiver that tells whole seconds alone: twice
+	// what one of 25 Hz sends in each.
+	maxCopies = 50
 	// maxLate is how many late sentences in a row are one epoch's.
 	maxLate = 32
 )
@@ -68,6 +71,7 @@ type Assembler struct {
 	last    origin // starter of the latest closed epoch
 	lastFix bool   // and whether it had a fix
 	repeats int    // of that sentence with the same time
+	allowed int    // of those, before the clock is taken to stand
 	lateRun int    // late sentences in a row
 
 	listed   int  // satellites in the GSA of the latest epoch that had them
@@ -90,7 +94,7 @@ type height struct {
 
 // NewAssembler returns an Assembler that calls h.
 func NewAssembler(h Handler, o Options) *Assembler {
-	return &Assembler{h: h, parser: newParser(), calendar: newCalendar(o)}
+	return &Assembler{h: h, parser: newParser(), calendar: newCalendar(o), allowed: copies}
 }
 
 // Push takes one sentence as the Scanner yields it; the checksum is not looked
@@ -146,7 +150,7 @@ func (a *Assembler) timed(r *reading) {
 		e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
 	default:
 		if a.nclosed == 0 || !near(a.closed[0], r.tod) {
-			a.repeats = 0
+			a.goesOn(r)
 		}
 		a.next(r)
 	}
@@ -209,7 +213,7 @@ func (a *Assembler) open() {
 		a.pause(a.resumed)
 	}
 	a.flushed, a.resumed = false, false
-	a.epoch = epoch{open: true, frozen: a.repeats >= copies}
+	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed}
 	a.heads = false
 }
 
@@ -257,7 +261,7 @@ func (a *Assembler) Reset() {
 	a.close()
 	a.cycle.forget()
 	a.sky = sky{}
-	a.heads, a.nclosed, a.repeats, a.lateRun, a.pauses = false, 0, 0, 0, 0
+	a.heads, a.nclosed, a.repeats, a.allowed, a.lateRun, a.pauses = false, 0, 0, copies, 0, 0
 	a.dim, a.eph, a.epv, a.heights = ModeUnknown, Value{}, Value{}, [2]height{}
 }
 

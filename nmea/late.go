@@ -15,7 +15,17 @@ func (a *Assembler) stands(r *reading, between, fix bool) bool {
 		return between
 	}
 	a.repeats++
-	return a.repeats >= copies
+	return a.repeats >= a.allowed
+}
+
+// goesOn notes that r is the first sentence with another time. When its like came
+// many times within the second before, the receiver sends faster than it tells
+// the time, and its clock does not stand.
+func (a *Assembler) goesOn(r *reading) {
+	if a.repeats >= copies && forward(a.now(), r.tod) <= time.Second+jitter {
+		a.allowed = min(max(a.allowed, 2*a.repeats+2), maxCopies)
+	}
+	a.repeats = 0
 }
 
 // late tells whether r belongs to an epoch that is closed. One that is answered

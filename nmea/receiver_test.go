@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -171,6 +172,28 @@ func TestFrozen(t *testing.T) {
 		a.Flush()
 		if r.modes() != "3331133" {
 			t.Errorf("quiet %v: modes %s, want 3331133", quiet, r.modes())
+		}
+	}
+}
+
+// TestWholeSeconds holds for a receiver that sends five times a second and tells
+// whole seconds alone: each of them is one fix, when that is known.
+func TestWholeSeconds(t *testing.T) {
+	for _, quiet := range []bool{false, true} {
+		r := &recorder{}
+		a := NewAssembler(r, Options{})
+		for i := range 60 {
+			var s stream
+			s.epoch(36000+float64(i/5), "RMC", "GGA")
+			var sc Scanner
+			sc.Scan(s.Bytes(), a.Push)
+			if quiet {
+				a.Flush()
+			}
+		}
+		a.Flush()
+		if got := r.modes(); !strings.HasSuffix(got, strings.Repeat("3", 11)) || len(got) > 14 {
+			t.Errorf("quiet %v: modes %s, want a fix for each of the last 11 seconds", quiet, got)
 		}
 	}
 }
