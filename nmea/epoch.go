@@ -93,10 +93,11 @@ func (e *epoch) mergePlace(r *reading) bool {
 	return moved
 }
 
-// mergeQuality adds what says how good the position is. Error estimates are
-// taken but add nothing: a fix does not wait for them.
+// mergeQuality adds what says how good the position is. Of several GSA the best
+// counts: some say of a constellation that is not used that it has no fix. Error
+// estimates are taken but add nothing: a fix does not wait for them.
 func (e *epoch) mergeQuality(r *reading) (added bool) {
-	if r.dim != ModeUnknown && r.dim != e.dim {
+	if r.dim > e.dim {
 		e.dim, added = r.dim, true
 	}
 	if r.status > e.status {

@@ -38,6 +38,8 @@ func TestQuality(t *testing.T) {
 			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
 		{"GNS for each constellation", []string{"GNGNS,100000,5130.0,N,00030.0,E,DA,14,0.8,11.2,46.7,,,V", "GPGNS,100000,,,,,,7,,,,5.2,23,V", "GLGNS,100000,,,,,,7,,,,5.2,23,V"},
 			`"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":14`},
+		{"GSA of a constellation that is not used", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,,,,,,A", "GNGSA,A,3,01,02,03,04,,,,,,,,,1.4,0.8,1.1,1", "GNGSA,A,1,,,,,,,,,,,,,1.4,0.8,1.1,2"},
+			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"hdop":0.80,"vdop":1.10,"pdop":1.40,"eph":15.20,"epv":25.30,"uSat":4`},
 		{"no quality", []string{fmt.Sprintf(gga, "", "09")}, `"mode":1,"uSat":9`},
 		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
 		{"latitude 91", []string{"GNGGA,100000,9100.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
