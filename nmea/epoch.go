@@ -26,7 +26,7 @@ type epoch struct {
 	said   [kinds]uint8 // sentences of each kind
 	voids  uint8        // of the sentences with a position: receiver has no fix
 	valids uint8        // receiver vouches for the position
-	dim    Mode         // of the latest GSA
+	dim    Mode         // the best of the GSA
 	status Status
 	date   date // stated by a sentence that vouches for it
 
