@@ -17,6 +17,7 @@ import (
 func TestPageAccess(t *testing.T) {
 	browser := realtest.Chromium(t)
 	t.Run("phone", func(t *testing.T) { testPhone(t, openTab(t, browser)) })
+	t.Run("keys of the map", func(t *testing.T) { testKeyboard(t, openTab(t, browser)) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, openTab(t, browser)) })
 	t.Run("names", func(t *testing.T) { testNames(t, openTab(t, browser)) })
 	t.Run("contrast", func(t *testing.T) { testContrast(t, openTab(t, browser)) })
@@ -141,6 +142,26 @@ func testKeys(t *testing.T, p *tab) {
 	press(kb.ArrowLeft)
 	p.until(`document.activeElement.id === "tab-sky" && ` + visiblePanels + ` === "sky,nmea"`)
 	p.clean()
+}
+
+func testKeyboard(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	press := func(key string) {
+		if err := chromedp.Do(p.ctx, chromedp.Focus(chromedp.CSS("#map")), chromedp.KeyEvent(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.settled()
+	before := eval[float64](p, `gpsbridge.map.k`)
+	press("+")
+	p.until(fmt.Sprintf(`gpsbridge.map.k > %f`, before*1.2))
+	press("-")
+	p.until(fmt.Sprintf(`Math.abs(gpsbridge.map.k / %f - 1) < 0.01`, before))
+	press("f")
+	p.until(`document.getElementById("follow").getAttribute("aria-pressed") === "false"`)
 }
 
 // Who cannot see hears what everything is.

@@ -173,7 +173,6 @@ func TestPage(t *testing.T) {
 	t.Run("old fix", func(t *testing.T) { testOldFix(t, openTab(t, browser)) })
 	t.Run("forty satellites", func(t *testing.T) { testCrowdedSky(t, openTab(t, browser)) })
 	t.Run("dark", func(t *testing.T) { testDark(t, openTab(t, browser)) })
-	t.Run("keyboard", func(t *testing.T) { testKeyboard(t, openTab(t, browser)) })
 }
 
 const agesInASecond = `new Promise((done) => {
@@ -344,24 +343,4 @@ func testDark(t *testing.T, p *tab) {
 		}
 		p.until(brightness + want)
 	}
-}
-
-func testKeyboard(t *testing.T, p *tab) {
-	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
-	r.Publish("van_7", "TPV", fixAt(1))
-	p.open("http://" + r.Addr().String() + "/")
-	p.shows("speed", "36")
-	press := func(key string) {
-		if err := chromedp.Do(p.ctx, chromedp.Focus(chromedp.CSS("#map")), chromedp.KeyEvent(key)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.settled()
-	before := eval[float64](p, `gpsbridge.map.k`)
-	press("+")
-	p.until(fmt.Sprintf(`gpsbridge.map.k > %f`, before*1.2))
-	press("-")
-	p.until(fmt.Sprintf(`Math.abs(gpsbridge.map.k / %f - 1) < 0.01`, before))
-	press("f")
-	p.until(`document.getElementById("follow").getAttribute("aria-pressed") === "false"`)
 }
