@@ -115,8 +115,11 @@ func testTwoSenders(t *testing.T, p *tab) {
 	from("a", 1, "")
 	from("b", 2, "") // started again, and sends what was left
 	from("a", 3, `,"backlog":true`)
+	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":51.5,"lon":0,"speed":15}`)) // for viewers alone
+	from("b", 2, "")
+	from("b", 5, "")
 	p.open("http://" + r.Addr().String() + "/")
-	p.shows("speed", "72")
+	p.shows("speed", "180")
 	p.shows("chain", "not connected")
 	from("a", 4, "")
 	p.shows("chain", "two senders")

@@ -25,6 +25,8 @@ export class Model {
     this.steps = [];        // last intervals between fixes, seconds
     this.offset = 0;        // ms that the server's clock is ahead of this browser's
     this.slept = false;     // this machine did, for a time that was guessed
+    this.run = '';          // of the newest fix that has one
+    this.formerRun = '';    // the one before
     this.mixedAt = -Infinity; // when an earlier run was heard again beside the present one
     this.added = 0;         // points added at the end of the track
     this.changed = 0;       // other changes of it
@@ -63,9 +65,10 @@ export class Model {
 
   newFix(m, t, now) {
     const step = t - this.fixTime;
-    if (this.fix && m.run !== this.fix.run) {
-      if (m.run && m.run === this.formerRun) this.mixedAt = now;
-      this.formerRun = this.fix.run;
+    if (m.run && m.run !== this.run) { // a fix for viewers alone has none
+      if (m.run === this.formerRun) this.mixedAt = now;
+      this.formerRun = this.run;
+      this.run = m.run;
     }
     if (this.fix && step > 0 && step < 30) {
       this.steps.push(step);
