@@ -115,7 +115,7 @@ func (a *Assembler) Push(sentence []byte) {
 	case r.kind == kindTXT:
 		a.stats.note(r.text)
 	case r.kind == kindGSV:
-		a.sky.view(r, a.now())
+		a.sky.view(r)
 	case r.timed && (r.kind.position() || r.kind == kindZDA):
 		a.timed(r)
 	case r.kind.position():

@@ -25,8 +25,8 @@ type group struct {
 	next     int // part that is to come
 
 	sats  []Satellite // of the latest complete group
-	when  time.Duration
-	cycle int
+	when  time.Duration // stamp of the Sky that it was first part of
+	cycle int           // Skies before that
 }
 
 // sky collects GSV and GSA to the view of the whole sky.
@@ -41,7 +41,7 @@ type sky struct {
 }
 
 // view takes a GSV. Parts that do not follow each other spoil their group.
-func (s *sky) view(r *reading, stamp time.Duration) {
+func (s *sky) view(r *reading) {
 	g := s.group(r)
 	if g == nil {
 		return
@@ -57,7 +57,7 @@ func (s *sky) view(r *reading, stamp time.Duration) {
 	g.next++
 	if r.part == r.parts {
 		g.sats, g.building = g.building, g.sats
-		g.when, g.cycle, g.next = stamp, s.cycle, 0
+		g.cycle, g.next = s.cycle, 0
 		s.fresh = true
 	}
 }
@@ -114,12 +114,14 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 		return nil
 	}
 	s.fresh = false
-	s.cycle++
 	s.when = stamp
 	s.out = Sky{Satellites: s.out.Satellites[:0]}
 	for i := range s.groups {
 		g := &s.groups[i]
-		if age := forward(g.when, stamp); age > skyAge || s.cycle-g.cycle > skyCycles && age == 0 {
+		if g.cycle == s.cycle {
+			g.when = stamp // whatever the clock said before: it may not have known the time
+		}
+		if age := forward(g.when, stamp); age > skyAge || s.cycle-g.cycle >= skyCycles && age == 0 {
 			g.sats = g.sats[:0]
 			continue
 		}
@@ -127,6 +129,7 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 			s.add(sat)
 		}
 	}
+	s.cycle++
 	s.out.NSat = len(s.out.Satellites)
 	for i := range s.out.Satellites {
 		if sat := &s.out.Satellites[i]; s.isUsed(*sat) {
