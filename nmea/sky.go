@@ -24,7 +24,7 @@ type group struct {
 	parts    int // of the sentence that began it
 	next     int // part that is to come
 
-	sats  []Satellite // of the latest complete group
+	sats  []Satellite   // of the latest complete group
 	when  time.Duration // stamp of the Sky that it was first part of
 	cycle int           // Skies before that
 }
