@@ -255,3 +255,18 @@ func TestMissingFileIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestHostNameWithoutAnID: of a host name without a letter or digit no device ID can be made, and the error says so.
+func TestHostNameWithoutAnID(t *testing.T) {
+	for host, want := range map[string]string{
+		"---":   `device_id is not set, and none can be made of the host name "---": set it, for example "van_7"`,
+		"van-7": `device_id "" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`,
+	} {
+		if err := checkTrackerID("", host); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", host, err, want)
+		}
+	}
+	if err := checkTrackerID("van_7", "---"); err != nil {
+		t.Error(err)
+	}
+}

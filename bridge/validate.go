@@ -27,7 +27,8 @@ var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 // line each, name the key, and where Load knows it, where the value was given.
 func (c *Config) Validate() error {
 	c.Relay.Listen = cmp.Or(c.Relay.Listen, DefaultListen)
-	errs := []error{c.at("", checkDeviceID("device_id", c.DeviceID))}
+	host, _ := os.Hostname()
+	errs := []error{c.at("", checkTrackerID(c.DeviceID, host))}
 	errs = append(errs, c.completeReceivers()...)
 	errs = append(errs, c.completeUplinks()...)
 	errs = append(errs, c.at("report", c.Report.check()), c.at("spool", c.Spool.check()), c.at("relay", errors.Join(c.Relay.check(), c.Relay.complete())))
@@ -73,12 +74,23 @@ func (r RelayConfig) check() error {
 	return errors.Join(errs...)
 }
 
+// checkTrackerID says where an ID comes from that is empty: of some host names none can be made.
+func checkTrackerID(id, host string) error {
+	if id == "" && deviceIDFrom(host) == "" {
+		return fmt.Errorf("device_id is not set, and none can be made of the host name %q: set it, for example %q", host, exampleID)
+	}
+	return checkDeviceID("device_id", id)
+}
+
+// exampleID is one that can be.
+const exampleID = "van_7"
+
 func checkDeviceID(key, id string) error {
 	if deviceID.MatchString(id) {
 		return nil
 	}
 	return fmt.Errorf("%s %q is not allowed: use 1 to 80 letters, digits and underscores, for example %q",
-		key, id, max(deviceIDFrom(id), "van_7"))
+		key, id, cmp.Or(deviceIDFrom(id), exampleID))
 }
 
 // completeReceivers lays defaults over what the [[receiver]] sections leave out and checks them together.

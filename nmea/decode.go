@@ -14,23 +14,34 @@ type DecodeOptions struct {
 	Options
 	// Sky writes a SKY line for every cycle of satellites too.
 	Sky bool
-	// AllowNoChecksum reads sentences without a checksum too.
-	AllowNoChecksum bool
 }
 
 // Decode reads NMEA from r to its end, or until ctx is done, and writes one JSON
 // object a line to w. Lines that start with `#` are comments. Whatever else is
-// no sentence is skipped and counted: only reading and writing can fail. The
-// output is flushed whenever r gives nothing more at once, so it follows a pipe.
+// no sentence is skipped and counted: only reading and writing can fail. Sentences
+// without a checksum count until one comes that has it: a receiver sends it always
+// or never, and what lacks it among others is damaged. The output is flushed
+// whenever r gives nothing more at once, so it follows a pipe.
 func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (DecodeStats, error) {
 	out := &lines{w: bufio.NewWriterSize(w, 64<<10), sky: o.Sky}
 	a := NewAssembler(out, o.Options)
-	s := Scanner{AllowNoChecksum: o.AllowNoChecksum}
+	s := Scanner{AllowNoChecksum: true}
+	take := func(sentence []byte) {
+		if s.AllowNoChecksum && checked(sentence) {
+			s.AllowNoChecksum = false
+		}
+		a.Push(sentence)
+	}
 	var c comments
-	err := decode(ctx, r, out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, a.Push) }) })
+	err := decode(ctx, r, out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, take) }) })
 	a.Flush()
 	err = errors.Join(err, out.flush())
 	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err
+}
+
+// checked tells of a sentence that the Scanner yields whether it has a checksum.
+func checked(sentence []byte) bool {
+	return len(sentence) > 3 && sentence[len(sentence)-3] == '*'
 }
 
 // decode reads until the end.

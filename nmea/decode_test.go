@@ -75,6 +75,19 @@ func TestDecodeSky(t *testing.T) {
 	}
 }
 
+// TestDecodeNoChecksums holds that a log whose receiver sends no checksums is read, and that one among others that have it
+// is damaged.
+func TestDecodeNoChecksums(t *testing.T) {
+	bare := func(s string) string { return s[:strings.LastIndexByte(s, '*')] + "\r\n" }
+	got, stats := decodeAll(t, bare(rmc)+bare(gll), 7, DecodeOptions{})
+	if n := strings.Count(got, `"lat"`); n == 0 || stats.Scanner.Sentences != 2 {
+		t.Errorf("%d sentences, %s", stats.Scanner.Sentences, got)
+	}
+	if _, stats = decodeAll(t, rmc+"\r\n"+bare(gll), 7, DecodeOptions{}); stats.Scanner.Sentences != 1 || stats.Scanner.NoChecksum != 1 {
+		t.Errorf("%+v, want one sentence and one without its checksum", stats.Scanner)
+	}
+}
+
 // TestDecodeChopped holds that the pieces in which a stream comes change nothing.
 func TestDecodeChopped(t *testing.T) {
 	var s stream
@@ -218,7 +231,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(sentence("PUBX,00,090000.00,5130.0,N,00030.0,E,57.9,G3,2.5,5.0,36.0,084.4,-0.5,,0.8,1.1,0.6,9,0,0") + sentence("PQGSV,1,1,01,05,12,120,33,0,4")))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var out bytes.Buffer
-		if _, err := Decode(t.Context(), &out, bytes.NewReader(p), DecodeOptions{Sky: true, AllowNoChecksum: true}); err != nil {
+		if _, err := Decode(t.Context(), &out, bytes.NewReader(p), DecodeOptions{Sky: true}); err != nil {
 			t.Fatal(err)
 		}
 		checkJSON(t, out.Bytes())

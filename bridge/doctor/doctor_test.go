@@ -74,6 +74,7 @@ func TestLine(t *testing.T) {
 			o.Sentences, o.Hint = 0, "/dev/ttyUSB0 speaks UBX at 9600 baud, a binary protocol, and no NMEA: switch NMEA output on"
 		}, "switch NMEA output on"},
 		{"no receiver", Broken, "sentences", func(o *observed) { o.Sentences, o.Source, o.Port = 0, "tcp://h:1", "tcp://h:1" }, "no NMEA sentence; see that it is a receiver"},
+		{"no checksums", Broken, "sentences", func(o *observed) { o.Sentences, o.NoChecksum = 0, 20 }, "without a checksum; set allow_no_checksum = true"},
 		{"bad cable", Warning, "sentences", func(o *observed) { o.BadChecksum = 20 }, "20 of 120 sentences are damaged"},
 		{"one damaged", OK, "sentences", func(o *observed) { o.BadChecksum = 1 }, "100 good, 1 damaged"},
 		{"no sky", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge = new(0.0), nmea.ModeNone, nil }, "none in view; check the antenna's plug"},

@@ -118,6 +118,8 @@ func judgeSentences(l *Link, o observed) {
 	switch {
 	case o.Sentences == 0 && o.Hint != "":
 		l.says(Broken, o.Hint)
+	case o.Sentences == 0 && o.NoChecksum > 0:
+		l.says(Broken, fmt.Sprintf("%s sends sentences without a checksum: set allow_no_checksum = true in its [[receiver]]", cmp.Or(o.Port, o.Source)))
 	case o.Sentences == 0:
 		l.says(Broken, fmt.Sprintf("%s sends %d bytes and no NMEA sentence: see that it is a receiver, and that it speaks NMEA 0183",
 			cmp.Or(o.Port, o.Source), o.Bytes))

@@ -138,7 +138,7 @@ func (h *ear) hears(st receiver.Status) observed {
 	o := observed{clock: h.last.Time, mute: h.mute}
 	sc := h.scanner.Stats()
 	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
-	o.Sentences, o.BadChecksum = sc.Sentences, sc.BadChecksum
+	o.Sentences, o.BadChecksum, o.NoChecksum = sc.Sentences, sc.BadChecksum, sc.NoChecksum
 	if h.last.NSat.Set {
 		o.NSat = &h.last.NSat.V
 	}
