@@ -47,7 +47,7 @@ function trackerChain(status, device, silent) {
   if (!list.length) list.push(station('Receiver', 'off', 'none', 'no receiver is configured'));
   list.push(daemonStation(status));
   if (!uplinks.length) {
-    list.push({ ...station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (uplink.url, or --server)'), beyond: true });
+    list.push({ ...station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (set uplink.server, or --server)'), beyond: true });
     return list;
   }
   const beyond = [...uplinks.map((u) => uplinkStation(nameOf('Uplink', uplinks, u.name), u, silent)), serverStation(uplinks)];
