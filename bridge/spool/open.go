@@ -66,13 +66,7 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 		return err
 	}
 	sameBoot := inRecent && lately.boot == boot && boot != [16]byte{}
-	for name, acked := range lately.readers {
-		of := ranges{{0, s.disk.newest}} // the records that the disk may have
-		if !slices.Equal(intersect(acked, of), intersect(known.readers[name], of)) {
-			s.changed = time.Now()
-		}
-	}
-	if lately.dropped > known.dropped {
+	if lately.dropped > known.dropped || s.ackedSince(known, lately) {
 		s.changed = time.Now()
 	}
 	known.merge(lately)
@@ -98,6 +92,17 @@ func (s *Spool) attach(o Options, disk, recent files, boot [16]byte) error {
 		r.advance()
 	}
 	return nil
+}
+
+// ackedSince says whether the recent log knows of acknowledgements of records that the disk may have, and the disk does not.
+func (s *Spool) ackedSince(known, lately state) bool {
+	of := ranges{{0, s.disk.newest}}
+	for name, acked := range lately.readers {
+		if !slices.Equal(intersect(acked, of), intersect(known.readers[name], of)) {
+			return true
+		}
+	}
+	return false
 }
 
 // recentFolder is where the records are that are not in dir yet. In a runtime folder its name tells spools apart: the

@@ -63,12 +63,9 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 	if c.Listen == "off" {
 		return nil, command.Misusef("a daemon whose relay.listen is \"off\" cannot be asked: its log says what it does")
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
+	address, err := localAddress(c.Listen)
 	if err != nil {
-		return nil, command.Misusef("%q is no address of a daemon: use host:port, such as %s", c.Listen, bridge.DefaultListen)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
@@ -80,20 +77,12 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 		}
 		defer client.CloseIdleConnections()
 	}
-	url := scheme + net.JoinHostPort(host, port) + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+path, nil)
+	if err == nil {
+		err = authorize(req, c.Token)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if c.Token != "" {
-		token, err := os.ReadFile(c.Token)
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("relay.token_file %s is not for everybody: ask with sudo", c.Token)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("relay.token_file: %w", err)
-		}
-		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	resp, err := client.Do(req)
 	switch {
@@ -109,6 +98,34 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+}
+
+// localAddress is where a daemon on this machine is reached that listens at an address.
+func localAddress(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", command.Misusef("%q is no address of a daemon: use host:port, such as %s", listen, bridge.DefaultListen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// authorize puts the viewers' token on a request, if there is a file with one.
+func authorize(req *http.Request, tokenFile string) error {
+	if tokenFile == "" {
+		return nil
+	}
+	token, err := os.ReadFile(tokenFile)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("relay.token_file %s is not for everybody: ask with sudo", tokenFile)
+	}
+	if err != nil {
+		return fmt.Errorf("relay.token_file: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return nil
 }
 
 // otherAnswer says what it means that there was another answer than was asked for.

@@ -33,6 +33,7 @@ type Output struct {
 	err error
 }
 
+// Write writes to the Writer, as that does.
 func (o *Output) Write(p []byte) (int, error) {
 	n, err := o.Writer.Write(p)
 	if o.err == nil {
