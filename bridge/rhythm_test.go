@@ -91,6 +91,19 @@ func TestNoRhythm(t *testing.T) {
 	d.want(t, "behind it", 100*ms-restMargin)
 }
 
+// TestRhythmOfAClockThatIsSlow: a recording that is played ten times as fast is not slept over.
+func TestRhythmOfAClockThatIsSlow(t *testing.T) {
+	told, now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Now()
+	var r rhythm
+	for range 2 * rhythmFixes {
+		told, now = told.Add(time.Second), now.Add(100*ms)
+		r.fix(told, now)
+	}
+	if got, want := r.rest(now), 100*ms-restMargin; got != want {
+		t.Errorf("rest for %v, want %v", got, want)
+	}
+}
+
 // TestRestEndsInTime: no fix leaves in a rest that is no earlier than the earliest of the last ones, however late those were.
 func TestRestEndsInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

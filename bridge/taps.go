@@ -83,10 +83,9 @@ func (t *taps) serve(ctx context.Context) {
 			told = ""
 			t.share.Log.Info("sharing the receiver's sentences", "address", s.Addr().String())
 			t.shared.Store(s)
-			err = s.Serve(ctx)
-		}
-		if ctx.Err() != nil {
-			return
+			if err = s.Serve(ctx); ctx.Err() != nil {
+				return
+			}
 		}
 		if err != nil && err.Error() != told {
 			told = err.Error()

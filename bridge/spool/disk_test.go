@@ -258,6 +258,8 @@ func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 // onlySynced returns a copy of a folder as a power cut leaves it that spares nothing.
 func onlySynced(d *simFolder) *simFolder {
 	c := newSimFolder()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for name, f := range d.durable {
 		c.names[name] = &simFile{folder: c, name: name, b: slices.Clone(f.synced), synced: slices.Clone(f.synced)}
 	}

@@ -13,7 +13,7 @@ import (
 // simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
 // to have written already: sectors of files in any order, names in the order of their changes.
 type simFolder struct {
-	mu      sync.Mutex // of the names, which one writes while others read; tests look at them when nobody does
+	mu      sync.Mutex // of the names, which one writes while others read, and of what is synced; other tests look when nobody writes
 	names   map[string]*simFile
 	durable map[string]*simFile
 	pending []func(map[string]*simFile) // changes of names that are not durable
@@ -188,6 +188,8 @@ func (f *simFile) Sync() error {
 		f.dirty = nil
 		return err
 	}
+	f.folder.mu.Lock()
+	defer f.folder.mu.Unlock()
 	f.synced, f.dirty = slices.Clone(f.b), nil
 	return nil
 }
