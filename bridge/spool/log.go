@@ -237,7 +237,10 @@ func (l *log) publish() {
 func (l *log) rotate(base uint64) error {
 	if n := len(l.segs); n > 0 {
 		base = max(base, l.segs[n-1].base)
-		if l.segs[n-1].away { // nobody knows what positions are in it
+		l.guard.Lock()
+		away := l.segs[n-1].away
+		l.guard.Unlock()
+		if away { // nobody knows what positions are in it
 			base = max(base, l.state().pos+1)
 		}
 	}
