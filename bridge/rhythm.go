@@ -16,14 +16,13 @@ const rhythmFixes = 16
 // rhythm is when fixes leave, by whatever sentence ends an epoch: as regularly as the receiver's own clock goes, and each
 // some time behind what that says. Nothing that comes between two of them is needed before the second is due. A fix that is
 // late, as on a machine under load or when a sentence was lost, does not disturb it: the least delay of the last ones counts.
-// A clock that goes slower than fixes come, as in a recording that is played faster, is overruled by their number.
+// A clock that does not go as ours does, as in a recording that is played faster, is no rhythm.
 type rhythm struct {
 	began, first time.Time                  // when the first fix left, and the receiver's time in it
 	told         time.Duration              // the receiver's time in the last one, from first
 	steps        [rhythmFixes]time.Duration // from fix to fix, by the receiver's time; a change of rate is seen in one
 	delays       [rhythmFixes]time.Duration // how much later than the first each left, by its time
-	lefts        [rhythmFixes]time.Duration // when each left, from began
-	mean         time.Duration              // from fix to fix, of the last ones, by the system's clock
+	drift        time.Duration              // how much more the newest is delayed than the one rhythmFixes before
 	fixes        int
 }
 
@@ -37,9 +36,9 @@ func (r *rhythm) fix(told, now time.Time) {
 	}
 	i, before := r.fixes%rhythmFixes, r.told
 	r.told = told.Sub(r.first)
-	left := now.Sub(r.began)
-	r.mean = (left - r.lefts[i]) / rhythmFixes
-	r.steps[i], r.delays[i], r.lefts[i] = r.told-before, left-r.told, left
+	delay := now.Sub(r.began) - r.told
+	r.drift = delay - r.delays[i]
+	r.steps[i], r.delays[i] = r.told-before, delay
 	r.fixes++
 }
 
@@ -49,7 +48,10 @@ func (r *rhythm) rest(now time.Time) time.Duration {
 	if r.fixes <= rhythmFixes {
 		return 0 // the first has no step
 	}
-	due := r.told + slices.Min(r.steps[:]) + slices.Min(r.delays[:])
-	due = min(due, r.lefts[(r.fixes-1)%rhythmFixes]+r.mean)
+	step := slices.Min(r.steps[:])
+	if r.drift.Abs() > rhythmFixes*step/2 {
+		return 0
+	}
+	due := r.told + step + slices.Min(r.delays[:])
 	return due - restMargin - now.Sub(r.began)
 }
