@@ -74,19 +74,23 @@ func daemonOf(c bridge.RelayConfig) func(context.Context) (*bridge.Status, error
 
 // chart prints links in columns.
 type chart struct {
-	w       io.Writer
-	columns int
-	color   bool
-	of      string // of several receivers or servers, the one that the last link was of
+	w        io.Writer
+	terminal *command.Terminal // with colors; nil without
+	columns  int
+	of       string // of several receivers or servers, the one that the last link was of
 }
 
 // chartColumns is the width without a terminal, and the most on one: longer lines are hard to read.
 const chartColumns = 80
 
 func newChart(w io.Writer, color bool) *chart {
-	columns := width(w)
-	c := &chart{w: w, columns: chartColumns, color: color && drawable(w)}
-	if columns > 0 {
+	c := &chart{w: w, columns: chartColumns}
+	t, ok := drawable(w)
+	if ok && color {
+		c.terminal = t
+	}
+	if ok {
+		columns, _ := size(t)
 		c.columns = min(columns, chartColumns)
 	}
 	return c
@@ -111,10 +115,11 @@ func (c *chart) link(l doctor.Link) {
 	if l.State == doctor.Broken {
 		state = "BROKEN"
 	}
-	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, l.Seen)
+	text := command.Printable(fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, l.Seen))
 	for i, line := range wrap(text, stateColumns+nameColumns, c.columns) {
-		if i == 0 && c.color && len(line) > stateColumns {
-			line = "\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m" + line[stateColumns:]
+		if i == 0 && c.terminal != nil && len(line) > stateColumns {
+			_ = c.terminal.Control("\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m")
+			line = line[stateColumns:]
 		}
 		fmt.Fprintln(c.w, line)
 	}
@@ -131,5 +136,5 @@ func (c *chart) verdict(links []doctor.Link) {
 		text = "Nothing is broken."
 	}
 	fmt.Fprintln(c.w)
-	fmt.Fprintln(c.w, strings.Join(wrap(text, 0, c.columns), "\n"))
+	fmt.Fprintln(c.w, strings.Join(wrap(command.Printable(text), 0, c.columns), "\n"))
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/realtest"
 )
@@ -86,5 +89,41 @@ func TestWatchOnATerminal(t *testing.T) {
 	<-read
 	if !strings.HasSuffix(show.text.String(), leaveScreen) {
 		t.Error("the terminal does not get its screen back")
+	}
+}
+
+// TestTerminalIsNotControlledByAGroup: a message of another member of the group can hold anything. On a terminal it is shown
+// without what would move the cursor, set the title or turn the text around; piped it is passed on as it came.
+func TestTerminalIsNotControlledByAGroup(t *testing.T) {
+	const hostile = `{"class":"TPV","device_id":"van\u001b]0;owned\u0007\u202e","run":"` + "\u009b31m" + `","seq":1,"mode":3,"text":"` + "\u202e\x7f" + `"}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+		conn, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_ = conn.WriteMessage(websocket.TextMessage, []byte(hostile))
+		_, _, _ = conn.ReadMessage() // until the viewer goes
+	}))
+	defer server.Close()
+	url := strings.Replace(server.URL, "http", "ws", 1) + "/ws/gps-tracking/van/"
+	for _, args := range [][]string{{"watch", url}, {"watch", "--lines", url}} {
+		said, err := onTerminal(t, gpsbridge(t, args...), 80, 24, func(said string) bool { return strings.Contains(said, "owned") || strings.Contains(said, `\u202e`) })
+		for _, own := range []string{enterScreen, leaveScreen, toTop, endOfLine, endOfScreen} {
+			said = strings.ReplaceAll(said, own, "")
+		}
+		if err != nil || strings.ContainsAny(said, "\x1b\x07\x7f\u009b\u202e") {
+			t.Errorf("%q: %v, the terminal got %q", args, err, said)
+		}
+	}
+	piped := start(t, gpsbridge(t, "watch", url))
+	if _, err := piped.WaitOutput(soon, func(out string) bool { return strings.Contains(out, hostile+"\n") }); err != nil {
+		t.Error(err)
+	}
+	piped.Signal(os.Interrupt)
+	if code, err := piped.Exit(soon); code != exitDone || err != nil {
+		t.Errorf("exit code %d, %v", code, err)
 	}
 }

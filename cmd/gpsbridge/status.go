@@ -50,7 +50,7 @@ type rows struct{ w io.Writer }
 
 func (r rows) row(name, format string, args ...any) {
 	if text := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "); text != "" {
-		fmt.Fprintf(r.w, "%-9s %s\n", name, text)
+		fmt.Fprintf(r.w, "%-9s %s\n", name, command.Printable(text))
 	}
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -44,8 +42,8 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 			return command.Misusef("--%s: %w", name, err)
 		}
 	}
-	if drawable(p.Stdout) && !*lines {
-		return watchPanel(ctx, p.Stdout, watch, *group)
+	if t, ok := drawable(p.Stdout); ok && !*lines {
+		return onScreen(t, func() error { return watchPanel(ctx, t, watch, *group) })
 	}
 	watch.URL = words[0]
 	return bridge.Watch(ctx, watch, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
@@ -76,15 +74,13 @@ var watchFlags = strings.NewReplacer("token_file", "--token-file", "ca_file", "-
 const panelEvery = 200 * time.Millisecond
 
 // watchPanel shows a group on a terminal until ctx ends.
-func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group url.URL) error {
+func watchPanel(ctx context.Context, t *command.Terminal, c bridge.WatchConfig, group url.URL) error {
 	shown := group.Redacted()
 	query := group.Query()
 	query.Set("sky", "1") // a server that does not know it leaves satellites out
 	group.RawQuery = query.Encode()
 	c.URL = group.String()
 
-	fmt.Fprint(w, enterScreen)
-	defer fmt.Fprint(w, leaveScreen)
 	p := newPanel(shown, time.Now())
 	changes := make(chan func(), 16)
 	change := func(f func()) error {
@@ -107,17 +103,17 @@ func watchPanel(ctx context.Context, w io.Writer, c bridge.WatchConfig, group ur
 			return change(func() { p.message(msg, now) })
 		})
 	})
-	g.Go(func() error { return drawPanel(ctx, w, p, changes) })
+	g.Go(func() error { return drawPanel(ctx, t, p, changes) })
 	return g.Wait()
 }
 
 // drawPanel makes the changes and draws the panel, which is its own, until ctx ends.
-func drawPanel(ctx context.Context, w io.Writer, p *panel, changes <-chan func()) error {
+func drawPanel(ctx context.Context, t *command.Terminal, p *panel, changes <-chan func()) error {
 	ticker := time.NewTicker(panelEvery)
 	defer ticker.Stop()
 	for {
-		if err := paint(w, p.text(time.Now())+"\nCtrl-C ends; piped, or with --lines, it prints the messages\n"); err != nil {
-			return fmt.Errorf("print: %w", err)
+		if err := paint(t, p.text(time.Now())+"\nCtrl-C ends; piped, or with --lines, it prints the messages\n"); err != nil {
+			return err
 		}
 		for drawn := false; !drawn; {
 			select {

@@ -72,7 +72,7 @@ type Program struct {
 func (g Program) Main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(g.Dispatch(ctx, Process{os.Environ(), os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(g.Dispatch(ctx, Process{os.Environ(), os.Stdin, toTerminal(os.Stdout), toTerminal(os.Stderr)}, os.Args[1:]))
 }
 
 // Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code. What was done is not
@@ -103,7 +103,7 @@ func (g Program) dispatch(ctx context.Context, p Process, args []string) int {
 	}
 	c, found := g.find(name)
 	if !found {
-		fmt.Fprintf(p.Stderr, "%s: unknown command %q: %[1]s help lists the commands\n", g.Name, name)
+		fmt.Fprintf(p.Stderr, "%s: unknown command %q: %s%[1]s help lists the commands\n", g.Name, name, suggest(name, g.names()))
 		return Misuse
 	}
 	err := c.Run(ctx, p, c, args)
@@ -134,6 +134,14 @@ func (g Program) find(name string) (Command, bool) {
 		}
 	}
 	return Command{}, false
+}
+
+// names lists the commands that the help lists.
+func (g Program) names() (names []string) {
+	for _, c := range g.Commands {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 func helps(word string) bool {

@@ -32,13 +32,17 @@ func invoke(t *testing.T, fails error, args ...string) (code int, stdout, stderr
 	return code, out.String(), errs.String(), words
 }
 
-func TestMisuseIsOneLineThatSaysTheMend(t *testing.T) {
+func TestMisuseIsOneLineWithTheFix(t *testing.T) {
 	for line, want := range map[string]string{
 		"swim":              `^bird: unknown command "swim": bird help lists the commands\n$`,
 		"help swim":         `^bird: unknown command "swim": `,
 		"-v":                `^bird: unknown command "-v": `,
 		"fly --near":        `^bird fly: unknown flag --near: bird fly -h lists the flags\n$`,
 		"fly -x":            `unknown flag -x: `,
+		"fyl":               `^bird: unknown command "fyl": did you mean fly\? bird help lists the commands\n$`,
+		"help fl":           `unknown command "fl": did you mean fly\? `,
+		"fly --raet 3":      `unknown flag --raet: did you mean --rate\? bird fly -h lists the flags\n$`,
+		"fly --hi":          `unknown flag --hi: did you mean --high\? `,
 		"fly --rate":        `--rate needs a value: `,
 		"fly -c":            `-c needs a value: `,
 		"fly --rate 1.5":    `--rate "1\.5": use a whole number: bird fly -h`,

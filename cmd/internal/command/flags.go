@@ -29,7 +29,7 @@ func (c Command) Parse(p Process, fs *flag.FlagSet, args []string, most int) (wo
 			return nil, errHelped
 		}
 		if err != nil {
-			return nil, Misusef("%s: %s -h lists the flags", plainly(fs, err.Error()), c.path())
+			return nil, Misusef("%s: %s%s -h lists the flags", plainly(fs, err.Error()), meant(fs, err.Error()), c.path())
 		}
 		if fs.NArg() == 0 {
 			return words, c.refuseEmpty(fs)
@@ -74,9 +74,23 @@ func printFlags(w io.Writer, fs *flag.FlagSet) {
 // badValue is how package flag says that a value does not fit.
 var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): (?s:(.*))$`)
 
+// unknownFlag is how the error of package flag begins for a flag that is not in the set.
+const unknownFlag = "flag provided but not defined: -"
+
+// meant suggests the flag that an unknown one is nearest to.
+func meant(fs *flag.FlagSet, said string) string {
+	name, unknown := strings.CutPrefix(said, unknownFlag)
+	if !unknown {
+		return ""
+	}
+	var names []string
+	fs.VisitAll(func(f *flag.Flag) { names = append(names, dashed(f.Name)) })
+	return suggest(dashed(name), names)
+}
+
 // plainly says in the words of the command line what package flag says of it. What it does not know stays as it is.
 func plainly(fs *flag.FlagSet, said string) string {
-	if name, unknown := strings.CutPrefix(said, "flag provided but not defined: -"); unknown {
+	if name, unknown := strings.CutPrefix(said, unknownFlag); unknown {
 		return "unknown flag " + dashed(name)
 	}
 	if name, bare := strings.CutPrefix(said, "flag needs an argument: -"); bare {
