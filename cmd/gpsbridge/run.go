@@ -49,7 +49,6 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 	})
 	g.Go(func() error { return systemd.Notify(ctx, d.Ready(), func() string { return d.Status().Line() }) })
 	g.Go(func() error { return systemd.Watchdog(ctx, d.Progress().Made) })
-	g.Go(func() error { systemd.Settle(ctx, d.Ready()); return nil })
 	g.Go(func() error {
 		return reloadOn(ctx, hangup, log, func() ([]string, error) {
 			config, err := flags.load(p)
