@@ -105,13 +105,6 @@ func (c *Container) Run(args ...string) string {
 	return out
 }
 
-// Start starts a program inside the container that works beside the test.
-func (c *Container) Start(args ...string) *Process {
-	c.t.Helper()
-	cmd := c.command(context.Background(), args...)
-	return Start(c.t, filepath.Base(args[0]), cmd)
-}
-
 // Write writes a file inside the container, with the folders above it.
 func (c *Container) Write(path, text string) {
 	c.t.Helper()

@@ -96,11 +96,13 @@ func StartDjango(t testing.TB, o Options) *Server {
 
 func (s *Server) start() {
 	s.t.Helper()
-	name, serve := "Daphne", django.Daphne
+	name := "Daphne"
+	cmd, err := django.Daphne(s.dir, s.port)
 	if s.options.Server == Uvicorn {
-		name, serve = "Uvicorn", django.Uvicorn
+		name = "Uvicorn"
+		cmd, err = django.Serve(s.dir, "-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", strconv.Itoa(s.port),
+			"tracking.asgi:application")
 	}
-	cmd, err := serve(s.dir, s.port)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -63,16 +63,11 @@ func Journal(folder string) string {
 
 // Daphne returns the server of the Channels project for the application in folder, on a port of 127.0.0.1.
 func Daphne(folder string, port int) (*exec.Cmd, error) {
-	return serve(folder, "-m", "daphne", "-b", "127.0.0.1", "-p", strconv.Itoa(port), "tracking.asgi:application")
+	return Serve(folder, "-m", "daphne", "-b", "127.0.0.1", "-p", strconv.Itoa(port), "tracking.asgi:application")
 }
 
-// Uvicorn is the same with Uvicorn and the websockets library.
-func Uvicorn(folder string, port int) (*exec.Cmd, error) {
-	return serve(folder, "-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", strconv.Itoa(port),
-		"tracking.asgi:application")
-}
-
-func serve(folder string, args ...string) (*exec.Cmd, error) {
+// Serve returns a run of the interpreter with these arguments for the application in folder.
+func Serve(folder string, args ...string) (*exec.Cmd, error) {
 	interpreter, err := Python()
 	if err != nil {
 		return nil, err
