@@ -83,7 +83,7 @@ type Assembler struct {
 
 	fix   Fix // the one handed out
 	stats AssemblerStats
-	types types
+	types byAddress[typeCount]
 }
 
 // height is an altitude and the time of day of its epoch.
@@ -103,7 +103,7 @@ func (a *Assembler) Push(sentence []byte) {
 	r, err := a.parser.parse(sentence)
 	a.quiet = false
 	a.stats.Sentences++
-	a.types.count(sentence, r.flaws, err == nil)
+	a.types.of(address(sentence)).count(r.flaws, err == nil)
 	if r.flaws != 0 {
 		a.stats.Refused++
 	}
@@ -185,8 +185,8 @@ func (a *Assembler) companion(r *reading) {
 
 // early takes error estimates that come before the epoch of their time.
 func (a *Assembler) early(r *reading) {
-	if r.eph.Set || r.epv.Set {
-		a.eph, a.epv, a.errorsAt = r.eph, r.epv, r.tod
+	if r.values[eph].Set || r.values[epv].Set {
+		a.eph, a.epv, a.errorsAt = r.values[eph], r.values[epv], r.tod
 	}
 }
 
@@ -287,7 +287,7 @@ func (a *Assembler) close() {
 	}
 	if s := a.sky.assemble(a.now()); s != nil {
 		s.Time, s.LeapSecond = a.fix.Time, a.fix.LeapSecond
-		s.HDOP, s.VDOP, s.PDOP = e.hdop, e.vdop, e.pdop
+		s.HDOP, s.VDOP, s.PDOP = e.values[hdop], e.values[vdop], e.values[pdop]
 		a.stats.Skies++
 		a.h.Sky(s)
 	}
@@ -298,6 +298,9 @@ func (a *Assembler) close() {
 func (a *Assembler) Stats() AssemblerStats {
 	st := a.stats
 	st.Rollovers = a.calendar.moved / 1024
-	st.Types = a.types.snapshot()
+	st.Types = make(map[string]TypeStats, len(a.types))
+	for address, n := range a.types {
+		st.Types[address] = n.snapshot()
+	}
 	return st
 }

@@ -127,23 +127,12 @@ func (c *comments) strip(p []byte, yield func([]byte)) {
 	}
 }
 
-// timeField is the field of the time of day by sentence type.
-var timeField = map[string]int{
-	"RMC": 0, "GGA": 0, "GNS": 0, "ZDA": 0, "GST": 0, "GBS": 0, "GLL": 4,
-}
-
-// TimeOfDay returns the UTC time of day that a timed sentence carries, such as
-// RMC, GGA or ZDA. It paces the replay of a recording.
+// TimeOfDay returns the UTC time of day that a timed sentence carries, such as RMC, GGA or ZDA. It paces the replay of a
+// recording.
 func TimeOfDay(sentence []byte) (time.Duration, bool) {
 	a := address(sentence)
-	n, ok := 0, false
-	if len(a) == 5 {
-		n, ok = timeField[string(a[2:])]
-	}
-	if string(a) == "PUBX" {
-		n, ok = 1, true
-	}
-	if !ok {
+	n := clockField(a)
+	if n < 0 {
 		return 0, false
 	}
 	rest := sentence[len(a)+2:]
@@ -159,6 +148,21 @@ func TimeOfDay(sentence []byte) (time.Duration, bool) {
 	}
 	t, _, ok := parseTimeOfDay(string(rest))
 	return t, ok
+}
+
+// clockField returns the field of the time of day by the address of a sentence, -1 when it has none.
+func clockField(address []byte) int {
+	for i := range sentences {
+		own := &sentences[i]
+		talker := 2
+		if own.proprietary {
+			talker = 1
+		}
+		if len(address) > talker && string(address[talker:]) == own.typ && (address[0] == 'P') == own.proprietary {
+			return own.clock
+		}
+	}
+	return -1
 }
 
 // indexComma returns the index of the first comma or `*`, -1 without one.

@@ -34,16 +34,12 @@ type epoch struct {
 	minutes  int // decimals of the minutes of the position
 	lat, lon float64
 
-	alt, hae, sep       Value
-	coarse              Value // altitude in whole feet, where there is no other
-	speed, track, climb Value
-	magvar              Value
-	hdop, vdop, pdop    Value
-	eph, epv            Value
-	used                Value            // stated by GGA or GNS
-	origins             [8]origin        // of the sentences that could carry a position
-	stamps              [8]time.Duration // of their first
-	norigins            int
+	values values
+	weak   [numQuantities]bool // stated only by a sentence that gives way to others
+
+	origins  [8]origin        // of the sentences that could carry a position
+	stamps   [8]time.Duration // of their first
+	norigins int
 }
 
 // origin tells sentences apart: kind and talker.
@@ -58,8 +54,8 @@ func originOf(r *reading) origin {
 	return o
 }
 
-// merge adds what r says and tells whether that is more than the epoch knew.
-// The later sentence wins, except that a position with more decimals stays.
+// merge adds what r states and reports whether that is more than the epoch knew. The later sentence wins, except that a
+// position with more decimals stays.
 func (e *epoch) merge(r *reading) (added bool) {
 	if r.verdict == void {
 		added = e.voids == 0
@@ -69,22 +65,26 @@ func (e *epoch) merge(r *reading) (added bool) {
 		added = e.valids == 0
 		e.valids++
 	}
-	added = e.mergePlace(r) || added
-	added = e.mergeQuality(r) || added
-	added = mergeValue(&e.alt, r.alt, 0.05) || added
-	added = mergeValue(&e.hae, r.hae, 0.05) || added
-	added = mergeValue(&e.sep, r.sep, 0.05) || added
-	added = mergeValue(&e.coarse, r.coarse, 0.5) && !e.alt.Set || added
-	added = mergeValue(&e.speed, r.speed, 0.06) || added
-	added = mergeTrack(&e.track, r.track) || added
-	added = mergeValue(&e.climb, r.climb, 0.05) || added
-	added = mergeValue(&e.magvar, r.magvar, 0.1) || added
+	if r.dim > e.dim { // of several GSA the best counts: some state of a constellation that is not used that it has no fix
+		e.dim, added = r.dim, true
+	}
+	if r.status > e.status {
+		e.status, added = r.status, true
+	}
+	if r.lat.Set {
+		added = e.mergePlace(r) || added
+	}
+	for q := range r.values {
+		if r.values[q].Set {
+			added = e.mergeValue(quantity(q), r.values[q], r.kind.weak()) || added
+		}
+	}
 	return added
 }
 
 // mergePlace adds the position.
 func (e *epoch) mergePlace(r *reading) bool {
-	if !r.lat.Set || e.placed && r.decimals < e.minutes {
+	if e.placed && r.decimals < e.minutes {
 		return false
 	}
 	moved := !e.placed || r.decimals > e.minutes ||
@@ -93,45 +93,14 @@ func (e *epoch) mergePlace(r *reading) bool {
 	return moved
 }
 
-// mergeQuality adds what says how good the position is. Of several GSA the best
-// counts: some say of a constellation that is not used that it has no fix. Error
-// estimates are taken but add nothing: a fix does not wait for them.
-func (e *epoch) mergeQuality(r *reading) (added bool) {
-	if r.dim > e.dim {
-		e.dim, added = r.dim, true
-	}
-	if r.status > e.status {
-		e.status, added = r.status, true
-	}
-	added = mergeValue(&e.hdop, r.hdop, 0.1) || added
-	added = mergeValue(&e.vdop, r.vdop, 0.1) || added
-	added = mergeValue(&e.pdop, r.pdop, 0.1) || added
-	added = mergeValue(&e.used, r.used, 0.5) || added
-	if r.kind != kindGBS || !e.eph.Set && !e.epv.Set {
-		mergeValue(&e.eph, r.eph, 0)
-		mergeValue(&e.epv, r.epv, 0)
-	}
-	return added
-}
-
-// mergeValue adds n to v and tells whether v is new or differs by more than
-// rounding explains.
-func mergeValue(v *Value, n Value, rounding float64) bool {
-	if !n.Set {
+// mergeValue adds a quantity. What a weak sentence states counts only where no other states it.
+func (e *epoch) mergeValue(q quantity, v Value, weak bool) bool {
+	have := e.values[q]
+	if have.Set && weak && !e.weak[q] {
 		return false
 	}
-	added := !v.Set || math.Abs(n.V-v.V) > rounding
-	*v = n
-	return added
-}
-
-// mergeTrack is mergeValue on the circle.
-func mergeTrack(v *Value, n Value) bool {
-	if !n.Set {
-		return false
-	}
-	added := !v.Set || math.Abs(math.Remainder(n.V-v.V, 360)) > 0.06
-	*v = n
+	added := !have.Set || q.differ(have.V, v.V)
+	e.values[q], e.weak[q] = v, weak
 	return added
 }
 
@@ -201,9 +170,9 @@ func (e *epoch) mode(dim Mode) Mode {
 		return ModeNone
 	case dim == Mode3D:
 		return Mode3D
-	case !e.alt.Set && !e.hae.Set:
+	case !e.values[altMSL].Set && !e.values[altHAE].Set:
 		return Mode2D
-	case dim == ModeUnknown && e.valids == 1 && e.used.Set && e.used.V <= 3:
+	case dim == ModeUnknown && e.valids == 1 && e.values[uSat].Set && e.values[uSat].V <= 3:
 		return Mode2D // nothing but a GGA, and three satellites give no height
 	}
 	return Mode3D

@@ -45,6 +45,9 @@ func parseDecimal(s string) (d decimal, ok bool) {
 	return d, ok
 }
 
+// blank reports whether f holds nothing but spaces, with which some receivers pad.
+func blank(f string) bool { return strings.TrimLeft(f, " ") == "" }
+
 // parseNumber reads a decimal number with an optional sign. Some receivers pad
 // with spaces.
 func parseNumber(s string) (float64, bool) {

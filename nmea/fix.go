@@ -2,23 +2,36 @@ package nmea
 
 import "time"
 
-// Mode says how good a position is, in gpsd's numbers.
+// Mode is how much of a position is known, in gpsd's numbers.
 type Mode uint8
 
 // The modes of a fix.
 const (
-	ModeUnknown Mode = iota // the receiver has not said
+	ModeUnknown Mode = iota // not stated
 	ModeNone                // no fix
 	Mode2D                  // latitude and longitude
 	Mode3D                  // altitude too
 )
 
-// Status says by what means the position was found, in gpsd's numbers.
+// String names a mode for people: NO FIX, 2D, 3D.
+func (m Mode) String() string {
+	switch m {
+	case ModeNone:
+		return "NO FIX"
+	case Mode2D:
+		return "2D"
+	case Mode3D:
+		return "3D"
+	}
+	return "UNKNOWN"
+}
+
+// Status is by what means the position was found, in gpsd's numbers.
 type Status uint8
 
 // The statuses of a fix.
 const (
-	StatusUnknown       Status = iota // not said, or no fix
+	StatusUnknown       Status = iota // not stated, or no fix
 	StatusGPS                         // satellites alone
 	StatusDGPS                        // differential correction
 	StatusRTKFixed                    // carrier phase, integers resolved
@@ -30,17 +43,15 @@ const (
 	StatusPPS                         // military precise service
 )
 
-// Fix is what the receiver said about one navigation epoch. Angles are degrees,
-// lengths metres, speeds metres a second. Members that the receiver did not
-// state are absent.
+// Fix is what the receiver stated about one navigation epoch. Angles are degrees, lengths metres, speeds metres a second.
+// What the receiver did not state is absent.
 type Fix struct {
 	// Mode is 1 for an epoch without a fix; then no position is set.
 	Mode   Mode
 	Status Status
 	// Time is the receiver's UTC, zero until a date is known.
 	Time time.Time
-	// LeapSecond tells that the receiver said 23:59:60: Time, which has no such
-	// second, then reads 00:00:00 of the next day.
+	// LeapSecond reports that the receiver stated 23:59:60: Time, which has no such second, is then 00:00:00 of the next day.
 	LeapSecond bool
 
 	Lat, Lon Value // degrees, north and east positive
@@ -54,29 +65,33 @@ type Fix struct {
 
 	HDOP, VDOP, PDOP Value // dilutions of precision
 	Eph, Epv         Value // estimated horizontal and vertical error, 95 %
-	USat, NSat       Value // satellites used, satellites seen
+	USat, NSat       Value // satellites used, satellites in view
 
-	// decimals is the number of decimals of a degree that Lat and Lon deserve.
-	decimals uint8
+	decimals uint8 // of a degree, as many as the receiver's digits of Lat and Lon deserve
 }
 
-// Sky is what the receiver said about the satellites, once a cycle of GSV.
+// Sky is what the receiver stated about the satellites, once a cycle of GSV.
 type Sky struct {
 	Time             time.Time // UTC of the epoch, zero until a date is known
 	LeapSecond       bool      // see Fix.LeapSecond
 	Satellites       []Satellite
 	HDOP, VDOP, PDOP Value
-	NSat, USat       int // satellites seen, satellites used
+	NSat, USat       int // satellites in view, satellites used
 }
 
 // Satellite is one satellite in view.
 type Satellite struct {
-	// GNSSID is the constellation in u-blox's numbers, as gpsd has it: 0 GPS, 1
-	// SBAS, 2 Galileo, 3 BeiDou, 5 QZSS, 6 GLONASS, 7 NavIC.
+	// GNSSID is the constellation in u-blox's numbers, which gpsd uses too: 0 GPS, 1 SBAS, 2 Galileo, 3 BeiDou, 5 QZSS,
+	// 6 GLONASS, 7 NavIC.
 	GNSSID uint8
 	SVID   int   // number within the constellation
 	PRN    int   // number in gpsd's common range over all constellations
 	El, Az Value // degrees above the horizon, degrees from true north
 	SS     Value // strongest signal-to-noise density over the signals, dB-Hz
 	Used   bool  // part of the solution
+}
+
+// same reports whether two entries are about one satellite.
+func (s *Satellite) same(other *Satellite) bool {
+	return s.GNSSID == other.GNSSID && s.SVID == other.SVID
 }

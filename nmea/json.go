@@ -19,20 +19,10 @@ func (f *Fix) AppendMembers(dst []byte) []byte {
 	places := int(min(max(f.decimals, 8), 10))
 	dst = appendValue(dst, `,"lat":`, f.Lat, places)
 	dst = appendValue(dst, `,"lon":`, f.Lon, places)
-	dst = appendValue(dst, `,"altMSL":`, f.AltMSL, 3)
-	dst = appendValue(dst, `,"altHAE":`, f.AltHAE, 3)
-	dst = appendValue(dst, `,"geoidSep":`, f.GeoidSep, 3)
-	dst = appendValue(dst, `,"speed":`, f.Speed, 3)
-	dst = appendValue(dst, `,"track":`, f.Track, 2)
-	dst = appendValue(dst, `,"climb":`, f.Climb, 2)
-	dst = appendValue(dst, `,"magvar":`, f.MagVar, 1)
-	dst = appendValue(dst, `,"hdop":`, f.HDOP, 2)
-	dst = appendValue(dst, `,"vdop":`, f.VDOP, 2)
-	dst = appendValue(dst, `,"pdop":`, f.PDOP, 2)
-	dst = appendValue(dst, `,"eph":`, f.Eph, 2)
-	dst = appendValue(dst, `,"epv":`, f.Epv, 2)
-	dst = appendValue(dst, `,"uSat":`, f.USat, 0)
-	return appendValue(dst, `,"nSat":`, f.NSat, 0)
+	for q := range quantities {
+		dst = quantity(q).append(dst, *quantities[q].field(f))
+	}
+	return dst
 }
 
 // AppendJSON appends f as one JSON object of gpsd's class TPV.
@@ -54,9 +44,9 @@ func (s *Sky) AppendMembers(dst []byte) []byte {
 		dst = s.Satellites[i].append(dst)
 	}
 	dst = append(dst, ']')
-	dst = appendValue(dst, `,"hdop":`, s.HDOP, 2)
-	dst = appendValue(dst, `,"vdop":`, s.VDOP, 2)
-	dst = appendValue(dst, `,"pdop":`, s.PDOP, 2)
+	dst = hdop.append(dst, s.HDOP)
+	dst = vdop.append(dst, s.VDOP)
+	dst = pdop.append(dst, s.PDOP)
 	dst = append(dst, `,"nSat":`...)
 	dst = strconv.AppendInt(dst, int64(s.NSat), 10)
 	dst = append(dst, `,"uSat":`...)
@@ -105,8 +95,8 @@ func appendTime(dst []byte, t time.Time, leapSecond bool) []byte {
 // scales holds the integer powers of ten by which appendValue scales.
 var scales = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
 
-// appendValue appends a member with fixed decimals. What is absent or is no
-// finite number, which JSON cannot say, is left out.
+// appendValue appends a member with fixed decimals. What is absent, or not a finite number, which JSON does not have, is left
+// out.
 func appendValue(dst []byte, name string, v Value, decimals int) []byte {
 	if !v.Set || math.IsNaN(v.V) || math.IsInf(v.V, 0) {
 		return dst
@@ -116,20 +106,21 @@ func appendValue(dst []byte, name string, v Value, decimals int) []byte {
 	if math.Abs(scaled) >= 1<<53 {
 		return strconv.AppendFloat(dst, v.V, 'f', decimals, 64)
 	}
-	n := int64(scaled)
-	if n < 0 {
-		dst, n = append(dst, '-'), -n
+	n := uint64(math.Abs(scaled))
+	var text [24]byte // from the last digit to the first
+	i := len(text)
+	for place := 0; n > 0 || place <= decimals; place++ {
+		if place == decimals && decimals > 0 {
+			i--
+			text[i] = '.'
+		}
+		i--
+		text[i] = byte('0' + n%10)
+		n /= 10
 	}
-	one := int64(scales[decimals])
-	dst = strconv.AppendInt(dst, n/one, 10)
-	if decimals == 0 {
-		return dst
+	if scaled < 0 {
+		i--
+		text[i] = '-'
 	}
-	dst = append(dst, '.')
-	for frac := n % one; one > 1; {
-		one /= 10
-		dst = append(dst, byte('0'+frac/one))
-		frac %= one
-	}
-	return dst
+	return append(dst, text[i:]...)
 }

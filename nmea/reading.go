@@ -1,51 +1,23 @@
 package nmea
 
 import (
+	"math"
 	"time"
 
 	gonmea "github.com/adrianmo/go-nmea"
 )
 
-// kind is a type of sentence that says something for a fix or a sky.
-type kind uint8
-
-const (
-	kindOther kind = iota // nothing for us
-	kindRMC
-	kindGGA
-	kindGNS
-	kindGLL
-	kindGSA
-	kindVTG
-	kindZDA
-	kindGST
-	kindGBS
-	kindUBX // PUBX,00
-	kindRMZ // PGRMZ, Garmin's altitude
-	kindRME // PGRME, Garmin's error estimates
-	kindHDG
-	kindGSV
-	kindTXT
-	kinds
-)
-
-// position tells whether a sentence of the kind says where the receiver is, or
-// that it does not know.
-func (k kind) position() bool {
-	return k == kindRMC || k == kindGGA || k == kindGNS || k == kindGLL || k == kindUBX
-}
-
-// verdict is what a sentence says about the fix as a whole.
+// verdict is what a sentence states about the fix as a whole.
 type verdict uint8
 
 const (
 	unsaid verdict = iota
 	void           // the receiver has no fix
-	valid          // the receiver vouches for the position
+	valid          // the receiver has a fix
 )
 
-// reading is what one sentence says, in SI units and degrees. It implements
-// go-nmea's Sentence, so the parsers of this package register with it.
+// reading is what one sentence states, in SI units and degrees. It implements go-nmea's Sentence, so the parsers of this
+// package register with it.
 type reading struct {
 	gonmea.BaseSentence
 	kind  kind
@@ -62,19 +34,13 @@ type reading struct {
 
 	lat, lon Value
 	decimals int // of the minutes, as written
+	values   values
 
-	alt, hae, sep       Value
-	coarse              Value // altitude in whole feet
-	speed, track, climb Value
-	magvar              Value
-	hdop, vdop, pdop    Value
-	eph, epv            Value
-	used                Value // satellites
-	gnss                int   // constellation that GSA or GSV states, -1 for none
-	part, parts         int   // GSV: number of this sentence and of all
-	signal              byte  // GSV
-	sats                []Satellite
-	text                string // TXT
+	gnss        int  // constellation that GSA or GSV states, -1 for none
+	part, parts int  // GSV: number of this sentence and of all
+	signal      byte // GSV
+	sats        []Satellite
+	text        string // TXT
 }
 
 // reset empties r for the next sentence.
@@ -98,18 +64,15 @@ func (r *reading) letter(i int) byte {
 	return 0
 }
 
-// number returns field i when it is a number from lo to hi. An empty field is
-// an absent Value; anything else is a flaw, and absent too.
+// number returns field i when it is a number from lo to hi. An empty field is an absent Value; anything else is a flaw, and
+// absent too.
 func (r *reading) number(i int, lo, hi float64) Value {
 	f := r.field(i)
-	if f == "" {
+	if blank(f) {
 		return Value{}
 	}
 	v, ok := parseNumber(f)
 	if !ok {
-		if blank(f) {
-			return Value{}
-		}
 		r.flaws.add(flawNumber)
 		return Value{}
 	}
@@ -120,14 +83,49 @@ func (r *reading) number(i int, lo, hi float64) Value {
 	return some(v)
 }
 
-// blank tells that f holds spaces only.
-func blank(f string) bool {
-	for i := 0; i < len(f); i++ {
-		if f[i] != ' ' {
-			return false
-		}
+// scaled is number for a field in another unit: lo and hi are in ours, and unit is how much of ours one of the other is.
+func (r *reading) scaled(i int, lo, hi, unit float64) Value {
+	v := r.number(i, lo/unit, hi/unit)
+	v.V *= unit
+	return v
+}
+
+// angle reads an angle from true north. 360 is 0.
+func (r *reading) angle(i int) Value {
+	v := r.number(i, 0, 360)
+	if v.V == 360 {
+		v.V = 0
 	}
-	return true
+	return v
+}
+
+// dop reads a dilution of precision. 99.99 and the like mean that there is none, and 0 is no geometry at all.
+func (r *reading) dop(i int) Value {
+	v := r.number(i, 0, 1e6)
+	if v.V < 0.01 || v.V > 89.99 {
+		return Value{}
+	}
+	return v
+}
+
+// deviation reads a standard deviation in metres and returns the estimated error at 95 %, which is twice that. 0 means that
+// there is none.
+func (r *reading) deviation(i int) Value {
+	v := r.number(i, 0, 1e6)
+	if v.V == 0 {
+		return Value{}
+	}
+	return some(2 * v.V)
+}
+
+// deviations reads standard deviations of latitude, longitude and altitude. Like gpsd's, the horizontal error is twice the
+// distance RMS.
+func (r *reading) deviations(lat, lon, alt int) {
+	n, e := r.number(lat, 0, 1e6), r.number(lon, 0, 1e6)
+	if n.Set && e.Set && n.V+e.V > 0 {
+		r.values[eph] = some(2 * math.Hypot(n.V, e.V))
+	}
+	r.values[epv] = r.deviation(alt)
 }
 
 // require notes a flaw and returns false when there are fewer than n fields.
@@ -153,8 +151,21 @@ func (r *reading) clock(i int) {
 	r.tod, r.timeDecimals, r.timed = t, decimals, true
 }
 
-// place reads latitude, hemisphere, longitude, hemisphere from field i on. A
-// position that is not whole is none.
+// dateField reads a date as ddmmyy.
+func (r *reading) dateField(i int) {
+	f := r.field(i)
+	if blank(f) {
+		return
+	}
+	d, ok := parseDate(f)
+	if !ok {
+		r.flaws.add(flawDate)
+		return
+	}
+	r.date = d
+}
+
+// place reads latitude, hemisphere, longitude, hemisphere from field i on. A position that is not whole is none.
 func (r *reading) place(i int) {
 	lat, ns, lon, ew := r.field(i), r.letter(i+1), r.field(i+2), r.letter(i+3)
 	if blank(lat) || blank(lon) || ns == 0 || ew == 0 {
@@ -176,8 +187,53 @@ func (r *reading) place(i int) {
 	if ew == 'W' {
 		lo = -lo
 	}
-	r.lat, r.lon = some(la+0), some(lo+0)
+	r.lat, r.lon = some(la+0), some(lo+0) // +0 makes 0 of -0
 	r.decimals = max(laDecimals, loDecimals)
+}
+
+// solution reads what GGA and GNS have in common: position, satellites used, HDOP and altitude in the same fields, and the
+// geoid separation in field sep. The units that follow GGA's are always metres.
+func (r *reading) solution(sep int) {
+	r.values[uSat] = r.number(6, 0, 255)
+	r.values[hdop] = r.dop(7)
+	if r.verdict == valid {
+		r.place(1)
+		r.values[altMSL] = r.number(8, minAltitude, maxAltitude)
+		r.values[geoidSep] = r.number(sep, -maxGeoid, maxGeoid)
+	}
+}
+
+// variation reads the magnetic variation in field i, whose direction is in field j. Exactly 0 is what receivers without a
+// model send; gpsd takes what is under a tenth of a degree for absent, and so does this package.
+func (r *reading) variation(i, j int) {
+	v := r.number(i, 0, 180)
+	switch {
+	case !v.Set || v.V < 0.1:
+	case r.letter(j) == 'E':
+		r.values[magVar] = v
+	case r.letter(j) == 'W':
+		r.values[magVar] = some(-v.V)
+	}
+}
+
+// faa reads the mode indicator of NMEA 2.3: by what means the position was found.
+func (r *reading) faa(mode byte) {
+	switch mode {
+	case 'A':
+		r.status = StatusGPS
+	case 'D', 'P':
+		r.status = StatusDGPS
+	case 'R':
+		r.status = StatusRTKFixed
+	case 'F':
+		r.status = StatusRTKFloat
+	case 'E':
+		r.status = StatusDeadReckoning
+	case 'M':
+		r.status = StatusSurveyed
+	case 'S':
+		r.status = StatusSimulated
+	}
 }
 
 // flaws is a set of reasons why a sentence, or a part of it, was refused.

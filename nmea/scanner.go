@@ -25,7 +25,7 @@ type Scanner struct {
 	digit byte // first digit of the checksum
 	wrong bool // a checksum came that does not match
 	stats ScannerStats
-	bad   tally
+	bad   byAddress[uint64]
 }
 
 // ScannerStats counts what a Scanner has met.
@@ -43,7 +43,12 @@ type ScannerStats struct {
 // Stats returns the counters.
 func (s *Scanner) Stats() ScannerStats {
 	st := s.stats
-	st.Bad = s.bad.copy()
+	if len(s.bad) > 0 {
+		st.Bad = make(map[string]uint64, len(s.bad))
+	}
+	for address, n := range s.bad {
+		st.Bad[address] = *n
+	}
 	return st
 }
 
@@ -169,7 +174,7 @@ func (s *Scanner) drop(tail []byte) {
 	}
 	if a := address(s.sentence(tail)); s.wrong && a != nil {
 		s.stats.BadChecksum++
-		s.bad.add(a)
+		*s.bad.of(a)++
 	} else {
 		s.stats.NoiseBytes += uint64(s.size)
 	}

@@ -18,15 +18,11 @@ func (a *Assembler) send() {
 	}
 	e.sent = true
 	f := &a.fix
-	if !e.alt.Set && !e.hae.Set {
-		e.alt = e.coarse
-	}
 	*f = Fix{Mode: e.mode(a.dimension())}
 	a.date(f)
 	a.satellites(f)
 	if f.Mode >= Mode2D {
 		a.position(f)
-		a.quality(f)
 	}
 	a.stats.Fixes++
 	a.h.Fix(f)
@@ -56,22 +52,20 @@ func (a *Assembler) dimension() Mode {
 	return ModeUnknown
 }
 
-// satellites sets the numbers of satellites, which an epoch without a fix has
-// too.
+// satellites sets the numbers of satellites, which an epoch without a fix has too.
 func (a *Assembler) satellites(f *Fix) {
 	e := &a.epoch
 	f.NSat = a.sky.seen(a.now())
+	f.USat = e.values[uSat]
 	switch {
-	case e.used.Set && e.used.V == 12 && a.listed > 12:
+	case f.USat.Set && f.USat.V == 12 && a.listed > 12:
 		f.USat = some(float64(a.listed)) // GGA of many receivers ends at 12
-	case e.used.Set:
-		f.USat = e.used
-	case e.said[kindGSA] > 0:
+	case !f.USat.Set && e.said[kindGSA] > 0:
 		f.USat = some(float64(len(a.sky.used)))
 	}
 }
 
-// position sets where the receiver is and how it moves.
+// position sets where the receiver is, how it moves and how certain that is.
 func (a *Assembler) position(f *Fix) {
 	e := &a.epoch
 	f.Status = e.status
@@ -79,19 +73,26 @@ func (a *Assembler) position(f *Fix) {
 		f.Status = StatusGPS
 	}
 	f.Lat, f.Lon, f.decimals = some(e.lat), some(e.lon), uint8(e.minutes+2)
-	f.Speed, f.Track, f.MagVar = e.speed, e.track, e.magvar
-	if f.Track.V == 360 {
-		f.Track.V = 0
+	for q := range quantities {
+		if v := e.values[q]; v.Set && quantity(q) != uSat {
+			*quantities[q].field(f) = v
+		}
 	}
+	a.height(f)
+	a.errors(f)
+}
+
+// height sets what needs a position in three dimensions.
+func (a *Assembler) height(f *Fix) {
 	if f.Mode < Mode3D {
+		f.AltMSL, f.AltHAE, f.GeoidSep, f.Climb = Value{}, Value{}, Value{}, Value{}
 		return
 	}
-	f.AltMSL, f.AltHAE, f.GeoidSep = e.alt, e.hae, e.sep
 	switch {
-	case e.alt.Set && e.sep.Set:
-		f.AltHAE = some(e.alt.V + e.sep.V)
-	case e.hae.Set && e.sep.Set && !e.alt.Set:
-		f.AltMSL = some(e.hae.V - e.sep.V)
+	case f.AltMSL.Set && f.GeoidSep.Set:
+		f.AltHAE = some(f.AltMSL.V + f.GeoidSep.V)
+	case f.AltHAE.Set && f.GeoidSep.Set:
+		f.AltMSL = some(f.AltHAE.V - f.GeoidSep.V)
 	}
 	f.Climb = a.climb()
 }
@@ -101,12 +102,13 @@ func (a *Assembler) position(f *Fix) {
 // tenth of it the last digit of the altitude alone would make 1 m/s.
 func (a *Assembler) climb() Value {
 	e := &a.epoch
-	if e.climb.Set || !e.stamped || !e.alt.Set {
-		return e.climb
+	alt := e.values[altMSL]
+	if e.values[climb].Set || !e.stamped || !alt.Set {
+		return e.values[climb]
 	}
 	for _, h := range a.heights {
 		if dt := forward(h.at, e.stamp); h.alt.Set && dt >= climbBase && dt <= climbAge {
-			return some((e.alt.V - h.alt.V) / dt.Seconds())
+			return some((alt.V - h.alt.V) / dt.Seconds())
 		}
 	}
 	return Value{}
@@ -116,24 +118,24 @@ func (a *Assembler) climb() Value {
 // the one before.
 func (a *Assembler) climbFrom(now time.Duration) {
 	switch newest := &a.heights[0]; {
-	case a.fix.Mode != Mode3D || !a.epoch.alt.Set || !a.epoch.stamped:
+	case a.fix.Mode != Mode3D || !a.epoch.values[altMSL].Set || !a.epoch.stamped:
 		a.heights = [2]height{}
 	case !newest.alt.Set || forward(newest.at, now) >= climbBase:
-		a.heights[1], *newest = *newest, height{a.epoch.alt, now}
+		a.heights[1], *newest = *newest, height{a.epoch.values[altMSL], now}
 	}
 }
 
-// quality sets the dilutions of precision and the estimated errors.
-func (a *Assembler) quality(f *Fix) {
-	e := &a.epoch
-	f.HDOP, f.VDOP, f.PDOP = e.hdop, e.vdop, e.pdop
+// errors sets the estimated errors.
+func (a *Assembler) errors(f *Fix) {
 	h, v := rangeH, rangeV
 	if f.Status == StatusDGPS {
 		h, v = rangeHDGPS, rangeVDGPS
 	}
-	f.Eph = a.estimate(e.eph, a.eph, e.hdop, h)
+	f.Eph = a.estimate(f.Eph, a.eph, f.HDOP, h)
 	if f.Mode == Mode3D {
-		f.Epv = a.estimate(e.epv, a.epv, e.vdop, v)
+		f.Epv = a.estimate(f.Epv, a.epv, f.VDOP, v)
+	} else {
+		f.Epv = Value{}
 	}
 }
 
@@ -163,11 +165,11 @@ func (a *Assembler) settle() {
 	}
 	if e.dim != ModeUnknown {
 		a.dim, a.dimAt = e.dim, now
-	} else if a.dimAt < 0 || a.fix.Mode == Mode3D && e.alt.Set {
+	} else if a.dimAt < 0 || a.fix.Mode == Mode3D && e.values[altMSL].Set {
 		a.dim, a.dimAt = max(a.dim, a.fix.Mode), now
 	}
-	if e.eph.Set || e.epv.Set {
-		a.eph, a.epv, a.errorsAt = e.eph, e.epv, now
+	if e.values[eph].Set || e.values[epv].Set {
+		a.eph, a.epv, a.errorsAt = e.values[eph], e.values[epv], now
 	}
 	a.climbFrom(now)
 }

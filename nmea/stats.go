@@ -1,5 +1,14 @@
 package nmea
 
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
 // AssemblerStats counts what an Assembler has met.
 type AssemblerStats struct {
 	Sentences uint64 `json:"sentences"` // pushed
@@ -8,12 +17,11 @@ type AssemblerStats struct {
 	Late      uint64 `json:"late"`      // sentences of an epoch that was closed
 	Refused   uint64 `json:"refused"`   // sentences with anything that was refused
 	Panics    uint64 `json:"panics"`    // sentences on which the library panicked
-	// Rollovers is how many times 1024 weeks were added to the receiver's latest
-	// date.
+	// Rollovers is how many times 1024 weeks were added to the receiver's latest date.
 	Rollovers int `json:"rollovers"`
-	// Antenna is what the receiver last said about it in TXT: OK, OPEN, SHORT.
+	// Antenna is what the receiver last reported about it in TXT: OK, OPEN, SHORT.
 	Antenna string `json:"antenna,omitempty"`
-	// Firmware is its version, if the receiver said so in TXT.
+	// Firmware is its version, if the receiver reported it in TXT.
 	Firmware string `json:"firmware,omitempty"`
 	// Types counts by the address field of the sentence, such as GPRMC.
 	Types map[string]TypeStats `json:"-"`
@@ -27,41 +35,73 @@ type TypeStats struct {
 	Reasons     map[string]uint64 // why, counted by reason
 }
 
+// maxText bounds what is kept of a receiver's text.
+const maxText = 80
+
+// note keeps what a receiver's text reports about its antenna and its firmware: u-blox sends ANTSTATUS=OK and FWVER=SPG 4.04,
+// MediaTek and CASIC ANTENNA OK.
+func (st *AssemblerStats) note(text string) {
+	text = clean(text)
+	upper := strings.ToUpper(text)
+	switch {
+	case strings.HasPrefix(upper, "ANTSTATUS="):
+		st.Antenna = upper[len("ANTSTATUS="):]
+	case strings.HasPrefix(upper, "ANTENNA "):
+		st.Antenna = upper[len("ANTENNA "):]
+	case strings.HasPrefix(upper, "FWVER="):
+		st.Firmware = text[len("FWVER="):]
+	}
+}
+
+// clean returns the printable part of a text, and not too much of it.
+func clean(text string) string {
+	text = strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return -1
+		}
+		return c
+	}, text)
+	return strings.TrimSpace(text[:min(len(text), maxText)])
+}
+
+// maxAddresses bounds the addresses that are counted apart: a receiver has some 30, and noise with a lucky checksum must not
+// use up memory.
+const maxAddresses = 256
+
+// others is where the addresses above maxAddresses are counted.
+const others = "other"
+
+// byAddress holds one counter for each address field. The zero byAddress is ready.
+type byAddress[T any] map[string]*T
+
+// of returns the counter of an address.
+func (b *byAddress[T]) of(address []byte) *T {
+	if n, ok := (*b)[string(address)]; ok {
+		return n
+	}
+	if *b == nil {
+		*b = make(byAddress[T])
+	}
+	a := string(address)
+	if a == "" || len(*b) >= maxAddresses {
+		a = others
+		if n, ok := (*b)[a]; ok {
+			return n
+		}
+	}
+	n := new(T)
+	(*b)[a] = n
+	return n
+}
+
 // typeCount is TypeStats while it is counted.
 type typeCount struct {
 	good, unsupported, refused uint64
 	reasons                    [len(flawNames)]uint64
 }
 
-// types counts by address. The zero types is ready.
-type types map[string]*typeCount
-
-// of returns the counters of the sentence's address.
-func (t *types) of(sentence []byte) *typeCount {
-	a := address(sentence)
-	if a == nil {
-		a = []byte(others)
-	}
-	if n, ok := (*t)[string(a)]; ok {
-		return n
-	}
-	if *t == nil {
-		*t = make(types)
-	}
-	if len(*t) >= maxTally {
-		a = []byte(others)
-		if n, ok := (*t)[others]; ok {
-			return n
-		}
-	}
-	n := new(typeCount)
-	(*t)[string(a)] = n
-	return n
-}
-
 // count records one sentence.
-func (t *types) count(sentence []byte, f flaws, supported bool) {
-	n := t.of(sentence)
+func (n *typeCount) count(f flaws, supported bool) {
 	switch {
 	case !supported:
 		n.unsupported++
@@ -77,20 +117,56 @@ func (t *types) count(sentence []byte, f flaws, supported bool) {
 	}
 }
 
-// snapshot returns a copy for others.
-func (t types) snapshot() map[string]TypeStats {
-	m := make(map[string]TypeStats, len(t))
-	for a, n := range t {
-		s := TypeStats{Good: n.good, Unsupported: n.unsupported, Refused: n.refused}
-		for i, k := range n.reasons {
-			if k > 0 {
-				if s.Reasons == nil {
-					s.Reasons = make(map[string]uint64)
-				}
-				s.Reasons[flawNames[i]] = k
+// snapshot returns a copy for callers.
+func (n *typeCount) snapshot() TypeStats {
+	s := TypeStats{Good: n.good, Unsupported: n.unsupported, Refused: n.refused}
+	for i, k := range n.reasons {
+		if k > 0 {
+			if s.Reasons == nil {
+				s.Reasons = make(map[string]uint64)
 			}
+			s.Reasons[flawNames[i]] = k
 		}
-		m[a] = s
 	}
-	return m
+	return s
+}
+
+// DecodeStats counts what Decode has met.
+type DecodeStats struct {
+	Scanner   ScannerStats   `json:"scanner"`
+	Assembler AssemblerStats `json:"assembler"`
+}
+
+// WriteTable writes the counters as a table for people: a line for each type and talker, then what belongs to none.
+func (s DecodeStats) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "sentence\tgood\tbad checksum\trefused\tunsupported\t  reasons")
+	addresses := map[string]bool{}
+	for a := range s.Assembler.Types {
+		addresses[a] = true
+	}
+	for a := range s.Scanner.Bad {
+		addresses[a] = true
+	}
+	for _, a := range slices.Sorted(maps.Keys(addresses)) {
+		n := s.Assembler.Types[a]
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t  %s\n",
+			a, n.Good, s.Scanner.Bad[a], n.Refused, n.Unsupported, reasons(n.Reasons))
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	_, err := fmt.Fprintf(w, "%d bytes, %d of noise; %d sentences, %d without checksum, %d too long; %d fixes, %d skies, %d late sentences\n",
+		s.Scanner.Bytes, s.Scanner.NoiseBytes, s.Scanner.Sentences, s.Scanner.NoChecksum, s.Scanner.TooLong,
+		s.Assembler.Fixes, s.Assembler.Skies, s.Assembler.Late)
+	return err
+}
+
+// reasons lists why sentences were refused.
+func reasons(m map[string]uint64) string {
+	var list []string
+	for _, r := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, fmt.Sprintf("%d %s", m[r], r))
+	}
+	return strings.Join(list, ", ")
 }

@@ -1,0 +1,86 @@
+package nmea
+
+import "math"
+
+// Value is a quantity that may be absent. The zero Value is absent.
+type Value struct {
+	// V is the quantity; it means nothing unless Set.
+	V float64
+	// Set reports whether the receiver stated the quantity.
+	Set bool
+}
+
+// some returns the present Value v.
+func some(v float64) Value { return Value{V: v, Set: true} }
+
+// quantity is a number that sentences state about an epoch, besides its time and its position: a row of quantities.
+type quantity uint8
+
+const (
+	altMSL quantity = iota
+	altHAE
+	geoidSep
+	speed
+	track
+	climb
+	magVar
+	hdop
+	vdop
+	pdop
+	eph
+	epv
+	uSat
+	nSat
+	numQuantities
+)
+
+// quantities is the table of all quantities, in the order in which a message has them. A new one is a constant above, a row
+// here, a field of Fix, and the parser of the sentence that states it.
+var quantities = [numQuantities]struct {
+	key      string              // in the message: the name in gpsd's TPV or ATT report
+	unit     string              // empty for a mere number
+	decimals int                 // in the message
+	rounding float64             // by how much two sentences may differ that mean the same: half of the coarsest last digit
+	circular bool                // 360 is 0
+	field    func(f *Fix) *Value // where a Fix has it
+}{
+	altMSL:   {"altMSL", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.AltMSL }},
+	altHAE:   {"altHAE", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.AltHAE }},
+	geoidSep: {"geoidSep", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.GeoidSep }},
+	speed:    {"speed", "m/s", 3, 0.06, false, func(f *Fix) *Value { return &f.Speed }},
+	track:    {"track", "degrees", 2, 0.06, true, func(f *Fix) *Value { return &f.Track }},
+	climb:    {"climb", "m/s", 2, 0.05, false, func(f *Fix) *Value { return &f.Climb }},
+	magVar:   {"magvar", "degrees", 1, 0.1, false, func(f *Fix) *Value { return &f.MagVar }},
+	hdop:     {"hdop", "", 2, 0.1, false, func(f *Fix) *Value { return &f.HDOP }},
+	vdop:     {"vdop", "", 2, 0.1, false, func(f *Fix) *Value { return &f.VDOP }},
+	pdop:     {"pdop", "", 2, 0.1, false, func(f *Fix) *Value { return &f.PDOP }},
+	eph:      {"eph", "m", 2, 0.05, false, func(f *Fix) *Value { return &f.Eph }},
+	epv:      {"epv", "m", 2, 0.05, false, func(f *Fix) *Value { return &f.Epv }},
+	uSat:     {"uSat", "", 0, 0.5, false, func(f *Fix) *Value { return &f.USat }},
+	nSat:     {"nSat", "", 0, 0.5, false, func(f *Fix) *Value { return &f.NSat }},
+}
+
+// differ reports whether two statements of q mean different things, beyond what rounding explains.
+func (q quantity) differ(a, b float64) bool {
+	d := a - b
+	if quantities[q].circular {
+		d = math.Remainder(d, 360)
+	}
+	return math.Abs(d) > quantities[q].rounding
+}
+
+// values are the quantities that a sentence, or those of an epoch, state.
+type values [numQuantities]Value
+
+// append appends a member of a JSON object, with a comma in front.
+func (q quantity) append(dst []byte, v Value) []byte {
+	return appendValue(dst, names[q], v, quantities[q].decimals)
+}
+
+// names are the keys as a JSON object has them, between the member before and the value.
+var names = func() (n [numQuantities]string) {
+	for q := range quantities {
+		n[q] = `,"` + quantities[q].key + `":`
+	}
+	return n
+}()
