@@ -60,6 +60,7 @@ type Fix struct {
 	GeoidSep Value // mean sea level above the ellipsoid
 	Speed    Value // over ground
 	Track    Value // course over ground from true north, 0 to 360
+	Heading  Value // of the vehicle from true north, 0 to 360
 	Climb    Value // vertical speed, up positive
 	MagVar   Value // magnetic variation, east positive
 

@@ -11,7 +11,7 @@ import (
 func TestFixJSON(t *testing.T) {
 	want := `{"class":"TPV","mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
 		`"lat":51.50336350,"lon":-0.12762480,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,` +
-		`"speed":13.890,"track":84.40,"climb":0.10,"magvar":0.6,` +
+		`"speed":13.890,"track":84.40,"heading":83.90,"climb":0.10,"magvar":0.6,` +
 		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.20,"epv":25.30,"uSat":9,"nSat":14}`
 	if got := string(fullFix().AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

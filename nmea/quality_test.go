@@ -49,6 +49,7 @@ func TestQuality(t *testing.T) {
 		{"the finer position", []string{"GNGGA,100000,5130.12345,N,00030.12345,E,1,05,2.5,,M,,M,,", "GNRMC,100000,A,5130.12,N,00030.12,E,,,,,,A"},
 			`"mode":2,"status":1,"lat":51.50205750,"lon":0.50205750,"hdop":2.50,"eph":47.50,"uSat":5`},
 		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"track":0.00`},
+		{"heading", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,,,,,A", "GPHDT,274.07,T"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"heading":274.07`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

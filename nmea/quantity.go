@@ -22,6 +22,7 @@ const (
 	geoidSep
 	speed
 	track
+	heading
 	climb
 	magVar
 	hdop
@@ -49,6 +50,7 @@ var quantities = [numQuantities]struct {
 	geoidSep: {"geoidSep", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.GeoidSep }},
 	speed:    {"speed", "m/s", 3, 0.06, false, func(f *Fix) *Value { return &f.Speed }},
 	track:    {"track", "degrees", 2, 0.06, true, func(f *Fix) *Value { return &f.Track }},
+	heading:  {"heading", "degrees", 2, 0.06, true, func(f *Fix) *Value { return &f.Heading }},
 	climb:    {"climb", "m/s", 2, 0.05, false, func(f *Fix) *Value { return &f.Climb }},
 	magVar:   {"magvar", "degrees", 1, 0.1, false, func(f *Fix) *Value { return &f.MagVar }},
 	hdop:     {"hdop", "", 2, 0.1, false, func(f *Fix) *Value { return &f.HDOP }},

@@ -20,6 +20,8 @@ const (
 	kindRMZ // PGRMZ, Garmin's altitude
 	kindRME // PGRME, Garmin's error estimates
 	kindHDG
+	kindHDT
+	kindTHS
 	kindGSV
 	kindTXT
 	kinds
@@ -55,6 +57,8 @@ var sentences = [...]struct {
 	{"GST", false, kindGST, 8, 0, parseGST},
 	{"GBS", false, kindGBS, 4, 0, parseGBS},
 	{"HDG", false, kindHDG, 5, -1, parseHDG},
+	{"HDT", false, kindHDT, 2, -1, parseHDT},
+	{"THS", false, kindTHS, 2, -1, parseTHS},
 	{"TXT", false, kindTXT, 0, -1, parseTXT},
 	{"UBX", true, kindUBX, 2, 1, parseUBX},
 	{"GRME", true, kindRME, 4, -1, parseRME},
@@ -210,6 +214,20 @@ func parseGBS(r *reading) { r.deviations(1, 2, 3) }
 
 // parseHDG: magnetic heading, deviation, E, variation, E.
 func parseHDG(r *reading) { r.variation(3, 4) }
+
+// parseHDT: heading, T.
+func parseHDT(r *reading) {
+	if r.letter(1) == 'T' {
+		r.values[heading] = r.angle(0)
+	}
+}
+
+// parseTHS: true heading, mode: A autonomous, E estimated, M entered by hand, S simulated, V none.
+func parseTHS(r *reading) {
+	if m := r.letter(1); m == 'A' || m == 'E' || m == 'M' || m == 'S' {
+		r.values[heading] = r.angle(0)
+	}
+}
 
 // parseRME: Garmin's estimated errors, horizontal, M, vertical, M, spherical, M, at one standard deviation.
 func parseRME(r *reading) { r.values[eph], r.values[epv] = r.deviation(0), r.deviation(2) }

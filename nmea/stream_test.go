@@ -137,7 +137,7 @@ func fullFix() *Fix {
 	return &Fix{
 		Mode: Mode3D, Status: StatusGPS, Time: time.Date(2026, 11, 23, 9, 0, 1, 200e6, time.UTC),
 		Lat: some(51.5033635), Lon: some(-0.1276248), AltMSL: some(11.2), AltHAE: some(57.9), GeoidSep: some(46.7),
-		Speed: some(13.89), Track: some(84.4), Climb: some(0.1), MagVar: some(0.6),
+		Speed: some(13.89), Track: some(84.4), Heading: some(83.9), Climb: some(0.1), MagVar: some(0.6),
 		HDOP: some(0.8), VDOP: some(1.1), PDOP: some(1.36), Eph: some(15.2), Epv: some(25.3),
 		USat: some(9), NSat: some(14),
 	}
