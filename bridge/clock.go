@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/config"
 	"gpsbridge/nmea"
 )
 
@@ -14,18 +15,11 @@ import (
 // commit has a later one.
 const sourceDate = "2026-11-23"
 
-// How [[receiver]] rollover is written.
-const (
-	rolloverAuto = "auto" // mend the dates of a receiver, keep those of a recording
-	rolloverMend = "mend"
-	rolloverKeep = "keep"
-)
-
 // calendar says what the nmea package may take for certain of the date, to undo the rollover of the 10-bit GPS week
 // (every 1024 weeks, IS-GPS-200): no receiver sends a date from before this build, and one that is far from the system's
 // is wrong too, if the system's is sane. A board without a clock boots before its build, and is not asked then.
 func calendar(rollover string, recorded bool, now time.Time) nmea.Options {
-	if rollover == rolloverKeep || rollover == rolloverAuto && recorded {
+	if rollover == config.RolloverKeep || rollover == config.RolloverAuto && recorded {
 		return nmea.Options{}
 	}
 	o := nmea.Options{Floor: builtAfter()}
@@ -73,9 +67,9 @@ func certificateTime(system time.Time, synchronised bool, receiver, built time.T
 func (d *Daemon) certificateTime() (time.Time, string) {
 	now := time.Now()
 	var receiver time.Time
-	for _, t := range d.tracks {
-		for _, in := range t.intakes {
-			if clock := in.clock(now); !in.receiver.Finite() && clock.After(receiver) {
+	for _, dv := range d.devices {
+		for _, in := range dv.intakes {
+			if clock := in.Clock(now); clock.After(receiver) {
 				receiver = clock
 			}
 		}
@@ -99,3 +93,15 @@ func clockSynchronised() bool {
 	}
 	return state != unix.TIME_ERROR
 }
+
+// CertificateTime is the time at which the daemon verifies certificates, and whose it is, when the receiver says now;
+// zero stands for a receiver that has not said the time.
+func CertificateTime(receiver time.Time) (t time.Time, source string) {
+	return certificateTime(time.Now(), synchronised(), receiver, builtAfter())
+}
+
+// ClockSynchronised says whether somebody keeps the system's clock right.
+func ClockSynchronised() bool { return synchronised() }
+
+// BuiltAfter is a time before which this build cannot run: a clock that says an earlier one is wrong.
+func BuiltAfter() time.Time { return builtAfter() }

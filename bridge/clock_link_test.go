@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
@@ -42,12 +45,12 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			messages := newMessages("van_7")
-			if _, err := s.Append(messages.fix(&nmea.Fix{Mode: nmea.Mode3D})); err != nil {
+			messages := pipeline.NewMessages("van_7")
+			if _, err := s.Append(messages.Fix(&nmea.Fix{Mode: nmea.Mode3D})); err != nil {
 				t.Fatal(err)
 			}
 			u, err := uplink.New(uplink.Config{
-				Name: "tls", URL: "wss://" + front.Addr() + "/ws/gps-tracking/van_7/", CAFile: authority, Key: messageKey,
+				Name: "tls", URL: "wss://" + front.Addr() + "/ws/gps-tracking/van_7/", CAFile: authority, Key: pipeline.Key,
 				Clock: func() (time.Time, string) {
 					return certificateTime(time.Unix(0, 0), false, test.receiver, built)
 				},
@@ -121,18 +124,18 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []UplinkConfig{{
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.Uplink{{
 			Server: "wss://" + front.Addr(), CA: put("authority", foreign.Authority),
 			Cert: put("cert", foreign.Cert), Key: put("key", foreign.Key), Token: put("token", wrong),
 		}}
 	})
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	refused := func(clock, why string) {
 		t.Helper()
-		d.tracks[0].links[0].changed <- struct{}{} // an attempt now
-		d.await(t, why, func(st Status) bool {
+		d.devices[0].links[0].changed <- struct{}{} // an attempt now
+		d.await(t, why, func(st observe.Status) bool {
 			u := st.Uplinks[0]
 			return u.State == uplink.Waiting && u.Clock == clock && strings.Contains(u.Detail, why)
 		})
@@ -143,14 +146,14 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 	if _, err := pty.Write(sentence(fix)); err != nil {
 		t.Fatal(err)
 	}
-	d.await(t, "a fix", func(st Status) bool { return st.Receivers[0].Fixes == 1 })
+	d.await(t, "a fix", func(st observe.Status) bool { return st.Receivers[0].Fixes == 1 })
 	refused("receiver", "client certificate")
 	put("cert", client.Cert)
 	put("key", client.Key)
 	refused("receiver", "401")
 	put("token", server.Token)
-	d.tracks[0].links[0].changed <- struct{}{}
-	d.await(t, "acknowledged fix", func(st Status) bool { return st.Uplinks[0].Acked == 1 })
+	d.devices[0].links[0].changed <- struct{}{}
+	d.await(t, "acknowledged fix", func(st observe.Status) bool { return st.Uplinks[0].Acked == 1 })
 	if u := d.Status().Uplinks[0]; u.Clock != "receiver" || u.State != uplink.Connected {
 		t.Errorf("%s by the clock of the %s, want connected by the receiver's", u.State, u.Clock)
 	}

@@ -58,16 +58,3 @@ func TestCertificatesAreVerifiedAtATimeThatHoldsWater(t *testing.T) {
 		}
 	}
 }
-
-func TestReceiversTimeGoesOn(t *testing.T) {
-	var in intake
-	now := time.Now()
-	if got := in.clock(now); !got.IsZero() {
-		t.Errorf("before the first fix %v, want none", got)
-	}
-	fix := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	in.clockTime, in.clockSet = fix, now
-	if got, want := in.clock(now.Add(time.Hour)), fix.Add(time.Hour); !got.Equal(want) {
-		t.Errorf("an hour after the last fix %v, want %v", got, want)
-	}
-}

@@ -9,56 +9,59 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 )
 
-// drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; who pressed
-// Ctrl-C wants the prompt back within five, of which closing the connections may take two.
+// drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; a person who
+// pressed Ctrl-C wants the prompt back within five, of which closing the connections may take two.
 const drainTimeout = 2500 * time.Millisecond
 
-// ErrSpoolInUse says that another daemon has the spool's folder: no fault of the configuration, and over when that ends.
+// ErrSpoolInUse means that another daemon has the spool's directory: no fault of the configuration, and over when that ends.
 var ErrSpoolInUse = spool.ErrInUse
 
 // Daemon is a tracker: for each device ID its receivers, spool and uplinks, and one relay for the viewers of all.
 type Daemon struct {
-	config  Config
+	config  config.Config
 	log     *slog.Logger
 	started time.Time
 	relay   *relay.Relay // nil when off
-	tracks  []*track
-	loops   loops
+	devices []*device
+	beats   observe.Beats
 	ready   chan struct{}
 }
 
 // New puts a daemon together from a validated configuration and opens its spool; nothing else is opened yet. An error is
 // ErrSpoolInUse, or else the configuration's fault and names the key. Run closes what New opened.
-func New(c Config, log *slog.Logger) (*Daemon, error) {
+func New(c config.Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
 	if c.Relay.Listen != "off" {
 		var err error
-		if d.relay, err = c.Relay.build(d); err != nil {
-			return nil, c.at("relay", err)
+		if d.relay, err = d.newRelay(); err != nil {
+			return nil, c.At("relay", err)
 		}
 	}
+	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime, started: d.started}
 	for _, id := range c.DeviceIDs() {
-		t, err := newTrack(d, id)
+		dv, err := newDevice(&c, id, parts)
 		if err != nil {
-			return nil, errors.Join(err, d.closeTracks())
+			return nil, errors.Join(err, d.closeDevices())
 		}
-		d.tracks = append(d.tracks, t)
+		d.devices = append(d.devices, dv)
 	}
 	return d, nil
 }
 
-// Check says what is wrong with a validated configuration that only the parts know. Nothing is opened.
-func Check(c Config) error {
+// Check finds what is wrong with a validated configuration that only the parts know. Nothing is opened.
+func Check(c config.Config) error {
 	c.Spool.Dir, c.Spool.Runtime = "", ""
 	d, err := New(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	return d.closeTracks()
+	return d.closeDevices()
 }
 
 // Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,
@@ -72,63 +75,56 @@ func (d *Daemon) Run(ctx context.Context) error {
 	context.AfterFunc(dctx, cancel) // a sink that fails stops the intake
 
 	d.log.Info("starting", "version", Version(), "device_id", d.config.DeviceIDs())
-	if len(d.tracks[0].links) == 0 {
+	if len(d.config.Uplinks) == 0 {
 		d.log.Warn("no tracking server: fixes go to local viewers only; name a server with --server URL or [[uplink]]")
 	}
-	for _, t := range d.tracks {
-		t.run(dctx, downstream)
+	for _, dv := range d.devices {
+		dv.run(dctx, downstream)
 	}
 	downstream.Go(func() error { return d.serveViewers(dctx) })
 	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged()...) })
 
 	intake, ictx := errgroup.WithContext(ctx)
-	for _, t := range d.tracks {
-		for _, in := range t.intakes {
+	for _, dv := range d.devices {
+		for _, in := range dv.intakes {
 			intake.Go(func() error { return in.Run(ictx) })
 		}
 	}
 	err := intake.Wait()
 	d.drain(ctx, dctx)
 	stopDown()
-	return errors.Join(err, downstream.Wait(), d.closeTracks())
+	return errors.Join(err, downstream.Wait(), d.closeDevices())
 }
 
 // drain waits for the acknowledgement of everything spooled: as long as it takes when the receivers came to their
 // end by themselves, and once ctx has ended for drainTimeout at the most, by uplinks whose server can be reached.
 func (d *Daemon) drain(ctx, dctx context.Context) {
-	for _, t := range d.tracks {
-		t.drained(ctx)
+	for _, dv := range d.devices {
+		dv.drained(ctx)
 	}
 	limited, cancel := context.WithTimeout(dctx, drainTimeout)
 	defer cancel()
-	var draining sync.WaitGroup // a server that hangs has none of the others' time
-	for _, t := range d.tracks {
-		for _, l := range t.links {
-			draining.Go(func() { l.current().Drain(limited) }) // what is left is said by close
+	var draining sync.WaitGroup // a server that hangs takes none of the others' time
+	for _, dv := range d.devices {
+		for _, l := range dv.links {
+			draining.Go(func() { l.current().Drain(limited) }) // what is left is logged by close
 		}
 	}
 	draining.Wait()
 }
 
-func (d *Daemon) closeTracks() error {
+func (d *Daemon) closeDevices() error {
 	var errs []error
-	for _, t := range d.tracks {
-		errs = append(errs, t.close())
+	for _, dv := range d.devices {
+		errs = append(errs, dv.close())
 	}
 	return errors.Join(errs...)
 }
 
-// show gives a message to the viewers.
-func (d *Daemon) show(deviceID, class string, msg []byte) {
-	if d.relay != nil {
-		d.relay.Publish(deviceID, class, msg)
-	}
-}
-
-// networkChanged are the channels on which links are told.
+// networkChanged are the channels of the links that are to try again when the network has changed.
 func (d *Daemon) networkChanged() (all []chan struct{}) {
-	for _, t := range d.tracks {
-		for _, l := range t.links {
+	for _, dv := range d.devices {
+		for _, l := range dv.links {
 			all = append(all, l.changed)
 		}
 	}
@@ -137,3 +133,23 @@ func (d *Daemon) networkChanged() (all []chan struct{}) {
 
 // Ready is closed when the receivers are being read and the relay has tried to listen.
 func (d *Daemon) Ready() <-chan struct{} { return d.ready }
+
+// Progress returns what watches the daemon for the watchdog.
+func (d *Daemon) Progress() *observe.Progress { return observe.NewProgress(&d.beats, d.Status, d.log) }
+
+// Status returns the state of every part. It may be called from any goroutine.
+func (d *Daemon) Status() observe.Status {
+	st := observe.Status{
+		Role: "tracker", Version: Version(), DeviceID: d.devices[0].id,
+		Started: d.started, Now: time.Now(), Uplinks: []observe.UplinkStatus{},
+	}
+	for _, dv := range d.devices {
+		dv.status(&st)
+	}
+	st.Spool = observe.SumOfSpools(st.Devices)
+	if d.relay != nil {
+		rs := d.relay.Status()
+		st.Relay = &rs
+	}
+	return st
+}

@@ -19,6 +19,8 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
 )
@@ -80,9 +82,9 @@ type running struct {
 }
 
 // start runs a daemon with a configuration that the test has changed; it is stopped with the test.
-func start(t *testing.T, change func(*Config)) *running {
+func start(t *testing.T, change func(*config.Config)) *running {
 	t.Helper()
-	c := Default()
+	c := config.Default()
 	c.DeviceID, c.Relay.Listen = "van_7", "127.0.0.1:0"
 	change(&c)
 	if err := c.Validate(); err != nil {
@@ -123,7 +125,7 @@ func (r *running) wait(t *testing.T, limit time.Duration) {
 }
 
 // trackingServer runs the relay as a tracking server and returns an uplink to it and the group's address.
-func trackingServer(t *testing.T) (UplinkConfig, string) {
+func trackingServer(t *testing.T) (config.Uplink, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "token")
 	token, err := Token(path)
@@ -144,7 +146,7 @@ func trackingServer(t *testing.T) (UplinkConfig, string) {
 			t.Errorf("the tracking server ended with %v", err)
 		}
 	})
-	return UplinkConfig{Server: "ws://" + s.Addr(), Token: path}, "ws://" + s.Addr() + "/ws/gps-tracking/van_7/"
+	return config.Uplink{Server: "ws://" + s.Addr(), Token: path}, "ws://" + s.Addr() + "/ws/gps-tracking/van_7/"
 }
 
 func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
@@ -152,9 +154,9 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first" // the recording is read before there is a connection
 	member := realtest.Join(t, group)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.Uplink{uplink}
 	})
 	d.wait(t, patience) // the recording ends, and with it the daemon, when all is acknowledged
 	got := member.WaitDistinct(n, patience)
@@ -183,9 +185,9 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 func TestStopAcknowledgesWhatWasSent(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=25"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "sim:?rate=25"}}
+		c.Uplinks = []config.Uplink{uplink}
 	})
 	member.WaitDistinct(30, patience)
 	d.stop()
@@ -207,9 +209,9 @@ func TestWithoutServerFixesWaitAndTheLossIsSaid(t *testing.T) {
 	}
 	address := taken.Addr().String()
 	taken.Close()
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []UplinkConfig{{Server: "ws://" + address}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.Uplink{{Server: "ws://" + address}}
 	})
 	viewer := watchLocally(t, d)
 	for viewer.seq < n {
@@ -266,9 +268,9 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 	defer taken.Close()
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=10"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "sim:?rate=10"}}
+		c.Uplinks = []config.Uplink{uplink}
 		c.Relay.Listen = taken.Addr().String()
 	})
 	member.WaitDistinct(5, patience)
@@ -280,9 +282,9 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 func TestStatusSaysWhatGoesOn(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=10"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "sim:?rate=10"}}
+		c.Uplinks = []config.Uplink{uplink}
 	})
 	member.WaitDistinct(15, patience)
 	text, err := json.Marshal(d.Status())
@@ -316,7 +318,7 @@ func TestStatusSaysWhatGoesOn(t *testing.T) {
 	if line := d.Status().Line(); !strings.HasPrefix(line, "3D fix ") || !strings.Contains(line, "uplink connected") {
 		t.Errorf("line %q", line)
 	}
-	if err := d.healthy(); err != nil {
+	if err := observe.Health(d.Status()); err != nil {
 		t.Errorf("not healthy: %v", err)
 	}
 }
@@ -329,9 +331,9 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(patience))
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "sim:?rate=5"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "sim:?rate=5"}}
+		c.Uplinks = []config.Uplink{uplink}
 		c.Report.Sky = true
 	})
 	for {
@@ -363,25 +365,34 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	uplink, group := trackingServer(t)
+	member, sent := realtest.Join(t, group), 0
 	for _, test := range []struct {
-		receiver    ReceiverConfig
+		receiver    config.Receiver
 		fixes       uint64
 		year, rolls int
 	}{
-		{ReceiverConfig{}, 0, 0, 0},
-		{ReceiverConfig{AllowNoChecksum: true}, 1, 2007, 0},
-		{ReceiverConfig{AllowNoChecksum: true, Rollover: "mend"}, 1, 2026, 1},
+		{config.Receiver{}, 0, 0, 0},
+		{config.Receiver{AllowNoChecksum: true}, 1, 2007, 0},
+		{config.Receiver{AllowNoChecksum: true, Rollover: "mend"}, 1, 2026, 1},
 	} {
 		test.receiver.Source = "file:" + path + "?rate=0"
-		d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{test.receiver} })
+		d := start(t, func(c *config.Config) {
+			c.Receivers, c.Uplinks = []config.Receiver{test.receiver}, []config.Uplink{uplink}
+		})
 		d.wait(t, patience)
 		st := d.Status().Receivers[0]
 		if st.Fixes != test.fixes || st.Rollovers != test.rolls || st.NoChecksum != 1 {
 			t.Errorf("%+v: %d fixes, %d rollovers, %d without checksum, want %d, %d, 1",
 				test.receiver, st.Fixes, st.Rollovers, st.NoChecksum, test.fixes, test.rolls)
 		}
-		if year := d.tracks[0].intakes[0].last.Time.Year(); test.fixes > 0 && year != test.year {
-			t.Errorf("%+v: the fix is of %d, want %d", test.receiver, year, test.year)
+		if test.fixes == 0 {
+			continue
+		}
+		sent++
+		var fix struct{ Time time.Time }
+		if got := member.WaitDistinct(sent, patience); len(got) != sent || json.Unmarshal(got[sent-1].Text, &fix) != nil || fix.Time.Year() != test.year {
+			t.Errorf("%+v: %d messages, the last is of %d, want %d and %d", test.receiver, len(got), fix.Time.Year(), sent, test.year)
 		}
 	}
 }
@@ -394,23 +405,23 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	}
 	nowhere.Close()
 	dir := t.TempDir()
-	configure := func(server UplinkConfig) func(*Config) {
+	configure := func(server config.Uplink) func(*config.Config) {
 		server.Name = "fleet"
-		return func(c *Config) {
-			c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
-			c.Uplinks = []UplinkConfig{server}
+		return func(c *config.Config) {
+			c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
+			c.Uplinks = []config.Uplink{server}
 			c.Spool.Dir = filepath.Join(dir, "disk")
 			c.Spool.Runtime = filepath.Join(dir, "tmpfs")
 		}
 	}
-	first := start(t, configure(UplinkConfig{Server: "ws://" + nowhere.Addr().String()}))
+	first := start(t, configure(config.Uplink{Server: "ws://" + nowhere.Addr().String()}))
 	viewer := watchLocally(t, first)
 	for viewer.seq < n {
 		viewer.read(t)
 	}
 
-	c := Default()
-	configure(UplinkConfig{Server: "ws://a.example"})(&c)
+	c := config.Default()
+	configure(config.Uplink{Server: "ws://a.example"})(&c)
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +442,7 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	for _, m := range member.WaitDistinct(2*n, patience) {
 		runs[m.Run]++
 	}
-	if runs[first.tracks[0].feed.messages.run] != n || runs[second.tracks[0].feed.messages.run] != n {
+	if runs[first.Status().Devices[0].Run] != n || runs[second.Status().Devices[0].Run] != n {
 		t.Errorf("messages by run %v, want %d of each of two", runs, n)
 	}
 }
@@ -444,9 +455,9 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 	const n = 10
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.Uplink{uplink}
 		c.Spool.Dir = filepath.Join(file, "spool")
 	})
 	member.WaitDistinct(n, patience)
@@ -459,16 +470,16 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	uplink, _ := trackingServer(t)
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []UplinkConfig{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.Uplink{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
 	})
-	d.await(t, "a failed attempt", func(st Status) bool {
+	d.await(t, "a failed attempt", func(st observe.Status) bool {
 		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Detail != ""
 	})
 	said := func(want ...string) {
 		t.Helper()
-		err := d.healthy()
+		err := observe.Health(d.Status())
 		if err == nil || strings.Count(err.Error(), "\n")+1 != len(want) {
 			t.Fatalf("health %v, want %q", err, want)
 		}
@@ -483,6 +494,6 @@ func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	if _, err := pty.Write(rmc(0, false)); err != nil { // no fix, and a message all the same
 		t.Fatal(err)
 	}
-	d.await(t, "an epoch", func(st Status) bool { return st.Receivers[0].Fixes == 1 })
+	d.await(t, "an epoch", func(st observe.Status) bool { return st.Receivers[0].Fixes == 1 })
 	said(gone)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
@@ -31,7 +32,7 @@ const (
 // tracker is what is behind the receiver in a daemon: spool and uplink.
 type tracker struct {
 	device   string
-	messages *messages
+	messages *pipeline.Messages
 	spool    *spool.Spool
 	uplink   *uplink.Uplink
 }
@@ -44,18 +45,18 @@ func newTracker(t *testing.T, server *realtest.Server, device string) *tracker {
 	}
 	t.Cleanup(func() { s.Close() })
 	u, err := uplink.New(uplink.Config{
-		Name: device, URL: server.GroupURL(device), Order: uplink.LiveFirst, Key: messageKey, Backlog: lateMessage,
+		Name: device, URL: server.GroupURL(device), Order: uplink.LiveFirst, Key: pipeline.Key, Backlog: pipeline.Late,
 	}, s.Reader(device))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tracker{device: device, messages: newMessages(device), spool: s, uplink: u}
+	return &tracker{device: device, messages: pipeline.NewMessages(device), spool: s, uplink: u}
 }
 
 // fix makes the next fix.
 func (tr *tracker) fix(t *testing.T) []byte {
 	f := nmea.Fix{Mode: nmea.Mode3D, Time: time.Now(), Lat: nmea.Value{V: 51.5, Set: true}, Lon: nmea.Value{V: -0.1, Set: true}}
-	msg := tr.messages.fix(&f)
+	msg := tr.messages.Fix(&f)
 	if _, err := tr.spool.Append(msg); err != nil {
 		t.Fatal(err)
 	}
@@ -163,13 +164,13 @@ func checkArrived(t *testing.T, server *realtest.Server, fleet []*tracker) {
 	}
 	got := make(map[string]bool)
 	for _, text := range texts {
-		if key, ok := messageKey(text); ok {
+		if key, ok := pipeline.Key(text); ok {
 			got[key] = true
 		}
 	}
 	for _, tr := range fleet {
-		for seq := range tr.messages.seq {
-			if key := fmt.Sprintf("%s/%d", tr.messages.run, seq+1); !got[key] {
+		for seq := range tr.messages.Seq {
+			if key := fmt.Sprintf("%s/%d", tr.messages.Run, seq+1); !got[key] {
 				t.Errorf("lost: seq %d of %s", seq+1, tr.device)
 			}
 		}

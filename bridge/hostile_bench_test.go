@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/config"
+
 	"github.com/gorilla/websocket"
 )
 
@@ -36,10 +38,10 @@ func BenchmarkBesideHostileViewers(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer line.Close()
-	c := Default()
+	c := config.Default()
 	c.DeviceID, c.Relay.Listen, c.Spool.Dir = "van_7", "127.0.0.1:0", b.TempDir()
-	c.Receivers = []ReceiverConfig{{Source: "tcp://" + line.Addr().String()}}
-	c.Uplinks = []UplinkConfig{{Server: "ws" + strings.TrimPrefix(server.URL, "http")}}
+	c.Receivers = []config.Receiver{{Source: "tcp://" + line.Addr().String()}}
+	c.Uplinks = []config.Uplink{{Server: "ws" + strings.TrimPrefix(server.URL, "http")}}
 	if err := c.Validate(); err != nil {
 		b.Fatal(err)
 	}

@@ -2,9 +2,13 @@ package bridge
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
 )
@@ -12,10 +16,14 @@ import (
 // link is the way of one device ID's messages to one tracking server: an uplink, and where it stands in the spool. A
 // reloaded configuration replaces the uplink, and what waits for it stays where it is.
 type link struct {
-	name    string // of the server
-	reader  *spool.Reader
-	changed chan struct{} // the network is another
-	turns   *loop
+	name       string // of the server
+	deviceID   string
+	reader     *spool.Reader
+	changed    chan struct{} // the network is another
+	quarantine *quarantine
+	clock      func() (time.Time, string)
+	beat       func(within time.Duration)
+	log        *slog.Logger
 
 	mu      sync.Mutex
 	uplink  *uplink.Uplink
@@ -23,20 +31,23 @@ type link struct {
 	stop    func()    // ends this uplink's run; nil while none runs
 }
 
-// An uplink whose queue counts says exactly how many messages wait.
+// An uplink whose queue counts reports exactly how many messages wait.
 var _ interface {
 	uplink.Queue
 	Waiting() uint64
 } = (*spool.Reader)(nil)
 
-func newLink(d *Daemon, t *track, c UplinkConfig) (*link, error) {
-	l := &link{name: c.Name, reader: t.spool.Reader(c.Name), changed: make(chan struct{}, 1), turns: d.loops.add("uplink " + c.Name)}
-	return l, l.set(d, t, c)
+func newLink(d *device, c config.Uplink, s surroundings) (*link, error) {
+	l := &link{
+		name: c.Name, deviceID: d.id, reader: d.spool.Reader(c.Name), changed: make(chan struct{}, 1),
+		quarantine: d.quarantine, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
+	}
+	return l, l.set(c)
 }
 
 // set makes an uplink by a configuration and has it take the place of the one there is.
-func (l *link) set(d *Daemon, t *track, c UplinkConfig) error {
-	u, err := c.build(d, t, l)
+func (l *link) set(c config.Uplink) error {
+	u, err := l.build(c)
 	if err != nil {
 		return err
 	}
@@ -47,6 +58,17 @@ func (l *link) set(d *Daemon, t *track, c UplinkConfig) error {
 		l.stop()
 	}
 	return nil
+}
+
+// build makes an uplink, and finds what is wrong with its configuration.
+func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
+	u, err := c.Uplink(l.deviceID)
+	if err != nil {
+		return nil, err
+	}
+	u.Key, u.Backlog, u.Aside = pipeline.Key, pipeline.Late, l.quarantine.of(c.Name, u.URL)
+	u.Changed, u.Clock, u.Turn, u.Log = l.changed, l.clock, l.beat, l.log
+	return uplink.New(u, l.reader)
 }
 
 // run runs the uplink, and when it was replaced the next, until ctx ends.
@@ -71,37 +93,12 @@ func (l *link) current() *uplink.Uplink {
 	return l.uplink
 }
 
-// build makes the uplink of a link.
-func (u UplinkConfig) build(d *Daemon, t *track, l *link) (*uplink.Uplink, error) {
-	ack, err := uplink.ParseAckMode(u.Ack)
-	if err != nil {
-		return nil, err
-	}
-	order, err := uplink.ParseOrder(u.Order)
-	if err != nil {
-		return nil, err
-	}
-	c := u.dialing(t.deviceID)
-	c.Ack, c.Order, c.Window, c.Ping = ack, order, u.Window, time.Duration(u.Ping)
-	c.Key, c.Backlog, c.Aside = messageKey, lateMessage, newAside(t, u).take
-	c.Changed, c.Clock, c.Turn, c.Log = l.changed, d.certificateTime, l.turns.turn, t.log
-	return uplink.New(c, l.reader)
-}
-
-// UplinkStatus is an uplink's state and what it costs.
-type UplinkStatus struct {
-	uplink.Status
-	DeviceID    string  `json:"device_id"`
-	AckedSeq    *uint64 `json:"acked_seq,omitempty"` // every fix of the receiver's run is acknowledged up to this seq; absent with [report] sky
-	BytesPerDay float64 `json:"bytes_per_day"`       // sent and received, projected from the time since the start
-}
-
-func (l *link) status(deviceID string, feed feedStatus) UplinkStatus {
-	acked := feed.through(l.reader.Acked())
+func (l *link) status(feed pipeline.FeedStatus) observe.UplinkStatus {
+	acked := feed.Through(l.reader.Acked())
 	l.mu.Lock()
 	u, started := l.uplink, l.started
 	l.mu.Unlock()
-	st := UplinkStatus{Status: u.Status(), DeviceID: deviceID, AckedSeq: acked}
+	st := observe.UplinkStatus{Status: u.Status(), DeviceID: l.deviceID, AckedSeq: acked}
 	st.BytesPerDay = perDay(st.SentBytes+st.ReceivedBytes, time.Since(started))
 	return st
 }

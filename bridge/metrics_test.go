@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"regexp"
@@ -10,10 +9,9 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-	"pgregory.net/rapid"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -36,19 +34,19 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
 		uplink.Name = "fleet"
-		c.Uplinks = []UplinkConfig{uplink}
+		c.Uplinks = []config.Uplink{uplink}
 	})
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	for s := range 5 {
 		if _, err := pty.Write(append([]byte("noise"), rmc(s, true)...)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	member.WaitDistinct(5, patience)
-	d.await(t, "empty spool", func(st Status) bool { return st.Spool.Records == 0 && st.Spool.Appended == 5 })
+	d.await(t, "empty spool", func(st observe.Status) bool { return st.Spool.Records == 0 && st.Spool.Appended == 5 })
 	body := get(t, d, "/metrics")
 	receiver := `{device_id="van_7",source="` + pty.Path() + `?baud=9600"}`
 	for _, want := range []string{
@@ -84,38 +82,19 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	}
 }
 
-// TestLabelsHoldAnything reads back what a label holds as Prometheus does.
-func TestLabelsHoldAnything(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		want := rapid.String().Draw(t, "label")
-		var x exposition
-		x.metric(kindGauge, "test", "A test.")
-		x.sample(1.5, "a", "b", "source", want)
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		families, err := parser.TextToMetricFamilies(bytes.NewReader(x.b))
-		if err != nil {
-			t.Fatalf("%q: %v", x.b, err)
-		}
-		m := families["gpsbridge_test"].GetMetric()[0]
-		if got := m.GetLabel()[1].GetValue(); got != strings.ToValidUTF8(want, "\uFFFD") || m.GetGauge().GetValue() != 1.5 {
-			t.Fatalf("%q became %v", want, m)
-		}
-	})
-}
-
 // TestRawBytesReachViewersThatAsk follows what a receiver sent to a viewer, and to none that did not ask.
 func TestRawBytesReachViewersThatAsk(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}} })
+	d := start(t, func(c *config.Config) { c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}} })
 	<-d.Ready()
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	group := "ws://" + d.relay.Addr().String() + "/ws/gps-tracking/van_7/"
 	asks, _, err := websocket.DefaultDialer.DialContext(t.Context(), group+"?nmea=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer asks.Close()
-	d.await(t, "viewer that asks", func(Status) bool { return d.relay.Wants("van_7", "NMEA") })
+	d.await(t, "viewer that asks", func(observe.Status) bool { return d.relay.Wants("van_7", "NMEA") })
 	plain := watchLocally(t, d)
 	sent := "junk\x01 \"" + string(rmc(0, true)) + string(rmc(1, true))
 	if _, err := pty.Write([]byte(sent)); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -29,7 +31,7 @@ func sentence(body string) []byte {
 }
 
 // await polls the daemon's status until it satisfies reached.
-func (r *running) await(t *testing.T, what string, reached func(Status) bool) {
+func (r *running) await(t *testing.T, what string, reached func(observe.Status) bool) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
@@ -45,11 +47,11 @@ func (r *running) await(t *testing.T, what string, reached func(Status) bool) {
 // TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix.
 func TestAnotherReceiverTakesOver(t *testing.T) {
 	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
 	})
 	viewer := watchLocally(t, d)
-	d.await(t, "open ports", func(st Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })
+	d.await(t, "open ports", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })
 	told := [2]uint64{}
 	tell := func(receiver, second int, fix bool) {
 		t.Helper()
@@ -58,7 +60,7 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 		}
 		told[receiver]++
 		d.await(t, fmt.Sprintf("epoch %d of receiver %d", told[receiver], receiver),
-			func(st Status) bool { return st.Receivers[receiver].Fixes == told[receiver] })
+			func(st observe.Status) bool { return st.Receivers[receiver].Fixes == told[receiver] })
 	}
 	for s := range 6 {
 		tell(0, s, s < 3)
@@ -84,9 +86,9 @@ func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first"
 	dir := t.TempDir()
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, 20) + "?rate=0"}, {Source: "file:" + recording(t, 30) + "?rate=0", DeviceID: "trailer"}}
-		c.Uplinks = []UplinkConfig{uplink}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, 20) + "?rate=0"}, {Source: "file:" + recording(t, 30) + "?rate=0", DeviceID: "trailer"}}
+		c.Uplinks = []config.Uplink{uplink}
 		c.Spool.Dir = dir + "/spool"
 	})
 	d.wait(t, patience)

@@ -8,11 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
 // changed is the daemon's configuration with a change, validated as a reload has it.
-func (r *running) changed(t *testing.T, change func(*Config)) Config {
+func (r *running) changed(t *testing.T, change func(*config.Config)) config.Config {
 	t.Helper()
 	c := r.config
 	c.Receivers, c.Uplinks = slices.Clone(c.Receivers), slices.Clone(c.Uplinks)
@@ -31,11 +33,11 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	}
 	nowhere.Close()
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []UplinkConfig{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.Uplink{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
 	})
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	tell := func(from, to int) {
 		for s := from; s < to; s++ {
 			if _, err := pty.Write(rmc(s, true)); err != nil {
@@ -44,10 +46,10 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 		}
 	}
 	tell(0, n/2)
-	d.await(t, "fixes that wait", func(st Status) bool { return st.Spool.Records == n/2 })
+	d.await(t, "fixes that wait", func(st observe.Status) bool { return st.Spool.Records == n/2 })
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	restart, err := d.Reload(d.changed(t, func(c *Config) {
+	restart, err := d.Reload(d.changed(t, func(c *config.Config) {
 		uplink.Name = "fleet"
 		c.Uplinks[0] = uplink
 	}))
@@ -58,13 +60,13 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	if got := member.WaitDistinct(n, patience); len(got) < n {
 		t.Errorf("%d messages arrived, want %d", len(got), n)
 	}
-	d.await(t, "empty spool", func(st Status) bool { return st.Spool.Records == 0 && st.Receivers[0].Opens == 1 })
+	d.await(t, "empty spool", func(st observe.Status) bool { return st.Spool.Records == 0 && st.Receivers[0].Opens == 1 })
 }
 
 func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) { c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}} })
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d := start(t, func(c *config.Config) { c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}} })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	tell := func(from, to int, reported uint64) {
 		t.Helper()
 		for s := from; s < to; s++ {
@@ -72,36 +74,36 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d.await(t, "fixes", func(st Status) bool { return st.Receivers[0].Fixes == uint64(to) })
+		d.await(t, "fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes == uint64(to) })
 		if got := d.Status().Receivers[0].Reported; got != reported {
 			t.Errorf("%d of %d fixes reported, want %d", got, to, reported)
 		}
 	}
 	tell(0, 5, 5)
-	if restart, err := d.Reload(d.changed(t, func(c *Config) { c.Report.Interval = Duration(10e9) })); err != nil || restart != nil {
+	if restart, err := d.Reload(d.changed(t, func(c *config.Config) { c.Report.Interval = config.Duration(10e9) })); err != nil || restart != nil {
 		t.Fatalf("reload: %v, %v", restart, err)
 	}
 	tell(5, 25, 7) // the first under the limit, and another after ten seconds
 }
 
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "sim:"}}
-		c.Uplinks = []UplinkConfig{{Name: "a", Server: "ws://127.0.0.1:1"}}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "sim:"}}
+		c.Uplinks = []config.Uplink{{Name: "a", Server: "ws://127.0.0.1:1"}}
 	})
 	<-d.Ready()
 	for name, test := range map[string]struct {
-		change func(*Config)
+		change func(*config.Config)
 		want   []string
 	}{
-		"nothing":      {func(*Config) {}, nil},
-		"log level":    {func(c *Config) { c.Log.Level.Level = 4 }, nil},
-		"device ID":    {func(c *Config) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
-		"receiver":     {func(c *Config) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
-		"spool":        {func(c *Config) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},
-		"relay":        {func(c *Config) { c.Relay.History = 7 }, []string{"[relay]"}},
-		"log format":   {func(c *Config) { c.Log.Format = "json" }, []string{"log.format"}},
-		"another name": {func(c *Config) { c.Uplinks[0].Name = "b" }, []string{"[[uplink]]: servers added, removed or renamed"}},
+		"nothing":      {func(*config.Config) {}, nil},
+		"log level":    {func(c *config.Config) { c.Log.Level.Level = 4 }, nil},
+		"device ID":    {func(c *config.Config) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
+		"receiver":     {func(c *config.Config) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
+		"spool":        {func(c *config.Config) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},
+		"relay":        {func(c *config.Config) { c.Relay.History = 7 }, []string{"[relay]"}},
+		"log format":   {func(c *config.Config) { c.Log.Format = "json" }, []string{"log.format"}},
+		"another name": {func(c *config.Config) { c.Uplinks[0].Name = "b" }, []string{"[[uplink]]: servers added, removed or renamed"}},
 	} {
 		restart, err := d.Reload(d.changed(t, test.change))
 		if err != nil {
@@ -111,7 +113,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 			t.Errorf("%s: needs a restart (-want +got):\n%s", name, diff)
 		}
 	}
-	_, err := d.Reload(d.changed(t, func(c *Config) { c.Uplinks[0].Window = 1000 }))
+	_, err := d.Reload(d.changed(t, func(c *config.Config) { c.Uplinks[0].Window = 1000 }))
 	if err == nil || !strings.Contains(err.Error(), `uplink "a"`) {
 		t.Errorf("a window of 1000: %v, want an error that names the uplink", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/relay"
 )
 
@@ -35,20 +37,11 @@ type Server struct {
 	started time.Time
 }
 
-// ServerStatus is what a tracking server answers GET /api/v1/status with.
-type ServerStatus struct {
-	Role    string       `json:"role"` // "server"
-	Version string       `json:"version"`
-	Started time.Time    `json:"started"`
-	Now     time.Time    `json:"now"`
-	Relay   relay.Status `json:"relay"`
-}
-
 // NewServer puts a tracking server together and takes its address; an error names what to change. Where it is the address
 // that cannot be taken, the server comes with it.
 func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
-	viewers, err := readSecret(c.ViewerToken)
+	viewers, err := config.ReadSecret(c.ViewerToken)
 	if err != nil {
 		return nil, fmt.Errorf("relay.token_file: %w", err)
 	}
@@ -60,20 +53,12 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
 		History: kept(c.History), MaxConns: c.MaxConns, Basemap: c.Basemap,
 		CertFile: c.Cert, KeyFile: c.Key, SelfSigned: c.SelfSigned,
-		Status: func() any { return s.Status() }, Metrics: metricsPage(s.writeMetrics), Log: log,
+		Status: func() any { return s.Status() }, Metrics: observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() }), Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s, s.relay.Listen()
-}
-
-// writeMetrics writes the relay's numbers and those of the process.
-func (s *Server) writeMetrics(x *exposition) {
-	x.metric(kindGauge, "build_info", "Always 1; the version is a label.")
-	x.sample(1, "version", Version())
-	writeRelay(x, s.relay)
-	writeProcess(x)
 }
 
 // readDeviceTokens reads a file of tokens; none when there is no file to read.
@@ -109,13 +94,13 @@ func (s *Server) URL() string { return s.relay.URL() }
 func (s *Server) Fingerprint() string { return s.relay.Fingerprint() }
 
 // Status returns the state of the groups.
-func (s *Server) Status() ServerStatus {
-	return ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: s.relay.Status()}
+func (s *Server) Status() observe.ServerStatus {
+	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: s.relay.Status()}
 }
 
 // Token reads a token from a file, and makes both when the file is not there: 128 random bits, readable by the owner alone.
 func Token(path string) (string, error) {
-	token, err := readSecret(path)
+	token, err := config.ReadSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return token, err
 	}

@@ -10,11 +10,13 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
 // silentServer takes what it is sent, answers pings, and echoes nothing.
-func silentServer(t *testing.T) UplinkConfig {
+func silentServer(t *testing.T) config.Uplink {
 	t.Helper()
 	var upgrade websocket.Upgrader
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +32,7 @@ func silentServer(t *testing.T) UplinkConfig {
 		}
 	}))
 	t.Cleanup(s.Close)
-	return UplinkConfig{Name: "silent", Server: "ws" + strings.TrimPrefix(s.URL, "http"), Ack: "echo"}
+	return config.Uplink{Name: "silent", Server: "ws" + strings.TrimPrefix(s.URL, "http"), Ack: "echo"}
 }
 
 // TestServerThatHangsCostsTheOtherNothing stops a daemon while one of two servers answers nothing: that has the whole time of
@@ -39,23 +41,23 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	live, _ := trackingServer(t)
 	live.Name = "live"
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []UplinkConfig{silentServer(t), live}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.Uplink{silentServer(t), live}
 		c.Report.Sky = true
 	})
-	d.await(t, "open port", func(st Status) bool { return st.Receivers[0].Opens == 1 })
+	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	const n = 20 // of fixes, so that the server is seen to echo
 	for s := range n {
 		if _, err := pty.Write(rmc(s, true)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.await(t, "echoes", func(st Status) bool { return st.Uplinks[1].Acked == n && st.Uplinks[0].Outstanding > 0 })
+	d.await(t, "echoes", func(st observe.Status) bool { return st.Uplinks[1].Acked == n && st.Uplinks[0].Outstanding > 0 })
 	if _, err := pty.Write(sentence("GPGSV,1,1,01,05,71,210,43")); err != nil {
 		t.Fatal(err)
 	}
-	d.await(t, "satellites", func(st Status) bool { return st.Spool.Appended == n+1 })
+	d.await(t, "satellites", func(st observe.Status) bool { return st.Spool.Appended == n+1 })
 	d.stop()
 	d.wait(t, 10*time.Second)
 	if st := d.Status(); st.Uplinks[0].Behind < n || st.Uplinks[1].Behind != 0 {
@@ -67,12 +69,12 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 func TestBytesADay(t *testing.T) {
 	server, _ := trackingServer(t)
 	server.Name = "fleet"
-	d := start(t, func(c *Config) {
-		c.Receivers = []ReceiverConfig{{Source: "file:" + recording(t, 50) + "?rate=1"}}
-		c.Uplinks = []UplinkConfig{server}
+	d := start(t, func(c *config.Config) {
+		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, 50) + "?rate=1"}}
+		c.Uplinks = []config.Uplink{server}
 	})
-	d.await(t, "acknowledgements", func(st Status) bool { return st.Uplinks[0].Acked > 0 })
-	l := d.tracks[0].links[0]
+	d.await(t, "acknowledgements", func(st observe.Status) bool { return st.Uplinks[0].Acked > 0 })
+	l := d.devices[0].links[0]
 	age := func(by time.Duration) {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -2,14 +2,42 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/relay"
 )
 
-// relayRetry paces the attempts at a port that somebody else holds.
+// newRelay makes the relay of the daemon.
+func (d *Daemon) newRelay() (*relay.Relay, error) {
+	r := d.config.Relay
+	token, err := config.ReadSecret(r.Token)
+	if err != nil {
+		return nil, fmt.Errorf("relay.token_file: %w", err)
+	}
+	return relay.New(relay.Config{
+		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
+		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
+		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == config.SelfSigned,
+		Status: func() any { return d.Status() }, Ready: func() error { return observe.Health(d.Status()) }, Log: d.log,
+		Metrics: observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }),
+	})
+}
+
+// kept is a history as package relay counts it, whose 0 means its default: here 0 means none.
+func kept(history int) int {
+	if history == 0 {
+		return -1
+	}
+	return history
+}
+
+// relayRetry paces the attempts at an address that another program holds.
 const relayRetry = 10 * time.Second
 
-// serveViewers runs the relay. A port that cannot be had is no reason to stop tracking: it is said once and tried
-// again.
+// serveViewers runs the relay. An address that cannot be had does not stop tracking: it is logged once and tried again.
 func (d *Daemon) serveViewers(ctx context.Context) error {
 	if d.relay == nil {
 		close(d.ready)
@@ -40,5 +68,5 @@ func (d *Daemon) Page() string {
 	if d.relay == nil || d.relay.Addr() == nil {
 		return ""
 	}
-	return d.relay.URL() + "?device=" + d.tracks[0].deviceID
+	return d.relay.URL() + "?device=" + d.devices[0].id
 }

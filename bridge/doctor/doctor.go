@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 )
 
 // Options say what is examined.
 type Options struct {
-	Config bridge.Config // validated, and checked with bridge.Check
+	Config config.Config // validated, and checked with bridge.Check
 	Source string        // where the configuration came from, for people: a file's path, "" for none
 
 	// Daemon asks the running daemon for its status. It returns nil when none runs; an error says that something answers in
 	// its place, or that it does not let itself be asked.
-	Daemon func(context.Context) (*bridge.Status, error)
+	Daemon func(context.Context) (*observe.Status, error)
 	// FixTime asks the running daemon for the receiver's time in the last fix of a device ID, zero where there is none.
 	FixTime func(ctx context.Context, deviceID string) time.Time
 
@@ -30,10 +31,10 @@ type Options struct {
 type examination struct {
 	chain
 	Options
-	status *bridge.Status // of the running daemon, nil without one
-	alone  bool           // no daemon runs, as far as can be known
-	time   time.Time      // the receiver's, zero while it is not known
-	timeAt time.Time      // when it said so
+	status *observe.Status // of the running daemon, nil without one
+	alone  bool            // no daemon runs, as far as can be known
+	time   time.Time       // the receiver's, zero while it is not known
+	timeAt time.Time       // when it said so
 }
 
 // Examine walks the chain and returns its links in order. It ends early, with what it has, when ctx ends.

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
@@ -106,27 +106,27 @@ func TestLine(t *testing.T) {
 
 // TestDelivery: what the daemon's own counts say when none of its fixes came by.
 func TestDelivery(t *testing.T) {
-	status := func(change func(*bridge.UplinkStatus)) bridge.UplinkStatus {
-		st := bridge.UplinkStatus{}
+	status := func(change func(*observe.UplinkStatus)) observe.UplinkStatus {
+		st := observe.UplinkStatus{}
 		st.State, st.Ack, st.Sent, st.Acked = uplink.Connected, uplink.AckEcho, 10, 10
 		change(&st)
 		return st
 	}
-	before := status(func(*bridge.UplinkStatus) {})
+	before := status(func(*observe.UplinkStatus) {})
 	for _, test := range []struct {
 		name  string
-		after bridge.UplinkStatus
+		after observe.UplinkStatus
 		state State
 		wants string
 	}{
-		{"not connected", status(func(s *bridge.UplinkStatus) {
+		{"not connected", status(func(s *observe.UplinkStatus) {
 			s.State, s.Detail = uplink.Waiting, "connection refused: nothing listens on port 80 of h; check that the server runs"
 		}), Broken, "connection refused: nothing listens on port 80 of h; check that the server runs"},
-		{"nothing to send", status(func(s *bridge.UplinkStatus) { s.LastAckAge = new(40.0) }), OK, "acknowledged 40 s ago"},
-		{"nothing sent ever", status(func(*bridge.UplinkStatus) {}), Skipped, "sent no fix yet"},
-		{"deaf", status(func(s *bridge.UplinkStatus) { s.Sent = 20 }), Broken, "sent none back for 5s; see that its channel layer (Redis) is up"},
-		{"two processes, two groups", status(func(s *bridge.UplinkStatus) { s.Sent, s.Acked = 20, 20 }), Warning, "share one channel layer"},
-		{"no echo", status(func(s *bridge.UplinkStatus) { s.Sent, s.Acked, s.Ack = 20, 20, uplink.AckPong }), OK, "goes by pong"},
+		{"nothing to send", status(func(s *observe.UplinkStatus) { s.LastAckAge = new(40.0) }), OK, "acknowledged 40 s ago"},
+		{"nothing sent ever", status(func(*observe.UplinkStatus) {}), Skipped, "sent no fix yet"},
+		{"deaf", status(func(s *observe.UplinkStatus) { s.Sent = 20 }), Broken, "sent none back for 5s; see that its channel layer (Redis) is up"},
+		{"two processes, two groups", status(func(s *observe.UplinkStatus) { s.Sent, s.Acked = 20, 20 }), Warning, "share one channel layer"},
+		{"no echo", status(func(s *observe.UplinkStatus) { s.Sent, s.Acked, s.Ack = 20, 20, uplink.AckPong }), OK, "goes by pong"},
 	} {
 		if l := judgeDelivery(before, test.after); l.State != test.state || !strings.Contains(l.Sentence(), test.wants) {
 			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)

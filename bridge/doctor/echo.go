@@ -11,8 +11,11 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
 )
 
 const (
@@ -34,7 +37,7 @@ type heard struct {
 
 // listenToGroup judges the group of a device ID by a connection that has just joined it, and closes that. It sends one message
 // where no daemon does.
-func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u bridge.UplinkConfig, id, name string) {
+func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u config.Uplink, id, name string) {
 	if e.alone && !e.NoSend {
 		e.sendToGroup(ctx, conn, u, id, name)
 		return
@@ -69,8 +72,9 @@ func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u
 }
 
 // sendToGroup sends the group one message and judges by what becomes of it.
-func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u bridge.UplinkConfig, id, name string) {
-	msg, run := bridge.SignOfLife(id)
+func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u config.Uplink, id, name string) {
+	messages := pipeline.NewMessages(id) // as the daemon sends them while there is no fix
+	msg, run := messages.Fix(&nmea.Fix{Mode: nmea.ModeNone}), messages.Run
 	h := follow(ctx, conn, echoTime, msg, func(msg []byte) uint64 {
 		if r, seq := keyOf(msg); r == run {
 			return seq
@@ -108,7 +112,7 @@ func judgeEcho(h heard, ack uplink.AckMode) Link {
 }
 
 // judgeDelivery judges by the daemon's own counts, when none of its fixes came by in echoTime.
-func judgeDelivery(before, after bridge.UplinkStatus) Link {
+func judgeDelivery(before, after observe.UplinkStatus) Link {
 	acked := after.Acked > before.Acked
 	switch {
 	case after.State != uplink.Connected:
@@ -129,16 +133,16 @@ func judgeDelivery(before, after bridge.UplinkStatus) Link {
 }
 
 // uplinkStatus is what the daemon says of its way to a server.
-func (e *examination) uplinkStatus(name, id string) (bridge.UplinkStatus, bool) {
+func (e *examination) uplinkStatus(name, id string) (observe.UplinkStatus, bool) {
 	if e.status == nil {
-		return bridge.UplinkStatus{}, false
+		return observe.UplinkStatus{}, false
 	}
 	for _, u := range e.status.Uplinks {
 		if u.Name == name && u.DeviceID == id {
 			return u, true
 		}
 	}
-	return bridge.UplinkStatus{}, false
+	return observe.UplinkStatus{}, false
 }
 
 // isNew returns a test of whether a message is a fix that the daemon has made since its status was taken; it gives its seq.

@@ -11,7 +11,10 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/uplink"
 )
 
@@ -56,7 +59,7 @@ func listenOnly(t *testing.T) func(*websocket.Conn) {
 }
 
 func TestFollow(t *testing.T) {
-	e := &examination{status: &bridge.Status{Receivers: []bridge.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
+	e := &examination{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
 	say := func(conn *websocket.Conn, text string) {
 		if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 			t.Error(err)
@@ -130,7 +133,7 @@ func TestSendToGroup(t *testing.T) {
 				}
 			})
 			e := &examination{alone: true}
-			e.listenToGroup(t.Context(), conn, bridge.UplinkConfig{}, "van_7", "echo")
+			e.listenToGroup(t.Context(), conn, config.Uplink{}, "van_7", "echo")
 			if len(e.links) != 1 || e.links[0].State != test.state || e.links[0].Name != "echo" {
 				t.Fatalf("%+v, want one that is %s", e.links, test.state)
 			}
@@ -152,7 +155,7 @@ func TestSendsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e.listenToGroup(t.Context(), group(t, listenOnly(t)), bridge.UplinkConfig{}, "van_7", "echo")
+			e.listenToGroup(t.Context(), group(t, listenOnly(t)), config.Uplink{}, "van_7", "echo")
 			if len(e.links) != 1 || e.links[0].State != OK || !strings.Contains(e.links[0].Seen, "no fix was sent to see it come back") {
 				t.Errorf("%+v", e.links)
 			}
@@ -164,16 +167,16 @@ func TestSendsNothing(t *testing.T) {
 func TestAlone(t *testing.T) {
 	for _, test := range []struct {
 		name, listen string
-		status       *bridge.Status
+		status       *observe.Status
 		err          error
 		want         bool
 	}{
-		{"no daemon", bridge.DefaultListen, nil, nil, true},
-		{"daemon", bridge.DefaultListen, &bridge.Status{}, nil, false},
-		{"another program, or a daemon that asks for a token", bridge.DefaultListen, nil, errors.New("it asks for a token"), false},
+		{"no daemon", relay.DefaultListen, nil, nil, true},
+		{"daemon", relay.DefaultListen, &observe.Status{}, nil, false},
+		{"another program, or a daemon that asks for a token", relay.DefaultListen, nil, errors.New("it asks for a token"), false},
 		{"relay off", "off", nil, nil, false},
 	} {
-		o := Options{Daemon: func(context.Context) (*bridge.Status, error) { return test.status, test.err }}
+		o := Options{Daemon: func(context.Context) (*observe.Status, error) { return test.status, test.err }}
 		o.Config.Relay.Listen = test.listen
 		e := &examination{Options: o}
 		if e.daemon(t.Context()); e.alone != test.want {

@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/nmea"
 )
 
 // observed is what is known of a receiver, from the daemon or from listening here.
 type observed struct {
-	bridge.ReceiverStatus
+	pipeline.ReceiverStatus
 	beside bool      // the daemon says so, and has the port
 	clock  time.Time // the receiver's, zero while it is not known
 	mute   bool      // it lists satellites from its almanac and hears none of them
@@ -25,7 +26,7 @@ type observed struct {
 func (o observed) fixed() bool { return !o.Stale() && o.Mode >= nmea.Mode2D }
 
 // receiver judges one receiver, from its port to its fix.
-func (e *examination) receiver(ctx context.Context, c bridge.ReceiverConfig, suffix string) {
+func (e *examination) receiver(ctx context.Context, c config.Receiver, suffix string) {
 	if _, beside := e.daemonReceiver(c); c.Source == "-" && !beside {
 		e.add(Link{Name: "port" + suffix, State: Skipped, Seen: "standard input: only the daemon reads it"})
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/nmea"
 )
@@ -30,7 +32,7 @@ const (
 )
 
 // observe asks the daemon about a receiver, or listens to it.
-func (e *examination) observe(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
+func (e *examination) observe(ctx context.Context, c config.Receiver) (observed, error) {
 	if _, beside := e.daemonReceiver(c); beside {
 		o := e.watchDaemon(ctx, c)
 		if at := e.FixTime(ctx, o.DeviceID); o.fixed() && o.Active && !at.IsZero() && !strings.HasPrefix(o.Source, "file:") {
@@ -43,9 +45,9 @@ func (e *examination) observe(ctx context.Context, c bridge.ReceiverConfig) (obs
 
 // daemonReceiver is what the daemon says of the receiver of a source. A source that the daemon does not read is for the
 // doctor to open; but when none was named, the daemon's one receiver is meant.
-func (e *examination) daemonReceiver(c bridge.ReceiverConfig) (bridge.ReceiverStatus, bool) {
+func (e *examination) daemonReceiver(c config.Receiver) (pipeline.ReceiverStatus, bool) {
 	if e.status == nil {
-		return bridge.ReceiverStatus{}, false
+		return pipeline.ReceiverStatus{}, false
 	}
 	path, _, _ := strings.Cut(c.Source, "?")
 	for _, r := range e.status.Receivers {
@@ -56,11 +58,11 @@ func (e *examination) daemonReceiver(c bridge.ReceiverConfig) (bridge.ReceiverSt
 	if c.Source == receiver.DefaultSource && len(e.status.Receivers) == 1 {
 		return e.status.Receivers[0], true
 	}
-	return bridge.ReceiverStatus{}, false
+	return pipeline.ReceiverStatus{}, false
 }
 
 // watchDaemon asks until what matters is seen to come now, and not only since the daemon's start.
-func (e *examination) watchDaemon(ctx context.Context, c bridge.ReceiverConfig) observed {
+func (e *examination) watchDaemon(ctx context.Context, c config.Receiver) observed {
 	first, _ := e.daemonReceiver(c)
 	tick := time.NewTicker(5 * lookEvery)
 	defer tick.Stop()
@@ -153,7 +155,7 @@ func (h *ear) hears(st receiver.Status) observed {
 }
 
 // listen opens a receiver's source, listens until it can be judged, and closes it.
-func listen(ctx context.Context, c bridge.ReceiverConfig) (observed, error) {
+func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	r, err := receiver.New(receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)})
 	if err != nil {
 		return observed{}, err

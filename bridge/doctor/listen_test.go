@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/nmea"
 )
@@ -34,18 +36,18 @@ func TestWatchDaemon(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				ask := func(context.Context) (*bridge.Status, error) {
+				ask := func(context.Context) (*observe.Status, error) {
 					so := time.Since(began)
-					r := bridge.ReceiverStatus{Sentences: test.sentences(so), NSat: new(9.0)}
+					r := pipeline.ReceiverStatus{Sentences: test.sentences(so), NSat: new(9.0)}
 					r.State, r.Since = test.state, began.Add(-test.silent)
 					if test.fixed(so) {
 						r.Mode, r.FixAge = nmea.Mode3D, new(0.1)
 					}
-					return &bridge.Status{Now: time.Now(), Receivers: []bridge.ReceiverStatus{r}}, nil
+					return &observe.Status{Now: time.Now(), Receivers: []pipeline.ReceiverStatus{r}}, nil
 				}
 				e := &examination{Options: Options{Daemon: ask}}
 				e.status, _ = ask(t.Context())
-				o := e.watchDaemon(t.Context(), bridge.ReceiverConfig{Source: receiver.DefaultSource})
+				o := e.watchDaemon(t.Context(), config.Receiver{Source: receiver.DefaultSource})
 				if took := time.Since(began); o.Sentences != test.want || took > test.took {
 					t.Errorf("%d sentences after %v, want %d within %v", o.Sentences, took, test.want, test.took)
 				}
@@ -56,23 +58,23 @@ func TestWatchDaemon(t *testing.T) {
 
 // TestDaemonReceiver: which of the daemon's receivers a configuration means.
 func TestDaemonReceiver(t *testing.T) {
-	one := bridge.ReceiverStatus{}
+	one := pipeline.ReceiverStatus{}
 	one.Source, one.Port = "auto", "/dev/ttyUSB0"
-	two := bridge.ReceiverStatus{}
+	two := pipeline.ReceiverStatus{}
 	two.Source = "tcp://h:1"
 	for _, test := range []struct {
-		daemon []bridge.ReceiverStatus
+		daemon []pipeline.ReceiverStatus
 		source string
 		want   string // source of the daemon's; "" for none
 	}{
-		{[]bridge.ReceiverStatus{one, two}, "tcp://h:1", "tcp://h:1"},
-		{[]bridge.ReceiverStatus{one, two}, "/dev/ttyUSB0?baud=9600", "auto"},
-		{[]bridge.ReceiverStatus{two}, "auto", "tcp://h:1"},
-		{[]bridge.ReceiverStatus{two}, "/dev/ttyUSB0", ""},
+		{[]pipeline.ReceiverStatus{one, two}, "tcp://h:1", "tcp://h:1"},
+		{[]pipeline.ReceiverStatus{one, two}, "/dev/ttyUSB0?baud=9600", "auto"},
+		{[]pipeline.ReceiverStatus{two}, "auto", "tcp://h:1"},
+		{[]pipeline.ReceiverStatus{two}, "/dev/ttyUSB0", ""},
 		{nil, "auto", ""},
 	} {
-		e := &examination{status: &bridge.Status{Receivers: test.daemon}}
-		if r, beside := e.daemonReceiver(bridge.ReceiverConfig{Source: test.source}); r.Source != test.want || beside != (test.want != "") {
+		e := &examination{status: &observe.Status{Receivers: test.daemon}}
+		if r, beside := e.daemonReceiver(config.Receiver{Source: test.source}); r.Source != test.want || beside != (test.want != "") {
 			t.Errorf("%s means the daemon's %q, want %q", test.source, r.Source, test.want)
 		}
 	}

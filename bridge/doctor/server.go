@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/uplink"
 )
 
@@ -67,7 +69,7 @@ func (e *examination) unknownServers() {
 }
 
 // daemonSays is why the daemon is not connected.
-func daemonSays(u bridge.UplinkStatus) string {
+func daemonSays(u observe.UplinkStatus) string {
 	if u.Detail == "" {
 		return "the daemon is " + string(u.State)
 	}
@@ -75,10 +77,12 @@ func daemonSays(u bridge.UplinkStatus) string {
 }
 
 // server walks the way to one server, for one device ID.
-func (e *examination) server(ctx context.Context, u bridge.UplinkConfig, id, suffix string) {
+func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix string) {
 	t := &trail{started: time.Now()}
 	e.ask(ctx) // what the daemon has sent so far
-	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), u.Dialing(id, e.receiverTime()))
+	dial, at := u.Dialing(id), e.receiverTime()
+	dial.Clock = func() (time.Time, string) { return bridge.CertificateTime(at) }
+	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), dial)
 	if err != nil && ctx.Err() != nil {
 		return
 	}
@@ -89,15 +93,15 @@ func (e *examination) server(ctx context.Context, u bridge.UplinkConfig, id, suf
 		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
 		return
 	}
-	at, tried := t.stage(err)
+	failed, tried := t.stage(err)
 	for i, name := range serverLinks {
 		switch {
-		case i == at:
+		case i == failed:
 			e.add(refusalLink(name+suffix, err))
-		case i < at && tried:
+		case i < failed && tried:
 			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
 		default:
-			e.blocked(name+suffix, serverLinks[at]+suffix)
+			e.blocked(name+suffix, serverLinks[failed]+suffix)
 		}
 	}
 }

@@ -17,7 +17,9 @@ import (
 	"syscall"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -27,8 +29,8 @@ const statusTimeout = 5 * time.Second
 var errNoDaemon = errors.New("no daemon answers")
 
 // askDaemon returns what the running daemon says of itself.
-func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error) {
-	var st bridge.Status
+func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
+	var st observe.Status
 	body, err := fetchStatus(ctx, c)
 	if err != nil {
 		return st, err
@@ -45,12 +47,12 @@ func askDaemon(ctx context.Context, c bridge.RelayConfig) (bridge.Status, error)
 }
 
 // fetchStatus returns the daemon's status as it gives it.
-func fetchStatus(ctx context.Context, c bridge.RelayConfig) ([]byte, error) {
+func fetchStatus(ctx context.Context, c config.Relay) ([]byte, error) {
 	return fetch(ctx, c, "/api/v1/status")
 }
 
 // fixTime is the time in the last fix of a device ID, zero where there is none.
-func fixTime(ctx context.Context, c bridge.RelayConfig, deviceID string) time.Time {
+func fixTime(ctx context.Context, c config.Relay, deviceID string) time.Time {
 	var fix struct{ Time time.Time }
 	if body, err := fetch(ctx, c, "/api/v1/devices/"+deviceID+"/fix"); err != nil || json.Unmarshal(body, &fix) != nil {
 		return time.Time{}
@@ -59,7 +61,7 @@ func fixTime(ctx context.Context, c bridge.RelayConfig, deviceID string) time.Ti
 }
 
 // fetch asks the daemon through its relay, which is on this machine whatever address it listens at.
-func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, error) {
+func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	if c.Listen == "off" {
 		return nil, command.Misusef("a daemon whose relay.listen is \"off\" cannot be asked: its log says what it does")
 	}
@@ -104,7 +106,7 @@ func fetch(ctx context.Context, c bridge.RelayConfig, path string) ([]byte, erro
 func localAddress(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", command.Misusef("%q is no address of a daemon: use host:port, such as %s", listen, bridge.DefaultListen)
+		return "", command.Misusef("%q is no address of a daemon: use host:port, such as %s", listen, relay.DefaultListen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
@@ -129,7 +131,7 @@ func authorize(req *http.Request, tokenFile string) error {
 }
 
 // otherAnswer says what it means that there was another answer than was asked for.
-func otherAnswer(resp *http.Response, c bridge.RelayConfig) error {
+func otherAnswer(resp *http.Response, c config.Relay) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return nil

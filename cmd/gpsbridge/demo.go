@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
 )
@@ -20,7 +21,7 @@ import (
 func runDemo(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	rate := fs.Int("rate", 5, "fixes a second, 1 to 25, in `HZ`")
-	listen := fs.String("listen", "", "`ADDRESS` of the viewer page (default "+bridge.DefaultListen+", or a free port where that is taken)")
+	listen := fs.String("listen", "", "`ADDRESS` of the viewer page (default "+relay.DefaultListen+", or a free port where that is taken)")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
@@ -36,24 +37,24 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	server, err := demoServer(*listen, token.secret, log)
 	switch {
 	case err != nil && server == nil:
-		return command.Misusef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, bridge.DefaultListen)
+		return command.Misusef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, relay.DefaultListen)
 	case err != nil:
 		return serverError(server, err)
 	}
-	config := bridge.Default()
-	config.DeviceID = "demo_van"
-	config.Receivers = []bridge.ReceiverConfig{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
-	config.Uplinks = []bridge.UplinkConfig{{Name: "demo", Server: "ws://" + server.Addr(), Token: token.file}}
-	config.Report.Sky = true
-	config.Relay.Listen = "127.0.0.1:0"
-	if err := config.Validate(); err != nil {
+	van := config.Default()
+	van.DeviceID = "demo_van"
+	van.Receivers = []config.Receiver{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
+	van.Uplinks = []config.Uplink{{Name: "demo", Server: "ws://" + server.Addr(), Token: token.file}}
+	van.Report.Sky = true
+	van.Relay.Listen = "127.0.0.1:0"
+	if err := van.Validate(); err != nil {
 		return err
 	}
-	d, err := bridge.New(config, log)
+	d, err := bridge.New(van, log)
 	if err != nil {
 		return command.AsMisuse(err)
 	}
-	return runTogether(ctx, p, server, d, config.DeviceID)
+	return runTogether(ctx, p, server, d, van.DeviceID)
 }
 
 // runTogether stops the daemon before the server, so that the last fixes are acknowledged.
@@ -86,7 +87,7 @@ func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) 
 	if listen != "" {
 		return open(listen)
 	}
-	if s, err := open(bridge.DefaultListen); err == nil {
+	if s, err := open(relay.DefaultListen); err == nil {
 		return s, nil
 	}
 	return open("127.0.0.1:0")

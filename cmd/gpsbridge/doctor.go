@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/doctor"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -56,8 +58,8 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 }
 
 // daemonOf asks the daemon that listens there; where nobody does there is none.
-func daemonOf(c bridge.RelayConfig) func(context.Context) (*bridge.Status, error) {
-	return func(ctx context.Context) (*bridge.Status, error) {
+func daemonOf(c config.Relay) func(context.Context) (*observe.Status, error) {
+	return func(ctx context.Context) (*observe.Status, error) {
 		if c.Listen == "off" {
 			return nil, nil
 		}

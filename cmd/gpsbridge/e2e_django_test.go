@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -48,7 +48,7 @@ func TestEveryFixReachesTheGroup(t *testing.T) {
 		v.feed(d, line, 0, fixes)
 		v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
 
-		st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked == fixes })
+		st := d.waitStatus("everything to be acknowledged", func(st observe.Status) bool { return st.Uplinks[0].Acked == fixes })
 		if st.Spool.Dropped != 0 || st.Spool.Records != 0 || st.Uplinks[0].Ack != "echo" {
 			t.Errorf("%d dropped, %d waiting, acknowledged by %s; want none, none, echo",
 				st.Spool.Dropped, st.Spool.Records, st.Uplinks[0].Ack)
@@ -75,7 +75,7 @@ func TestEveryFixReachesAServerThatIsKilled(t *testing.T) {
 		v.feed(d, line, 2000, fixes)
 
 		v.checkAll(t, waitProcessed(t, server, fixes), fixes)
-		if st := d.waitStatus("everything to be acknowledged", func(st bridge.Status) bool { return st.Spool.Records == 0 }); st.Spool.Dropped != 0 {
+		if st := d.waitStatus("everything to be acknowledged", func(st observe.Status) bool { return st.Spool.Records == 0 }); st.Spool.Dropped != 0 {
 			t.Errorf("%d dropped", st.Spool.Dropped)
 		}
 		checkAfterRejoin(t, member)
@@ -184,7 +184,7 @@ func TestInterruptDeliversWhatWasRead(t *testing.T) {
 	d := startInOrder(t, line, server)
 	d.waitOpen()
 	v.feed(d, line, 0, 500)
-	read := d.waitStatus("fixes", func(st bridge.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
+	read := d.waitStatus("fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
 
 	d.Signal(syscall.SIGINT)
 	if code, err := d.Exit(exit5); err != nil || code != exitDone {
@@ -205,11 +205,11 @@ func startUnanswered(t *testing.T) *daemon {
 	t.Helper()
 	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
 	d := startInOrder(t, line, server)
-	d.waitStatus("a connection", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
+	d.waitStatus("a connection", func(st observe.Status) bool { return st.Uplinks[0].State == "connected" })
 	d.waitOpen()
 	server.Hang()
 	v.feed(d, line, 0, 10)
-	d.waitStatus("fixes on the way", func(st bridge.Status) bool { return st.Uplinks[0].Outstanding > 0 })
+	d.waitStatus("fixes on the way", func(st observe.Status) bool { return st.Uplinks[0].Outstanding > 0 })
 	return d
 }
 

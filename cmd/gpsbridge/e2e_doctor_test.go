@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge"
 	"gpsbridge/bridge/doctor"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/receiver/sim"
 )
@@ -225,7 +225,7 @@ func TestDoctorAlone(t *testing.T) {
 func TestDoctorBesideDaemon(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5, Baud: 115200, Garble: true}), "--server", server.URL())
-	d.waitStatus("fixes to be acknowledged", func(st bridge.Status) bool { return st.Uplinks[0].Acked > 2 })
+	d.waitStatus("fixes to be acknowledged", func(st observe.Status) bool { return st.Uplinks[0].Acked > 2 })
 	cmd := gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--server", server.URL())
 	links := allWell(t, cmd, "daemon", "port", "permission", "holder", "bytes", "sentences", "satellites", "fix",
 		"clock", "dns", "tcp", "upgrade", "echo", "spool")
@@ -249,7 +249,7 @@ func TestDoctorBesideDaemon(t *testing.T) {
 // server, and that the rest takes its configuration.
 func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}), "--server", "ws://127.0.0.1:1")
-	d.waitStatus("the server to be missed", func(st bridge.Status) bool { return st.Uplinks[0].Detail != "" })
+	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Detail != "" })
 	links, code := consult(t, gpsbridge(t, "doctor", "--device-id", "van_8", "--listen", d.addr))
 	wants := map[string]string{
 		"daemon":             "running as device van_7, which is not the configuration's; name its configuration with -c FILE",
@@ -269,7 +269,7 @@ func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 // TestDoctorBesideDaemonWithTrouble: what the daemon sees is said, in its words.
 func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port")
-	d.waitStatus("the port to be missed", func(st bridge.Status) bool { return st.Receivers[0].State == "waiting" })
+	d.waitStatus("the port to be missed", func(st observe.Status) bool { return st.Receivers[0].State == "waiting" })
 	oneBroken(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr), "port", "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
 
 	p := start(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr))

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -126,7 +126,7 @@ func TestCertificateAtTheReceiversTime(t *testing.T) {
 			if test.refused == "" {
 				v.checkAll(t, waitProcessed(t, server, 20), 20)
 			}
-			st := d.waitStatus("the receiver's time to count", func(st bridge.Status) bool {
+			st := d.waitStatus("the receiver's time to count", func(st observe.Status) bool {
 				u := st.Uplinks[0]
 				return u.Clock == "receiver" && (u.State == "connected" || u.State == "waiting")
 			}).Uplinks[0]
@@ -143,7 +143,7 @@ func TestInterruptWithoutAServer(t *testing.T) {
 	v, log := newVehicle(), filepath.Join(t.TempDir(), "drive.nmea")
 	writeFile(t, log, string(v.epochs(0, 100)))
 	d := startDaemon(t, "--device", "file:"+log+"?rate=0", "--server", fmt.Sprintf("ws://127.0.0.1:%d", realtest.FreePort(t)))
-	d.waitStatus("the recording to be read", func(st bridge.Status) bool { return st.Spool.Records == 100 })
+	d.waitStatus("the recording to be read", func(st observe.Status) bool { return st.Spool.Records == 100 })
 	if _, err := d.Exit(time.Second); err == nil {
 		t.Fatal("it ended by itself, with nothing delivered")
 	}

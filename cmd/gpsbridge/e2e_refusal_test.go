@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -76,7 +76,7 @@ func goesOn(t *testing.T, d *daemon, line *realtest.Pty, viewer *realtest.Member
 func TestNoReceiver(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port", "--server", server.URL())
-	st := d.waitStatus("the uplink to connect without a receiver", func(st bridge.Status) bool { return st.Uplinks[0].State == "connected" })
+	st := d.waitStatus("the uplink to connect without a receiver", func(st observe.Status) bool { return st.Uplinks[0].State == "connected" })
 	if r := st.Receivers[0]; r.State != "waiting" || !strings.Contains(r.Detail, "plug the receiver in") {
 		t.Errorf("status: receiver %s, %q; want it waiting, and the mend", r.State, r.Detail)
 	}
@@ -90,7 +90,7 @@ func TestNoServer(t *testing.T) {
 	viewer := d.group()
 	goesOn(t, d, line, viewer)
 	oneWarning(t, d, "cannot connect", addr, "nothing listens on port", "check that the server runs")
-	if st := d.waitStatus("fixes kept for the server", func(st bridge.Status) bool { return st.Spool.Records == 50 }); st.Uplinks[0].Detail == "" {
+	if st := d.waitStatus("fixes kept for the server", func(st observe.Status) bool { return st.Spool.Records == 50 }); st.Uplinks[0].Detail == "" {
 		t.Error("the status does not say why there is no connection")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -49,7 +49,7 @@ func TestHangupReloadsTheConfiguration(t *testing.T) {
 	if got := member.WaitDistinct(19, soon); len(got) < 19 { // the last epoch may still be open
 		t.Errorf("%d messages at the server, want 19", len(got))
 	}
-	if st := d.waitStatus("an empty spool", func(st bridge.Status) bool { return st.Spool.Records == 0 }); st.Receivers[0].Opens != 1 {
+	if st := d.waitStatus("an empty spool", func(st observe.Status) bool { return st.Spool.Records == 0 }); st.Receivers[0].Opens != 1 {
 		t.Errorf("the port was opened %d times", st.Receivers[0].Opens)
 	}
 }

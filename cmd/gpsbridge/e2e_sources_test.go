@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/receiver/record"
 )
@@ -133,12 +133,12 @@ func TestThroughGPSD(t *testing.T) {
 	viewer := d.group()
 	const epochs = 20
 	v.follows(t, viewer.WaitDistinct(epochs, soon))
-	st := d.waitStatus("the port", func(st bridge.Status) bool { return st.Receivers[0].Port != "" })
+	st := d.waitStatus("the port", func(st observe.Status) bool { return st.Receivers[0].Port != "" })
 	if got, want := st.Receivers[0].Port, source+line.Path(); got != want {
 		t.Errorf("port %q, want %q", got, want)
 	}
 	gpsd.Kill()
-	d.waitStatus("gpsd to be gone", func(st bridge.Status) bool {
+	d.waitStatus("gpsd to be gone", func(st observe.Status) bool {
 		return strings.Contains(st.Receivers[0].Detail, source+` refuses connections: is gpsd running? See "systemctl status gpsd.socket gpsd"`)
 	})
 	if err := line.Release(); err != nil {
@@ -161,7 +161,7 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 	wrong := startDaemon(t, "--device", source+"/dev/ttyNONE")
 	want := fmt.Sprintf("%s has no /dev/ttyNONE, it has %s, %s: name one of those", source, other.Path(), line.Path())
-	wrong.waitStatus("the wrong device to be told", func(st bridge.Status) bool { return st.Receivers[0].Detail == want })
+	wrong.waitStatus("the wrong device to be told", func(st observe.Status) bool { return st.Receivers[0].Detail == want })
 }
 
 // A gpsd without a receiver says so; one whose receiver is pulled says that too.
@@ -173,12 +173,12 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 	d := startDaemon(t, "--device", source)
 	v.follows(t, d.group().WaitDistinct(10, soon))
 	stop()
-	d.waitStatus("the silence to be told", func(st bridge.Status) bool {
+	d.waitStatus("the silence to be told", func(st observe.Status) bool {
 		return strings.Contains(st.Receivers[0].Detail, line.Path()) && strings.Contains(st.Receivers[0].Detail, "check the receiver's power and cable")
 	})
 	line.Unplug()
 	removeFromGPSD(t, control, line.Path())
-	d.waitStatus("the missing receiver to be told", func(st bridge.Status) bool {
+	d.waitStatus("the missing receiver to be told", func(st observe.Status) bool {
 		return strings.HasPrefix(st.Receivers[0].Detail, source+" has no receiver: plug one in")
 	})
 }

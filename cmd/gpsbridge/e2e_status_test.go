@@ -11,7 +11,7 @@ import (
 
 	"github.com/creack/pty"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/receiver/sim"
 	"gpsbridge/nmea"
 )
@@ -50,7 +50,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func
 // TestStatusWatch: a picture in place, that ends with the terminal as it was.
 func TestStatusWatch(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
-	d.waitStatus("a fix", func(st bridge.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D })
+	d.waitStatus("a fix", func(st observe.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D })
 	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) >= 3 })
 	if err != nil || !strings.HasPrefix(said, enterScreen) || !strings.HasSuffix(said, leaveScreen) || strings.Count(said, enterScreen) != 1 {
 		t.Errorf("%v; begins with %.20q, ends with %.40q", err, said, said[max(0, len(said)-40):])
@@ -76,7 +76,7 @@ func TestStatusWatch(t *testing.T) {
 // TestStatusWatchWithoutTerminal: a line a second, and a daemon that has gone is waited for.
 func TestStatusWatchWithoutTerminal(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
-	d.waitStatus("a fix", func(st bridge.Status) bool { return !st.Receivers[0].Stale() })
+	d.waitStatus("a fix", func(st observe.Status) bool { return !st.Receivers[0].Stale() })
 	watch := start(t, gpsbridge(t, "status", "--watch", "--listen", d.addr))
 	if _, err := watch.WaitOutput(soon, func(out string) bool { return strings.Count(out, " 3D fix ") >= 2 }); err != nil {
 		t.Fatal(err)

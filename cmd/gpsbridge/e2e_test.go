@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
 )
@@ -112,8 +112,8 @@ func startDaemonCmd(t *testing.T, cmd *exec.Cmd) *daemon {
 }
 
 // status asks the daemon what it is doing.
-func (d *daemon) status() (bridge.Status, error) {
-	var st bridge.Status
+func (d *daemon) status() (observe.Status, error) {
+	var st observe.Status
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.addr+"/api/v1/status", nil)
@@ -133,7 +133,7 @@ func (d *daemon) status() (bridge.Status, error) {
 }
 
 // waitStatus waits until the daemon's status satisfies reached.
-func (d *daemon) waitStatus(what string, reached func(bridge.Status) bool) bridge.Status {
+func (d *daemon) waitStatus(what string, reached func(observe.Status) bool) observe.Status {
 	d.t.Helper()
 	deadline := time.After(soon)
 	tick := time.NewTicker(pollEvery)
@@ -157,7 +157,7 @@ func (d *daemon) waitStatus(what string, reached func(bridge.Status) bool) bridg
 // waitOpen waits until the daemon has opened its port: what is written before may be flushed by the opening.
 func (d *daemon) waitOpen() {
 	d.t.Helper()
-	d.waitStatus("the port to be opened", func(st bridge.Status) bool { return st.Receivers[0].Opens > 0 })
+	d.waitStatus("the port to be opened", func(st observe.Status) bool { return st.Receivers[0].Opens > 0 })
 }
 
 // send writes whole epochs, up to 32 KiB at a time, and waits until the daemon has read them. So much the terminal takes in
@@ -169,7 +169,7 @@ func (d *daemon) send(line *realtest.Pty, epochs []byte) {
 		d.t.Fatal(err)
 	}
 	d.sent += uint64(n)
-	d.waitStatus("the epochs to be read", func(st bridge.Status) bool { return st.Receivers[0].Bytes >= d.sent })
+	d.waitStatus("the epochs to be read", func(st observe.Status) bool { return st.Receivers[0].Bytes >= d.sent })
 }
 
 // group joins the device's group at the daemon's own relay.
@@ -183,7 +183,7 @@ func (d *daemon) group() *realtest.Member {
 // waitViewer waits until the relay counts a member of the group: that begins a moment after it has taken the connection.
 func (d *daemon) waitViewer() {
 	d.t.Helper()
-	d.waitStatus("a viewer to be a member", func(st bridge.Status) bool {
+	d.waitStatus("a viewer to be a member", func(st observe.Status) bool {
 		return slices.ContainsFunc(st.Relay.Devices, func(g relay.DeviceStatus) bool { return g.DeviceID == deviceID && g.Viewers > 0 })
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -66,9 +66,9 @@ func (s *twoServers) feed(n int) {
 }
 
 // await waits until so many messages wait for each server, and so many are held.
-func (s *twoServers) await(what string, django, relay uint64, held int) bridge.Status {
+func (s *twoServers) await(what string, django, relay uint64, held int) observe.Status {
 	s.t.Helper()
-	return s.daemon.waitStatus(what, func(st bridge.Status) bool {
+	return s.daemon.waitStatus(what, func(st observe.Status) bool {
 		return st.Uplinks[0].Behind == django && st.Uplinks[1].Behind == relay && st.Spool.Records == held
 	})
 }

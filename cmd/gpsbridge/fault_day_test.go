@@ -9,7 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -42,7 +42,7 @@ func TestDayOffline(t *testing.T) {
 	d.waitOpen()
 	drive := course{start: time.Now().UTC().Truncate(time.Second), step: time.Second}
 	feedCourse(d, line, drive, 0, aDay)
-	d.waitStatus("a day to be spooled", func(st bridge.Status) bool { return st.Spool.Records == aDay })
+	d.waitStatus("a day to be spooled", func(st observe.Status) bool { return st.Spool.Records == aDay })
 
 	server.Restart()
 	member := realtest.Join(t, server.GroupURL(deviceID))
@@ -135,7 +135,7 @@ func feedLive(t *testing.T, d *daemon, line *realtest.Pty, c course) (before, af
 		}
 		d.send(line, c.sentences(aDay+len(before)))
 		before = append(before, st.Uplinks[0].Acked)
-		st = d.waitStatus("the fix", func(st bridge.Status) bool { return st.Receivers[0].Fixes >= uint64(aDay+len(before)) })
+		st = d.waitStatus("the fix", func(st observe.Status) bool { return st.Receivers[0].Fixes >= uint64(aDay+len(before)) })
 		after = append(after, st.Uplinks[0].Acked)
 		<-tick.C
 	}

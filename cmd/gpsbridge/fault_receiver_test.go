@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -131,7 +131,7 @@ func (f *feeder) cut(random *rand.Rand) {
 }
 
 // look lets epochs flow when a daemon has the line open, and takes note of what it has read.
-func (f *feeder) look(st bridge.Status) {
+func (f *feeder) look(st observe.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := st.Receivers[0]
@@ -196,7 +196,7 @@ func (f *feeder) unplug(d *daemon, random *rand.Rand) {
 
 // kill kills the daemon in the middle of its work. st is its last word: epochs that it had read then it must have taken,
 // but for the last, which may have been open still.
-func (f *feeder) kill(d *daemon, st bridge.Status, random *rand.Rand) {
+func (f *feeder) kill(d *daemon, st observe.Status, random *rand.Rand) {
 	f.t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()

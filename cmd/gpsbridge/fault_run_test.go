@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -226,7 +226,7 @@ func (r *faultRun) pass(d time.Duration) {
 }
 
 // look asks the daemon what it is doing, which it must always be able to say.
-func (r *faultRun) look() bridge.Status {
+func (r *faultRun) look() observe.Status {
 	st, err := r.daemon.status()
 	if err != nil {
 		r.t.Fatal(err)

@@ -5,7 +5,8 @@ import (
 	"flag"
 	"slices"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -15,11 +16,11 @@ type configFlags struct {
 	values map[string]string
 }
 
-// addConfigFlags registers -c, and of bridge.Settings those by whose names the command goes.
+// addConfigFlags registers -c, and of config.Settings those by whose names the command goes.
 func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 	f := &configFlags{values: map[string]string{}}
 	fs.StringVar(&f.path, "c", "", "configuration `FILE`")
-	for _, s := range bridge.Settings {
+	for _, s := range config.Settings {
 		if slices.Contains(settings, s.Name) {
 			fs.Func(s.Name, s.Usage, func(v string) error { return f.give(s.Name, v) })
 		}
@@ -29,7 +30,7 @@ func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 
 // askedAt says what --listen is to a command that asks the daemon.
 func askedAt(fs *flag.FlagSet) {
-	fs.Lookup("listen").Usage = "`ADDRESS` at which the daemon serves viewers, where it is asked (default " + bridge.DefaultListen + ")"
+	fs.Lookup("listen").Usage = "`ADDRESS` at which the daemon serves viewers, where it is asked (default " + relay.DefaultListen + ")"
 }
 
 func (f *configFlags) give(name, value string) error {
@@ -40,8 +41,8 @@ func (f *configFlags) give(name, value string) error {
 	return nil
 }
 
-func (f *configFlags) load(p command.Process) (bridge.Config, error) {
-	c, err := bridge.Load(f.path, p.Environ, f.values)
+func (f *configFlags) load(p command.Process) (config.Config, error) {
+	c, err := config.Load(f.path, p.Environ, f.values)
 	if err != nil {
 		return c, command.AsMisuse(err)
 	}

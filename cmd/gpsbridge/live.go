@@ -7,18 +7,19 @@ import (
 	"strings"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/cmd/internal/command"
 )
 
 // watchStatus shows the daemon each second until ctx ends: on a terminal as a picture in place, elsewhere as a line.
-func watchStatus(ctx context.Context, w io.Writer, c bridge.RelayConfig) error {
+func watchStatus(ctx context.Context, w io.Writer, c config.Relay) error {
 	if t, ok := drawable(w); ok {
 		return onScreen(t, func() error {
-			return eachSecond(ctx, c, func(st bridge.Status, err error) error { return draw(t, st, err) })
+			return eachSecond(ctx, c, func(st observe.Status, err error) error { return draw(t, st, err) })
 		})
 	}
-	return eachSecond(ctx, c, func(st bridge.Status, err error) error {
+	return eachSecond(ctx, c, func(st observe.Status, err error) error {
 		if _, err := fmt.Fprintln(w, watchLine(st, err)); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
@@ -27,7 +28,7 @@ func watchStatus(ctx context.Context, w io.Writer, c bridge.RelayConfig) error {
 }
 
 // eachSecond asks the daemon and shows its answer until ctx ends.
-func eachSecond(ctx context.Context, c bridge.RelayConfig, show func(bridge.Status, error) error) error {
+func eachSecond(ctx context.Context, c config.Relay, show func(observe.Status, error) error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -47,7 +48,7 @@ func eachSecond(ctx context.Context, c bridge.RelayConfig, show func(bridge.Stat
 }
 
 // watchLine is a second of the daemon in one line. A daemon that does not answer is waited for.
-func watchLine(st bridge.Status, err error) string {
+func watchLine(st observe.Status, err error) string {
 	if err != nil {
 		return command.Printable(command.OneLine(err))
 	}
@@ -55,7 +56,7 @@ func watchLine(st bridge.Status, err error) string {
 }
 
 // draw shows the daemon, or why it does not answer.
-func draw(t *command.Terminal, st bridge.Status, err error) error {
+func draw(t *command.Terminal, st observe.Status, err error) error {
 	var text strings.Builder
 	if err != nil {
 		fmt.Fprintln(&text, command.OneLine(err))

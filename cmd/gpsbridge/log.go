@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"os"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -92,7 +92,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 }
 
 // logLevel is the level of the daemon's log, which a reload may change.
-func logLevel(c bridge.LogConfig) *slog.LevelVar {
+func logLevel(c config.Log) *slog.LevelVar {
 	level := &slog.LevelVar{}
 	level.Set(c.Level.Level)
 	return level

@@ -17,7 +17,7 @@ import (
 func runRelay(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	var config bridge.ServerConfig
-	fs.StringVar(&config.Listen, "listen", bridge.DefaultListen, "`ADDRESS` to listen at")
+	fs.StringVar(&config.Listen, "listen", relay.DefaultListen, "`ADDRESS` to listen at")
 	fs.BoolVar(&config.Open, "open", false, "serve viewers without a token on an address that is not loopback")
 	fs.StringVar(&config.ViewerToken, "token-file", "", "`FILE` with the viewers' token; made when it is not there")
 	fs.StringVar(&config.DeviceTokens, "device-tokens-file", "", "`FILE` with a device ID and the token that it alone presents, a line each")

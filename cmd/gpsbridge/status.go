@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/cmd/internal/command"
 )
@@ -54,7 +55,7 @@ func (r rows) row(name, format string, args ...any) {
 	}
 }
 
-func printStatus(w io.Writer, st bridge.Status) {
+func printStatus(w io.Writer, st observe.Status) {
 	r := rows{w}
 	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
 	for _, in := range st.Receivers {
@@ -76,7 +77,7 @@ func printStatus(w io.Writer, st bridge.Status) {
 	}
 }
 
-func (r rows) receiver(in bridge.ReceiverStatus, several bool) {
+func (r rows) receiver(in pipeline.ReceiverStatus, several bool) {
 	reading, feeds := in.State == receiver.Reading, ""
 	switch {
 	case several && in.Active:
@@ -99,7 +100,7 @@ func (r rows) receiver(in bridge.ReceiverStatus, several bool) {
 }
 
 // lineHealth is what the port and its driver say.
-func lineHealth(in bridge.ReceiverStatus) string {
+func lineHealth(in pipeline.ReceiverStatus) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if in.Baud > 0 {
@@ -124,7 +125,7 @@ func lineHealth(in bridge.ReceiverStatus) string {
 }
 
 // typeRates are the sentence types and how many come a second.
-func typeRates(in bridge.ReceiverStatus) string {
+func typeRates(in pipeline.ReceiverStatus) string {
 	var names []string
 	for name := range in.Types {
 		names = append(names, name)
@@ -136,7 +137,7 @@ func typeRates(in bridge.ReceiverStatus) string {
 	return strings.Join(names, ", ")
 }
 
-func fixAge(in bridge.ReceiverStatus) string {
+func fixAge(in pipeline.ReceiverStatus) string {
 	used := ""
 	if in.USat != nil {
 		used = fmt.Sprintf(", %.0f satellites used", *in.USat)
@@ -153,7 +154,7 @@ func fixAge(in bridge.ReceiverStatus) string {
 	return "no fix yet" + used
 }
 
-func (r rows) uplink(u bridge.UplinkStatus) {
+func (r rows) uplink(u observe.UplinkStatus) {
 	retry := ""
 	if u.RetryIn > 0 {
 		retry = fmt.Sprintf("; next attempt in %.0f s", u.RetryIn)

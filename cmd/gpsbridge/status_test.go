@@ -4,20 +4,21 @@ import (
 	"strings"
 	"testing"
 
-	"gpsbridge/bridge"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/uplink"
 )
 
 // What a receiver that is away sent a second is of no use, and it cannot take over.
 func TestStatusOfTwoReceivers(t *testing.T) {
-	types := map[string]bridge.SentenceType{"GPGGA": {Count: 7, Rate: 1}}
-	away := bridge.ReceiverStatus{Status: receiver.Status{Source: "/dev/a", Port: "/dev/a", State: receiver.Waiting, Detail: "unplugged"},
+	types := map[string]pipeline.SentenceType{"GPGGA": {Count: 7, Rate: 1}}
+	away := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/a", Port: "/dev/a", State: receiver.Waiting, Detail: "unplugged"},
 		DeviceID: "van_7", Types: types}
-	here := bridge.ReceiverStatus{Status: receiver.Status{Source: "/dev/b", Port: "/dev/b", State: receiver.Reading},
+	here := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/b", Port: "/dev/b", State: receiver.Reading},
 		DeviceID: "van_7", Active: true, Types: types}
 	var out strings.Builder
-	printStatus(&out, bridge.Status{Receivers: []bridge.ReceiverStatus{away, here}, Uplinks: []bridge.UplinkStatus{{}}})
+	printStatus(&out, observe.Status{Receivers: []pipeline.ReceiverStatus{away, here}, Uplinks: []observe.UplinkStatus{{}}})
 	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0 bytes sent, 0 received\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q", want)
@@ -30,12 +31,12 @@ func TestStatusOfTwoReceivers(t *testing.T) {
 
 // Each server has its own state, and whose time certificates are verified at is said where there are any.
 func TestStatusOfTwoServers(t *testing.T) {
-	secure := bridge.UplinkStatus{Status: uplink.Status{
+	secure := observe.UplinkStatus{Status: uplink.Status{
 		Name: "fleet", State: uplink.Connected, Clock: "receiver", Ack: uplink.AckEcho, Acked: 40, Behind: 3, Outstanding: 2,
 	}}
-	plain := bridge.UplinkStatus{Status: uplink.Status{Name: "depot", State: uplink.Waiting, Detail: "connection refused", RetryIn: 4, Behind: 43}}
+	plain := observe.UplinkStatus{Status: uplink.Status{Name: "depot", State: uplink.Waiting, Detail: "connection refused", RetryIn: 4, Behind: 43}}
 	var out strings.Builder
-	printStatus(&out, bridge.Status{Uplinks: []bridge.UplinkStatus{secure, plain}})
+	printStatus(&out, observe.Status{Uplinks: []observe.UplinkStatus{secure, plain}})
 	for _, want := range []string{
 		"fleet connected\n", "time of the receiver\n", "40 acknowledged (echo), 3 waiting, 2 of them sent,",
 		"depot waiting connection refused; next attempt in 4 s\n", "43 waiting, 0 of them sent,",

@@ -1,0 +1,272 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func load(t *testing.T, text string, environ []string, flags map[string]string) (Config, error) {
+	t.Helper()
+	return loadFrom(t, filepath.Join(t.TempDir(), "gpsbridge.toml"), text, environ, flags)
+}
+
+// loadFrom writes the file and loads it.
+func loadFrom(t *testing.T, path, text string, environ []string, flags map[string]string) (Config, error) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path, environ, flags)
+}
+
+func TestLoadLaysFlagsOverEnvironmentOverFile(t *testing.T) {
+	const file = `
+device_id = "from_file"
+[[receiver]]
+source = "/dev/ttyUSB0"
+silence = "1m30s"
+[[uplink]]
+server = "wss://file.example"
+ack = "pong"
+[spool]
+max = "2MiB"
+[relay]
+listen = "127.0.0.1:1"
+[log]
+level = "debug"
+`
+	environ := []string{"PATH=/bin", "GPSBRIDGE_DEVICE_ID=from_env", "GPSBRIDGE_SERVER=ws://env.example", "GPSBRIDGE_TEST_REAL=1"}
+	c, err := load(t, file, environ, map[string]string{"server": "ws://flag.example:8000/live/{device_id}/", "listen": "off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.DeviceID = "from_env"
+	want.Receivers = []Receiver{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second), DeviceID: "from_env", Rollover: "auto"}}
+	want.Uplinks = []Uplink{{
+		Name: "flag.example:8000", Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong",
+		endpoint: "ws://flag.example:8000/live/{device_id}/",
+	}}
+	want.Spool.Max = 2 << 20
+	want.Relay.Listen = "off"
+	want.Log.Level.Level = -4
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Uplink{}), cmpopts.IgnoreUnexported(Config{})); diff != "" {
+		t.Errorf("configuration differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadRefusesInOneLine(t *testing.T) {
+	for name, test := range map[string]struct {
+		file    string
+		environ []string
+		flags   map[string]string
+		want    string // regular expression
+	}{
+		"unknown key":         {file: "device_id = \"a\"\n[relay]\nlissten = \"x\"", want: `gpsbridge\.toml:3: unknown key "relay\.lissten"`},
+		"unknown section":     {file: "[sppol]\nmax = \"1MiB\"", want: `gpsbridge\.toml:1: unknown key "sppol`},
+		"not TOML":            {file: "device_id = ", want: `gpsbridge\.toml:1: `},
+		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: relay\.open: cannot be a TOML string: gpsbridge\.toml, the reference, shows`},
+		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `/gpsbridge\.toml:2: receiver\.silence is 10 without a unit: use for example "10s"`},
+		"bad duration":        {file: "[[receiver]]\nsilence = \"10\"", want: `gpsbridge\.toml.*"10" is not a duration: use`},
+		"bad size":            {file: "[spool]\nmax = \"32 apples\"", want: `gpsbridge\.toml.*"32 apples" is not a size: use`},
+		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml:2: "loud" is no level: use debug, info, warn or error`},
+		"bad format":          {file: "[log]\nformat = \"xml\"", want: `gpsbridge\.toml:2: log\.format "xml" is unknown: use "text" or "json"`},
+		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `^--device-id: device_id "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
+		"device ID café":      {flags: map[string]string{"device-id": "café"}, want: `device_id "café" is not allowed`},
+		"empty device ID":     {flags: map[string]string{"device-id": ""}, want: `device_id "" is not allowed`},
+		"device ID too long":  {flags: map[string]string{"device-id": strings.Repeat("x", 81)}, want: `is not allowed`},
+		"server without host": {flags: map[string]string{"server": "ws://"}, want: `uplink\.server "ws://" is not a WebSocket URL: use ws://HOST or wss://HOST`},
+		"server http":         {flags: map[string]string{"server": "https://a.example"}, want: `is not a WebSocket URL`},
+		"server with a space": {flags: map[string]string{"server": "ws://a b"}, want: `^--server: uplink\.server is not a URL`},
+		"password in the URL": {flags: map[string]string{"server": "ws://me:hunter2@a.example"}, want: `^[^h]*xxxxx[^h]*holds a password: .*token_file`},
+		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server is empty`},
+		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: .*maybe`},
+		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: .*lifo`},
+		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: two \[\[uplink\]\] sections are called "a"`},
+		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `gpsbridge\.toml:4: two \[\[receiver\]\] sections have the source "-"`},
+		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `gpsbridge\.toml:2: receiver\.device_id "van-8" is not allowed`},
+		"one group for two":   {file: "[[receiver]]\n[[receiver]]\nsource = \"-\"\ndevice_id = \"b\"\n[[uplink]]\nserver = \"ws://a/fixed/\"", want: `uplink\.server "ws://a/fixed/" has no \{device_id\}`},
+		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
+		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: use one of GPSBRIDGE_DEVICE, `},
+		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
+		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover "no" is unknown: use "auto", "mend" or "keep"`},
+		"negative history":    {file: "[relay]\nhistory = -1", want: `gpsbridge\.toml:2: relay\.history is -1`},
+		"negative distance":   {file: "[report]\nsky = true\ndistance = -1.5", want: `gpsbridge\.toml:3: report\.distance is -1\.5: use metres, 0 or more`},
+		"no number":           {file: "[report]\nspeed = nan", want: `gpsbridge\.toml:2: report\.speed is NaN: use metres a second`},
+		"half a circle":       {file: "[report]\nturn = 181", want: `gpsbridge\.toml:2: report\.turn is 181: use degrees, 0 to 180`},
+		"bad header":          {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { \"X Fleet\" = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has "X Fleet"`},
+		"header with lines":   {file: "[[uplink]]\nserver = \"ws://a\"\nheaders.X = \"a\\nb\"", want: `gpsbridge\.toml:1: uplink\.headers has "X"`},
+		"WebSocket's header":  {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { sec-WebSocket-key = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has .* WebSocket's own`},
+		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `gpsbridge\.toml:2: spool\.max is 1000 bytes: use a size such as "32MiB", at least \d+ bytes`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, test.file, test.environ, test.flags)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), "\n") || !regexp.MustCompile(test.want).MatchString(err.Error()) {
+				t.Errorf("error %q, want one line that matches %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLoadTakesAFileFromWindows(t *testing.T) {
+	if c, err := load(t, "\ufeffdevice_id = \"van_7\"\r\n[log]\r\nlevel = \"WARN\"\r\n", nil, nil); err != nil || c.DeviceID != "van_7" || c.Log.Level.Level != slog.LevelWarn {
+		t.Errorf("device %q, level %v, %v", c.DeviceID, c.Log.Level, err)
+	}
+}
+
+func TestLoadNamesAMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.toml"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "none.toml") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+func TestServerWithoutPathGetsTheTrackingRoute(t *testing.T) {
+	for server, want := range map[string]string{
+		"ws://a.example":                    "ws://a.example/ws/gps-tracking/van_7/",
+		"wss://a.example:444/":              "wss://a.example:444/ws/gps-tracking/van_7/",
+		"ws://a.example/x/{device_id}/?a=1": "ws://a.example/x/van_7/?a=1",
+		"ws://a.example/fixed/":             "ws://a.example/fixed/",
+	} {
+		c := Default()
+		c.DeviceID, c.Uplinks = "van_7", []Uplink{{Server: server}}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", server, err)
+		} else if got := c.Uplinks[0].Endpoint("van_7"); got != want {
+			t.Errorf("%s became %s, want %s", server, got, want)
+		}
+	}
+}
+
+// A header that carries a token as a subprotocol is how some servers want it.
+func TestHeadersOfTheUser(t *testing.T) {
+	if _, err := load(t, "device_id = \"a\"\n[[uplink]]\nserver = \"ws://a\"\nheaders = { \"Sec-WebSocket-Protocol\" = \"token.abc\", \"X-Fleet\" = \"north\" }", nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeviceIDFromHostName(t *testing.T) {
+	for host, want := range map[string]string{
+		"van7": "van7", "rpi-7.local": "rpi_7_local", "-edge-": "edge", "": "", "café": "caf",
+		strings.Repeat("h", 100): strings.Repeat("h", 80),
+	} {
+		if got := deviceIDFrom(host); got != want {
+			t.Errorf("deviceIDFrom(%q) = %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestCredentialsDirectoryIsReplaced(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/gpsbridge.service")
+	c, err := load(t, "device_id = \"a\"\n[[uplink]]\nserver = \"ws://a\"\ntoken_file = \"${CREDENTIALS_DIRECTORY}/token\"", nil, nil)
+	if err != nil || c.Uplinks[0].Token != "/run/credentials/gpsbridge.service/token" {
+		t.Errorf("token_file %q, %v", c.Uplinks[0].Token, err)
+	}
+}
+
+// reference is the documented configuration that is installed.
+const reference = "../../systemd/gpsbridge.toml"
+
+var commentedKey = regexp.MustCompile(`(?m)^#(\[\[?\w+\]\]?|\w+ = .*)$`)
+
+// TestReferenceConfiguration holds the reference against the code: as installed it is the default, and with every key
+// uncommented it is understood and valid.
+func TestReferenceConfiguration(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	text, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed, err := load(t, string(text), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := Default()
+	if err := standard.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(standard, installed, cmpopts.IgnoreUnexported(Config{}, Uplink{})); diff != "" {
+		t.Errorf("as installed it is not the default (-default +reference):\n%s", diff)
+	}
+	full := commentedKey.ReplaceAllString(string(text), "$1")
+	c, err := load(t, full, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Uplinks) != 1 || c.Uplinks[0].Headers["X-Fleet"] != "north" {
+		t.Errorf("uplinks %+v", c.Uplinks)
+	}
+}
+
+// TestReferenceNamesEveryKey finds keys and environment variables that the code has and the reference does not.
+func TestReferenceNamesEveryKey(t *testing.T) {
+	text, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("config.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := regexp.MustCompile("`toml:\"(\\w+)\"`").FindAllStringSubmatch(string(source), -1)
+	if len(tags) < 20 {
+		t.Fatalf("%d keys found in the code, want 20 or more", len(tags))
+	}
+	for _, tag := range tags {
+		if !regexp.MustCompile(`(?m)^#?(` + tag[1] + ` = |\[\[?` + tag[1] + `\]\]?$)`).Match(text) {
+			t.Errorf("key %q is not in the reference", tag[1])
+		}
+	}
+	for _, s := range Settings {
+		if !regexp.MustCompile(s.Env + `[,.]`).Match(text) {
+			t.Errorf("environment variable %s is not in the reference", s.Env)
+		}
+	}
+}
+
+func TestMissingFileIsNamed(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	there := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(there, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		there:                            "",
+		"${CREDENTIALS_DIRECTORY}/token": "",
+		"/nonexistent/token":             `uplink "a": token_file "/nonexistent/token" does not exist`,
+	} {
+		c, err := load(t, "[[uplink]]\nserver = \"ws://a\"\ntoken_file = \""+path+"\"", nil, map[string]string{"device-id": "van_7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.BadFile(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestHostNameWithoutAnID: of a host name without a letter or digit no device ID can be made, and the error says so.
+func TestHostNameWithoutAnID(t *testing.T) {
+	for host, want := range map[string]string{
+		"---":   `device_id is not set, and none can be made of the host name "---": set it, for example "van_7"`,
+		"van-7": `device_id "" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`,
+	} {
+		if err := checkTrackerID("", host); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", host, err, want)
+		}
+	}
+	if err := checkTrackerID("van_7", "---"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,192 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+)
+
+// device is one device ID's way through the daemon: its receivers, the feed that they come together in, its spool, and a
+// link to each tracking server.
+type device struct {
+	id         string
+	log        *slog.Logger
+	spoolDir   string // "" in memory
+	quarantine *quarantine
+
+	intakes []*pipeline.Intake
+	feed    *pipeline.Feed
+	spool   *spool.Spool
+	links   []*link
+}
+
+// surroundings are what a device gets from its daemon.
+type surroundings struct {
+	log     *slog.Logger
+	beats   *observe.Beats
+	relay   *relay.Relay               // nil when off
+	clock   func() (time.Time, string) // the time at which certificates are verified, and its source
+	started time.Time
+}
+
+// newDevice opens the spool of a device ID and builds what is around it, from the servers back to the receivers.
+func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
+	d := &device{id: id, log: s.log}
+	if len(c.DeviceIDs()) > 1 {
+		d.log = s.log.With("device_id", id)
+	}
+	if err := d.openSpool(c, s.beats.Add("spool of "+id)); err != nil {
+		return nil, err
+	}
+	d.quarantine = newQuarantine(d.spoolDir, d.log)
+	if err := errors.Join(d.addLinks(c, s), d.addReceivers(c, s)); err != nil {
+		d.spool.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// openSpool opens the spool for the uplinks. A disk that cannot be used does not stop tracking: then fixes are held in
+// memory, and the log shows it.
+func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
+	o := spool.Options{Max: int64(c.Spool.Max), MinFree: int64(c.Spool.MinFree), Sync: time.Duration(c.Spool.Sync), Turn: beat, Log: d.log}
+	o.Dir, o.Runtime = c.SpoolFolders(d.id)
+	for _, u := range c.Uplinks {
+		o.Readers = append(o.Readers, u.Name)
+	}
+	var err error
+	if d.spool, err = spool.Open(o); err != nil && o.Dir != "" && !errors.Is(err, ErrSpoolInUse) {
+		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", err)
+		o.Dir, o.Runtime, o.Max = "", "", min(o.Max, spool.DefaultMax)
+		d.spool, err = spool.Open(o)
+	}
+	d.spoolDir = o.Dir
+	return err
+}
+
+func (d *device) addLinks(c *config.Config, s surroundings) error {
+	for i, u := range c.Uplinks {
+		l, err := newLink(d, u, s)
+		if err != nil {
+			return c.At(config.Section("uplink", i), fmt.Errorf("uplink %q: %w", u.Name, err))
+		}
+		d.links = append(d.links, l)
+	}
+	return nil
+}
+
+func (d *device) addReceivers(c *config.Config, s surroundings) error {
+	show := func(string, string, []byte) {}
+	if s.relay != nil {
+		show = s.relay.Publish
+	}
+	d.feed = pipeline.NewFeed(pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report.Limits(), Keep: d.spool.Append, Show: show, Log: s.log})
+	for i, r := range c.Receivers {
+		if r.DeviceID != d.id {
+			continue
+		}
+		if err := d.addReceiver(r, s); err != nil {
+			return c.At(config.Section("receiver", i), fmt.Errorf("receiver: %w", err))
+		}
+	}
+	return nil
+}
+
+func (d *device) addReceiver(c config.Receiver, s surroundings) error {
+	rec, err := receiver.New(receiver.Config{
+		Source: c.Source, Silence: time.Duration(c.Silence), State: config.StateFolder(),
+		Turn: s.beats.Add("receiver " + c.Source), Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	in := pipeline.IntakeConfig{
+		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite(), s.started), AllowNoChecksum: c.AllowNoChecksum,
+		Record: record.Config{Path: c.Record, Source: c.Source, Total: int64(c.RecordMax), Log: s.log},
+		Share:  share.Config{Listen: c.NMEAListen, Open: c.NMEAOpen, Log: s.log},
+	}
+	if s.relay != nil {
+		in.Viewers = pipeline.RawViewers(s.relay, d.id, c.Source)
+	}
+	d.intakes = append(d.intakes, pipeline.NewIntake(rec, d.feed, in))
+	return nil
+}
+
+// run works on the sending side of the device until ctx ends.
+func (d *device) run(ctx context.Context, g *errgroup.Group) {
+	for _, l := range d.links {
+		g.Go(func() error { return l.run(ctx) })
+	}
+	g.Go(func() error { return d.reportDrops(ctx) })
+}
+
+// reportDrops logs once a minute what a full spool, or one whose disk has failed, has dropped since the last line.
+func (d *device) reportDrops(ctx context.Context) error {
+	logged := d.spool.Stats().Dropped
+	for ticker := time.NewTicker(time.Minute); ; {
+		select {
+		case <-ctx.Done():
+			ticker.Stop()
+			return nil
+		case <-ticker.C:
+		}
+		st := d.spool.Stats()
+		if st.Dropped == logged {
+			continue
+		}
+		why := "spool is full and thins its oldest fixes: raise spool.max, or find out why the server is not reached"
+		if st.Fault != "" {
+			why = "spool's disk cannot be written and its oldest fixes are thinned: replace the disk, or set spool.dir to another"
+		}
+		d.log.Warn(why, "dropped", st.Dropped-logged, "max_bytes", st.MaxBytes, "fault", st.Fault)
+		logged = st.Dropped
+	}
+}
+
+// drained waits until every server has acknowledged everything, or ctx ends.
+func (d *device) drained(ctx context.Context) {
+	for _, l := range d.links {
+		l.reader.Drained(ctx)
+	}
+}
+
+// close logs what stays in the spool, or is lost with the process.
+func (d *device) close() error {
+	st, err := d.spool.Stats(), d.spool.Close()
+	switch {
+	case st.Records == 0:
+	case d.spoolDir == "":
+		d.log.Warn("fixes not delivered are lost: the spool is in memory, set spool.dir to keep it", "records", st.Records)
+	case err == nil:
+		d.log.Info("fixes not delivered yet are kept for the next start", "records", st.Records, "dir", d.spoolDir)
+	}
+	return err
+}
+
+// status adds the device to the daemon's.
+func (d *device) status(st *observe.Status) {
+	feed := d.feed.Status()
+	st.Takeovers += feed.Takeovers
+	for _, in := range d.intakes {
+		st.Receivers = append(st.Receivers, in.Status(feed))
+	}
+	for _, l := range d.links {
+		st.Uplinks = append(st.Uplinks, l.status(feed))
+	}
+	st.Devices = append(st.Devices, observe.DeviceStatus{
+		DeviceID: d.id, Run: feed.Run, Reported: feed.Reported, Takeovers: feed.Takeovers, Spool: d.spool.Stats(),
+	})
+}

@@ -1,0 +1,158 @@
+package observe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+)
+
+// Status is what the daemon is doing, as GET /api/v1/status gives it. Ages are in seconds.
+type Status struct {
+	Role      string                    `json:"role"` // "tracker"
+	Version   string                    `json:"version"`
+	DeviceID  string                    `json:"device_id"` // the first, if there are several
+	Started   time.Time                 `json:"started"`
+	Now       time.Time                 `json:"now"`
+	Receivers []pipeline.ReceiverStatus `json:"receivers"`
+	Takeovers int                       `json:"takeovers"` // times that another receiver took over
+	Devices   []DeviceStatus            `json:"devices"`   // each device ID by itself
+	Spool     spool.Stats               `json:"spool"`     // of all device IDs together
+	Uplinks   []UplinkStatus            `json:"uplinks"`
+	Relay     *relay.Status             `json:"relay,omitempty"`
+}
+
+// DeviceStatus is what one device ID has of its own.
+type DeviceStatus struct {
+	DeviceID  string      `json:"device_id"`
+	Run       string      `json:"run"`
+	Reported  uint64      `json:"reported"`  // messages made for the servers
+	Takeovers int         `json:"takeovers"` // times that another receiver took over
+	Spool     spool.Stats `json:"spool"`
+}
+
+// UplinkStatus is an uplink's state and what it costs.
+type UplinkStatus struct {
+	uplink.Status
+	DeviceID    string  `json:"device_id"`
+	AckedSeq    *uint64 `json:"acked_seq,omitempty"` // every fix of the receiver's run is acknowledged up to this seq; absent with [report] sky
+	BytesPerDay float64 `json:"bytes_per_day"`       // sent and received, projected from the time since the start
+}
+
+// ServerStatus is what a tracking server answers GET /api/v1/status with.
+type ServerStatus struct {
+	Role    string       `json:"role"` // "server"
+	Version string       `json:"version"`
+	Started time.Time    `json:"started"`
+	Now     time.Time    `json:"now"`
+	Relay   relay.Status `json:"relay"`
+}
+
+// SumOfSpools adds up the spools of several device IDs.
+func SumOfSpools(devices []DeviceStatus) (sum spool.Stats) {
+	for _, d := range devices {
+		s := d.Spool
+		sum = spool.Stats{
+			Records: sum.Records + s.Records, Bytes: sum.Bytes + s.Bytes, MaxBytes: sum.MaxBytes + s.MaxBytes,
+			Appended: sum.Appended + s.Appended, Dropped: sum.Dropped + s.Dropped, Damaged: sum.Damaged + s.Damaged,
+			Oldest: max(sum.Oldest, s.Oldest), Fault: cmp.Or(sum.Fault, s.Fault),
+		}
+	}
+	return sum
+}
+
+const (
+	// stuckEpoch is the age in seconds of the last epoch from which the receiver's part of the chain stands: receivers are
+	// set to one every five seconds at the slowest.
+	stuckEpoch = 12.0
+	// stuckAck is that of the last acknowledgement while something waits for one. An uplink that gets none for ten seconds
+	// connects anew; twice that has not helped.
+	stuckAck = 30.0
+)
+
+// Health says where the chain from receiver to server stands still, for GET /healthz. A receiver that says it has no fix
+// moves it: that is a message too.
+func Health(st Status) error {
+	var errs []error
+	for _, r := range st.Receivers {
+		if r.Active && (r.EpochAge == nil || *r.EpochAge > stuckEpoch) {
+			errs = append(errs, fmt.Errorf("no epochs: receiver %s", join(string(r.State), r.Detail)))
+		}
+	}
+	for _, u := range st.Uplinks {
+		switch {
+		case u.State != uplink.Connected:
+			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), u.Detail)))
+		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
+			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
+		}
+	}
+	if st.Spool.Fault != "" {
+		errs = append(errs, fmt.Errorf("spool: %s", st.Spool.Fault))
+	}
+	return errors.Join(errs...)
+}
+
+// Line says in one line what is going on, for a terminal and for systemctl status.
+func (s Status) Line() string {
+	var parts []string
+	for _, r := range s.Receivers {
+		if !r.Active {
+			continue
+		}
+		switch {
+		case r.State != receiver.Reading:
+			parts = append(parts, "receiver "+join(string(r.State), r.Detail))
+		case r.Stale():
+			parts = append(parts, fmt.Sprintf("no fix, %s satellites", satellites(r)))
+		default:
+			parts = append(parts, fmt.Sprintf("%s fix %.1f s old, %s satellites, %d fixes", r.Mode, *r.FixAge, satellites(r), r.Fixes))
+		}
+	}
+	for _, u := range s.Uplinks {
+		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), u.Detail), u.Acked))
+	}
+	if s.Spool.Records > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))
+	}
+	if s.Spool.Dropped > 0 {
+		parts = append(parts, fmt.Sprintf("%d dropped", s.Spool.Dropped))
+	}
+	if s.Relay != nil {
+		parts = append(parts, counted(s.Relay.Viewers, "viewer"))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func join(state, detail string) string {
+	if detail == "" {
+		return state
+	}
+	return state + " (" + detail + ")"
+}
+
+// satellites is used/seen, with a dash for what the receiver does not say.
+func satellites(r pipeline.ReceiverStatus) string {
+	count := func(v *float64) string {
+		if v == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%.0f", *v)
+	}
+	return count(r.USat) + "/" + count(r.NSat)
+}
+
+// counted is a number of things, in English.
+func counted[N ~int | ~int64 | ~uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,86 @@
+package pipeline
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"gpsbridge/nmea"
+)
+
+// Messages makes the JSON messages of one run of the daemon: what the receiver said, and who says it. It is not safe
+// for use by several goroutines.
+type Messages struct {
+	Run     string
+	Seq     uint64 // of the last fix
+	fixHead string // up to the value of seq
+	tpvHead string // of a fix without run and seq, up to the first member
+	skyHead string // up to the first member
+	scratch []byte
+}
+
+// NewMessages starts a run: its ID is random, so that (device_id, run, seq) names a message for ever and nobody else
+// in the group can guess the next.
+func NewMessages(deviceID string) *Messages {
+	var id [8]byte
+	rand.Read(id[:]) // never fails
+	run := hex.EncodeToString(id[:])
+	return &Messages{
+		Run:     run,
+		fixHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,"run":%q,"seq":`, deviceID, run),
+		tpvHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,`, deviceID),
+		skyHead: fmt.Sprintf(`{"class":"SKY","device_id":%q,`, deviceID),
+	}
+}
+
+// Fix returns the message of the next fix. Its one allocation is the message itself, which the spool, the uplinks and
+// the relay share from here on.
+func (m *Messages) Fix(f *nmea.Fix) []byte {
+	m.Seq++
+	b := append(m.scratch[:0], m.fixHead...)
+	b = strconv.AppendUint(b, m.Seq, 10)
+	b = append(b, ',')
+	return m.finish(f.AppendMembers(b))
+}
+
+// unreported returns the message of a fix that only viewers in the vehicle get: it has no place in the run.
+func (m *Messages) unreported(f *nmea.Fix) []byte {
+	return m.finish(f.AppendMembers(append(m.scratch[:0], m.tpvHead...)))
+}
+
+// sky returns the message of the satellites in view. It has no seq: it is not spooled and nobody acknowledges it.
+func (m *Messages) sky(s *nmea.Sky) []byte {
+	return m.finish(s.AppendMembers(append(m.scratch[:0], m.skyHead...)))
+}
+
+func (m *Messages) finish(b []byte) []byte {
+	m.scratch = append(b, '}')
+	return slices.Clone(m.scratch)
+}
+
+// Key returns what identifies a fix message within its group, whatever spaces and order a server has given its
+// members on the way: run and seq. It is false for anything else.
+func Key(msg []byte) (key string, ok bool) {
+	var id struct {
+		Run string `json:"run"`
+		Seq uint64 `json:"seq"`
+	}
+	if err := json.Unmarshal(msg, &id); err != nil || id.Run == "" || id.Seq == 0 {
+		return "", false
+	}
+	return id.Run + "/" + strconv.FormatUint(id.Seq, 10), true
+}
+
+// Late marks a message that is sent late, after newer ones could have gone first. It is another message to
+// nobody: run and seq stay.
+func Late(msg []byte) []byte {
+	end := bytes.LastIndexByte(msg, '}')
+	if end < 0 {
+		return msg
+	}
+	return append(slices.Clip(msg[:end]), `,"backlog":true}`...)
+}

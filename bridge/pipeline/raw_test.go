@@ -1,0 +1,26 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestAppendJSONIsAJSONStringOfAnyBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")
+		var got string
+		if err := json.Unmarshal(appendJSON(nil, p), &got); err != nil {
+			t.Fatalf("%q became %s: %v", p, appendJSON(nil, p), err)
+		}
+		var want strings.Builder // Go makes one replacement character of each byte that is no UTF-8
+		for _, c := range string(p) {
+			want.WriteRune(c)
+		}
+		if got != want.String() {
+			t.Fatalf("%q became %q, want %q", p, got, want.String())
+		}
+	})
+}

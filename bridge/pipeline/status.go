@@ -1,0 +1,79 @@
+package pipeline
+
+import (
+	"time"
+
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
+	"gpsbridge/nmea"
+)
+
+// ReceiverStatus is a receiver's line and what came over it.
+type ReceiverStatus struct {
+	receiver.Status
+	DeviceID    string    `json:"device_id"` // which it feeds
+	Active      bool      `json:"active"`    // it is the one that feeds it
+	Run         string    `json:"run"`
+	Sentences   uint64    `json:"sentences"`
+	BadChecksum uint64    `json:"bad_checksum"`
+	NoChecksum  uint64    `json:"no_checksum"`
+	NoiseBytes  uint64    `json:"noise_bytes"`
+	Refused     uint64    `json:"refused"`   // sentences with a malformed or implausible value, which was left out
+	Rollovers   int       `json:"rollovers"` // times that 1024 weeks were added to the receiver's date
+	Antenna     string    `json:"antenna,omitempty"`
+	Firmware    string    `json:"firmware,omitempty"`
+	Fixes       uint64    `json:"fixes"`               // epochs, with a position or without
+	Reported    uint64    `json:"reported"`            // messages of the device ID made for the servers
+	EpochAge    *float64  `json:"epoch_age,omitempty"` // since the last epoch
+	FixAge      *float64  `json:"fix_age,omitempty"`   // since the last epoch with a position
+	Mode        nmea.Mode `json:"mode"`                // of the last epoch
+	USat        *float64  `json:"uSat,omitempty"`
+	NSat        *float64  `json:"nSat,omitempty"`
+
+	Types  map[string]SentenceType `json:"types,omitempty"` // by talker and type, such as GNGGA
+	Record *record.Status          `json:"record,omitempty"`
+	Shared *share.Status           `json:"shared,omitempty"` // to other programs
+}
+
+// staleFix is the age from which a position no longer says where the vehicle is: receivers send one a second, and one
+// may be lost on the line.
+const staleFix = 3.0
+
+// Stale says that the receiver's last position no longer says where the vehicle is, or that there was none yet.
+func (r ReceiverStatus) Stale() bool { return r.FixAge == nil || *r.FixAge > staleFix }
+
+// Status returns what the receiver sent; feed is the status of its feed. It may be called from any goroutine.
+func (in *Intake) Status(feed FeedStatus) ReceiverStatus {
+	st := ReceiverStatus{Status: in.receiver.Status(), DeviceID: in.feed.DeviceID, Active: feed.feeding == in.index}
+	now := time.Now()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	sc := in.scanner.Stats()
+	st.Run, st.Fixes, st.Reported, st.Mode = feed.Run, in.epochs, feed.Reported, in.last.Mode
+	st.Types = in.types.status(now)
+	st.Record, st.Shared = in.taps.status()
+	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
+	as := in.assembler.Stats()
+	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
+	st.EpochAge, st.FixAge = since(in.epochAt, now), since(in.fixAt, now)
+	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
+	return st
+}
+
+// since is how long ago something was in seconds, nil if it never was.
+func since(at, now time.Time) *float64 {
+	if at.IsZero() {
+		return nil
+	}
+	age := now.Sub(at).Seconds()
+	return &age
+}
+
+// stated is a copy of a value, nil where the receiver did not state it.
+func stated(v nmea.Value) *float64 {
+	if !v.Set {
+		return nil
+	}
+	return &v.V
+}

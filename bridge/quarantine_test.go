@@ -1,0 +1,117 @@
+package bridge
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestQuarantinedMessagesAreKept has two servers that accept a message each not, after half a line that a power cut left.
+func TestQuarantinedMessagesAreKept(t *testing.T) {
+	q := newQuarantine(t.TempDir(), slog.New(slog.DiscardHandler))
+	path := q.path
+	if err := os.WriteFile(path, []byte(`{"time":"20`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const fix = `{"class":"TPV","lat":51.50336350,"note":"<b> & é"}`
+	fleet := q.of("fleet", "wss://one.example/ws/van_7/?token=SECRET")
+	backup := q.of("backup", "ws://me:SECRET@two.example/ws/")
+	var both sync.WaitGroup
+	for _, keep := range []func([]byte, string) error{fleet, backup} {
+		both.Go(func() {
+			if err := keep([]byte(fix), "server closed with code 1011"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	if err := fleet([]byte("no JSON\n"), "why"); err != nil {
+		t.Fatal(err)
+	}
+
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(got), "\n")
+	if len(lines) != 5 || lines[4] != "" || bytes.Contains(got, []byte("SECRET")) {
+		t.Fatalf("quarantined:\n%s", got)
+	}
+	servers := map[string]string{}
+	for _, line := range lines[1:4] {
+		var l quarantined
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		servers[l.Uplink] = l.Server
+		if age := time.Since(l.Time); age < 0 || age > time.Hour || l.Reason == "" {
+			t.Errorf("no time or reason in %s", line)
+		}
+		if want := `"message":` + fix + "}\n"; line != lines[3] && !strings.HasSuffix(line, want) {
+			t.Errorf("the message was changed: %s", line)
+		}
+	}
+	if !strings.HasSuffix(lines[3], `"message":"no JSON\n"}`+"\n") {
+		t.Errorf("no JSON is kept as %s", lines[3])
+	}
+	if servers["fleet"] != "wss://one.example/ws/van_7/" || servers["backup"] != "ws://two.example/ws/" {
+		t.Errorf("servers %v", servers)
+	}
+}
+
+// TestMessageThatCannotBeQuarantined is given back, so that the uplink tries again.
+func TestMessageThatCannotBeQuarantined(t *testing.T) {
+	q := newQuarantine(filepath.Join(t.TempDir(), "missing"), slog.New(slog.DiscardHandler))
+	err := q.of("fleet", "ws://one.example/")([]byte("{}"), "why")
+	if err == nil || !strings.Contains(err.Error(), q.path) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestQuarantineIsBounded: the newest messages stay, whole, and the log counts the others.
+func TestQuarantineIsBounded(t *testing.T) {
+	var log strings.Builder
+	q := newQuarantine(t.TempDir(), slog.New(slog.NewTextHandler(&log, nil)))
+	q.max = 4000
+	const n = 200
+	keep := q.of("fleet", "ws://one.example/")
+	for i := range n {
+		if err := keep(fmt.Appendf(nil, `{"seq":%d}`, i), "why"); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(q.path); err != nil || info.Size() > q.max {
+			t.Fatalf("after %d messages: %v, want at most %d bytes", i+1, info.Size(), q.max)
+		}
+	}
+	text, err := os.ReadFile(q.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i, line := range lines {
+		var l quarantined
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf(`{"seq":%d}`, n-len(lines)+i); string(l.Message) != want {
+			t.Errorf("line %d holds %s, want %s", i, l.Message, want)
+		}
+	}
+	dropped := 0
+	for _, m := range regexp.MustCompile(`dropped=(\d+)`).FindAllStringSubmatch(log.String(), -1) {
+		count, _ := strconv.Atoi(m[1])
+		dropped += count
+	}
+	if dropped != n-len(lines) || len(lines) < 10 {
+		t.Errorf("%d kept, %d dropped by the log, want %d together", len(lines), dropped, n)
+	}
+}
