@@ -28,7 +28,7 @@ const statusTimeout = 5 * time.Second
 
 var errNoDaemon = errors.New("no daemon answers")
 
-// askDaemon returns what the running daemon says of itself.
+// askDaemon returns the status of the running daemon.
 func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	var st observe.Status
 	body, err := fetchStatus(ctx, c)
@@ -38,7 +38,7 @@ func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	err = json.Unmarshal(body, &st)
 	switch {
 	case err == nil && st.Role == "server":
-		return st, fmt.Errorf("a tracking server (gpsbridge relay) answers at %s, no tracker: name the tracker's address with --listen,"+
+		return st, fmt.Errorf("a tracking server (gpsbridge relay) answers at %s, not a tracker: name the tracker's address with --listen,"+
 			" or see the server's groups on its page", c.Listen)
 	case err != nil || st.Role != "tracker":
 		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: name the daemon's address with --listen", c.Listen)
@@ -46,7 +46,7 @@ func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	return st, nil
 }
 
-// fetchStatus returns the daemon's status as it gives it.
+// fetchStatus returns the daemon's status as the bytes that it answers.
 func fetchStatus(ctx context.Context, c config.Relay) ([]byte, error) {
 	return fetch(ctx, c, "/api/v1/status")
 }
@@ -63,7 +63,7 @@ func fixTime(ctx context.Context, c config.Relay, deviceID string) time.Time {
 // fetch asks the daemon through its relay, which is on this machine whatever address it listens at.
 func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	if c.Listen == "off" {
-		return nil, command.Misusef("a daemon whose relay.listen is \"off\" cannot be asked: its log says what it does")
+		return nil, command.Misusef("a daemon whose relay.listen is \"off\" serves no status: see its log")
 	}
 	address, err := localAddress(c.Listen)
 	if err != nil {
@@ -91,7 +91,7 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w at %s: start it with gpsbridge run, or name its address with --listen", errNoDaemon, c.Listen)
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("what listens at %s has not answered for %v: see whether it is the daemon, and its log", c.Listen, statusTimeout)
+		return nil, fmt.Errorf("what listens at %s has not answered for %v: check that it is the daemon, and see its log", c.Listen, statusTimeout)
 	case err != nil:
 		return nil, fmt.Errorf("ask the daemon at %s: %w", c.Listen, errors.Unwrap(err)) // without the URL
 	}
@@ -106,7 +106,7 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 func localAddress(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", command.Misusef("%q is no address of a daemon: use host:port, such as %s", listen, relay.DefaultListen)
+		return "", command.Misusef("%q is not the address of a daemon: use host:port, such as %s", listen, relay.DefaultListen)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
@@ -121,7 +121,7 @@ func authorize(req *http.Request, tokenFile string) error {
 	}
 	token, err := os.ReadFile(tokenFile)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("relay.token_file %s is not for everybody: ask with sudo", tokenFile)
+		return fmt.Errorf("relay.token_file %s is not readable by this user: use sudo", tokenFile)
 	}
 	if err != nil {
 		return fmt.Errorf("relay.token_file: %w", err)
@@ -130,20 +130,20 @@ func authorize(req *http.Request, tokenFile string) error {
 	return nil
 }
 
-// otherAnswer says what it means that there was another answer than was asked for.
+// otherAnswer explains an answer other than 200.
 func otherAnswer(resp *http.Response, c config.Relay) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return nil
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("the daemon at %s asks for the viewers' token (%s): name its configuration with -c FILE", c.Listen, resp.Status)
+		return fmt.Errorf("the daemon at %s requires the viewers' token (%s): name its configuration with -c FILE", c.Listen, resp.Status)
 	case resp.StatusCode == http.StatusBadRequest && c.Cert == "":
-		return fmt.Errorf("%s does not take plain HTTP (%s): if the daemon serves TLS, name its configuration with -c FILE", c.Listen, resp.Status)
+		return fmt.Errorf("%s does not accept plain HTTP (%s): if the daemon serves TLS, name its configuration with -c FILE", c.Listen, resp.Status)
 	}
 	return fmt.Errorf("%s does not answer as a gpsbridge daemon (%s): name the daemon's address with --listen", c.Listen, resp.Status)
 }
 
-// pinned makes a client that talks to who has the certificate in a file, and to nobody else, whatever name it is for.
+// pinned makes a client that accepts the certificate in a file, whatever name it is for, and no other.
 func pinned(certFile string) (*http.Client, error) {
 	text, err := os.ReadFile(certFile)
 	if err != nil {
@@ -154,10 +154,10 @@ func pinned(certFile string) (*http.Client, error) {
 		return nil, fmt.Errorf("relay.tls_cert_file %q holds no certificate in PEM", certFile)
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, // instead of by its name and issuer it is known by itself
+		InsecureSkipVerify: true, // VerifyConnection compares the whole certificate instead of its name and issuer
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
-				return fmt.Errorf("the certificate is not that of %s: another program has the port, or the daemon was not restarted", certFile)
+				return fmt.Errorf("the certificate is not that of %s: another program uses the port, or the daemon was not restarted", certFile)
 			}
 			return nil
 		},

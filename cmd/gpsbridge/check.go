@@ -19,7 +19,7 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 		return err
 	}
 	if flags.path != "" {
-		words = append(words, flags.path) // what it checks is plain, with -c or without
+		words = append(words, flags.path) // -c FILE is the same
 	}
 	if len(words) != 1 || words[0] == "" {
 		return command.Misusef("name one file: gpsbridge check -c FILE")
@@ -45,11 +45,11 @@ func runVersion(_ context.Context, p command.Process, c command.Command, args []
 	return err
 }
 
-// warnOfSecrets logs the files of secrets that everybody on this machine can read.
+// warnOfSecrets logs the files of secrets that every user of this machine can read.
 func warnOfSecrets(log *slog.Logger, files []string) {
 	for _, f := range files {
 		if info, err := os.Stat(f); err == nil && info.Mode().Perm()&0o004 != 0 {
-			log.Warn("a secret is readable by everybody on this machine: chmod o= its file", "file", f)
+			log.Warn("a secret is readable by every user of this machine: chmod o= its file", "file", f)
 		}
 	}
 }

@@ -54,9 +54,9 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"run -c /nonexistent/x.toml", `"/nonexistent/x\.toml" does not exist: name the file with -c`},
 		{"check /", `"/" is a folder`},
 		{"run --listen=", `--listen "": give it a value`},
-		{"sim --link /nonexistent/gps", `--link "/nonexistent/gps": there is no folder "/nonexistent"`},
-		{"status --listen 8947", `"8947" is no address of a daemon: use host:port`},
-		{"status --listen off", `"off" cannot be asked`},
+		{"sim --link /nonexistent/gps", `--link "/nonexistent/gps": the directory "/nonexistent" does not exist`},
+		{"status --listen 8947", `"8947" is not the address of a daemon: use host:port`},
+		{"status --listen off", `"off" serves no status`},
 		{"check --device auto " + bad, `unknown flag --device`},
 		{"check " + bad, `bad\.toml:2: unknown key`},
 		{"check", `name one file: gpsbridge check -c FILE`},
@@ -64,16 +64,16 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"relay", `--publish-token-file FILE`},
 		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
 		{"watch", `WebSocket URL, such as ws://`},
-		{"watch ws://127.0.0.1:8947", `names a server and no group: name a group's WebSocket URL, such as ws://`},
+		{"watch ws://127.0.0.1:8947", `names a server but not a group: name a group's WebSocket URL, such as ws://`},
 		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
-		{"spool", `no folder: name one with --dir FOLDER`},
-		{"spool eat --dir /tmp", `"eat" is not known: use ls, dump or drop`},
+		{"spool", `no directory: name one with --dir DIRECTORY`},
+		{"spool eat --dir /tmp", `unknown action "eat": use ls, dump or drop`},
 		{"demo --rate 0", `--rate 0: use 1 to 25`},
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
 		{"decode a b", `"b" is one word too many`},
 		{"sim --rate 0", `--rate 0: use 1 to 25 fixes a second`},
-		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves this machine alone`},
+		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves only this machine`},
 		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--token-file, or --open`},
 		{"relay --listen 127.0.0.1:99999 --publish-token-file " + token, `--listen "127\.0\.0\.1:99999" .* port`},
 		{"relay --origin x --listen 127.0.0.1:0 --publish-token-file " + token, `--origin has "x"`},
@@ -105,9 +105,9 @@ func TestFailureIsOneLineAndExitCode1(t *testing.T) {
 	}
 	for _, test := range []struct{ line, want string }{
 		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
-		{"decode /", `gpsbridge decode: / is a folder: name a file`},
-		{"decode", `nothing came in: name a file`},
-		{"decode " + empty, `nothing came in: name a file`},
+		{"decode /", `gpsbridge decode: / is a directory: name a file`},
+		{"decode", `no input: name a file`},
+		{"decode " + empty, `no input: name a file`},
 		{"decode " + noise, `no NMEA sentence in 10 bytes`},
 		{"spool --dir " + noise, `noise" holds no spool: name another`},
 		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another`},
@@ -179,9 +179,9 @@ func TestDecodeFollowsAndIsInterrupted(t *testing.T) {
 	feed.Close()
 }
 
-func TestCheckWarnsOfASecretThatEverybodyCanRead(t *testing.T) {
-	folder := t.TempDir()
-	token, file := filepath.Join(folder, "token"), filepath.Join(folder, "gpsbridge.toml")
+func TestCheckWarnsOfASecretThatEveryUserCanRead(t *testing.T) {
+	dir := t.TempDir()
+	token, file := filepath.Join(dir, "token"), filepath.Join(dir, "gpsbridge.toml")
 	if err := os.WriteFile(file, []byte("[relay]\ntoken_file = \""+token+"\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestCheckWarnsOfASecretThatEverybodyCanRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, _, stderr := invoke(t, "", "check", file)
-		if code != exitDone || strings.Contains(stderr, "readable by everybody on this machine") != warns || strings.Contains(stderr, token) != warns {
+		if code != exitDone || strings.Contains(stderr, "readable by every user of this machine") != warns || strings.Contains(stderr, token) != warns {
 			t.Errorf("%o: exit code %d, stderr %q", mode, code, stderr)
 		}
 	}

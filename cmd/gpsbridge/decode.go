@@ -31,10 +31,10 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 	return decode(ctx, p, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, *stats)
 }
 
-// openLog opens what can be read to its end, or for hours: a file, a port, a pipe.
+// openLog opens a file, a port or a pipe. A directory is an error here rather than at the first read.
 func openLog(name string) (*os.File, error) {
-	if isFolder(name) {
-		return nil, fmt.Errorf("%s is a folder", name)
+	if isDirectory(name) {
+		return nil, fmt.Errorf("%s is a directory", name)
 	}
 	return os.Open(name)
 }
@@ -42,7 +42,7 @@ func openLog(name string) (*os.File, error) {
 func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
 	st, err := nmea.Decode(ctx, p.Stdout, in, o)
 	if errors.Is(err, context.Canceled) {
-		err = nil // it was asked to end
+		err = nil // interrupted
 	}
 	if err == nil && stats {
 		err = st.WriteTable(p.Stderr)
@@ -51,14 +51,14 @@ func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeO
 	case err != nil || sc.Sentences > 0:
 		return err
 	case sc.Bytes == 0 && ctx.Err() == nil:
-		return errors.New("nothing came in: name a file of NMEA sentences that is not empty")
+		return errors.New("no input: name a file of NMEA sentences that is not empty")
 	case sc.Bytes > 0:
-		return fmt.Errorf("no NMEA sentence in %d bytes: is it what a receiver sent, and at the right speed?", sc.Bytes)
+		return fmt.Errorf("no NMEA sentence in %d bytes: name a file of what a receiver sent, recorded at the receiver's speed", sc.Bytes)
 	}
-	return nil // nothing came until it was asked to end
+	return nil // interrupted before any input
 }
 
-// interruptible ends a reader with ctx: what comes from a terminal or a serial port may not come for hours.
+// interruptible ends a reader with ctx: a terminal or a serial port may send nothing for hours.
 type interruptible struct {
 	ctx  context.Context
 	r    io.Reader

@@ -37,7 +37,7 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	server, err := demoServer(*listen, token.secret, log)
 	switch {
 	case err != nil && server == nil:
-		return command.Misusef("--listen %q: the demo serves this machine alone: use host:port, such as %q", *listen, relay.DefaultListen)
+		return command.Misusef("--listen %q: the demo serves only this machine: use host:port, such as %q", *listen, relay.DefaultListen)
 	case err != nil:
 		return serverError(server, err)
 	}
@@ -69,7 +69,7 @@ func runTogether(ctx context.Context, p command.Process, server *bridge.Server, 
 	g.Go(func() error {
 		select {
 		case <-d.Ready():
-			fmt.Fprintf(p.Stdout, "Tracking server, as everybody sees it:     http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
+			fmt.Fprintf(p.Stdout, "Tracking server, as every viewer sees it:   http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
 				server.Addr(), deviceID, d.Page())
 			showLine(ctx, p.Stdout, func() string { return d.Status().Line() })
 		case <-ctx.Done():
@@ -79,7 +79,7 @@ func runTogether(ctx context.Context, p command.Process, server *bridge.Server, 
 	return g.Wait()
 }
 
-// demoServer takes the address it is given; without one the usual, or any where that is taken.
+// demoServer listens at an address; without one at the usual, or where that is in use at any free port.
 func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) {
 	open := func(listen string) (*bridge.Server, error) {
 		return bridge.NewServer(bridge.ServerConfig{Listen: listen, PublishToken: token, History: relay.DefaultHistory}, log)
@@ -98,7 +98,7 @@ type secretFile struct{ file, secret string }
 func demoToken() (secretFile, error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-demo-")
 	if err != nil {
-		return secretFile{}, fmt.Errorf("keep the demo's token: %w: have TMPDIR name a folder", err)
+		return secretFile{}, fmt.Errorf("keep the demo's token: %w: have TMPDIR name a directory", err)
 	}
 	s := secretFile{filepath.Join(dir, "token"), rand.Text()}
 	return s, os.WriteFile(s.file, []byte(s.secret), 0o600)

@@ -22,7 +22,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	flags := addConfigFlags(fs, "device", "device-id", "server", "listen")
 	askedAt(fs)
 	asJSON := fs.Bool("json", false, "print the links as JSON")
-	noSend := fs.Bool("no-send", false, "send nothing to the tracking group; else, while no daemon runs, one message without a position proves that it comes back")
+	noSend := fs.Bool("no-send", false, "send nothing to the tracking group; by default, while no daemon runs, one message without a position checks that the group sends it back")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	return err
 }
 
-// daemonOf asks the daemon that listens there; where nobody does there is none.
+// daemonOf returns how to ask the daemon at the relay's address; nil is the answer where none listens.
 func daemonOf(c config.Relay) func(context.Context) (*observe.Status, error) {
 	return func(ctx context.Context) (*observe.Status, error) {
 		if c.Listen == "off" {
@@ -127,7 +127,7 @@ func (c *chart) link(l doctor.Link) {
 	}
 }
 
-// verdict ends the list with the first link to mend.
+// verdict ends the list with the first link to fix.
 func (c *chart) verdict(links []doctor.Link) {
 	var text string
 	if l, broken := doctor.FirstBroken(links); broken {

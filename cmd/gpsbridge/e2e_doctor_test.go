@@ -77,8 +77,8 @@ func oneBroken(t *testing.T, cmd *exec.Cmd, name string, wants ...string) {
 	}
 }
 
-// allWell checks that the named links are ok, nothing is broken and nothing warns; the test machine's clock may be kept
-// right by nobody.
+// allWell checks that the named links are ok, nothing is broken and nothing warns; the test machine's clock may not be
+// synchronised.
 func allWell(t *testing.T, cmd *exec.Cmd, names ...string) []doctor.Link {
 	t.Helper()
 	links, code := consult(t, cmd)
@@ -102,7 +102,7 @@ func allWell(t *testing.T, cmd *exec.Cmd, names ...string) []doctor.Link {
 func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	realtest.Need(t, realtest.Root)
-	cmd.Path = forEverybody(t, cmd.Path)
+	cmd.Path = forEveryUser(t, cmd.Path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	return cmd
 }

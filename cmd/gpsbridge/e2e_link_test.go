@@ -31,8 +31,8 @@ const (
 	sentAgain = 15 * time.Second
 )
 
-// TestHalfOpenLinkIsFound runs the daemon on a host of a real network, and has the router drop its packets: nobody is
-// told, and TCP would go on for a quarter of an hour.
+// TestHalfOpenLinkIsFound runs the daemon on a host of a real network, and has the router drop its packets: no end
+// notices, and TCP would go on for a quarter of an hour.
 func TestHalfOpenLinkIsFound(t *testing.T) {
 	for _, way := range []realtest.Way{realtest.Both, realtest.ToClient} {
 		t.Run(string(way), func(t *testing.T) {

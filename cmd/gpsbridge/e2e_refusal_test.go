@@ -42,8 +42,8 @@ func TestWrongDeviceIDIsRefused(t *testing.T) {
 	refuse(t, gpsbridge(t, "run", "--device-id", "van-7"), `"van-7"`, "letters, digits and underscores", `"van_7"`)
 }
 
-// oneWarning checks that a daemon has warned of a thing once, however often it has tried since, and with the mend.
-func oneWarning(t *testing.T, d *daemon, about string, mends ...string) {
+// oneWarning checks that a daemon has warned of a thing once, however often it has tried since, with the fix.
+func oneWarning(t *testing.T, d *daemon, about string, fixes ...string) {
 	t.Helper()
 	if _, err := d.WaitOutput(soon, func(out string) bool { return strings.Contains(out, about) }); err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func oneWarning(t *testing.T, d *daemon, about string, mends ...string) {
 	if len(lines) != 1 {
 		t.Errorf("warned %d times of %s, want once:\n%s", len(lines), about, strings.Join(lines, ""))
 	}
-	for _, mend := range mends {
-		if !strings.Contains(lines[0], mend) {
-			t.Errorf("warned %q, want %q in it", lines[0], mend)
+	for _, fix := range fixes {
+		if !strings.Contains(lines[0], fix) {
+			t.Errorf("warned %q, want %q in it", lines[0], fix)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestNoReceiver(t *testing.T) {
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port", "--server", server.URL())
 	st := d.waitStatus("the uplink to connect without a receiver", func(st observe.Status) bool { return st.Uplinks[0].State == "connected" })
 	if r := st.Receivers[0]; r.State != "waiting" || !strings.Contains(r.Detail, "plug the receiver in") {
-		t.Errorf("status: receiver %s, %q; want it waiting, and the mend", r.State, r.Detail)
+		t.Errorf("status: receiver %s, %q; want it waiting, with the fix", r.State, r.Detail)
 	}
 	oneWarning(t, d, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
 }
@@ -113,7 +113,7 @@ func TestPortWithoutPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := gpsbridge(t, "run", "--device-id", deviceID, "--device", line.Path()+"?baud=9600", "--listen", "127.0.0.1:0")
-	cmd.Path = forEverybody(t, cmd.Path)
+	cmd.Path = forEveryUser(t, cmd.Path)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	d := startDaemonCmd(t, cmd)
 	viewer := d.group()
@@ -125,8 +125,8 @@ func TestPortWithoutPermission(t *testing.T) {
 	goesOn(t, d, line, viewer)
 }
 
-// forEverybody copies a program to where every user can run it: go test keeps its own in a folder of the caller's.
-func forEverybody(t *testing.T, path string) string {
+// forEveryUser copies a program to where every user can run it: go test keeps its own in a directory of the caller's.
+func forEveryUser(t *testing.T, path string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gpsbridge-")
 	if err != nil {

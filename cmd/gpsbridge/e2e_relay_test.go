@@ -35,9 +35,9 @@ var relaySays = regexp.MustCompile(`(?s)viewers: +https://([^/]+)/ .*SHA-256 ([0
 func TestTrackerToRelayToPython(t *testing.T) {
 	realtest.Need(t, realtest.Websockets)
 	const own, viewers, each = "0123456789abcdef", "who-watches", 200
-	folder := t.TempDir()
+	dir := t.TempDir()
 	file := func(name, text string) string {
-		path := filepath.Join(folder, name)
+		path := filepath.Join(dir, name)
 		writeFile(t, path, text)
 		return path
 	}
@@ -48,7 +48,7 @@ func TestTrackerToRelayToPython(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, certificate := relaySays.FindStringSubmatch(out)[1], filepath.Join(folder, "relay.pem")
+	addr, certificate := relaySays.FindStringSubmatch(out)[1], filepath.Join(dir, "relay.pem")
 	group := "wss://" + addr + "/ws/gps-tracking/" + deviceID + "/"
 	viewer := realtest.Start(t, "viewer", realtest.Python(t, pythonViewer, group, certificate, viewers, fmt.Sprint(each)))
 	if _, err := viewer.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "joined gpsbridge.v1\n") }); err != nil {
@@ -91,15 +91,15 @@ func TestTrackerToRelayToPython(t *testing.T) {
 			t.Errorf("a token is in the log:\n%s", said)
 		}
 	}
-	if info, err := os.Stat(filepath.Join(folder, "relay.key")); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(dir, "relay.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the certificate's key: %v %v", info, err)
 	}
 }
 
-// A tracker with another one's token is told so, and nobody hears it.
+// A tracker with another's token is refused with the reason, and its messages reach no viewer.
 func TestTokenOfAnotherTracker(t *testing.T) {
-	folder := t.TempDir()
-	tokens, token := filepath.Join(folder, "tokens"), filepath.Join(folder, "token")
+	dir := t.TempDir()
+	tokens, token := filepath.Join(dir, "tokens"), filepath.Join(dir, "token")
 	writeFile(t, tokens, "another_van fedcba9876543210\n")
 	writeFile(t, token, "fedcba9876543210\n")
 	server := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--device-tokens-file", tokens))
@@ -108,7 +108,7 @@ func TestTokenOfAnotherTracker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(folder, "gpsbridge.toml")
+	config := filepath.Join(dir, "gpsbridge.toml")
 	writeFile(t, config, fmt.Sprintf("[[uplink]]\nserver = %q\ntoken_file = %q\n", "ws://"+address.FindStringSubmatch(out)[1], token))
 	d := startDaemon(t, "-c", config, "--device", "sim:")
 	if _, err := d.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "401 Unauthorized") }); err != nil {

@@ -149,7 +149,7 @@ func TestThroughGPSD(t *testing.T) {
 	v.follows(t, viewer.WaitDistinct(had+epochs, soon))
 }
 
-// A device can be named, and what keeps gpsd from giving it is told.
+// A device can be named, and the reason why gpsd does not give it is reported.
 func TestDeviceOfGPSD(t *testing.T) {
 	port, other, line, v := realtest.FreePort(t), openFor(t), openFor(t), newVehicle()
 	startGPSD(t, port, other.Path(), line.Path())
@@ -161,7 +161,7 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 	wrong := startDaemon(t, "--device", source+"/dev/ttyNONE")
 	want := fmt.Sprintf("%s has no /dev/ttyNONE, it has %s, %s: name one of those", source, other.Path(), line.Path())
-	wrong.waitStatus("the wrong device to be told", func(st observe.Status) bool { return st.Receivers[0].Detail == want })
+	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return st.Receivers[0].Detail == want })
 }
 
 // A gpsd without a receiver says so; one whose receiver is pulled says that too.
@@ -173,12 +173,12 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 	d := startDaemon(t, "--device", source)
 	v.follows(t, d.group().WaitDistinct(10, soon))
 	stop()
-	d.waitStatus("the silence to be told", func(st observe.Status) bool {
+	d.waitStatus("the silence to be reported", func(st observe.Status) bool {
 		return strings.Contains(st.Receivers[0].Detail, line.Path()) && strings.Contains(st.Receivers[0].Detail, "check the receiver's power and cable")
 	})
 	line.Unplug()
 	removeFromGPSD(t, control, line.Path())
-	d.waitStatus("the missing receiver to be told", func(st observe.Status) bool {
+	d.waitStatus("the missing receiver to be reported", func(st observe.Status) bool {
 		return strings.HasPrefix(st.Receivers[0].Detail, source+" has no receiver: plug one in")
 	})
 }

@@ -187,7 +187,7 @@ func (f *feeder) unplug(d *daemon, random *rand.Rand) {
 	}
 	f.excuse(f.tail)
 	f.tail, f.flows, f.opens = nil, false, st.Receivers[0].Opens
-	if err := os.Remove(f.link); err != nil { // first, lest the name lead to the next terminal that somebody opens
+	if err := os.Remove(f.link); err != nil { // first: the name could lead to the next terminal that is opened
 		f.t.Fatal(err)
 	}
 	f.line.Unplug()

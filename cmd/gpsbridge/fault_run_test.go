@@ -45,7 +45,7 @@ func TestFaultRun(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options realtest.Options
-		runtime bool // the spool has a second folder, for what need not go to the disk
+		runtime bool // the spool has a second directory, for what need not go to the disk
 	}{
 		{"Daphne with Redis", realtest.Options{Layer: realtest.Redis}, true},
 		{"Daphne in memory", realtest.Options{}, false},
@@ -249,7 +249,7 @@ func (r *faultRun) slow() {
 	r.proxy.Slow(r.between(50*time.Millisecond, 400*time.Millisecond))
 }
 
-// guest lets somebody join a group, or leave it again.
+// guest joins a group, or leaves it again.
 func (r *faultRun) guest(url string) {
 	if n := len(r.guests); n > 0 && r.random.IntN(manyMembers) < n {
 		i := r.random.IntN(n)

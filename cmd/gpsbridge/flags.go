@@ -28,9 +28,9 @@ func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 	return f
 }
 
-// askedAt says what --listen is to a command that asks the daemon.
+// askedAt describes --listen for a command that asks the daemon.
 func askedAt(fs *flag.FlagSet) {
-	fs.Lookup("listen").Usage = "`ADDRESS` at which the daemon serves viewers, where it is asked (default " + relay.DefaultListen + ")"
+	fs.Lookup("listen").Usage = "`ADDRESS` of the running daemon (default " + relay.DefaultListen + ")"
 }
 
 func (f *configFlags) give(name, value string) error {

@@ -47,7 +47,7 @@ func eachSecond(ctx context.Context, c config.Relay, show func(observe.Status, e
 	}
 }
 
-// watchLine is a second of the daemon in one line. A daemon that does not answer is waited for.
+// watchLine is the daemon's state, or why it does not answer, in one line.
 func watchLine(st observe.Status, err error) string {
 	if err != nil {
 		return command.Printable(command.OneLine(err))

@@ -80,7 +80,7 @@ func (h journalHandler) WithGroup(name string) slog.Handler {
 	return h
 }
 
-// prefixed puts a prefix before each line; a handler writes a line at a time.
+// prefixed writes a prefix before each line; a handler writes one line a call.
 type prefixed struct {
 	w      io.Writer
 	prefix string

@@ -1,8 +1,8 @@
 // Command gpsbridge is an edge daemon for GPS trackers: NMEA 0183 from a receiver in, JSON fixes to the tracking
 // group of its device ID out, over one persistent WebSocket.
 //
-// Each subcommand is a file of this package. They read the command line and call package bridge; what a daemon is, is
-// said there. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Errors go to stderr, one line each.
+// Each subcommand is a file of this package. They read the command line and call package bridge, which
+// documents what a daemon is. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Errors go to stderr, one line each.
 package main
 
 import "gpsbridge/cmd/internal/command"
@@ -21,9 +21,9 @@ func commandLine() command.Program {
 			{Name: "decode", Run: runDecode, Args: "[--sky] [--stats] [FILE|-]", About: "NMEA in, one JSON object a line out"},
 			{Name: "watch", Run: runWatch, Args: "[--token-file FILE] [--ca-file FILE] [--lines] URL", About: "join a tracking group: live on a terminal, its messages when piped"},
 			{Name: "sim", Run: runSim, Args: "[--rate HZ] [--baud BAUD] [--link PATH]", About: "a simulated receiver on a pseudo-terminal"},
-			{Name: "doctor", Run: runDoctor, Args: "[-c FILE] [--device SOURCE] [--server URL] [--no-send] [--json]", About: "what is broken between receiver and server, and the mend"},
+			{Name: "doctor", Run: runDoctor, Args: "[-c FILE] [--device SOURCE] [--server URL] [--no-send] [--json]", About: "what is broken between receiver and server, and how to fix it"},
 			{Name: "status", Run: runStatus, Args: "[-c FILE] [--listen ADDRESS] [--watch|--json]", About: "what the running daemon is doing"},
-			{Name: "spool", Run: runSpool, Args: "[-c FILE] [--dir FOLDER] [ls|dump|drop]", About: "what waits for the server: list, print, throw away"},
+			{Name: "spool", Run: runSpool, Args: "[-c FILE] [--dir DIRECTORY] [ls|dump|drop]", About: "what waits for the server: list, print, throw away"},
 			{Name: "check", Run: runCheck, Args: "-c FILE", About: "check a configuration"},
 			{Name: "version", Run: runVersion, About: "print the version"},
 		},

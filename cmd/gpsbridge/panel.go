@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// panel is a group as a terminal shows it: the last fix, the satellites, and how the messages come. It has no clock: the
-// time at which something came, or is looked at, comes along.
+// panel is a group as a terminal shows it: the last fix, the satellites, and how the messages come. It has no clock: every
+// time is an argument.
 type panel struct {
 	url     string
 	state   string    // of the connection: a word, or "word: why"
@@ -23,12 +23,12 @@ type panel struct {
 	count   int
 	late    int // marked "backlog"
 	newest  map[string]uint64
-	missing uint64 // numbers that were left out
-	again   int    // messages that had come before
+	missing uint64 // sequence numbers that have not come
+	again   int    // repeats
 	recent  []time.Time
 }
 
-// panelFix is what a panel shows of a fix; what was not said is nil.
+// panelFix is what a panel shows of a fix; what is absent is nil.
 type panelFix struct {
 	Device  string    `json:"device_id"`
 	Run     string    `json:"run"`
@@ -72,7 +72,8 @@ func (p *panel) enter(state string, now time.Time) {
 	}
 }
 
-// message takes a message of the group. One that is no fix and no satellites, or no JSON, is counted and no more.
+// message takes a message of the group. One that is not JSON, or neither a fix nor satellites, is
+// only counted.
 func (p *panel) message(text []byte, now time.Time) {
 	p.count++
 	var kind struct {
@@ -105,14 +106,14 @@ func (p *panel) tpv(f panelFix, now time.Time) {
 	}
 	newest, known := p.newest[f.Run]
 	switch {
-	case f.Run == "" || f.Seq == 0: // another sender's
+	case f.Run == "" || f.Seq == 0: // of another kind of sender
 	case !known:
 		p.newest[f.Run] = f.Seq
 	case f.Seq > newest:
 		p.missing += f.Seq - newest - 1
 		p.newest[f.Run] = f.Seq
 	case f.Backlog && p.missing > 0:
-		p.missing-- // what was left out comes late
+		p.missing-- // it was missing before
 	default:
 		p.again++
 	}
@@ -151,7 +152,7 @@ func (p *panel) rate(now time.Time) float64 {
 	return float64(len(p.recent)-1) / max(last.Sub(first).Seconds(), 1e-3)
 }
 
-// oldFix is the age from which a fix does not say where the vehicle is.
+// oldFix is the age from which a fix no longer shows where the vehicle is.
 const oldFix = 3 * time.Second
 
 func (p *panel) writeFix(r rows, now time.Time) {
@@ -166,7 +167,7 @@ func (p *panel) writeFix(r rows, now time.Time) {
 		r.row("fix", "%s, %.1f s ago", modeName(f.Mode), age.Seconds())
 	}
 	number := ""
-	if f.Seq > 0 { // what is not for the server has none
+	if f.Seq > 0 { // a fix that only viewers get has none
 		number = fmt.Sprintf(", run %s, number %d", cmp.Or(f.Run, "unknown"), f.Seq)
 	}
 	r.row("device", "%s%s", f.Device, number)
@@ -174,11 +175,11 @@ func (p *panel) writeFix(r rows, now time.Time) {
 		r.row("time", "%s UTC", f.Time.UTC().Format("2006-01-02 15:04:05.0"))
 	}
 	if f.Lat != nil && f.Lon != nil {
-		r.row("position", "%.7f %.7f%s", *f.Lat, *f.Lon, said(" ± %.1f m", f.Eph))
+		r.row("position", "%.7f %.7f%s", *f.Lat, *f.Lon, stated(" ± %.1f m", f.Eph))
 	}
-	r.row("altitude", "%s", list(said("%.1f m", f.AltMSL), said("%+.1f m/s", f.Climb)))
-	r.row("speed", "%s", list(kmh(f.Speed), said("course %.0f°", f.Track)))
-	r.row("quality", "%s", list(said("HDOP %.1f", f.HDOP), said("%.0f satellites used", f.USat), said("%.0f in view", f.NSat)))
+	r.row("altitude", "%s", list(stated("%.1f m", f.AltMSL), stated("%+.1f m/s", f.Climb)))
+	r.row("speed", "%s", list(kmh(f.Speed), stated("course %.0f°", f.Track)))
+	r.row("quality", "%s", list(stated("HDOP %.1f", f.HDOP), stated("%.0f satellites used", f.USat), stated("%.0f in view", f.NSat)))
 }
 
 func modeName(mode int) string {
@@ -188,8 +189,8 @@ func modeName(mode int) string {
 	return "unknown"
 }
 
-// said formats a value, and nothing where the receiver did not say it.
-func said(format string, v *float64) string {
+// stated formats a value, "" for one that is absent.
+func stated(format string, v *float64) string {
 	if v == nil {
 		return ""
 	}
@@ -211,13 +212,13 @@ func kmh(v *float64) string {
 // gnssNames are u-blox's numbers of the constellations with RINEX's letters.
 var gnssNames = map[int]string{0: "G", 1: "S", 2: "E", 3: "C", 5: "J", 6: "R", 7: "I"}
 
-// oldSky is when the satellites are of no use any more: receivers list them every one to five seconds.
+// oldSky is the age from which the satellites are not shown: receivers list them every one to five seconds.
 const oldSky = 15 * time.Second
 
 // writeSky writes a bar for each satellite, the strongest first.
 func (p *panel) writeSky(w io.Writer, now time.Time) {
 	if p.skyAt.IsZero() || now.Sub(p.skyAt) > oldSky {
-		rows{w}.row("satellites", "none told")
+		rows{w}.row("satellites", "none reported")
 		return
 	}
 	all := slices.Clone(p.sky.Satellites)
@@ -232,7 +233,7 @@ func (p *panel) writeSky(w io.Writer, now time.Time) {
 		if s.Used {
 			mark = '*'
 		}
-		fmt.Fprintf(w, "%s%02d%c  %4s %4s %5s %s\n", name, s.SV, mark, said("%.0f", s.El), said("%.0f", s.Az), said("%.0f", s.SS),
+		fmt.Fprintf(w, "%s%02d%c  %4s %4s %5s %s\n", name, s.SV, mark, stated("%.0f", s.El), stated("%.0f", s.Az), stated("%.0f", s.SS),
 			strings.Repeat("=", max(0, int(strength(s))/2)))
 	}
 	fmt.Fprintln(w, "* used in the fix")

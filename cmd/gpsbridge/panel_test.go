@@ -19,7 +19,7 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 			}
 		}
 	}
-	contains(at(1), "joining for 1s", "fix       none yet", "satellites none told")
+	contains(at(1), "joining for 1s", "fix       none yet", "satellites none reported")
 
 	p.enter("joined", at(1))
 	tpv := func(seq int, more string) []byte {
@@ -44,7 +44,7 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 	if text := p.text(at(11)); strings.Index(text, "R07") > strings.Index(text, "G05") {
 		t.Error("the stronger satellite does not come first")
 	}
-	contains(at(60), "satellites none told")
+	contains(at(60), "satellites none reported")
 
 	p.message([]byte(`{"class":"TPV","device_id":"van_7","mode":3}`), at(60.5)) // held back by a limit of [report]
 	contains(at(60.6), "device    van_7\n")

@@ -18,18 +18,18 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	fs := c.Flags()
 	var config bridge.ServerConfig
 	fs.StringVar(&config.Listen, "listen", relay.DefaultListen, "`ADDRESS` to listen at")
-	fs.BoolVar(&config.Open, "open", false, "serve viewers without a token on an address that is not loopback")
-	fs.StringVar(&config.ViewerToken, "token-file", "", "`FILE` with the viewers' token; made when it is not there")
-	fs.StringVar(&config.DeviceTokens, "device-tokens-file", "", "`FILE` with a device ID and the token that it alone presents, a line each")
-	fs.IntVar(&config.History, "history", relay.DefaultHistory, "`NUMBER` of messages kept a device")
-	fs.IntVar(&config.MaxConns, "max-conns", relay.DefaultMaxConns, "`NUMBER` of WebSockets at a time")
+	fs.BoolVar(&config.Open, "open", false, "serve viewers without a token at an address that is not loopback")
+	fs.StringVar(&config.ViewerToken, "token-file", "", "`FILE` with the viewers' token; created if missing")
+	fs.StringVar(&config.DeviceTokens, "device-tokens-file", "", "`FILE` with a device ID and its own token on each line")
+	fs.IntVar(&config.History, "history", relay.DefaultHistory, "`NUMBER` of messages kept for each device")
+	fs.IntVar(&config.MaxConns, "max-conns", relay.DefaultMaxConns, "`NUMBER` of WebSockets at the same time")
 	fs.StringVar(&config.Basemap, "basemap", "", "`FILE` of map tiles (.pmtiles) for the page")
 	fs.StringVar(&config.Cert, "tls-cert-file", "", "`FILE` with a certificate in PEM: serve https and wss")
 	fs.StringVar(&config.Key, "tls-key-file", "", "`FILE` with its key")
-	fs.BoolVar(&config.SelfSigned, "tls-self-signed", false, "make both when they are not there; without names relay.pem and relay.key beside the tokens")
+	fs.BoolVar(&config.SelfSigned, "tls-self-signed", false, "create both if missing; by default relay.pem and relay.key beside the tokens")
 	fs.Func("origin", "further `ORIGIN` that pages may come from, repeatable",
 		func(v string) error { config.Origins = append(config.Origins, v); return nil })
-	publish := fs.String("publish-token-file", "", "`FILE` with the token that trackers present; made when it is not there")
+	publish := fs.String("publish-token-file", "", "`FILE` with the token that trackers present; created if missing")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
@@ -41,8 +41,8 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 		return err
 	}
 	if config.SelfSigned && config.Cert == "" && config.Key == "" {
-		folder := filepath.Dir(tokens)
-		config.Cert, config.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
+		dir := filepath.Dir(tokens)
+		config.Cert, config.Key = filepath.Join(dir, "relay.pem"), filepath.Join(dir, "relay.key")
 	}
 	log := newLogger(p, "text", slog.LevelInfo)
 	s, err := bridge.NewServer(config, log)
@@ -62,7 +62,7 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	return s.Run(ctx)
 }
 
-// checkRelay finds what would be taken for a default, or be missed in silence.
+// checkRelay refuses values that would otherwise mean a default, or fail without an error.
 func checkRelay(c bridge.ServerConfig) error {
 	switch {
 	case c.History < 0:
@@ -77,8 +77,7 @@ func checkRelay(c bridge.ServerConfig) error {
 	return nil
 }
 
-// relayTokens reads the trackers' token, makes the files of tokens that are not there, and returns the one that the
-// trackers' are in.
+// relayTokens reads the trackers' token, creates the token files that are missing, and returns the trackers' file.
 func relayTokens(c *bridge.ServerConfig, publish string) (file string, err error) {
 	switch {
 	case publish != "":
@@ -89,7 +88,7 @@ func relayTokens(c *bridge.ServerConfig, publish string) (file string, err error
 	case c.DeviceTokens != "":
 		file = c.DeviceTokens
 	default:
-		return "", command.Misusef("no tracker could publish: name a file with --publish-token-file FILE (it is made when it is not there)" +
+		return "", command.Misusef("no tracker could send: name a file with --publish-token-file FILE (created if missing)" +
 			" or --device-tokens-file FILE")
 	}
 	if c.ViewerToken != "" {
@@ -107,8 +106,7 @@ var relayFlags = strings.NewReplacer(
 	"relay.tls_cert_file", "--tls-cert-file", "relay.tls_key_file", "--tls-key-file",
 )
 
-// serverError says in the words of the command line why bridge.NewServer failed: wrong usage, unless its address cannot be
-// taken.
+// serverError names flags in the error of bridge.NewServer. It is wrong usage, unless the address cannot be listened at.
 func serverError(s *bridge.Server, err error) error {
 	said := errors.New(relayFlags.Replace(err.Error()))
 	if s != nil {

@@ -65,10 +65,9 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 	return g.Wait()
 }
 
-// modest makes the daemon a good neighbour on a small board, unless GOMAXPROCS and GOGC say otherwise. One core: its work is
-// a chain of small steps, and at ten fixes a second a quarter of its time was spent on handing them from core to core. A heap
-// that is collected twice as often: half a megabyte less is resident, and at ten fixes a second no more processor time was seen
-// to go into it.
+// modest limits what the daemon uses of a small board, unless GOMAXPROCS or GOGC is set. One core: the work is a chain of small
+// steps, and at ten fixes a second a quarter of the CPU time went into passing them between cores. A heap that is collected
+// twice as often: half a megabyte less is resident, and no more CPU time was measured at ten fixes a second.
 func modest() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -78,8 +77,8 @@ func modest() {
 	}
 }
 
-// hangups are the signals that ask for a reload. From a terminal, or where it is ignored, SIGHUP keeps its usual meaning:
-// the terminal is gone.
+// hangups receives the signals that request a reload. With a terminal, or where it is ignored, SIGHUP keeps its usual
+// meaning: the terminal has closed.
 func hangups() <-chan os.Signal {
 	if tty, err := os.Open("/dev/tty"); err == nil {
 		tty.Close()
@@ -104,7 +103,7 @@ func reloadOn(ctx context.Context, hangup <-chan os.Signal, log *slog.Logger, re
 		needRestart, err := reload()
 		switch {
 		case err != nil:
-			log.Error("configuration not reloaded, the old one stays", "err", err)
+			log.Error("configuration not reloaded, the old one is kept", "err", err)
 		case len(needRestart) > 0:
 			log.Warn("configuration reloaded, but some of it needs a restart", "restart", strings.Join(needRestart, ", "))
 		default:

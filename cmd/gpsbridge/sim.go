@@ -15,10 +15,10 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	var config sim.Config
 	fs.IntVar(&config.Rate, "rate", 1, "fixes a second, 1 to 25, in `HZ`")
 	fs.IntVar(&config.Baud, "baud", 0, "speed of the line in `BAUD`; 0 for one that takes no time")
-	fs.Uint64Var(&config.Seed, "seed", 0, "`NUMBER` that tells one vehicle from another")
-	fs.BoolVar(&config.Tunnel, "tunnel", false, "lose the sky for some seconds every few minutes")
-	fs.BoolVar(&config.Garble, "garble", false, "garble what is read at another speed than BAUD, as a UART does")
-	fs.BoolVar(&config.UBX, "ubx", false, "speak u-blox's binary protocol, no NMEA")
+	fs.Uint64Var(&config.Seed, "seed", 0, "`NUMBER` that makes another vehicle")
+	fs.BoolVar(&config.Tunnel, "tunnel", false, "lose all satellites for some seconds every few minutes")
+	fs.BoolVar(&config.Garble, "garble", false, "garble what is read at a speed other than BAUD, as a UART does")
+	fs.BoolVar(&config.UBX, "ubx", false, "send u-blox's binary protocol and no NMEA")
 	link := fs.String("link", "", "make a symbolic link to the port at `PATH`")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
@@ -26,8 +26,8 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	if err := checkRate(config.Rate); err != nil {
 		return err
 	}
-	if folder := filepath.Dir(*link); *link != "" && !isFolder(folder) {
-		return command.Misusef("--link %q: there is no folder %q: make it, or name another place", *link, folder)
+	if dir := filepath.Dir(*link); *link != "" && !isDirectory(dir) {
+		return command.Misusef("--link %q: the directory %q does not exist: make it, or name another", *link, dir)
 	}
 	if _, err := sim.New(config); err != nil {
 		return command.AsMisuse(err)
@@ -41,7 +41,7 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	return receiver.Run(ctx)
 }
 
-// checkRate refuses 0 too, which package sim takes for its default.
+// checkRate refuses 0 too, which is the default of package sim.
 func checkRate(rate int) error {
 	if rate < 1 || rate > sim.MaxRate {
 		return command.Misusef("--rate %d: use 1 to %d fixes a second", rate, sim.MaxRate)
@@ -49,7 +49,7 @@ func checkRate(rate int) error {
 	return nil
 }
 
-func isFolder(name string) bool {
+func isDirectory(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.IsDir()
 }

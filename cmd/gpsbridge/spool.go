@@ -15,7 +15,7 @@ import (
 func runSpool(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	flagSet := c.Flags()
 	flags := addConfigFlags(flagSet)
-	dir := flagSet.String("dir", "", "`FOLDER` of the spool, over the configuration")
+	dir := flagSet.String("dir", "", "`DIRECTORY` of the spool, instead of the configuration's")
 	words, err := c.Parse(p, flagSet, args, 1)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 		what = words[0]
 	}
 	if run[what] == nil {
-		return command.Misusef("%q is not known: use ls, dump or drop", what)
+		return command.Misusef("unknown action %q: use ls, dump or drop", what)
 	}
 	if *dir != "" {
 		return inSpool(p, run[what], *dir, "")
@@ -39,7 +39,7 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 	for _, id := range ids {
 		dir, runtime := config.SpoolFolders(id)
 		if dir == "" {
-			return command.Misusef("no folder: name one with --dir FOLDER, or the daemon's configuration with -c FILE")
+			return command.Misusef("no directory: name one with --dir DIRECTORY, or the daemon's configuration with -c FILE")
 		}
 		if len(ids) > 1 && what != "dump" { // a message names its device itself
 			fmt.Fprintf(p.Stdout, "%s: ", id)
@@ -51,14 +51,14 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 	return nil
 }
 
-// inSpool does one thing in one folder.
+// inSpool runs one of the commands in one directory.
 func inSpool(p command.Process, do func(command.Process, string, string) error, dir, runtime string) error {
 	err := do(p, dir, runtime)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return fmt.Errorf("%q holds no spool: name another with --dir FOLDER", dir)
+		return fmt.Errorf("%q holds no spool: name another with --dir DIRECTORY", dir)
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%q is not this user's: use sudo", dir)
+		return fmt.Errorf("%q is not readable by this user: use sudo", dir)
 	}
 	return err
 }
@@ -68,7 +68,7 @@ func listSpool(p command.Process, dir, runtime string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.Stdout, "%d records held, %d bytes, %d dropped for want of room, last position %d\n", l.Records, l.Bytes, l.Dropped, l.Last)
+	fmt.Fprintf(p.Stdout, "%d records held, %d bytes, %d dropped because the spool was full, last position %d\n", l.Records, l.Bytes, l.Dropped, l.Last)
 	for _, r := range l.Readers {
 		fmt.Fprintf(p.Stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
 	}

@@ -28,7 +28,7 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 	case err != nil:
 		return err
 	case *watch && *asJSON:
-		return command.Misusef("--watch and --json do not go together: a loop around gpsbridge status --json does")
+		return command.Misusef("--watch and --json do not go together: run gpsbridge status --json in a loop")
 	case *watch:
 		return watchStatus(ctx, p.Stdout, config.Relay)
 	}
@@ -46,7 +46,7 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 	return err
 }
 
-// rows writes a name and what is to be said of it on each line; what is empty is left out.
+// rows writes lines of a name and a text; one without text is left out.
 type rows struct{ w io.Writer }
 
 func (r rows) row(name, format string, args ...any) {
@@ -99,7 +99,7 @@ func (r rows) receiver(in pipeline.ReceiverStatus, several bool) {
 		fixAge(in), in.Fixes, in.Sentences, in.BadChecksum, in.NoiseBytes)
 }
 
-// lineHealth is what the port and its driver say.
+// lineHealth is the state of the port and its driver's counts.
 func lineHealth(in pipeline.ReceiverStatus) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -130,7 +130,7 @@ func typeRates(in pipeline.ReceiverStatus) string {
 	for name := range in.Types {
 		names = append(names, name)
 	}
-	slices.Sort(names) // not by rate: a live picture must not jump
+	slices.Sort(names) // not by rate: the order of a live picture must not change
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%s:%.1f/s", name, in.Types[name].Rate)
 	}

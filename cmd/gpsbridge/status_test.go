@@ -25,7 +25,7 @@ func TestStatusOfTwoReceivers(t *testing.T) {
 		}
 	}
 	if n := strings.Count(out.String(), "GPGGA"); n != 1 || t.Failed() {
-		t.Errorf("rates are told %d times, want once:\n%s", n, out.String())
+		t.Errorf("rates are shown %d times, want once:\n%s", n, out.String())
 	}
 }
 

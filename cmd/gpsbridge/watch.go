@@ -31,11 +31,11 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 	group, err := url.Parse(words[0])
 	switch {
 	case err != nil:
-		return command.Misusef("%q is no URL: %w", words[0], err)
+		return command.Misusef("%q is not a URL: %w", words[0], err)
 	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
-		return command.Misusef("%q is no WebSocket URL: "+example, words[0])
+		return command.Misusef("%q is not a WebSocket URL: "+example, words[0])
 	case group.Path == "":
-		return command.Misusef("%q names a server and no group: "+example, words[0])
+		return command.Misusef("%q names a server but not a group: "+example, words[0])
 	}
 	for name, file := range map[string]string{"token-file": watch.TokenFile, "ca-file": watch.CAFile} {
 		if _, err := os.Stat(file); file != "" && err != nil {
@@ -46,23 +46,23 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 		return onScreen(t, func() error { return watchPanel(ctx, t, watch, *group) })
 	}
 	watch.URL = words[0]
-	return bridge.Watch(ctx, watch, sayJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
+	return bridge.Watch(ctx, watch, logJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
 		_, err := p.Stdout.Write(append(msg, '\n'))
 		return err
 	})
 }
 
-// sayJoined logs changes of the connection, once each.
-func sayJoined(log *slog.Logger, url string) func(error) {
-	told := ""
+// logJoined logs each change of the connection once.
+func logJoined(log *slog.Logger, url string) func(error) {
+	logged := ""
 	return func(err error) {
 		switch {
 		case err == nil:
 			log.Info("joined", "url", url)
-			told = ""
-		case err.Error() != told:
-			told = err.Error()
-			log.Warn("not joined", "err", watchFlags.Replace(told))
+			logged = ""
+		case err.Error() != logged:
+			logged = err.Error()
+			log.Warn("not joined", "err", watchFlags.Replace(logged))
 		}
 	}
 }
@@ -77,7 +77,7 @@ const panelEvery = 200 * time.Millisecond
 func watchPanel(ctx context.Context, t *command.Terminal, c bridge.WatchConfig, group url.URL) error {
 	shown := group.Redacted()
 	query := group.Query()
-	query.Set("sky", "1") // a server that does not know it leaves satellites out
+	query.Set("sky", "1") // a server that does not know it sends no satellites
 	group.RawQuery = query.Encode()
 	c.URL = group.String()
 
@@ -107,7 +107,7 @@ func watchPanel(ctx context.Context, t *command.Terminal, c bridge.WatchConfig, 
 	return g.Wait()
 }
 
-// drawPanel makes the changes and draws the panel, which is its own, until ctx ends.
+// drawPanel applies the changes and draws the panel until ctx ends; no other goroutine touches the panel.
 func drawPanel(ctx context.Context, t *command.Terminal, p *panel, changes <-chan func()) error {
 	ticker := time.NewTicker(panelEvery)
 	defer ticker.Stop()
