@@ -24,7 +24,7 @@ import (
 )
 
 // attackEnv names the group that TestAttack attacks, in a process of its own.
-const attackEnv = "GPSBRIDGE_TEST_ATTACK"
+const attackEnv = "TEST_GPSBRIDGE_ATTACK"
 
 // BenchmarkBesideHostileViewers is the daemon's own time from the last byte of an epoch to its message at the tracking
 // server, with the spool on disk in between, while nobody watches and while hostile viewers do: one that never reads, a

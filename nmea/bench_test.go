@@ -11,7 +11,7 @@ import (
 // receiver's sentences.
 func benchStream(b *testing.B) []byte {
 	b.Helper()
-	dir := os.Getenv("GPSBRIDGE_TEST_CORPUS")
+	dir := os.Getenv("TEST_GPSBRIDGE_CORPUS")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared", "corpus", "gpsd")
 	}

@@ -14,19 +14,19 @@ import (
 )
 
 // corpusDir returns the folder of recorded logs, and skips the test when there
-// is none. GPSBRIDGE_TEST_CORPUS names it; where GPSBRIDGE_TEST_REAL is set, the
+// is none. TEST_GPSBRIDGE_CORPUS names it; where TEST_GPSBRIDGE_REAL is set, the
 // test fails instead of skipping, unless the name is "absent".
 func corpusDir(tb testing.TB) string {
 	tb.Helper()
-	dir := os.Getenv("GPSBRIDGE_TEST_CORPUS")
+	dir := os.Getenv("TEST_GPSBRIDGE_CORPUS")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared", "corpus", "gpsd")
 	}
 	if logs, _ := filepath.Glob(filepath.Join(dir, "*.log")); len(logs) == 0 {
-		if os.Getenv("GPSBRIDGE_TEST_REAL") != "" && dir != "absent" {
-			tb.Fatalf("no recorded logs in %q: set GPSBRIDGE_TEST_CORPUS to their folder", dir)
+		if os.Getenv("TEST_GPSBRIDGE_REAL") != "" && dir != "absent" {
+			tb.Fatalf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their folder", dir)
 		}
-		tb.Skipf("no recorded logs in %q: set GPSBRIDGE_TEST_CORPUS to their folder", dir)
+		tb.Skipf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their folder", dir)
 	}
 	return dir
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // envQEMU asks for the tests in a virtual machine, which download a kernel and take some minutes.
-const envQEMU = "GPSBRIDGE_TEST_QEMU"
+const envQEMU = "TEST_GPSBRIDGE_QEMU"
 
 // bootTimeout bounds the start of an emulated machine, 10 s where there is nothing else to do.
 const bootTimeout = 3 * time.Minute

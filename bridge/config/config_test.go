@@ -43,7 +43,7 @@ listen = "127.0.0.1:1"
 [log]
 level = "debug"
 `
-	environ := []string{"PATH=/bin", "GPSBRIDGE_DEVICE_ID=from_env", "GPSBRIDGE_SERVER=ws://env.example", "GPSBRIDGE_TEST_REAL=1"}
+	environ := []string{"PATH=/bin", "GPSBRIDGE_DEVICE_ID=from_env", "GPSBRIDGE_SERVER=ws://env.example"}
 	c, err := load(t, file, environ, map[string]string{"server": "ws://flag.example:8000/live/{device_id}/", "listen": "off"})
 	if err != nil {
 		t.Fatal(err)

@@ -70,9 +70,6 @@ func (c *Config) onlyReceiver(change func(*Receiver)) error {
 	return nil
 }
 
-// testPrefix marks environment variables that are the test suite's and no setting of the daemon.
-const testPrefix = "GPSBRIDGE_TEST_"
-
 // Load returns the configuration: the defaults, over them the file at path (none when path is ""), over it the
 // GPSBRIDGE_* variables of environ ("NAME=value"), over all of them the flags, by Setting.Name. The result is validated.
 // A key, variable or value that is not understood is an error that names it, and in a file its line.
@@ -86,7 +83,7 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 	}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "GPSBRIDGE_") || strings.HasPrefix(name, testPrefix) {
+		if !strings.HasPrefix(name, "GPSBRIDGE_") {
 			continue
 		}
 		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Env == name })

@@ -16,7 +16,7 @@ import (
 
 // EnvRootFS names the folder with the root file system that containers boot, where it is not gpsbridge/rootfs in the
 // user's cache folder.
-const EnvRootFS = "GPSBRIDGE_TEST_ROOTFS"
+const EnvRootFS = "TEST_GPSBRIDGE_ROOTFS"
 
 // rootFSPackages are in the root file system beyond what Debian calls essential.
 const rootFSPackages = "systemd,systemd-sysv,udev,dbus,procps,kmod,iproute2,libnss-systemd"

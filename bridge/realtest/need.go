@@ -16,10 +16,10 @@ import (
 
 const (
 	// EnvReal names the environment variable under which a missing part fails a test instead of skipping it.
-	EnvReal = "GPSBRIDGE_TEST_REAL"
+	EnvReal = "TEST_GPSBRIDGE_REAL"
 	// EnvCorpus names the folder of recorded receiver logs, where it is not ../shared/corpus/gpsd beside the checkout.
 	// The value "absent" says that there is none: then its tests skip even under EnvReal, because no package has it.
-	EnvCorpus = "GPSBRIDGE_TEST_CORPUS"
+	EnvCorpus = "TEST_GPSBRIDGE_CORPUS"
 	// EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
 	EnvPython = django.EnvPython
 )

@@ -36,11 +36,11 @@ const (
 
 // asProgram is the environment variable under which the test binary is gpsbridge. So the tests run the program that was
 // compiled with them, by -race with its detector, and go test knows when a change calls for running them again.
-const asProgram = "GPSBRIDGE_TEST_AS_PROGRAM"
+const asProgram = "TEST_GPSBRIDGE_AS_PROGRAM"
 
 // envProgram names another build of the program to test instead, with what runs it and its arguments before it:
 // "qemu-aarch64-static /tmp/gpsbridge-arm64".
-const envProgram = "GPSBRIDGE_TEST_PROGRAM"
+const envProgram = "TEST_GPSBRIDGE_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {

@@ -17,10 +17,10 @@ import (
 
 // Environment variables of the fault run. By hand, half an hour for each server:
 //
-//	GPSBRIDGE_TEST_FAULT_DURATION=30m go test -v -run TestFaultRun -timeout 3h ./cmd/gpsbridge
+//	TEST_GPSBRIDGE_FAULT_DURATION=30m go test -v -run TestFaultRun -timeout 3h ./cmd/gpsbridge
 const (
-	envFaultSeed     = "GPSBRIDGE_TEST_FAULT_SEED"     // chooses the faults; default: another one each time, printed
-	envFaultDuration = "GPSBRIDGE_TEST_FAULT_DURATION" // of the faults with each server
+	envFaultSeed     = "TEST_GPSBRIDGE_FAULT_SEED"     // chooses the faults; default: another one each time, printed
+	envFaultDuration = "TEST_GPSBRIDGE_FAULT_DURATION" // of the faults with each server
 )
 
 const (

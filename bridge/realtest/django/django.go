@@ -16,7 +16,7 @@ import (
 var files embed.FS
 
 // EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
-const EnvPython = "GPSBRIDGE_TEST_PYTHON"
+const EnvPython = "TEST_GPSBRIDGE_PYTHON"
 
 // Python returns the interpreter to run servers with. The distribution's own comes before PATH: Debian's packages are
 // seen by no other.

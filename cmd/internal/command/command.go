@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Exit codes of every subcommand.
@@ -103,7 +105,7 @@ func (g Program) dispatch(ctx context.Context, p Process, args []string) int {
 	}
 	c, found := g.find(name)
 	if !found {
-		fmt.Fprintf(p.Stderr, "%s: unknown command %q: %s%[1]s help lists the commands\n", g.Name, name, suggest(name, g.names()))
+		fmt.Fprintf(p.Stderr, "%s: unknown command %q: %s%[1]s help lists the commands\n", g.Name, name, problem.Suggest(name, g.names()))
 		return Misuse
 	}
 	err := c.Run(ctx, p, c, args)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Flags returns the command's flag set. Errors and help are Parse's to print.
@@ -85,7 +87,7 @@ func meant(fs *flag.FlagSet, said string) string {
 	}
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, dashed(f.Name)) })
-	return suggest(dashed(name), names)
+	return problem.Suggest(dashed(name), names)
 }
 
 // plainly says in the words of the command line what package flag says of it. What it does not know stays as it is.

@@ -1,10 +1,10 @@
-package command
+package problem
 
 import "strings"
 
-// suggest asks whether the nearest of the known names was meant, "" where none is near: a third of the letters may differ,
-// and one always may. A name that begins with the word is near however much is missing.
-func suggest(word string, known []string) string {
+// Suggest asks whether the nearest of the known names was meant, "" where none is near: a third of the letters may differ,
+// and one always may. A name that begins with the word is near however much is missing. Its end is a space.
+func Suggest(word string, known []string) string {
 	word = strings.ToLower(strings.TrimLeft(word, "-"))
 	best, nearest := max(1, len(word)/3)+1, ""
 	for _, name := range known {

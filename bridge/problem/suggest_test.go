@@ -1,6 +1,10 @@
-package command
+package problem_test
 
-import "testing"
+import (
+	"testing"
+
+	"gpsbridge/bridge/problem"
+)
 
 func TestSuggest(t *testing.T) {
 	known := []string{"run", "demo", "relay", "decode", "watch", "sim", "doctor", "status", "spool", "check", "version"}
@@ -11,7 +15,7 @@ func TestSuggest(t *testing.T) {
 		if want != "" {
 			want = "did you mean " + want + "? "
 		}
-		if got := suggest(word, known); got != want {
+		if got := problem.Suggest(word, known); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
