@@ -64,7 +64,7 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 			defer func() { cancel(); <-ended }()
 
 			st := awaitVerdict(t, u)
-			if connected := st.Acked == 1; connected != (test.refused == "") || !strings.Contains(st.Detail, test.refused) || st.Clock != test.clock {
+			if connected := st.Acked == 1; connected != (test.refused == "") || !strings.Contains(fmt.Sprint(st.Problem), test.refused) || st.Clock != test.clock {
 				t.Errorf("status %+v, want %q in its detail and the clock of the %s", st, test.refused, test.clock)
 			}
 		})
@@ -137,7 +137,7 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 		d.devices[0].links[0].changed <- struct{}{} // an attempt now
 		d.await(t, why, func(st observe.Status) bool {
 			u := st.Uplinks[0]
-			return u.State == uplink.Waiting && u.Clock == clock && strings.Contains(u.Detail, why)
+			return u.State == uplink.Waiting && u.Clock == clock && u.Problem != nil && strings.Contains(u.Problem.Cause, why)
 		})
 	}
 	put("authority", client.Authority)

@@ -475,7 +475,7 @@ func TestHealthSaysWhereTheChainStands(t *testing.T) {
 		c.Uplinks = []config.Uplink{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
 	})
 	d.await(t, "a failed attempt", func(st observe.Status) bool {
-		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Detail != ""
+		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Problem != nil
 	})
 	said := func(want ...string) {
 		t.Helper()

@@ -66,7 +66,7 @@ func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.Key, u.Backlog, u.Aside = pipeline.Key, pipeline.Late, l.quarantine.of(c.Name, u.URL)
+	u.Key, u.Backlog, u.Quarantine = pipeline.Key, pipeline.Late, l.quarantine.of(c.Name, u.URL)
 	u.Changed, u.Clock, u.Turn, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.reader)
 }

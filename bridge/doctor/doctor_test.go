@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
@@ -120,7 +121,8 @@ func TestDelivery(t *testing.T) {
 		wants string
 	}{
 		{"not connected", status(func(s *observe.UplinkStatus) {
-			s.State, s.Detail = uplink.Waiting, "connection refused: nothing listens on port 80 of h; check that the server runs"
+			s.State = uplink.Waiting
+			s.Problem = &problem.Problem{Cause: "connection refused: nothing listens on port 80 of h", Fix: "check that the server runs"}
 		}), Broken, "connection refused: nothing listens on port 80 of h; check that the server runs"},
 		{"nothing to send", status(func(s *observe.UplinkStatus) { s.LastAckAge = new(40.0) }), OK, "acknowledged 40 s ago"},
 		{"nothing sent ever", status(func(*observe.UplinkStatus) {}), Skipped, "sent no fix yet"},

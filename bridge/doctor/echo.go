@@ -55,7 +55,7 @@ func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u
 	after, beside := e.uplinkStatus(u.Name, id)
 	switch {
 	case h.lost != nil:
-		e.add(refusalLink(name, uplink.ExplainLoss(h.lost)))
+		e.add(problemLink(name, uplink.ExplainLoss(h.lost)))
 	case h.seq > 0:
 		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)})
 	case h.pong == 0:
@@ -94,8 +94,8 @@ func judgeEcho(h heard, ack uplink.AckMode) Link {
 	const sent = "one message without a position was sent"
 	switch {
 	case h.lost != nil:
-		l := refusalLink("", uplink.ExplainLoss(h.lost))
-		l.Seen, l.Mend = sent+", and then: "+l.Seen, cmp.Or(l.Mend, "see the server's log")
+		l := problemLink("", uplink.ExplainLoss(h.lost))
+		l.Seen, l.Mend = sent+", and then: "+l.Seen, cmp.Or(l.Mend, "read the server's log")
 		return l
 	case h.seq > 0:
 		return Link{State: OK, Seen: fmt.Sprintf("%s, and echoed after %d ms", sent, max(1, h.echo.Milliseconds()))}
@@ -116,8 +116,7 @@ func judgeDelivery(before, after observe.UplinkStatus) Link {
 	acked := after.Acked > before.Acked
 	switch {
 	case after.State != uplink.Connected:
-		seen, mend := part(daemonSays(after), mendMark)
-		return Link{State: Broken, Seen: seen, Mend: mend}
+		return daemonLink("", after)
 	case after.Sent == before.Sent && after.LastAckAge != nil:
 		return Link{State: OK, Seen: fmt.Sprintf("the daemon's last fix was acknowledged %.0f s ago, none was sent since", *after.LastAckAge)}
 	case after.Sent == before.Sent:

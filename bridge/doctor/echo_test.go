@@ -116,8 +116,8 @@ func TestSendToGroup(t *testing.T) {
 		wants []string
 	}{
 		{"refuses", closes(1008), Broken, []string{"one message without a position was sent, and then: server closed with code 1008", "; check token_file"}},
-		{"fails", closes(1011), Broken, []string{"server closed with code 1011: its application failed", "; see the server's log"}},
-		{"too long", closes(1009), Broken, []string{"longer than the server takes", "; see the server's log"}},
+		{"fails", closes(1011), Broken, []string{"server closed with code 1011: its application failed", "; read the server's log"}},
+		{"too long", closes(1009), Broken, []string{"longer than the server accepts", "; read the server's log"}},
 		{"echoes and fails", func(conn *websocket.Conn, msg []byte) { echoes(conn, msg); closes(1011)(conn, msg) }, Broken, []string{"1011"}},
 		{"echoes", echoes, OK, []string{"was sent, and echoed after "}},
 	} {

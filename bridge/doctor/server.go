@@ -14,6 +14,7 @@ import (
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/uplink"
 )
 
@@ -60,7 +61,7 @@ func (e *examination) unknownServers() {
 	for _, u := range e.status.Uplinks {
 		name := "server " + u.Name
 		if u.State != uplink.Connected {
-			e.broken(name, daemonSays(u), mendMark)
+			e.add(daemonLink(name, u))
 			continue
 		}
 		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)})
@@ -68,12 +69,12 @@ func (e *examination) unknownServers() {
 	e.add(Link{Name: serverLinks[dns], State: Skipped, Seen: "only the daemon's configuration names its servers: give it with -c FILE"})
 }
 
-// daemonSays is why the daemon is not connected.
-func daemonSays(u observe.UplinkStatus) string {
-	if u.Detail == "" {
-		return "the daemon is " + string(u.State)
+// daemonLink is the link of a server to which the daemon is not connected.
+func daemonLink(name string, u observe.UplinkStatus) Link {
+	if u.Problem == nil {
+		return Link{Name: name, State: Broken, Seen: "the daemon is " + string(u.State)}
 	}
-	return u.Detail
+	return problemLink(name, u.Problem)
 }
 
 // server walks the way to one server, for one device ID.
@@ -93,11 +94,11 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
 		return
 	}
-	failed, tried := t.stage(err)
+	failed, tried := t.stage(err, u.Endpoint(id))
 	for i, name := range serverLinks {
 		switch {
 		case i == failed:
-			e.add(refusalLink(name+suffix, err))
+			e.add(problemLink(name+suffix, err))
 		case i < failed && tried:
 			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
 		default:
@@ -106,18 +107,14 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 	}
 }
 
-// refusalLink is the link at which Dial ended.
-func refusalLink(name string, err error) Link {
-	var no *uplink.Refusal
-	switch {
-	case errors.As(err, &no):
-		seen, mend := part(no.Text, mendMark)
-		return Link{Name: name, State: Broken, Seen: seen, Mend: mend}
-	case errors.Is(err, fs.ErrPermission):
-		return Link{Name: name, State: Broken, Seen: err.Error(), Mend: "let the daemon's user read it, or run the doctor with sudo"}
+// problemLink is the link at which an error was found.
+func problemLink(name string, err error) Link {
+	p := problem.Of(err)
+	l := Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix}
+	if errors.Is(err, fs.ErrPermission) {
+		l.Mend = "let the daemon's user read it, or run the doctor with sudo"
 	}
-	seen, mend := part(err.Error(), mendMark)
-	return Link{Name: name, State: Broken, Seen: seen, Mend: mend}
+	return l
 }
 
 // trail is what was seen on the way to a server.
@@ -134,25 +131,23 @@ type trail struct {
 
 // stage is the link at which Dial failed. Not tried: it failed before the first step, on a file that goes into the
 // handshake.
-func (t *trail) stage(err error) (link int, tried bool) {
-	var no *uplink.Refusal
-	if !errors.As(err, &no) {
-		return upgrade, false
-	}
+func (t *trail) stage(err error, url string) (link int, tried bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch no.Kind {
+	switch problem.CodeOf(err) {
+	case "", uplink.BadURL, uplink.BadToken, uplink.BadCA, uplink.BadCert:
+		return upgrade, false
 	case uplink.NameNotFound:
 		return dns, true
-	case uplink.Refused, uplink.NoRoute:
+	case uplink.Refused, uplink.NoRoute, uplink.ProxyProblem:
 		return tcp, true
-	case uplink.BadCert, uplink.CertTime, uplink.ClientCert, uplink.WrongTLS:
+	case uplink.Untrusted, uplink.CertTime, uplink.ClientCert, uplink.WrongTLS:
 		return secure, true
 	case uplink.Timeout, uplink.NoConnection:
 		switch {
 		case t.address == "":
 			return tcp, true
-		case strings.HasPrefix(no.URL, "wss://") && !t.encrypted:
+		case strings.HasPrefix(url, "wss://") && !t.encrypted:
 			return secure, true
 		}
 	}

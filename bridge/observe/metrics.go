@@ -110,7 +110,7 @@ var uplinkNumbers = func() []number[UplinkStatus] {
 		counter("uplink_resent_total", "Frames that were repeats.", func(u u) uint64 { return u.Resent }),
 		counter("uplink_lost_total", "Messages seen lost by the server, and sent again.", func(u u) uint64 { return u.Lost }),
 		counter("uplink_backlog_total", "Frames sent late.", func(u u) uint64 { return u.Backlog }),
-		counter("uplink_aside_total", "Messages set aside because the server does not take them.", func(u u) uint64 { return u.Aside }),
+		counter("uplink_quarantined_total", "Messages quarantined because the server does not accept them.", func(u u) uint64 { return u.Quarantined }),
 		counter("uplink_sent_bytes_total", "Bytes sent, handshakes and framing included.", func(u u) uint64 { return u.SentBytes }),
 		counter("uplink_received_bytes_total", "Bytes received, handshakes and framing included.", func(u u) uint64 { return u.ReceivedBytes }),
 		gauge("uplink_bytes_per_day", "Bytes a day, both ways, projected; 0 in the first minute.", func(u u) float64 { return u.BytesPerDay }),

@@ -89,7 +89,7 @@ func Health(st Status) error {
 	for _, u := range st.Uplinks {
 		switch {
 		case u.State != uplink.Connected:
-			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), u.Detail)))
+			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), uplinkProblem(u))))
 		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
 			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
 		}
@@ -117,7 +117,7 @@ func (s Status) Line() string {
 		}
 	}
 	for _, u := range s.Uplinks {
-		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), u.Detail), u.Acked))
+		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), uplinkProblem(u)), u.Acked))
 	}
 	if s.Spool.Records > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))
@@ -129,6 +129,14 @@ func (s Status) Line() string {
 		parts = append(parts, counted(s.Relay.Viewers, "viewer"))
 	}
 	return strings.Join(parts, " · ")
+}
+
+// uplinkProblem is why an uplink has no connection, in one line; "" where it has one.
+func uplinkProblem(u UplinkStatus) string {
+	if u.Problem == nil {
+		return ""
+	}
+	return u.Problem.Text()
 }
 
 func join(state, detail string) string {

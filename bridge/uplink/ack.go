@@ -3,6 +3,8 @@ package uplink
 import (
 	"fmt"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // AckMode says what proves that the server took a record.
@@ -33,7 +35,7 @@ func ParseAckMode(s string) (AckMode, error) {
 	case AckAuto, AckEcho, AckPong, AckNone:
 		return m, nil
 	}
-	return "", fmt.Errorf("parse acknowledgement mode %q: want auto, echo, pong or none", s)
+	return "", &problem.Problem{Code: BadAck, Key: "ack", Cause: fmt.Sprintf("%q is not a way to acknowledge", s), Fix: "choose auto, echo, pong or none"}
 }
 
 const (

@@ -14,12 +14,18 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
-// Dial connects to c.URL and returns the open WebSocket. Of c it uses what
-// concerns the connecting: URL, Origin, Header, the files, HandshakeTimeout,
-// NetDial and Clock. An error is one line without secrets; where the server or the
-// network refused, it is a *Refusal that names the likely cause and the mend.
+// maxHandshake bounds what is read before the connection stands: the answer of a proxy, certificates, and the headers of the
+// answer. Servers send a few KiB.
+const maxHandshake = 64 << 10
+
+var errHandshakeSize = errors.New("too much data before the connection was established")
+
+// Dial connects to c.URL and returns the open WebSocket. Of c it uses what concerns the connecting: URL, Origin, Header, the
+// files, ConnectTimeout and Clock. Its errors are problems without secrets, those of ctx aside.
 func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	c = c.withDefaults()
 	target, err := parseURL(c.URL)
@@ -41,7 +47,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 		NetDialContext:   func(_ context.Context, network, addr string) (net.Conn, error) { return a.connect(ctx, network, addr) },
 		Proxy:            http.ProxyFromEnvironment,
 		TLSClientConfig:  trust,
-		HandshakeTimeout: c.HandshakeTimeout,
+		HandshakeTimeout: c.ConnectTimeout,
 	}
 	bare := *target
 	bare.User = nil // it went into the header
@@ -52,6 +58,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 		}
 		return nil, a.explain(resp, err)
 	}
+	a.limit.off.Store(true)
 	return conn, nil
 }
 
@@ -61,56 +68,83 @@ type attempt struct {
 	target *url.URL
 	header http.Header
 	now    time.Time // at which certificates are verified
-	clock  string    // who told it
+	clock  string    // the source of now
 
 	via     string      // host:port of a proxy, if one is used
 	linked  atomic.Bool // TCP is connected: what fails later is the handshake
+	limit   *limitedConn
 	release func()
 }
 
-// connect makes the TCP connection. The WebSocket handshake behind it knows a
-// deadline only, so the end of ctx closes the connection under it.
+// connect makes the TCP connection. The WebSocket handshake on it knows a deadline only, so the end of ctx closes the
+// connection under it.
 func (a *attempt) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	if addr != net.JoinHostPort(a.target.Hostname(), a.port()) {
 		a.via = addr
 	}
-	dial := a.c.NetDial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	limited, cancel := context.WithTimeout(ctx, a.c.HandshakeTimeout)
+	limited, cancel := context.WithTimeout(ctx, a.c.tcpTimeout())
 	defer cancel()
-	conn, err := dial(limited, network, addr)
+	conn, err := a.c.dial(limited, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	a.linked.Store(true)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	a.release = func() { stop() }
-	return conn, nil
+	a.limit = &limitedConn{Conn: conn, left: maxHandshake}
+	return a.limit, nil
+}
+
+// tcpTimeout is the time for looking the name up and connecting over TCP: two round trips, of which the slowest links of
+// satellites and 2G need 3 to 4 s each.
+func (c Config) tcpTimeout() time.Duration { return min(10*time.Second, c.ConnectTimeout) }
+
+// limitedConn reads a limited number of bytes, until the limit is taken off.
+type limitedConn struct {
+	net.Conn
+	off  atomic.Bool
+	left int // read by one goroutine at a time until off
+}
+
+// NetConn returns the connection below.
+func (c *limitedConn) NetConn() net.Conn { return c.Conn }
+
+func (c *limitedConn) Read(p []byte) (int, error) {
+	if c.off.Load() {
+		return c.Conn.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, errHandshakeSize
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
 }
 
 // parseURL checks the form of a server's address. Its errors never repeat what
 // may hold a secret.
 func parseURL(s string) (*url.URL, error) {
-	const want = "want ws://HOST/PATH/ or wss://HOST/PATH/"
+	const want = "write ws://HOST/PATH/ or wss://HOST/PATH/"
+	bad := func(cause, fix string) error {
+		return &problem.Problem{Code: BadURL, Key: "server", Cause: cause, Fix: fix}
+	}
 	if s == "" {
-		return nil, errors.New("check url: it is empty: " + want)
+		return nil, bad("the address is empty", want)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
 			err = inner.Err // the outer error repeats the address, password included
 		}
-		return nil, fmt.Errorf("check url: %s: %w", want, err)
+		return nil, bad("the address cannot be read ("+err.Error()+")", want)
 	}
 	switch {
 	case u.Scheme != "ws" && u.Scheme != "wss":
-		return nil, fmt.Errorf("check url %q: %s", redact(u), want)
+		return nil, bad(fmt.Sprintf("%q does not begin with ws:// or wss://", redact(u)), want)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("check url %q: it names no host: %s", redact(u), want)
+		return nil, bad(fmt.Sprintf("%q names no host", redact(u)), want)
 	case u.Fragment != "":
-		return nil, fmt.Errorf("check url %q: a WebSocket address has no #fragment", redact(u))
+		return nil, bad(fmt.Sprintf("%q has a #fragment, which a WebSocket address has not", redact(u)), "take it out")
 	}
 	return u, nil
 }
@@ -161,18 +195,24 @@ func (c Config) header(target *url.URL) (http.Header, error) {
 
 // readToken reads a token of one line.
 func readToken(file string) (string, error) {
+	bad := func(cause, fix string, err error) error {
+		return &problem.Problem{Code: BadToken, Key: "token_file", Cause: cause, Fix: fix, Err: err}
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("read token_file: %w", err)
+		return "", bad(err.Error(), readable, err)
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" {
-		return "", fmt.Errorf("read token_file %q: it is empty; write the token into it", file)
+		return "", bad(fmt.Sprintf("%q is empty", file), "write the token into it", nil)
 	}
 	for _, r := range token {
 		if r <= ' ' || r > '~' {
-			return "", fmt.Errorf("read token_file %q: want one line of printable ASCII without spaces", file)
+			return "", bad(fmt.Sprintf("%q holds more than a token", file), "write one line of printable ASCII without spaces", nil)
 		}
 	}
 	return token, nil
 }
+
+// readable is what to do about a file that cannot be read.
+const readable = "create the file, and let the daemon's user read it"

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 // upgrade takes any WebSocket, and holds it until the other side ends it.
@@ -44,7 +46,7 @@ func listen(t *testing.T, h http.HandlerFunc, conf *tls.Config) string {
 	return s.Listener.Addr().String()
 }
 
-func answer(status int, body string) http.HandlerFunc {
+func answering(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "https://elsewhere.example/ws/?token=SECRET")
 		w.WriteHeader(status)
@@ -81,28 +83,28 @@ func TestDialRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		c      Config
-		kind   Kind
+		kind   problem.Code
 		status int
 		slow   bool
 		want   []string // in the text
 	}{
-		{"401", Config{URL: "ws://" + listen(t, answer(401, ""), nil) + "/ws/"}, Unauthorized, 401, true, []string{"401 Unauthorized", "sent no token", "token_file"}},
-		{"403", Config{URL: "ws://" + listen(t, answer(403, ""), nil) + "/ws/", Origin: "https://van.example"}, Forbidden, 403, true, []string{"403 Forbidden", "sent no token", `Origin "https://van.example"`, "ALLOWED_HOSTS"}},
-		{"403 with a token", Config{URL: "ws://" + listen(t, answer(403, ""), nil) + "/ws/", TokenFile: writeFile(t, "SECRET\n")}, Forbidden, 403, true, []string{"sent the token of /"}},
-		{"404", Config{URL: "ws://" + listen(t, answer(404, ""), nil) + "/ws/van"}, NotFound, 404, true, []string{"404 Not Found", `"/ws/van"`, "trailing slash is missing"}},
-		{"500", Config{URL: "ws://" + listen(t, answer(500, ""), nil) + "/ws/van_7/"}, ServerError, 500, false, []string{"500 Internal Server Error", "device ID", "Redis", "path"}},
-		{"500 without a slash", Config{URL: "ws://" + listen(t, answer(500, ""), nil) + "/ws/van_7"}, ServerError, 500, false, []string{"trailing slash is missing"}},
-		{"502", Config{URL: "ws://" + listen(t, answer(502, ""), nil) + "/"}, ServerError, 502, false, []string{"proxy"}},
-		{"redirect", Config{URL: "ws://" + listen(t, answer(301, ""), nil) + "/"}, Redirect, 301, true, []string{"https://elsewhere.example/ws/?token=...", "wss://"}},
-		{"web page", Config{URL: "ws://" + listen(t, answer(200, "<html>"), nil) + "/"}, NotFound, 200, true, []string{"not a WebSocket"}},
-		{"400", Config{URL: "ws://" + listen(t, answer(400, ""), nil) + "/"}, BadStatus, 400, true, []string{"origin", "Upgrade"}},
-		{"418", Config{URL: "ws://" + listen(t, answer(418, ""), nil) + "/"}, BadStatus, 418, true, []string{"418"}},
-		{"nginx wants a certificate", Config{URL: "ws://" + listen(t, answer(400, "No required SSL certificate was sent"), nil) + "/"}, ClientCert, 400, true, []string{"cert_file"}},
+		{"401", Config{URL: "ws://" + listen(t, answering(401, ""), nil) + "/ws/"}, Unauthorized, 401, true, []string{"401 Unauthorized", "sent no token", "token_file"}},
+		{"403", Config{URL: "ws://" + listen(t, answering(403, ""), nil) + "/ws/", Origin: "https://van.example"}, Forbidden, 403, true, []string{"403 Forbidden", "sent no token", `Origin "https://van.example"`, "ALLOWED_HOSTS"}},
+		{"403 with a token", Config{URL: "ws://" + listen(t, answering(403, ""), nil) + "/ws/", TokenFile: writeFile(t, "SECRET\n")}, Forbidden, 403, true, []string{"sent the token of /"}},
+		{"404", Config{URL: "ws://" + listen(t, answering(404, ""), nil) + "/ws/van"}, NotFound, 404, true, []string{"404 Not Found", `"/ws/van"`, "trailing slash is missing"}},
+		{"500", Config{URL: "ws://" + listen(t, answering(500, ""), nil) + "/ws/van_7/"}, ServerError, 500, false, []string{"500 Internal Server Error", "device ID", "Redis", "path"}},
+		{"500 without a slash", Config{URL: "ws://" + listen(t, answering(500, ""), nil) + "/ws/van_7"}, ServerError, 500, false, []string{"trailing slash is missing"}},
+		{"502", Config{URL: "ws://" + listen(t, answering(502, ""), nil) + "/"}, ServerError, 502, false, []string{"proxy"}},
+		{"redirect", Config{URL: "ws://" + listen(t, answering(301, ""), nil) + "/"}, Redirect, 301, true, []string{"https://elsewhere.example/ws/?token=...", "wss://"}},
+		{"web page", Config{URL: "ws://" + listen(t, answering(200, "<html>"), nil) + "/"}, NotFound, 200, true, []string{"not a WebSocket"}},
+		{"400", Config{URL: "ws://" + listen(t, answering(400, ""), nil) + "/"}, BadStatus, 400, true, []string{"origin", "Upgrade"}},
+		{"418", Config{URL: "ws://" + listen(t, answering(418, ""), nil) + "/"}, BadStatus, 418, true, []string{"418"}},
+		{"nginx wants a certificate", Config{URL: "ws://" + listen(t, answering(400, "No required SSL certificate was sent"), nil) + "/"}, ClientCert, 400, true, []string{"cert_file"}},
 
-		{"unknown authority", Config{URL: "wss://" + listen(t, upgrade, serve(good)) + "/"}, BadCert, 0, true, []string{"127.0.0.1", "ca_file"}},
-		{"expired", Config{URL: "wss://" + listen(t, upgrade, serve(old)) + "/", CAFile: ca.file}, CertTime, 0, false, []string{"expired on", "clock here says " + time.Now().UTC().Format("2006-01-02"), "check it too"}},
+		{"unknown authority", Config{URL: "wss://" + listen(t, upgrade, serve(good)) + "/"}, Untrusted, 0, true, []string{"127.0.0.1", "ca_file"}},
+		{"expired", Config{URL: "wss://" + listen(t, upgrade, serve(old)) + "/", CAFile: ca.file}, CertTime, 0, false, []string{"expired on", "clock here shows " + time.Now().UTC().Format("2006-01-02"), "check the clock"}},
 		{"not yet valid", Config{URL: "wss://" + listen(t, upgrade, serve(future)) + "/", CAFile: ca.file}, CertTime, 0, false, []string{"valid only from", "check the clock"}},
-		{"wrong name", Config{URL: "wss://" + listen(t, upgrade, serve(other)) + "/", CAFile: ca.file}, BadCert, 0, true, []string{"for other.example", "not for 127.0.0.1"}},
+		{"wrong name", Config{URL: "wss://" + listen(t, upgrade, serve(other)) + "/", CAFile: ca.file}, Untrusted, 0, true, []string{"for other.example", "not for 127.0.0.1"}},
 		{"no client certificate", Config{URL: "wss://" + listen(t, upgrade, mutual) + "/", CAFile: ca.file}, ClientCert, 0, true, []string{"cert_file and key_file"}},
 		{"no client certificate, TLS 1.2", Config{URL: "wss://" + listen(t, upgrade, mutual12) + "/", CAFile: ca.file}, ClientCert, 0, true, []string{"cert_file and key_file"}},
 		{"foreign client certificate", Config{URL: "wss://" + listen(t, upgrade, mutual) + "/", CAFile: ca.file, CertFile: foreignCert, KeyFile: foreignKey}, ClientCert, 0, true, []string{"does not accept the client certificate"}},
@@ -113,10 +115,10 @@ func TestDialRefusals(t *testing.T) {
 		{"closes", Config{URL: "ws://" + rawServer(t, "") + "/"}, NoConnection, 0, false, []string{"closed during the handshake"}},
 
 		{"nothing listens", Config{URL: "ws://" + closed.Addr().String() + "/"}, Refused, 0, false, []string{"connection refused", "127.0.0.1", "server runs"}},
-		{"no such name", Config{URL: "ws://nosuch.invalid/", NetDial: fail(&net.DNSError{Err: "no such host", Name: "nosuch.invalid", IsNotFound: true})}, NameNotFound, 0, false, []string{`"nosuch.invalid" not found`, "DNS"}},
-		{"no name server", Config{URL: "ws://h.example/", NetDial: fail(&net.DNSError{Err: "server misbehaving", Name: "h.example", IsTemporary: true})}, NameNotFound, 0, false, []string{"server misbehaving", "network"}},
-		{"no route", Config{URL: "ws://h.example/", NetDial: fail(os.NewSyscallError("connect", syscall.ENETUNREACH))}, NoRoute, 0, false, []string{"no route", "modem"}},
-		{"timeout", Config{URL: "ws://h.example/", NetDial: fail(os.NewSyscallError("connect", syscall.ETIMEDOUT))}, Timeout, 0, false, []string{"port 80 of h.example", "firewall"}},
+		{"no such name", Config{URL: "ws://nosuch.invalid/", dial: fail(&net.DNSError{Err: "no such host", Name: "nosuch.invalid", IsNotFound: true})}, NameNotFound, 0, false, []string{`"nosuch.invalid" not found`, "DNS"}},
+		{"no name server", Config{URL: "ws://h.example/", dial: fail(&net.DNSError{Err: "server misbehaving", Name: "h.example", IsTemporary: true})}, NameNotFound, 0, false, []string{"server misbehaving", "network"}},
+		{"no route", Config{URL: "ws://h.example/", dial: fail(os.NewSyscallError("connect", syscall.ENETUNREACH))}, NoRoute, 0, false, []string{"no route", "modem"}},
+		{"timeout", Config{URL: "ws://h.example/", dial: fail(os.NewSyscallError("connect", syscall.ETIMEDOUT))}, Timeout, 0, false, []string{"port 80 of h.example", "firewall"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			conn, err := Dial(t.Context(), tc.c)
@@ -124,16 +126,16 @@ func TestDialRefusals(t *testing.T) {
 				conn.Close()
 				t.Fatal("connected")
 			}
-			no := (*Refusal)(nil)
-			if !errors.As(err, &no) {
-				t.Fatalf("%T %v, want a refusal", err, err)
+			status, got := 0, problem.Of(err)
+			if a := (*answer)(nil); errors.As(err, &a) {
+				status = a.status
 			}
-			if no.Kind != tc.kind || no.Status != tc.status || no.Slow() != tc.slow {
-				t.Errorf("kind %q, status %d, slow %t, want %q, %d, %t: %s", no.Kind, no.Status, no.Slow(), tc.kind, tc.status, tc.slow, no.Text)
+			if got.Code != tc.kind || status != tc.status || needsPerson(got.Code) != tc.slow {
+				t.Errorf("code %q, status %d, slow %t, want %q, %d, %t: %v", got.Code, status, needsPerson(got.Code), tc.kind, tc.status, tc.slow, got)
 			}
 			for _, part := range tc.want {
-				if !strings.Contains(no.Text, part) {
-					t.Errorf("lacks %q: %s", part, no.Text)
+				if !strings.Contains(got.Error(), part) {
+					t.Errorf("lacks %q: %v", part, got)
 				}
 			}
 			if strings.ContainsAny(err.Error(), "\r\n") || strings.Contains(err.Error(), "SECRET") {
@@ -246,7 +248,7 @@ func TestDialNamesBadFiles(t *testing.T) {
 		want string
 	}{
 		"token missing":   {Config{TokenFile: missing}, "token_file"},
-		"token empty":     {Config{TokenFile: writeFile(t, " \n")}, "it is empty"},
+		"token empty":     {Config{TokenFile: writeFile(t, " \n")}, "is empty"},
 		"token two lines": {Config{TokenFile: writeFile(t, "a\nSECRET")}, "one line"},
 		"ca missing":      {Config{CAFile: missing}, "ca_file"},
 		"ca no PEM":       {Config{CAFile: writeFile(t, "hello")}, "PEM"},
@@ -267,11 +269,11 @@ func TestRefusalNamesTheProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse := func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-	for addr, want := range map[string]bool{"h.example:443": false, "proxy.example:3128": true} {
-		a := attempt{c: Config{NetDial: refuse}.withDefaults(), target: target}
+	for addr, want := range map[string]problem.Code{"h.example:443": Refused, "proxy.example:3128": ProxyProblem} {
+		a := attempt{c: Config{dial: refuse}.withDefaults(), target: target}
 		_, err := a.connect(t.Context(), "tcp", addr)
-		if text := a.explain(nil, err).Error(); strings.Contains(text, "through proxy "+addr) != want {
-			t.Errorf("dialing %s: %s", addr, text)
+		if p := a.explain(nil, err); p.Code != want || (want == ProxyProblem) != strings.Contains(p.Cause, addr) {
+			t.Errorf("dialing %s: %v", addr, p)
 		}
 	}
 }
@@ -290,12 +292,11 @@ func TestExplainClose(t *testing.T) {
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%d: %s, want %q", code, err, want)
 		}
-		no := (*Refusal)(nil)
-		if slow := errors.As(err, &no) && no.Slow(); slow != (code == 1008 || code == 4403) {
+		if slow := needsPerson(err.Code); slow != (code == 1008 || code == 4403) {
 			t.Errorf("%d: slow %t", code, slow)
 		}
 	}
-	if text := fmt.Sprint(&writeError{os.ErrDeadlineExceeded}); !strings.Contains(text, "takes nothing") {
+	if text := fmt.Sprint(writeProblem(os.ErrDeadlineExceeded)); !strings.Contains(text, "accepts nothing") {
 		t.Errorf("write timeout: %s", text)
 	}
 }

@@ -44,6 +44,14 @@ func seqOf(msg []byte) int {
 	return r.Seq
 }
 
+// problemText is the problem of a status in one line.
+func problemText(st Status) string {
+	if st.Problem == nil {
+		return ""
+	}
+	return st.Problem.Error()
+}
+
 // pass lets time of a synctest bubble pass.
 func pass(d time.Duration) { <-time.After(d) }
 
@@ -238,7 +246,7 @@ func (s *server) wantAll(t *testing.T, records int) (repeats int) {
 func (s *server) config() Config {
 	return Config{
 		Name: "test", URL: "ws://tracking.example/ws/gps-tracking/van_7/",
-		Key: seqKey, NetDial: s.pipes.dial, Order: OldestFirst,
+		Key: seqKey, dial: s.pipes.dial, Order: OldestFirst,
 	}
 }
 

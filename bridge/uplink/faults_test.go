@@ -33,7 +33,7 @@ func randomFaults(t *testing.T, order Order, seed uint64) {
 	})
 	c := s.liveFirst()
 	c.Order = order
-	c.Aside = func(msg []byte, reason string) error {
+	c.Quarantine = func(msg []byte, reason string) error {
 		t.Errorf("set aside: %s: %s", msg, reason)
 		return nil
 	}
@@ -64,7 +64,7 @@ func randomFaults(t *testing.T, order Order, seed uint64) {
 	case !drops:
 		s.wantAll(t, records)
 	}
-	if st.Acked != records || st.Connects < 5 || st.Behind != 0 || st.Aside != 0 {
+	if st.Acked != records || st.Connects < 5 || st.Behind != 0 || st.Quarantined != 0 {
 		t.Errorf("status %+v", st)
 	}
 }

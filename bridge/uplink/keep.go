@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 const (
@@ -73,7 +75,7 @@ func (s *session) control(kind int, payload *string) error {
 	}
 	err := s.conn.WriteControl(kind, []byte(*payload), time.Now().Add(s.u.c.WriteTimeout))
 	if err != nil {
-		return &writeError{err}
+		return writeProblem(err)
 	}
 	return nil
 }
@@ -224,14 +226,14 @@ func (s *session) deafness(now time.Time) error {
 	u := s.u
 	asked := s.ping.waiting && s.ping.at.After(u.win.progress)
 	if asked && !s.heard.After(u.win.progress) {
-		return deadLink(now.Sub(s.heard))
+		return linkDead(now.Sub(s.heard))
 	}
 	defer func() { u.deaf++ }()
 	silent := u.patience().Round(time.Second)
 	if u.mode == AckEcho && u.status.Acked == 0 {
-		return &brokenOff{text: fmt.Sprintf("no echo for %s: does the server send a member its own messages? If not, set ack = \"pong\"", silent)}
+		return &problem.Problem{Code: NoEcho, Key: "ack", Cause: fmt.Sprintf("no echo for %s", silent), Fix: "have the server send members their own messages, or set ack = \"pong\""}
 	}
-	return &brokenOff{text: fmt.Sprintf("no acknowledgement for %s on an open connection: the server has gone deaf or is overloaded", silent)}
+	return &problem.Problem{Code: Unresponsive, Cause: fmt.Sprintf("no acknowledgement for %s on an open connection: the server is stuck or overloaded", silent)}
 }
 
 func earliest(a, b time.Time) time.Time {

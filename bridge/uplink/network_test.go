@@ -154,30 +154,29 @@ func TestBehind(t *testing.T) {
 }
 
 // Ends of a connection that a record may have caused, and others.
-func TestWhichEndsARecordMayHaveCaused(t *testing.T) {
+func TestBlameOfCloseCodes(t *testing.T) {
 	for _, tc := range []struct {
-		code         int
-		text         string
-		caused, mute bool
+		code int
+		text string
+		want blame
 	}{
-		{code: websocket.CloseInternalServerErr, caused: true},
+		{code: websocket.CloseInternalServerErr, want: blameStated},
 		{code: websocket.CloseInternalServerErr, text: "keepalive ping timeout"},
-		{code: websocket.CloseMessageTooBig, caused: true},
-		{code: websocket.CloseInvalidFramePayloadData, caused: true},
-		{code: websocket.CloseAbnormalClosure, caused: true, mute: true},
-		{code: websocket.CloseNormalClosure, caused: true, mute: true},
-		{code: websocket.CloseNoStatusReceived, caused: true, mute: true},
-		{code: 4400, caused: true, mute: true},
+		{code: websocket.CloseMessageTooBig, want: blameStated},
+		{code: websocket.CloseInvalidFramePayloadData, want: blameStated},
+		{code: websocket.CloseAbnormalClosure, want: blamePossible},
+		{code: websocket.CloseNormalClosure, want: blamePossible},
+		{code: websocket.CloseNoStatusReceived, want: blamePossible},
+		{code: 4400, want: blamePossible},
 		{code: websocket.CloseGoingAway},
 		{code: websocket.CloseServiceRestart},
 		{code: websocket.CloseTryAgainLater},
-		{code: websocket.ClosePolicyViolation, caused: true},
+		{code: websocket.ClosePolicyViolation, want: blameStated},
 		{code: closeForbidden},
 	} {
-		broken := (*brokenOff)(nil)
-		caused := errors.As(explainClose(&websocket.CloseError{Code: tc.code, Text: tc.text}), &broken)
-		if caused != tc.caused || (caused && broken.mute != tc.mute) {
-			t.Errorf("code %d %q: may be caused by a record: %t, %+v", tc.code, tc.text, caused, broken)
+		p := explainClose(&websocket.CloseError{Code: tc.code, Text: tc.text})
+		if got := blameOf(p.Code); got != tc.want {
+			t.Errorf("code %d %q: blame %d, want %d (%v)", tc.code, tc.text, got, tc.want, p)
 		}
 	}
 }
@@ -196,7 +195,7 @@ func TestAbandonedConnectionIsReset(t *testing.T) {
 			}
 			defer l.Close()
 			var count traffic
-			ours, err := count.dialer(nil)(t.Context(), "tcp", l.Addr().String())
+			ours, err := count.dialer(new(net.Dialer).DialContext)(t.Context(), "tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,8 +217,8 @@ func TestAbandonedConnectionIsReset(t *testing.T) {
 // and the server's where one was.
 func TestSilenceIsTheLinksOrTheServers(t *testing.T) {
 	for want, after := range map[string]func(*server, int, *websocket.Conn){
-		"the link is dead": func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) },
-		"has gone deaf":    silent,
+		"the link is dead":       func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) },
+		"is stuck or overloaded": silent,
 	} {
 		t.Run(want, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Order says which records go first when more wait than can be sent at once.
@@ -30,7 +32,7 @@ func ParseOrder(s string) (Order, error) {
 	case LiveFirst, OldestFirst:
 		return o, nil
 	}
-	return "", fmt.Errorf("parse order %q: want live-first or oldest-first", s)
+	return "", &problem.Problem{Code: BadOrder, Key: "order", Cause: fmt.Sprintf("%q is not an order", s), Fix: "choose live-first or oldest-first"}
 }
 
 const (
@@ -121,7 +123,7 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 		case ctx.Err() != nil:
 			return f, ctx.Err()
 		case err != nil && next.Err() == nil:
-			return f, &queueError{err}
+			return f, queueProblem(err)
 		}
 	}
 }
@@ -245,7 +247,7 @@ func (s *session) look(ctx context.Context, after uint64) (f flight, ok bool, er
 	case ctx.Err() != nil:
 		return f, false, ctx.Err()
 	case limited.Err() == nil:
-		return f, false, &queueError{err}
+		return f, false, queueProblem(err)
 	}
 	return f, false, nil
 }

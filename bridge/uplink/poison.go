@@ -2,7 +2,8 @@ package uplink
 
 import (
 	"context"
-	"errors"
+
+	"gpsbridge/bridge/problem"
 )
 
 // One bad record must not stop the rest: a server that breaks the connection on
@@ -195,8 +196,8 @@ func (s *session) alone(ctx context.Context, f flight) error {
 
 // judge looks what the end of a connection says about the records outstanding.
 func (u *Uplink) judge(s *session, err error) {
-	broken := (*brokenOff)(nil)
-	if u.c.Aside == nil || !errors.As(err, &broken) {
+	blame := blameOf(problem.CodeOf(err))
+	if u.c.Quarantine == nil || blame == blameNone {
 		return
 	}
 	u.mu.Lock()
@@ -208,7 +209,7 @@ func (u *Uplink) judge(s *session, err error) {
 	switch {
 	case len(out) == 0:
 	case single:
-		convicted = u.probe.failed(out[0].pos, s.vouched, broken.mute)
+		convicted = u.probe.failed(out[0].pos, s.vouched, blame == blamePossible)
 	default:
 		raised = u.probe.suspected(out)
 	}
@@ -216,15 +217,15 @@ func (u *Uplink) judge(s *session, err error) {
 	if raised {
 		u.log.Warn("server breaks the connection on the same records again and again, sending one at a time to find out which", "reason", reason(err), "records", len(out))
 	}
-	if convicted && u.setAside(out[0], "server breaks the connection on it, and takes others: "+reason(err)) {
+	if convicted && u.quarantine(out[0], "server breaks the connection on it, and takes others: "+reason(err)) {
 		u.acquit()
 	}
 }
 
-// setAside gives a record away that the server does not take, and reports
+// quarantine gives a record away that the server does not take, and reports
 // whether that worked. While it does not, the record stays and is tried again.
-func (u *Uplink) setAside(f flight, why string) bool {
-	err := u.c.Aside(f.data, why)
+func (u *Uplink) quarantine(f flight, why string) bool {
+	err := u.c.Quarantine(f.data, why)
 	if err == nil {
 		u.queue.Ack(f.pos)
 	}
@@ -232,15 +233,15 @@ func (u *Uplink) setAside(f flight, why string) bool {
 	defer u.mu.Unlock()
 	if err != nil {
 		if !u.stuck {
-			u.log.Error("record that the server does not take cannot be set aside, it is kept and tried again", "pos", f.pos, "err", err)
+			u.log.Error("record cannot be quarantined, it is kept and tried again", "pos", f.pos, "err", err)
 		}
 		u.stuck = true
 		return false
 	}
-	u.log.Warn("record set aside", "pos", f.pos, "bytes", len(f.data), "reason", why)
+	u.log.Warn("record quarantined", "pos", f.pos, "bytes", len(f.data), "reason", why)
 	u.stuck = false
 	u.win.forget(f.pos)
-	u.status.Aside++
+	u.status.Quarantined++
 	u.notify()
 	return true
 }

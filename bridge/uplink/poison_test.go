@@ -58,7 +58,7 @@ const (
 func (s *server) settingAside() (Config, *asides) {
 	var a asides
 	c := s.liveFirst()
-	c.Aside = a.take
+	c.Quarantine = a.take
 	return c, &a
 }
 
@@ -133,7 +133,7 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 						var aside asides
 						var log logBuffer
 						c := s.liveFirst()
-						c.Order, c.Aside, c.Log = order, aside.take, log.logger()
+						c.Order, c.Quarantine, c.Log = order, aside.take, log.logger()
 						q := newQueue(1000)
 						begin := time.Now()
 						u, stop := start(t, c, q)
@@ -142,10 +142,10 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 						q.await(t, records, time.Hour)
 						t.Logf("%d connections, %s", u.Status().Connects, time.Since(begin))
 						aside.want(t, bad...)
-						if st := u.Status(); st.Aside != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 {
+						if st := u.Status(); st.Quarantined != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 {
 							t.Errorf("status %+v", st)
 						}
-						if n := strings.Count(log.String(), "record set aside"); n != len(bad) {
+						if n := strings.Count(log.String(), "record quarantined"); n != len(bad) {
 							t.Errorf("%d lines for %d records set aside:\n%s", n, len(bad), log.String())
 						}
 						stop()
@@ -214,11 +214,11 @@ func TestBadRecordIsKept(t *testing.T) {
 		aside := asides{err: errors.New("no space left on device")}
 		var log logBuffer
 		c := s.liveFirst()
-		c.Aside, c.Log = aside.take, log.logger()
+		c.Quarantine, c.Log = aside.take, log.logger()
 		q := newQueue(100)
 		u, stop := start(t, c, q)
 		q.addEach(time.Second, 700)
-		if st := u.Status(); q.Acked() != 49 || st.Aside != 0 {
+		if st := u.Status(); q.Acked() != 49 || st.Quarantined != 0 {
 			t.Errorf("acknowledged up to %d, status %+v", q.Acked(), st)
 		}
 		if n := strings.Count(log.String(), "no space left"); n != 1 {
@@ -234,7 +234,7 @@ func TestBadRecordIsKept(t *testing.T) {
 		q = newQueue(100)
 		u, stop = start(t, s.liveFirst(), q)
 		pass(time.Hour)
-		if st := u.Status(); st.Aside != 0 || q.Acked() > 49 {
+		if st := u.Status(); st.Quarantined != 0 || q.Acked() > 49 {
 			t.Errorf("acknowledged up to %d, status %+v", q.Acked(), st)
 		}
 		stop()
@@ -264,14 +264,14 @@ func TestLoneRecordIsNotConvicted(t *testing.T) {
 // What is not on its way has nothing to do with the end of a connection on which
 // one record goes at a time.
 func TestHeldRecordIsNoSuspect(t *testing.T) {
-	c := Config{URL: "ws://h.example/", Key: seqKey, Aside: func([]byte, string) error { return nil }}
+	c := Config{URL: "ws://h.example/", Key: seqKey, Quarantine: func([]byte, string) error { return nil }}
 	u, err := New(c, newQueue(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.probe.suspect, u.probe.first, u.win.single = 7, 1, true
 	u.win.lost = []flight{{pos: 1, hold: time.Now().Add(holdMost)}}
-	u.judge(newSession(u, nil), errEnded)
+	u.judge(newSession(u, nil), ended(nil))
 	if u.probe.suspect != 7 || u.probe.first != 1 {
 		t.Errorf("suspected what was held back: %+v", u.probe)
 	}

@@ -2,7 +2,9 @@ package uplink
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"time"
 )
 
@@ -125,4 +127,13 @@ func (s *session) reportLoss(lost int) {
 		s.told = true
 		u.log.Warn("server dropped records, sending them again with a smaller window", "lost", lost, "window", u.win.size)
 	}
+}
+
+// explainLoss turns the error of a read into a problem that names the cause.
+func (s *session) explainLoss(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return linkDead(time.Since(s.heard))
+	}
+	return ExplainLoss(err)
 }

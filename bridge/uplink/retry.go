@@ -1,10 +1,11 @@
 package uplink
 
 import (
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"gpsbridge/bridge/problem"
 )
 
 // retry chooses the pauses between attempts to connect.
@@ -33,7 +34,7 @@ func (r *retry) reset() {
 
 // after is the pause before the next attempt when the last one ended so.
 func (r *retry) after(err error) time.Duration {
-	if no := (*Refusal)(nil); errors.As(err, &no) && no.Slow() {
+	if needsPerson(problem.CodeOf(err)) {
 		return r.slow.NextBackOff()
 	}
 	return r.fast.NextBackOff()

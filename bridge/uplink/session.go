@@ -3,7 +3,6 @@ package uplink
 import (
 	"bytes"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -11,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 const (
@@ -22,24 +23,11 @@ const (
 )
 
 // errRenew ends a connection that is to be replaced for its age.
-var errRenew = errors.New("connection replaced for its age")
+var errRenew = &problem.Problem{Code: AgeReached, Cause: "connection replaced for its age"}
 
-// queueError is an error of the queue, not of the connection.
-type queueError struct{ err error }
-
-func (e *queueError) Error() string { return "read queue: " + e.err.Error() }
-func (e *queueError) Unwrap() error { return e.err }
-
-// writeError is a frame that could not be written. The reader often knows better.
-type writeError struct{ err error }
-
-func (e *writeError) Unwrap() error { return e.err }
-
-func (e *writeError) Error() string {
-	if timeout := net.Error(nil); errors.As(e.err, &timeout) && timeout.Timeout() {
-		return "server or link takes nothing more: a frame could not be written in time"
-	}
-	return "write to the server: " + plain(e.err).Error()
+// queueProblem is an error of the queue, not of the connection.
+func queueProblem(err error) *problem.Problem {
+	return &problem.Problem{Code: QueueFailed, Cause: "read queue: " + err.Error(), Err: err}
 }
 
 // session is the life of one connection: one goroutine that always reads (pings
@@ -105,13 +93,13 @@ func (s *session) run(ctx context.Context) error {
 	switch {
 	case parent.Err() != nil:
 		s.goodbye(websocket.CloseGoingAway, read)
-	case errors.Is(context.Cause(ctx), errRenew):
+	case problem.CodeOf(context.Cause(ctx)) == AgeReached:
 		s.goodbye(websocket.CloseNormalClosure, read)
 	default:
 		abandon(s.conn.NetConn())
 	}
 	cause := context.Cause(ctx)
-	if failed := (*writeError)(nil); errors.As(cause, &failed) && within(reasonWait, read) {
+	if code := problem.CodeOf(cause); (code == WriteFailed || code == WriteTimeout) && within(reasonWait, read) {
 		cause = readErr
 	}
 	s.conn.Close()
@@ -199,7 +187,7 @@ func (s *session) send(f flight) error {
 	}
 	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
 	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
-		return &writeError{err}
+		return writeProblem(err)
 	}
 	u.mu.Lock()
 	s.written = u.win.n // nobody else sends

@@ -194,13 +194,13 @@ func TestCloseFrameExplainsAFailedWrite(t *testing.T) {
 			conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4403, "no"), time.Now().Add(time.Second))
 		})
 		c := s.config()
-		c.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := s.pipes.dial(ctx, network, addr)
 			return &breakingConn{Conn: conn, writes: 2}, err // the handshake and one record
 		}
 		u := run(t, c, newQueue(2))
 		pass(time.Second)
-		if st := u.Status(); st.State != Waiting || !strings.Contains(st.Detail, "4403") {
+		if st := u.Status(); st.State != Waiting || !strings.Contains(problemText(st), "4403") {
 			t.Errorf("status %+v", st)
 		}
 	})

@@ -2,8 +2,9 @@ package uplink
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // State is what an uplink is doing.
@@ -24,10 +25,10 @@ type Status struct {
 	State State     `json:"state"`
 	Since time.Time `json:"since"` // connected or not, since then
 
-	// Detail is why there is no connection, with the mend, in one line.
-	Detail string `json:"detail,omitempty"`
+	Problem *problem.Problem `json:"problem,omitempty"` // why there is no connection
+	Warning *problem.Problem `json:"warning,omitempty"` // what is wrong although records are acknowledged
 
-	Clock string `json:"clock,omitempty"` // who told the time at which certificates were verified; absent without TLS
+	Clock string `json:"clock,omitempty"` // the source of the time at which certificates were verified; absent without TLS
 
 	Ack         AckMode `json:"ack"` // in force; auto until known
 	Order       Order   `json:"order"`
@@ -35,14 +36,14 @@ type Status struct {
 	Window      int     `json:"window"`      // limit of outstanding records now
 	Outstanding int     `json:"outstanding"` // sent and not acknowledged
 
-	Sent     uint64 `json:"sent"`    // frames, repeats included
-	Acked    uint64 `json:"acked"`   // records
-	Resent   uint64 `json:"resent"`  // frames that were repeats
-	Lost     uint64 `json:"lost"`    // records seen lost by the gap in the echoes, and sent again
-	Backlog  uint64 `json:"backlog"` // frames sent late: after a newer record had been sent
-	Aside    uint64 `json:"aside"`   // records set aside, because the server breaks the connection on them or never echoes them
-	Skipped  uint64 `json:"skipped"` // records that no server takes (empty, not text), thrown away
-	Connects uint64 `json:"connects"`
+	Sent        uint64 `json:"sent"`        // frames, repeats included
+	Acked       uint64 `json:"acked"`       // records
+	Resent      uint64 `json:"resent"`      // frames that were repeats
+	Lost        uint64 `json:"lost"`        // records seen lost by the gap in the echoes, and sent again
+	Backlog     uint64 `json:"backlog"`     // frames sent late: after a newer record had been sent
+	Quarantined uint64 `json:"quarantined"` // records given to Quarantine: the server breaks the connection on them, or never echoes them
+	Skipped     uint64 `json:"skipped"`     // records that no server takes (empty, not text), thrown away
+	Connects    uint64 `json:"connects"`
 
 	// As TCP carries them: handshakes, framing and TLS included.
 	SentBytes     uint64 `json:"sent_bytes"`
@@ -90,9 +91,9 @@ func (u *Uplink) behind() uint64 {
 	return u.queue.Last() - min(acked, u.queue.Last())
 }
 
-// enter changes the state. While attempts fail, connecting keeps the detail of
+// enter changes the state. While attempts fail, connecting keeps the problem of
 // the last failure and the time since when there is no connection.
-func (u *Uplink) enter(s State, detail string, pause time.Duration) {
+func (u *Uplink) enter(s State, why *problem.Problem, pause time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	trying := func(s State) bool { return s == Connecting || s == Waiting }
@@ -100,7 +101,7 @@ func (u *Uplink) enter(s State, detail string, pause time.Duration) {
 		u.status.Since = now()
 	}
 	if s != Connecting {
-		u.status.Detail = detail
+		u.status.Problem = why
 	}
 	u.status.State = s
 	u.retryAt = time.Now().Add(pause)
@@ -139,7 +140,7 @@ func (u *Uplink) refused(err error) {
 // connected takes note of a connection. When earlier ones were made and lost in
 // the same way again and again, it is not worth a line until it acknowledges.
 func (u *Uplink) connected(s *session) {
-	u.enter(Connected, "", 0)
+	u.enter(Connected, nil, 0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failed, u.session = nil, s
@@ -168,14 +169,14 @@ func (u *Uplink) disconnected(ctx context.Context, err error, fruitful bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.session = nil
-	if no := (*Refusal)(nil); errors.As(err, &no) {
+	if needsPerson(problem.CodeOf(err)) {
 		u.failed = err
 	}
 	u.notify()
 	switch {
 	case ctx.Err() != nil:
 		u.log.Info("connection closed", "url", u.url, "outstanding", u.win.outstanding())
-	case errors.Is(err, errRenew):
+	case problem.CodeOf(err) == AgeReached:
 		u.log.Info("connection replaced by a fresh one", "url", u.url, "age", u.c.Renew)
 	case !u.trouble.again(reason(err), !fruitful):
 		u.log.Warn("connection lost, retrying", "url", u.url, "reason", reason(err), "outstanding", u.win.outstanding())
@@ -190,10 +191,5 @@ func (u *Uplink) after(repeats int) []any {
 	return []any{"repeats", repeats}
 }
 
-// reason is an error as detail and log show it: one line.
-func reason(err error) string {
-	if no := (*Refusal)(nil); errors.As(err, &no) {
-		return no.Text
-	}
-	return oneLine(err.Error())
-}
+// reason is an error as the log shows it: one line.
+func reason(err error) string { return oneLine(problem.Of(err).Text()) }

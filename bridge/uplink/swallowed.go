@@ -98,10 +98,10 @@ func (w *window) swallowed() (found []flight) {
 
 // convict sets records aside that the server has swallowed too often.
 func (s *session) convict(swallowed []flight) {
-	if s.u.c.Aside == nil {
+	if s.u.c.Quarantine == nil {
 		return
 	}
 	for _, f := range swallowed {
-		s.u.setAside(f, "server echoes others sent before and behind it, and never this one")
+		s.u.quarantine(f, "server echoes others sent before and behind it, and never this one")
 	}
 }

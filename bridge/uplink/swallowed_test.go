@@ -48,7 +48,7 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 					var aside asides
 					var log logBuffer
 					c := s.liveFirst()
-					c.Order, c.Aside, c.Log = order, aside.take, log.logger()
+					c.Order, c.Quarantine, c.Log = order, aside.take, log.logger()
 					q := newQueue(1000)
 					u := run(t, c, q)
 					const records = 1500
@@ -62,7 +62,7 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 					q.await(t, records, 5*time.Minute)
 					aside.want(t, bad...)
 					st := u.Status()
-					if st.Aside != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 || st.Connects != 1 {
+					if st.Quarantined != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 || st.Connects != 1 {
 						t.Errorf("status %+v", st)
 					}
 					backlog := len(bad) == 0 || bad[0] <= 1000 // a window that is not used does not grow again
@@ -79,7 +79,7 @@ func TestSwallowedRecordsAreSetAside(t *testing.T) {
 							t.Errorf("record %d was sent %d times", seq, n)
 						}
 					}
-					if n := strings.Count(log.String(), "record set aside"); n != len(bad) {
+					if n := strings.Count(log.String(), "record quarantined"); n != len(bad) {
 						t.Errorf("%d lines for %d records set aside", n, len(bad))
 					}
 				})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // systemName is what the system's clock is called in status and errors.
@@ -15,6 +17,9 @@ func systemClock() (time.Time, string) { return time.Now(), systemName }
 
 // tlsConfig trusts the system's authorities and those of CAFile, as of a time.
 func (c Config) tlsConfig(now time.Time) (*tls.Config, error) {
+	bad := func(code problem.Code, key, cause, fix string, err error) error {
+		return &problem.Problem{Code: code, Key: key, Cause: oneLine(cause), Fix: fix, Err: err}
+	}
 	t := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		Time: func() time.Time { return now },
@@ -22,38 +27,23 @@ func (c Config) tlsConfig(now time.Time) (*tls.Config, error) {
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("read ca_file: %w", err)
+			return nil, bad(BadCA, "ca_file", err.Error(), readable, err)
 		}
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool() // a system without any: CAFile alone
 		}
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read ca_file %q: no certificate in it; want PEM (-----BEGIN CERTIFICATE-----)", c.CAFile)
+			return nil, bad(BadCA, "ca_file", fmt.Sprintf("no certificate in %q", c.CAFile), "write PEM into it (-----BEGIN CERTIFICATE-----)", nil)
 		}
 		t.RootCAs = pool
 	}
 	if c.CertFile != "" || c.KeyFile != "" {
 		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("read client certificate cert_file %q with key_file %q: %w", c.CertFile, c.KeyFile, err)
+			return nil, bad(BadCert, "cert_file", fmt.Sprintf("client certificate %q with key_file %q: %v", c.CertFile, c.KeyFile, err), readable+", both in PEM", err)
 		}
 		t.Certificates = []tls.Certificate{cert}
 	}
 	return t, nil
-}
-
-// certTime tells an expired certificate from one that is not yet valid, and
-// puts the clock beside it: a machine without a battery clock boots in the past.
-func (a *attempt) certTime(host string, cert *x509.Certificate) string {
-	const day = "2006-01-02"
-	whose := "the clock here"
-	if a.clock != systemName && a.clock != "" {
-		whose = "the time of the " + a.clock
-	}
-	says := whose + " says " + a.now.UTC().Format("2006-01-02 15:04 UTC")
-	if a.now.Before(cert.NotBefore) {
-		return fmt.Sprintf("certificate of %s is valid only from %s, and %s; check the clock", host, cert.NotBefore.UTC().Format(day), says)
-	}
-	return fmt.Sprintf("certificate of %s expired on %s (%s; check it too); the server needs a new one", host, cert.NotAfter.UTC().Format(day), says)
 }

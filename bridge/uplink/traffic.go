@@ -11,11 +11,8 @@ import (
 // a packet, and more on repeats) are the system's and not in it.
 type traffic struct{ sent, received atomic.Uint64 }
 
-// dialer makes connections that count, by dial or as usual.
-func (t *traffic) dialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
+// dialer makes connections that count.
+func (t *traffic) dialer(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
@@ -24,6 +21,9 @@ func (t *traffic) dialer(dial func(ctx context.Context, network, addr string) (n
 		return &countingConn{Conn: conn, traffic: t}, nil
 	}
 }
+
+// dialFunc connects over TCP.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // countingConn is a connection that counts.
 type countingConn struct {

@@ -2,13 +2,14 @@ package uplink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Queue is where records come from and where their acknowledgements go. All of
@@ -46,11 +47,11 @@ type Config struct {
 	Window int     // upper limit of unacknowledged records, 1 to 99; default 32
 	Order  Order   // default defaultOrder
 
-	HandshakeTimeout time.Duration // from name look-up to the answer of the server; default 10 s
-	Ping             time.Duration // between pings; default 20 s
-	PongTimeout      time.Duration // a dead link is found within Ping + PongTimeout; default 10 s
-	WriteTimeout     time.Duration // for each frame; default 10 s
-	Renew            time.Duration // a connection is replaced at this age, give or take a tenth; default 12 h
+	ConnectTimeout time.Duration // from name look-up to the server's answer, of it at most 10 s to the TCP connection; default 60 s
+	Ping           time.Duration // between pings; default 20 s
+	PongTimeout    time.Duration // a dead link is found within Ping + PongTimeout; default 10 s
+	WriteTimeout   time.Duration // for each frame; default 10 s
+	Renew          time.Duration // a connection is replaced at this age, give or take a tenth; default 12 h
 
 	// Key extracts what identifies a message among all messages of the group,
 	// from a record of the queue as from its echo. It is called from several
@@ -67,12 +68,12 @@ type Config struct {
 	// its order, as after a short loss of the connection, is not late.
 	Backlog func(msg []byte) []byte
 
-	// Aside, if set, is given a record on which the server breaks the
-	// connection, or which it swallows without an echo, again and again while
-	// it takes others; reason says in one line which of it. When it returns nil,
-	// the record is done with. Without Aside such a record is tried for ever. A
-	// record may be given twice.
-	Aside func(msg []byte, reason string) error
+	// Quarantine, if set, is given a record on which the server breaks the
+	// connection, or which it never echoes, again and again while it accepts
+	// others; reason is one line that tells which. When it returns nil, the
+	// record is done with. Without Quarantine such a record is tried
+	// permanently. A record may be given twice.
+	Quarantine func(msg []byte, reason string) error
 
 	// Changed, if set, is received from: a value says that the network has
 	// changed. A wait before the next attempt then ends, and an open connection
@@ -91,8 +92,7 @@ type Config struct {
 
 	Log *slog.Logger // default: none
 
-	// NetDial replaces the connecting of TCP, for tests.
-	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial dialFunc // connects over TCP: that of package net, which New has counted
 }
 
 // withDefaults fills in what was left out.
@@ -102,7 +102,7 @@ func (c Config) withDefaults() Config {
 			*d = v
 		}
 	}
-	def(&c.HandshakeTimeout, 10*time.Second)
+	def(&c.ConnectTimeout, time.Minute)
 	def(&c.Ping, 20*time.Second)        // as often as servers ping their clients
 	def(&c.PongTimeout, 10*time.Second) // pongs of an overloaded server took up to 0.6 s, those of a bad cellular link some seconds
 	def(&c.WriteTimeout, 10*time.Second)
@@ -124,6 +124,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.dial == nil {
+		c.dial = new(net.Dialer).DialContext
 	}
 	return c
 }
@@ -174,10 +177,11 @@ func New(c Config, q Queue) (*Uplink, error) {
 		return nil, err
 	}
 	if c.Window < 1 || c.Window >= capacity {
-		return nil, fmt.Errorf("check window %d: want 1 to %d (a server process holds %d records for all its clients together)", c.Window, capacity-1, capacity)
+		return nil, &problem.Problem{Code: BadWindow, Key: "window", Cause: fmt.Sprintf("%d is out of range", c.Window),
+			Fix: fmt.Sprintf("choose 1 to %d: a server process holds %d records for all its clients together", capacity-1, capacity)}
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
-		return nil, errors.New("check client certificate: cert_file and key_file are needed together")
+		return nil, &problem.Problem{Code: BadCert, Key: "cert_file", Cause: "cert_file and key_file are needed together", Fix: "set both or none"}
 	}
 	if c.Order, err = ParseOrder(string(c.Order)); err != nil {
 		return nil, err
@@ -185,7 +189,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 	mode := c.Ack
 	if c.Key == nil {
 		if c.Ack == AckEcho {
-			return nil, errors.New("check acknowledgement mode \"echo\": there is no key to recognise an echo by")
+			return nil, &problem.Problem{Code: BadAck, Key: "ack", Cause: "echo needs a Key to recognise an echo by", Fix: "set Config.Key"}
 		}
 		c.Key = func([]byte) (string, bool) { return "", false }
 		if c.Ack == AckAuto {
@@ -200,7 +204,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 		win: newWindow(c.Window), mode: mode, network: c.Changed,
 		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
-	u.c.NetDial = u.traffic.dialer(c.NetDial)
+	u.c.dial = u.traffic.dialer(c.dial)
 	u.log = c.Log.With("uplink", c.Name)
 	u.status = Status{State: Connecting, Since: now()}
 	return u, nil
@@ -210,18 +214,19 @@ func New(c Config, q Queue) (*Uplink, error) {
 // with a close frame, waiting at most a second for the server's. It returns nil
 // then, and otherwise only the error of a queue that cannot be read.
 func (u *Uplink) Run(ctx context.Context) error {
-	defer u.enter(Stopped, "", 0)
+	defer u.enter(Stopped, nil, 0)
 	defer u.c.Turn(0)
 	for ctx.Err() == nil {
 		err := u.connect(ctx)
-		if broken := (*queueError)(nil); errors.As(err, &broken) {
+		code := problem.CodeOf(err)
+		if code == QueueFailed {
 			return fmt.Errorf("run uplink %q: %w", u.c.Name, err)
 		}
-		if ctx.Err() != nil || errors.Is(err, errRenew) {
+		if ctx.Err() != nil || code == AgeReached {
 			continue
 		}
 		pause := u.retry.after(err)
-		u.enter(Waiting, reason(err), pause)
+		u.enter(Waiting, problem.Of(err), pause)
 		u.sleep(ctx, pause)
 	}
 	return nil
@@ -230,8 +235,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 // connect is one attempt: dial, and stay until the connection ends. The error
 // says why it failed or ended.
 func (u *Uplink) connect(ctx context.Context) error {
-	u.enter(Connecting, "", 0)
-	u.c.Turn(2 * u.c.HandshakeTimeout) // the certificate's files are read as well
+	u.enter(Connecting, nil, 0)
+	u.c.Turn(2 * u.c.ConnectTimeout) // the certificate's files are read as well
 	conn, err := Dial(ctx, u.timed())
 	if err != nil {
 		if ctx.Err() == nil {

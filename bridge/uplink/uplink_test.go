@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 // gaps are the pauses between attempts to connect.
@@ -79,7 +81,7 @@ func TestBackoffIsNotResetByAConnectionAlone(t *testing.T) {
 		if n := len(s.gaps()); n < 40 || n > 200 {
 			t.Errorf("%d connections in 20 minutes", n)
 		}
-		if st := u.Status(); st.State == Connected || !strings.Contains(st.Detail, "1011") {
+		if st := u.Status(); st.State == Connected || !strings.Contains(problemText(st), "1011") {
 			t.Errorf("status %+v", st)
 		}
 		if n := strings.Count(log.String(), "\n"); n > 5 {
@@ -100,7 +102,7 @@ func TestRefusalsAreRetriedSlowly(t *testing.T) {
 				t.Errorf("pause %d is %s", i, gap)
 			}
 		}
-		if st := u.Status(); len(gaps) < 20 || st.State != Waiting || st.RetryIn <= 0 || !strings.Contains(st.Detail, "403") {
+		if st := u.Status(); len(gaps) < 20 || st.State != Waiting || st.RetryIn <= 0 || !strings.Contains(problemText(st), "403") {
 			t.Errorf("%d attempts, status %+v", len(gaps), st)
 		}
 	})
@@ -192,7 +194,7 @@ func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		err := u.Drain(t.Context())
-		if no := (*Refusal)(nil); !errors.As(err, &no) || !strings.Contains(err.Error(), "not acknowledged: 7") || time.Since(begin) > 0 {
+		if problem.CodeOf(err) != Forbidden || !strings.Contains(err.Error(), "not acknowledged: 7") || time.Since(begin) > 0 {
 			t.Errorf("drain after %s: %v", time.Since(begin), err)
 		}
 	})
@@ -201,7 +203,7 @@ func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 // Cancelling ends an attempt whose server takes the connection and says nothing.
 func TestCancelEndsAHangingHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := Config{URL: "ws://hangs.example/", NetDial: func(context.Context, string, string) (net.Conn, error) {
+		c := Config{URL: "ws://hangs.example/", dial: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {
 				defer theirs.Close()
@@ -216,7 +218,7 @@ func TestCancelEndsAHangingHandshake(t *testing.T) {
 		}}
 		begin := time.Now()
 		_, err := Dial(t.Context(), c)
-		if no := (*Refusal)(nil); !errors.As(err, &no) || no.Kind != Timeout || time.Since(begin) != 10*time.Second {
+		if problem.CodeOf(err) != Timeout || time.Since(begin) != time.Minute {
 			t.Errorf("after %s: %v", time.Since(begin), err)
 		}
 		_, stop := start(t, c, newQueue(1))
@@ -320,8 +322,8 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		"ws://HOST":            {URL: "http://h/"},
 		"names no host":        {URL: "ws:///path/"},
 		"auto, echo, pong":     {URL: "ws://h/", Ack: "maybe", Key: key},
-		"want 1 to 99":         {URL: "ws://h/", Window: 100, Key: key},
-		"key to recognise":     {URL: "ws://h/", Ack: AckEcho},
+		"choose 1 to 99":       {URL: "ws://h/", Window: 100, Key: key},
+		"Key to recognise":     {URL: "ws://h/", Ack: AckEcho},
 		"cert_file and key_fi": {URL: "ws://h/", CertFile: "x"},
 		"#fragment":            {URL: "ws://h/#x"},
 	} {

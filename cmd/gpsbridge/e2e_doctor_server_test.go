@@ -92,7 +92,7 @@ func TestDoctorNotTheServer(t *testing.T) {
 		"not found": {http.NotFound, []string{"404 Not Found", "check the path"}},
 		"moved": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://new.example"+r.URL.Path, http.StatusMovedPermanently)
-		}, []string{"moved to https://new.example/ws/gps-tracking/van_7/", "put that address into server"}},
+		}, []string{"redirects to https://new.example/ws/gps-tracking/van_7/", "put that address into server"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			oneBroken(t, doctorOf(t, serverDoctor(t, "ws://"+plainServer(t, test.answer))...), "upgrade", test.wants...)

@@ -249,11 +249,11 @@ func TestDoctorBesideDaemon(t *testing.T) {
 // server, and that the rest takes its configuration.
 func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}), "--server", "ws://127.0.0.1:1")
-	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Detail != "" })
+	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Problem != nil })
 	links, code := consult(t, gpsbridge(t, "doctor", "--device-id", "van_8", "--listen", d.addr))
 	wants := map[string]string{
 		"daemon":             "running as device van_7, which is not the configuration's; name its configuration with -c FILE",
-		"server 127.0.0.1:1": "connection refused: nothing listens on port 1 of 127.0.0.1; check that the server runs",
+		"server 127.0.0.1:1": "connection refused, nothing listens on port 1 of 127.0.0.1",
 		"dns":                "give it with -c FILE",
 	}
 	for _, l := range links {

@@ -130,8 +130,8 @@ func TestCertificateAtTheReceiversTime(t *testing.T) {
 				u := st.Uplinks[0]
 				return u.Clock == "receiver" && (u.State == "connected" || u.State == "waiting")
 			}).Uplinks[0]
-			if (st.State == "connected") != (test.refused == "") || !strings.Contains(st.Detail, test.refused) {
-				t.Errorf("%s, detail %q; want %q in it", st.State, st.Detail, test.refused)
+			if (st.State == "connected") != (test.refused == "") || !strings.Contains(fmt.Sprint(st.Problem), test.refused) {
+				t.Errorf("%s, problem %v; want %q in it", st.State, st.Problem, test.refused)
 			}
 		})
 	}

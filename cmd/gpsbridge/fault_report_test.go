@@ -31,9 +31,9 @@ func (r *faultRun) judge() {
 	if len(wrongs) > enough {
 		r.t.Errorf("%d wrongs in all", len(wrongs))
 	}
-	if st := r.look(); st.Spool.Dropped+st.Spool.Damaged+st.Uplinks[0].Aside+st.Uplinks[0].Skipped > 0 {
+	if st := r.look(); st.Spool.Dropped+st.Spool.Damaged+st.Uplinks[0].Quarantined+st.Uplinks[0].Skipped > 0 {
 		r.t.Errorf("%d dropped by the spool, %d damaged, %d set aside and %d skipped by the uplink, want none",
-			st.Spool.Dropped, st.Spool.Damaged, st.Uplinks[0].Aside, st.Uplinks[0].Skipped)
+			st.Spool.Dropped, st.Spool.Damaged, st.Uplinks[0].Quarantined, st.Uplinks[0].Skipped)
 	}
 	r.report(a)
 }

@@ -159,11 +159,18 @@ func (r rows) uplink(u observe.UplinkStatus) {
 	if u.RetryIn > 0 {
 		retry = fmt.Sprintf("; next attempt in %.0f s", u.RetryIn)
 	}
-	r.row("uplink", "%s %s %s%s", u.Name, u.State, u.Detail, retry)
+	why := ""
+	if u.Problem != nil {
+		why = u.Problem.Text()
+	}
+	r.row("uplink", "%s %s %s%s", u.Name, u.State, why, retry)
+	if u.Warning != nil {
+		r.row("warning", "%s", u.Warning.Text())
+	}
 	if u.Clock != "" {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
-	r.row("delivery", "%d acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d set aside", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Aside)
+	r.row("delivery", "%d acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Quarantined)
 	perDay := ""
 	if u.BytesPerDay > 0 { // not in its first seconds
 		perDay = fmt.Sprintf("%.1f MB a day", u.BytesPerDay/1e6)

@@ -6,6 +6,7 @@ import (
 
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/uplink"
 )
@@ -34,7 +35,7 @@ func TestStatusOfTwoServers(t *testing.T) {
 	secure := observe.UplinkStatus{Status: uplink.Status{
 		Name: "fleet", State: uplink.Connected, Clock: "receiver", Ack: uplink.AckEcho, Acked: 40, Behind: 3, Outstanding: 2,
 	}}
-	plain := observe.UplinkStatus{Status: uplink.Status{Name: "depot", State: uplink.Waiting, Detail: "connection refused", RetryIn: 4, Behind: 43}}
+	plain := observe.UplinkStatus{Status: uplink.Status{Name: "depot", State: uplink.Waiting, Problem: &problem.Problem{Cause: "connection refused"}, RetryIn: 4, Behind: 43}}
 	var out strings.Builder
 	printStatus(&out, observe.Status{Uplinks: []observe.UplinkStatus{secure, plain}})
 	for _, want := range []string{
