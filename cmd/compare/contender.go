@@ -1,36 +1,43 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/realtest/program"
 )
 
 // contender is one of the programs that are compared: it reads a line of its own, and a client listens to it.
 type contender struct {
-	program *program.Program
 	line    *line
+	program *program.Program
 	client  *client
 }
 
 // device is the device ID that gpsbridge has here.
 const device = "compare"
 
-// starter starts a contender on a line whose speed is baud.
+// starter starts a contender's program on a line whose speed is baud, and names how its client joins.
 type starter struct {
-	name  string
-	start func(ctx context.Context, l *line, baud int) (*program.Program, *client, error)
+	name    string
+	command func(port int, l *line, baud int) *exec.Cmd
+	dial    func(ctx context.Context, addr string) (*client, error)
 }
 
-// startAll starts every contender on a line of its own. The caller stops those that are returned, with an error too.
+// startAll starts every contender on a line of its own. The caller stops those that are returned, also with an error.
 func startAll(ctx context.Context, starters []starter, baud int) ([]*contender, error) {
 	var all []*contender
 	for _, s := range starters {
@@ -40,7 +47,17 @@ func startAll(ctx context.Context, starters []starter, baud int) ([]*contender, 
 		}
 		c := &contender{line: l}
 		all = append(all, c)
-		if c.program, c.client, err = s.start(ctx, l, baud); err != nil {
+		port, err := program.FreePort()
+		if err != nil {
+			return all, err
+		}
+		if c.program, err = start(s.name, s.command(port, l, baud)); err != nil {
+			return all, err
+		}
+		if err := c.program.Await(ctx, startTimeout, func() (err error) {
+			c.client, err = s.dial(ctx, program.Loopback(port))
+			return err
+		}); err != nil {
 			return all, err
 		}
 	}
@@ -53,37 +70,24 @@ func stopAll(all []*contender) {
 			c.client.close()
 		}
 		if c.program != nil {
-			_ = c.program.Stop(stopTimeout) // killed is as good
+			stop(c.program)
 		}
-		_ = c.line.Close() // the program is gone, nobody reads any more
+		_ = c.line.Close() // the program has ended: no one reads it
 	}
 }
 
-// used reads what the program has used so far.
-func (c *contender) used() (time.Duration, error) {
-	if err := c.program.Alive(); err != nil {
-		return 0, err
-	}
-	return cpuTime(c.program.PID())
-}
-
-// memory is the program's resident memory in megabytes.
-func (c *contender) memory() (float64, error) {
-	n, err := residentMemory(c.program.PID())
-	return float64(n) / 1e6, err
-}
-
-// arrivals takes what the client has received.
-func (c *contender) arrivals() ([]arrival, error) {
-	all, err := c.client.take()
+// finish returns what the program's client has received and what memory the program has.
+func (c *contender) finish() ([]fix, result, error) {
+	list, err := c.client.take()
 	if err != nil {
-		return nil, fmt.Errorf("receive from %s: %w: %s", c.program.Name(), err, c.program.LastLine())
+		return nil, result{}, fmt.Errorf("receive from %s: %w: %s", c.program.Name(), err, c.program.LastLine())
 	}
-	return all, nil
+	r := result{Program: c.program.Name()}
+	if r.Resident, err = memory(resident, c.program); err == nil {
+		r.Private, err = memory(private, c.program)
+	}
+	return list, r, err
 }
-
-// installGPSD is what to do where gpsd is missing.
-const installGPSD = "apt-get install -y --no-install-recommends gpsd"
 
 // findGPSD returns the path and the version of gpsd. Distributions install it where users' PATH does not lead.
 func findGPSD(ctx context.Context) (path, version string, err error) {
@@ -92,67 +96,123 @@ func findGPSD(ctx context.Context) (path, version string, err error) {
 		path, err = exec.LookPath("/usr/sbin/gpsd")
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("gpsd is missing: %s", installGPSD)
+		return "", "", fmt.Errorf("gpsd is missing: %sgpsd", apt)
 	}
 	out, err := exec.CommandContext(ctx, path, "-V").Output()
 	if err != nil {
 		return "", "", fmt.Errorf("ask %s for its version: %w", path, err)
 	}
-	version = regexp.MustCompile(`[0-9][0-9a-z.~]*`).FindString(string(out))
-	return path, version, nil
+	return path, regexp.MustCompile(`[0-9][0-9a-z.~]*`).FindString(string(out)), nil
 }
 
-// gpsd is Debian's program, as it runs for one receiver that it must not reconfigure: -N in the foreground, -n reading
+// gpsd is Debian's program as it runs for one receiver that it must not reconfigure: -N in the foreground, -n reading
 // without waiting for a client, -b never writing to the receiver.
 func gpsd(path string) starter {
-	start := func(ctx context.Context, l *line, _ int) (*program.Program, *client, error) {
-		addr, err := freePort()
-		if err != nil {
-			return nil, nil, err
-		}
-		port := addr[strings.LastIndexByte(addr, ':')+1:]
-		// A line whose speed a pseudo-terminal would not change anyway.
-		p, err := start("gpsd", exec.Command(path, "-N", "-n", "-b", "-S", port, l.Path))
-		if err != nil {
-			return nil, nil, err
-		}
-		c, err := connect(ctx, p, func() (*client, error) { return watchGPSD(ctx, addr) })
-		return p, c, err
-	}
-	return starter{name: "gpsd", start: start}
+	return starter{"gpsd", func(port int, l *line, _ int) *exec.Cmd {
+		return exec.Command(path, "-N", "-n", "-b", "-S", strconv.Itoa(port), l.Path)
+	}, watchGPSD}
 }
 
-// gpsbridge is the daemon without a tracking server, watched by a viewer of its own relay. Builds are told apart by the
+// gpsbridge is the daemon without a tracking server, watched by a viewer of its own relay. Builds are distinguished by the
 // names of their files.
 func gpsbridge(path string) starter {
-	name := filepath.Base(path)
-	start := func(ctx context.Context, l *line, baud int) (*program.Program, *client, error) {
-		addr, err := freePort()
-		if err != nil {
-			return nil, nil, err
-		}
-		cmd := exec.Command(path, "run", "--device", l.Path+"?baud="+strconv.Itoa(baud), "--device-id", device, "--listen", addr)
+	return starter{filepath.Base(path), func(port int, l *line, baud int) *exec.Cmd {
+		cmd := exec.Command(path, "run", "--device", l.Path+"?baud="+strconv.Itoa(baud), "--device-id", device,
+			"--listen", program.Loopback(port))
 		cmd.Env = cleanEnvironment()
-		p, err := start(name, cmd)
-		if err != nil {
-			return nil, nil, err
-		}
-		c, err := connect(ctx, p, func() (*client, error) { return watchGroup(ctx, addr, device) })
-		return p, c, err
-	}
-	return starter{name: name, start: start}
+		return cmd
+	}, watchGroup}
 }
 
-// connect makes a client of a program that has just been started. The program is returned to the caller to stop in any
-// case.
-func connect(ctx context.Context, p *program.Program, dial func() (*client, error)) (*client, error) {
-	var c *client
-	err := p.Await(ctx, startTimeout, func() (err error) {
-		c, err = dial()
-		return err
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to %s", p.Name()), err)
+// fix is a message with a position at a client.
+type fix struct {
+	at   time.Time // when it had come
+	time string    // its own
+}
+
+// client receives what a program sends and notes when.
+type client struct {
+	conn io.Closer
+	done chan struct{} // closed when reading has ended
+
+	mu    sync.Mutex
+	fixes []fix
+	last  time.Time // of any message
+	err   error     // why reading ended
+}
+
+// newClient reads messages with next until it fails.
+func newClient(conn io.Closer, next func() ([]byte, error)) *client {
+	c := &client{conn: conn, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		for {
+			msg, err := next()
+			if c.add(time.Now(), msg, err); err != nil {
+				return
+			}
+		}
+	}()
+	return c
+}
+
+func (c *client) add(at time.Time, msg []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.err = at, err
+	var m struct {
+		Mode int    `json:"mode"`
+		Time string `json:"time"`
 	}
-	return c, nil
+	// Both programs begin so; what cannot be decoded is missing in the count.
+	if bytes.HasPrefix(msg, []byte(`{"class":"TPV"`)) && json.Unmarshal(msg, &m) == nil && m.Mode >= 2 {
+		c.fixes = append(c.fixes, fix{at, m.Time})
+	}
+}
+
+// take returns the fixes so far and forgets them. The error is why no more will come.
+func (c *client) take() ([]fix, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.fixes
+	c.fixes = nil
+	return all, c.err
+}
+
+// lastMessage is when the last message came, of any class; zero before the first.
+func (c *client) lastMessage() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+func (c *client) close() {
+	_ = c.conn.Close()
+	<-c.done
+}
+
+// watchGPSD connects as gpsd's clients do and asks for JSON.
+func watchGPSD(ctx context.Context, addr string) (*client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, `?WATCH={"enable":true,"json":true};`+"\n"); err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	lines := bufio.NewReaderSize(conn, 64<<10) // a message of satellites in view has 10 kB at the most
+	return newClient(conn, func() ([]byte, error) { return lines.ReadSlice('\n') }), nil
+}
+
+// watchGroup joins the group of the device as a viewer. It asks for satellites too, because gpsd's clients get them.
+func watchGroup(ctx context.Context, addr string) (*client, error) {
+	ws, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+groupPath+"?sky=1", nil)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(ws, func() ([]byte, error) {
+		_, msg, err := ws.ReadMessage()
+		return msg, err
+	}), nil
 }

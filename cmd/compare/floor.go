@@ -1,101 +1,58 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
+	"encoding/binary"
 	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"gpsbridge/cmd/internal/command"
 )
 
-// floor is the least that a server can do on this machine: it writes the bytes of each frame that comes on stdin to every
-// socket that was accepted, with one write(2) each, and knows nothing else.
+// floor is the least that a server can do on this machine: it writes each message, in a frame, to every socket that was
+// accepted, with one write(2) each, and does nothing else.
 type floor struct {
+	listener net.Listener
+
 	mu  sync.Mutex
 	fds []int
 }
 
-// floorAnswer is the one line that the floor says.
-type floorAnswer struct {
-	Addr string `json:"addr"`
-}
-
-func playFloor(ctx context.Context, w command.Process, _ command.Command, _ []string) error {
+func newFloor() (*floor, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	if err := json.NewEncoder(w.Stdout).Encode(floorAnswer{l.Addr().String()}); err != nil {
-		return err
-	}
-	f := new(floor)
-	go f.accept(l)
-	frames := bufio.NewReaderSize(w.Stdin, maxFrame)
+	f := &floor{listener: l}
+	go f.accept()
+	return f, nil
+}
+
+func (f *floor) accept() {
 	for {
-		frame, err := nextFrame(frames)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		conn, err := f.listener.Accept()
 		if err != nil {
-			return err
+			return
 		}
-		f.write(frame)
-		if _, err := frames.Discard(len(frame)); err != nil {
-			return err
+		if fd, err := detach(conn); err == nil {
+			f.mu.Lock()
+			f.fds = append(f.fds, fd)
+			f.mu.Unlock()
 		}
 	}
 }
 
-func (f *floor) accept(l net.Listener) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return // the listener was closed
-		}
-		fd, err := detach(conn)
-		if err != nil {
-			continue // it was closed already: the viewers will miss one
-		}
-		f.mu.Lock()
-		f.fds = append(f.fds, fd)
-		f.mu.Unlock()
-	}
+// Addr reports where it listens.
+func (f *floor) Addr(_ struct{}, addr *string) error {
+	*addr = f.listener.Addr().String()
+	return nil
 }
 
-// nextFrame returns the next whole frame, which stays in r.
-func nextFrame(r *bufio.Reader) ([]byte, error) {
-	for want := 2; ; want = r.Buffered() + 1 {
-		if _, err := r.Peek(want); err != nil {
-			return nil, err
-		}
-		held, err := r.Peek(r.Buffered())
-		if err != nil {
-			return nil, err
-		}
-		first, _, rest, err := cutFrame(held)
-		if err != nil {
-			return nil, fmt.Errorf("read stdin: %w", err)
-		}
-		if first != 0 {
-			return held[:len(held)-len(rest)], nil
-		}
-	}
-}
-
-// write sends a frame to all. A socket that takes nothing for a second is given up.
-func (f *floor) write(frame []byte) {
+// Send writes a message to all. A socket that accepts nothing for a second is given up.
+func (f *floor) Send(msg []byte, _ *struct{}) error {
+	frame := binary.BigEndian.AppendUint16([]byte{textFrame, 126}, uint16(len(msg)))
+	frame = append(frame, msg...)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fds = slices.DeleteFunc(f.fds, func(fd int) bool {
@@ -105,17 +62,21 @@ func (f *floor) write(frame []byte) {
 		}
 		return !ok
 	})
+	return nil
 }
 
 func writeAll(fd int, p []byte) bool {
 	for len(p) > 0 {
-		// The call cannot block, so the runtime need not hear of it, as it does of unix.Write's.
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, err := unix.Write(fd, p)
 		switch {
-		case errno == 0:
+		case err == nil:
 			p = p[n:]
-		case errno == unix.EINTR:
-		case errno != unix.EAGAIN || !wait(fd, time.Second):
+		case err == unix.EAGAIN:
+			set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+			if n, err := unix.Poll(set, int(time.Second.Milliseconds())); err != nil || n == 0 || set[0].Revents != unix.POLLOUT {
+				return false
+			}
+		case err != unix.EINTR:
 			return false
 		}
 	}

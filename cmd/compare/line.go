@@ -1,21 +1,71 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gpsbridge/bridge/receiver/sim"
 )
 
+// epoch is what a receiver sends in one epoch.
+type epoch struct {
+	time     string // as programs print it, see stampLayout
+	data     []byte
+	ends     []int // offsets after each sentence in data
+	complete int   // offset after the last sentence that adds to the fix: see positionKinds
+}
+
+// stampLayout is how gpsd writes a time in its JSON, and gpsbridge too.
+const stampLayout = "2006-01-02T15:04:05.000Z"
+
+// positionKinds are the sentences that add to a fix. GSV has satellites only, GLL repeats, and GST and ZDA come once a
+// second, with errors and a date that is known.
+var positionKinds = []string{"RMC", "VTG", "GGA", "GSA"}
+
+// simulate returns n epochs of the simulated receiver, from a whole second on. A line that is too slow for them is an error.
+func simulate(c sim.Config, n int) ([]epoch, error) {
+	c.Start = time.Now().UTC().Truncate(time.Second)
+	g, err := sim.New(c)
+	if err != nil {
+		return nil, err
+	}
+	epochs := make([]epoch, n)
+	for i := range epochs {
+		at := g.Next()
+		epochs[i] = newEpoch(at.Format(stampLayout), g.Epoch())
+	}
+	return epochs, nil
+}
+
+func newEpoch(stamp string, data []byte) epoch {
+	e := epoch{time: stamp, data: data}
+	end := 0
+	for line := range bytes.Lines(data) {
+		end += len(line)
+		e.ends = append(e.ends, end)
+		if len(line) > 6 && slices.Contains(positionKinds, string(line[3:6])) {
+			e.complete = end
+		}
+	}
+	return e
+}
+
+// sentences counts those of all epochs.
+func sentences(epochs []epoch) (n int) {
+	for _, e := range epochs {
+		n += len(e.ends)
+	}
+	return n
+}
+
 // line is a pseudo-terminal that stands for the serial line to one program.
 type line struct{ *sim.Terminal }
 
-// stalled is how long a program may take no bytes. The queue of a terminal holds 4 KiB, and they read it in microseconds.
-const stalled = 10 * time.Second
-
-// openLine makes a pseudo-terminal that everybody may open: gpsd gives its rights up before it does.
+// openLine makes a pseudo-terminal that every user may open: gpsd gives its rights up before it does.
 func openLine() (*line, error) {
 	t, err := sim.OpenTerminal()
 	if err != nil {
@@ -38,33 +88,25 @@ func (l *line) write(p []byte) error {
 	return nil
 }
 
-// pace is how a receiver sends.
-type pace struct {
-	period time.Duration // from epoch to epoch
-	byteAt time.Duration // how long a byte takes
-	chunk  time.Duration // bytes of no longer than this, and of no more than one sentence, become readable together
-}
+// sent is when bytes of an epoch were complete on the line.
+type sent struct{ first, complete time.Time }
 
-// sent is when the bytes of an epoch were on the line.
-type sent struct {
-	first time.Time   // the first byte was complete
-	ends  []time.Time // each sentence was complete
-}
+// chunk is the time on the line of the bytes that become readable together, within one sentence: what a USB adapter does.
+const chunk = 10 * time.Millisecond
 
-// play sends epochs from origin on and returns when their sentences were written, which is later than they should have
-// been by what a timer is late. Delays are counted from these moments, so a late timer is nobody's fault.
-func (l *line) play(ctx context.Context, epochs []epoch, p pace, origin time.Time) ([]sent, error) {
-	log := make([]sent, 0, len(epochs))
-	free := origin // when the line has sent all it was given
+// play sends epochs from origin on, one each period, a byte at a time of byteAt. It returns when their bytes were written,
+// which is later than they should have been by the lateness of timers: delays are counted from these moments.
+func (l *line) play(ctx context.Context, epochs []epoch, period, byteAt time.Duration, origin time.Time) ([]sent, error) {
+	log := make([]sent, len(epochs))
+	free := origin // when the line has sent all that it was given
 	for i, e := range epochs {
-		from := origin.Add(time.Duration(i) * p.period)
+		from := origin.Add(time.Duration(i) * period)
 		if free.After(from) {
-			from = free // the burst before was longer than the period
+			from = free // the epoch before lasted longer than the period
 		}
-		s := sent{ends: make([]time.Time, 0, len(e.ends))}
 		for at := 0; at < len(e.data); {
-			end := e.chunkEnd(at, int(p.chunk/p.byteAt))
-			free = from.Add(time.Duration(end) * p.byteAt)
+			end := e.chunkEnd(at, max(1, int(chunk/byteAt)))
+			free = from.Add(time.Duration(end) * byteAt)
 			if !sleepUntil(ctx, free) {
 				return nil, ctx.Err()
 			}
@@ -73,38 +115,20 @@ func (l *line) play(ctx context.Context, epochs []epoch, p pace, origin time.Tim
 				return nil, err
 			}
 			if at == 0 {
-				s.first = now.Add(-time.Duration(end-1) * p.byteAt)
+				log[i].first = now.Add(-time.Duration(end-1) * byteAt)
 			}
-			if len(s.ends) < len(e.ends) && e.ends[len(s.ends)] == end {
-				s.ends = append(s.ends, now)
+			if end == e.complete {
+				log[i].complete = now
 			}
 			at = end
 		}
-		log = append(log, s)
 	}
 	return log, nil
 }
 
-// chunkEnd is where the bytes end that become readable together with the one at offset at: behind size bytes, or behind
-// the sentence.
+// chunkEnd is where the bytes end that become readable together with the one at offset at: after size bytes, or after the
+// sentence.
 func (e epoch) chunkEnd(at, size int) int {
-	end := min(at+max(size, 1), len(e.data))
-	for _, s := range e.ends {
-		if s > at {
-			return min(s, end)
-		}
-	}
-	return end
-}
-
-// sleepUntil waits, and returns false when ctx has ended.
-func sleepUntil(ctx context.Context, t time.Time) bool {
-	timer := time.NewTimer(time.Until(t))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
+	next, _ := slices.BinarySearch(e.ends, at+1)
+	return min(at+size, e.ends[next])
 }

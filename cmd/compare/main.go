@@ -1,18 +1,16 @@
 // Command compare measures gpsbridge beside the programs that people use for the same work, on the same machine, in the
-// same minutes, with the same input. It runs the built gpsbridge and sees of it what anybody sees: bytes go in at a
-// terminal, JSON comes out at a client, and the system tells what that cost.
+// same minutes, with the same input. It runs the built gpsbridge and sees of it what any user sees: bytes go in at a
+// terminal, JSON comes out at a client, and the system reports what that cost.
 //
-// Beside gpsd, as what reads a receiver:
+// Beside gpsd, as what reads a receiver (gpsd.go, scenarios.go, contender.go, line.go):
 //
-//	script (epochs of the simulated receiver) ──▶ line (a pseudo-terminal) ──▶ program ──▶ client ──▶ arrivals
-//	       └──────────────── when each sentence was complete on the line ──────────────────┴──▶ result ──▶ table
+//	epochs of the simulated receiver ──▶ line (a pseudo-terminal) ──▶ program ──▶ client ──▶ result
 //
-// Beside Django Channels, as what serves tracking groups:
+// Beside Django Channels, as what serves tracking groups (fanout.go, session.go, servers.go, viewers.go, floor.go):
 //
-//	publisher (messages that say when they were sent) ──▶ server ──▶ viewers, in processes of their own ──▶ histogram ──▶ table
+//	publisher (messages that carry their time) ──▶ server ──▶ viewers, in processes of their own ──▶ delays
 //
-// Each subcommand is a file of this package. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors go to stderr, one line
-// each.
+// README.md has the results. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors go to stderr, one line each.
 package main
 
 import (
@@ -30,8 +28,8 @@ func commandLine() command.Program {
 		About: "compare measures gpsbridge beside other programs on this machine.",
 		Start: "go run ./cmd/compare gpsd, or fanout",
 		Commands: []command.Command{
-			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU and memory",
-				Args: "[--epochs N] [--quick] [--only SCENARIO] [--log FILE] [--json]"},
+			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU time and memory",
+				Args: "[--epochs N] [--quick] [--only SCENARIO] [--json]"},
 			{Name: "fanout", Run: interrupted(compareFanout), About: "Django Channels as a tracking server: deliveries to viewers",
 				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--hostile] [--json]"},
 		},
@@ -41,12 +39,12 @@ func commandLine() command.Program {
 
 type run = func(ctx context.Context, w command.Process, c command.Command, args []string) error
 
-// interrupted has a measurement that was ended by a signal say so, and not what became of the programs that it had started.
+// interrupted makes a measurement that a signal ended report that, and not what became of the programs it had started.
 func interrupted(measure run) run {
 	return func(ctx context.Context, w command.Process, c command.Command, args []string) error {
 		err := measure(ctx, w, c, args)
 		if err != nil && ctx.Err() != nil {
-			return errors.New("interrupted; what it started has ended")
+			return errors.New("interrupted; the programs it started have ended")
 		}
 		return err
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/rpc"
 	"os"
 	"os/exec"
 	"time"
@@ -16,21 +15,44 @@ import (
 )
 
 // roles are the parts that compare plays in processes of their own, so that what they cost is not in the figures of the
-// servers. They are commands that help does not list, told what to do on stdin, a line of JSON each, and ended by its end.
+// servers. They are commands that help does not list, called over stdin and stdout by package rpc, and ended by its end.
 func roles() []command.Command {
 	return []command.Command{
-		{Name: "viewers", Run: playViewers, About: "viewers of a tracking group"},
-		{Name: "attackers", Run: playAttackers, About: "viewers that mean harm"},
-		{Name: "floor", Run: playFloor, About: "a server that only writes"},
+		{Name: "viewers", Run: serveRole(newViewers), About: "viewers of a tracking group"},
+		{Name: "attackers", Run: serveRole(newAttackers), About: "hostile viewers"},
+		{Name: "floor", Run: serveRole(newFloor), About: "a server that only writes"},
+	}
+}
+
+// stdio is a connection to another process.
+type stdio struct {
+	io.Reader
+	io.Writer
+	close func() error
+}
+
+func (s stdio) Close() error { return s.close() }
+
+// serveRole plays a role until stdin ends.
+func serveRole[service any](open func() (service, error)) run {
+	return func(_ context.Context, w command.Process, _ command.Command, _ []string) error {
+		s, err := open()
+		if err != nil {
+			return err
+		}
+		server := rpc.NewServer()
+		if err := server.RegisterName("Role", s); err != nil {
+			return err
+		}
+		server.ServeConn(stdio{w.Stdin, w.Stdout, func() error { return nil }})
+		return nil
 	}
 }
 
 // role is such a process, seen from the one that started it.
 type role struct {
 	*program.Program
-	in  *os.File // closed by end
-	out *os.File
-	say *bufio.Reader
+	client *rpc.Client
 }
 
 // startRole starts this program again as the role.
@@ -54,78 +76,29 @@ func startRole(name string) (*role, error) {
 	if err != nil {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
-	return &role{Program: p, in: in, out: out, say: bufio.NewReader(out)}, nil
+	return &role{p, rpc.NewClient(stdio{out, in, func() error { return errors.Join(in.Close(), out.Close()) }})}, nil
 }
 
-// answerTimeout is how long a role may take for what it is told: to join with ten thousand viewers takes seconds.
+// answerTimeout bounds a call: to join with ten thousand viewers takes seconds.
 const answerTimeout = time.Minute
 
-// ask tells the role what to do and reads what it says to it.
-func (r *role) ask(ctx context.Context, question, answer any) error {
-	line, err := json.Marshal(question)
-	if err != nil {
-		return err
+// call calls a method of the role.
+func (r *role) call(ctx context.Context, method string, args, reply any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	select {
+	case call := <-r.client.Go("Role."+method, args, reply, nil).Done:
+		if call.Error != nil {
+			return fmt.Errorf("%s: %w", r.Name(), call.Error)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %s: %w", r.Name(), method, ctx.Err())
 	}
-	if _, err := r.in.Write(append(line, '\n')); err != nil {
-		return r.why(err)
-	}
-	return r.hear(ctx, answer)
 }
 
-// hear reads the next line that the role says. An error of the role's own comes as {"error":...}.
-func (r *role) hear(ctx context.Context, answer any) error {
-	_ = r.out.SetReadDeadline(time.Now().Add(answerTimeout)) // pipes have deadlines on Linux
-	defer context.AfterFunc(ctx, func() { _ = r.out.SetReadDeadline(time.Now()) })()
-	line, err := r.say.ReadBytes('\n')
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		return r.why(err)
-	}
-	var trouble struct{ Error string }
-	if err := json.Unmarshal(line, &trouble); err != nil {
-		return fmt.Errorf("understand %s: %w", r.Name(), err)
-	}
-	if trouble.Error != "" {
-		return errors.New(trouble.Error)
-	}
-	return json.Unmarshal(line, answer)
-}
-
-// why is an error of talking to the role, or that it has ended.
-func (r *role) why(err error) error {
-	if _, exit := r.Exit(time.Second); exit == nil {
-		return r.Alive()
-	}
-	return fmt.Errorf("talk to %s: %w", r.Name(), err)
-}
-
-// end ends the process, as its stdin ending does.
+// end ends the process, as the end of its stdin does.
 func (r *role) end() {
-	_ = r.in.Close()
-	_ = r.Stop(stopTimeout) // killed is as good
-	_ = r.out.Close()
-}
-
-// serveRole answers each line on stdin with what answer makes of it, until it ends or ctx does.
-func serveRole[question any](ctx context.Context, w command.Process, answer func(question) (any, error)) error {
-	lines := json.NewDecoder(w.Stdin)
-	say := json.NewEncoder(w.Stdout)
-	for ctx.Err() == nil {
-		var q question
-		if err := lines.Decode(&q); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("read what to do: %w", err)
-		}
-		a, err := answer(q)
-		if err != nil {
-			a = map[string]string{"error": err.Error()}
-		}
-		if err := say.Encode(a); err != nil {
-			return err
-		}
-	}
-	return nil
+	_ = r.client.Close()
+	stop(r.Program)
 }

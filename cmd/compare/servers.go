@@ -2,12 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/realtest/django"
 	"gpsbridge/bridge/realtest/program"
@@ -18,17 +24,18 @@ type server struct {
 	name    string // for --servers
 	title   string // in the table
 	missing func() error
-	// start starts it, with a folder of its own and on so many processors (0 for all).
-	start func(ctx context.Context, folder string, cores int) (*serving, error)
+	// start starts it, with a directory of its own and on so many CPUs (0 for all).
+	start func(ctx context.Context, dir string, cores int) (*serving, error)
 }
 
 // serving is a server that runs.
 type serving struct {
-	programs []*program.Program // what serves: their processor time and memory are counted
+	programs []*program.Program // what serves: their CPU time and memory are counted
 	addr     string
-	raw      bool // no handshake: see order.Raw
-	publish  func(ctx context.Context) (sink, error)
-	end      func()
+	raw      bool // it is the floor, which knows no handshake
+	// publisher joins the group as a tracker and returns how to send a message, and how to leave.
+	publisher func(ctx context.Context) (send func(msg []byte) error, leave func(), err error)
+	end       func()
 }
 
 const apt = "apt-get install -y --no-install-recommends "
@@ -38,11 +45,11 @@ func servers(gpsbridge string) []server {
 	present := func() error { return nil }
 	return []server{
 		{"floor", "floor: write(2)", present, startFloor},
-		{"relay", "gpsbridge relay", present, func(ctx context.Context, folder string, cores int) (*serving, error) {
-			return startRelay(ctx, gpsbridge, folder, cores)
+		{"relay", "gpsbridge relay", present, func(ctx context.Context, dir string, cores int) (*serving, error) {
+			return startRelay(ctx, gpsbridge, dir, cores)
 		}},
-		{"daphne", "Daphne, in memory", lacksDaphne, func(ctx context.Context, folder string, _ int) (*serving, error) {
-			return startDaphne(ctx, folder, nil)
+		{"daphne", "Daphne, in memory", lacksDaphne, func(ctx context.Context, dir string, _ int) (*serving, error) {
+			return startDaphne(ctx, dir)
 		}},
 		{"daphne-redis", "Daphne, Redis", lacksRedis, startDaphneRedis},
 	}
@@ -65,29 +72,28 @@ func lacksRedis() error {
 	return nil
 }
 
-// startFloor starts the floor, which hears its publisher on stdin.
 func startFloor(ctx context.Context, _ string, _ int) (*serving, error) {
 	r, err := startRole("floor")
 	if err != nil {
 		return nil, err
 	}
-	var at floorAnswer
-	if err := r.hear(ctx, &at); err != nil {
+	s := &serving{programs: []*program.Program{r.Program}, raw: true, end: r.end}
+	if err := r.call(ctx, "Addr", struct{}{}, &s.addr); err != nil {
 		r.end()
 		return nil, err
 	}
-	return &serving{
-		programs: []*program.Program{r.Program}, addr: at.Addr, raw: true, end: r.end,
-		publish: func(context.Context) (sink, error) { return floorSink{r.in}, nil },
-	}, nil
+	s.publisher = func(context.Context) (func([]byte) error, func(), error) {
+		return func(msg []byte) error { return r.call(ctx, "Send", msg, &struct{}{}) }, func() {}, nil
+	}
+	return s, nil
 }
 
 // relayConns is above the viewers that the relay is measured with: its default is for a vehicle.
 const relayConns = 60_000
 
 // startRelay starts the built program. What comes over loopback it does not throttle.
-func startRelay(ctx context.Context, path, folder string, cores int) (*serving, error) {
-	tokenFile := filepath.Join(folder, "token")
+func startRelay(ctx context.Context, path, dir string, cores int) (*serving, error) {
+	tokenFile := filepath.Join(dir, "token")
 	s, err := startServer(ctx, "gpsbridge relay", func(port int) (*exec.Cmd, error) {
 		cmd := exec.Command(path, "relay", "--listen", program.Loopback(port), "--publish-token-file", tokenFile,
 			"--max-conns", strconv.Itoa(relayConns))
@@ -105,41 +111,38 @@ func startRelay(ctx context.Context, path, folder string, cores int) (*serving, 
 		s.end()
 		return nil, fmt.Errorf("read the relay's token: %w", err)
 	}
-	s.publish = func(ctx context.Context) (sink, error) {
-		return dialSink(ctx, s.addr, strings.TrimSpace(string(token)))
-	}
+	s.publisher = publishTo(s.addr, http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}})
 	return s, nil
 }
 
 // startDaphne starts the Django application of the tests, with further settings in its environment.
-func startDaphne(ctx context.Context, folder string, settings []string) (*serving, error) {
-	if err := django.Write(folder); err != nil {
+func startDaphne(ctx context.Context, dir string, settings ...string) (*serving, error) {
+	if err := django.Write(dir); err != nil {
 		return nil, err
 	}
 	s, err := startServer(ctx, "Daphne", func(port int) (*exec.Cmd, error) {
-		cmd, err := django.Daphne(folder, port)
+		cmd, err := django.Daphne(dir, port)
 		if err == nil {
 			cmd.Env = append(cmd.Env, settings...)
 		}
 		return cmd, err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.publisher = publishTo(s.addr, nil)
 	}
-	s.publish = func(ctx context.Context) (sink, error) { return dialSink(ctx, s.addr, "") }
-	return s, nil
+	return s, err
 }
 
 // startDaphneRedis starts Daphne with a Redis of its own. Both serve, so both are counted.
-func startDaphneRedis(ctx context.Context, folder string, _ int) (*serving, error) {
+func startDaphneRedis(ctx context.Context, dir string, _ int) (*serving, error) {
 	redis, err := startServer(ctx, "redis-server", func(port int) (*exec.Cmd, error) {
-		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", folder,
+		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
 			"--save", "", "--appendonly", "no"), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s, err := startDaphne(ctx, folder, []string{"TRACKING_REDIS_URL=redis://" + redis.addr + "/0"})
+	s, err := startDaphne(ctx, dir, "TRACKING_REDIS_URL=redis://"+redis.addr+"/0")
 	if err != nil {
 		redis.end()
 		return nil, err
@@ -164,8 +167,7 @@ func startServer(ctx context.Context, name string, command func(port int) (*exec
 	if err != nil {
 		return nil, err
 	}
-	s := &serving{programs: []*program.Program{p}, addr: program.Loopback(port)}
-	s.end = func() { _ = p.Stop(stopTimeout) } // killed is as good
+	s := &serving{programs: []*program.Program{p}, addr: program.Loopback(port), end: func() { stop(p) }}
 	if err := p.Await(ctx, startTimeout, program.Listens(port)); err != nil {
 		s.end()
 		return nil, err
@@ -173,29 +175,27 @@ func startServer(ctx context.Context, name string, command func(port int) (*exec
 	return s, nil
 }
 
-// used is the processor time of all that serves.
-func (s *serving) used() (cpu float64, err error) {
-	for _, p := range s.programs {
-		if err := p.Alive(); err != nil {
-			return 0, err
-		}
-		one, err := cpuTime(p.PID())
+// publishTo publishes as trackers do, over a WebSocket. The echoes are read, or the server would stop reading.
+func publishTo(addr string, header http.Header) func(context.Context) (func([]byte) error, func(), error) {
+	return func(ctx context.Context) (func([]byte) error, func(), error) {
+		conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+groupPath, header)
 		if err != nil {
-			return 0, err
+			return nil, nil, fmt.Errorf("join %s as publisher: %w", addr, err)
 		}
-		cpu += one.Seconds()
-	}
-	return cpu, nil
-}
-
-// memory is the resident memory of all that serves, in megabytes.
-func (s *serving) memory() (mb float64, err error) {
-	for _, p := range s.programs {
-		n, err := residentMemory(p.PID())
-		if err != nil {
-			return 0, err
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				_, echo, err := conn.NextReader()
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, echo) // the next one reports what is wrong
+			}
+		}()
+		send := func(msg []byte) error {
+			return errors.Join(conn.SetWriteDeadline(time.Now().Add(stalled)), conn.WriteMessage(websocket.TextMessage, msg))
 		}
-		mb += float64(n) / 1e6
+		return send, func() { _ = conn.Close(); <-done }, nil
 	}
-	return mb, nil
 }

@@ -1,88 +1,73 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
-	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
+	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-
-	"gpsbridge/cmd/internal/command"
 )
 
-// order is what viewers are told: to join, or to measure from now on, or neither and to report.
-type order struct {
-	Join    int       `json:"join,omitempty"` // so many more
-	Addr    string    `json:"addr,omitempty"`
-	Raw     bool      `json:"raw,omitempty"`    // the server is the floor: it lets everybody in without a word
-	Measure time.Time `json:"measure,omitzero"` // counts the messages that are sent from then on, and no others
+// Join tells viewers to join a server.
+type Join struct {
+	Count int
+	Addr  string
+	Raw   bool // the server is the floor, which knows no handshake
 }
 
-// sight is what viewers report.
-type sight struct {
-	Received int       `json:"received"`
-	Arrived  int       `json:"arrived"` // the messages that were sent before counted too: the server's work
-	Closed   int       `json:"closed"`  // viewers that the server has left
-	Delays   histogram `json:"delays"`
+// Sight is what viewers have seen since they were told to measure.
+type Sight struct {
+	Received int // of the messages that were sent since then
+	Arrived  int // those sent before counted too: the server's work
+	Closed   int // viewers that the server has closed, ever
 }
 
-// audience is any number of viewers in one loop over epoll: a goroutine each would cost the machine as much as the server
+// viewers is any number of viewers in one loop over epoll: a goroutine each would cost the machine as much as the server
 // that is measured on it.
-type audience struct {
+type viewers struct {
 	epoll int
 
-	mu      sync.Mutex
-	streams map[int]*stream // by descriptor
-	from    int64           // see order.Measure, in ns of Unix time
-	sight   sight
+	mu     sync.Mutex
+	rest   map[int][]byte // by descriptor: of a frame that is not complete
+	from   int64          // messages sent earlier do not count, in ns of Unix time
+	sight  Sight
+	delays []uint32 // of what was received, in µs
+	failed error
+}
+
+func newViewers() (*viewers, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("watch sockets: %w", err)
+	}
+	v := &viewers{epoll: epoll, rest: make(map[int][]byte)}
+	go v.watch()
+	return v, nil
 }
 
 // joinAtOnce bounds the handshakes under way: below the 128 connections that a server's queue may hold.
 const joinAtOnce = 16
 
-func playViewers(ctx context.Context, w command.Process, _ command.Command, _ []string) error {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("watch sockets: %w", err)
-	}
-	a := &audience{epoll: epoll, streams: make(map[int]*stream)}
-	a.sight.Delays = make(histogram)
-	failed := make(chan error, 1)
-	go func() { failed <- a.watch() }()
-	return serveRole(ctx, w, func(o order) (any, error) {
-		select {
-		case err := <-failed:
-			return nil, err
-		default:
-		}
-		if o.Join > 0 {
-			return struct{}{}, a.join(o)
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if !o.Measure.IsZero() {
-			a.from = o.Measure.UnixNano()
-			a.sight = sight{Closed: a.sight.Closed, Delays: make(histogram)}
-		}
-		report := a.sight
-		report.Delays = maps.Clone(report.Delays) // it is told while more come
-		return report, nil
-	})
-}
-
-// join adds viewers to the group.
-func (a *audience) join(o order) error {
+// Join adds viewers to the group.
+func (v *viewers) Join(j Join, _ *struct{}) error {
 	var g errgroup.Group
 	g.SetLimit(joinAtOnce)
-	for range o.Join {
+	for range j.Count {
 		g.Go(func() error {
-			conn, behind, err := o.enter()
+			conn, after, err := net.Conn(nil), []byte(nil), error(nil)
+			if j.Raw {
+				conn, err = net.Dial("tcp", j.Addr)
+			} else {
+				conn, after, err = join(&net.Dialer{}, j.Addr, groupPath)
+			}
 			if err != nil {
 				return err
 			}
@@ -90,88 +75,111 @@ func (a *audience) join(o order) error {
 			if err != nil {
 				return err
 			}
-			return a.add(fd, behind)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.rest[fd] = bytes.Clone(after)
+			return unix.EpollCtl(v.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)})
 		})
 	}
 	return g.Wait()
 }
 
-func (a *audience) add(fd int, behind []byte) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := new(stream)
-	a.streams[fd] = s
-	if err := s.feed(behind, a.take(fd)); err != nil {
-		return err
-	}
-	return unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)})
+// Measure makes viewers count the messages that are sent from now on, and no others.
+func (v *viewers) Measure(from time.Time, _ *struct{}) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.from, v.sight, v.delays = from.UnixNano(), Sight{Closed: v.sight.Closed}, nil
+	return v.failed
 }
 
-// watch reads from whatever has something, for ever.
-func (a *audience) watch() error {
+// Look reports what was seen so far.
+func (v *viewers) Look(_ struct{}, s *Sight) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	*s = v.sight
+	return v.failed
+}
+
+// Delays reports the delay of every message that was received, in µs.
+func (v *viewers) Delays(_ struct{}, delays *[]uint32) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	*delays = v.delays
+	v.delays = nil
+	return v.failed
+}
+
+// watch reads from every viewer that has something, until the process ends.
+func (v *viewers) watch() {
 	events := make([]unix.EpollEvent, 256)
-	buffer := make([]byte, maxFrame)
+	buffer := make([]byte, 64<<10)
 	for {
-		n, err := unix.EpollWait(a.epoll, events, -1)
+		n, err := unix.EpollWait(v.epoll, events, -1)
+		v.mu.Lock()
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("watch sockets: %w", err)
+			v.failed = fmt.Errorf("watch sockets: %w", err)
+			v.mu.Unlock()
+			return
 		}
-		a.mu.Lock()
 		for _, e := range events[:max(0, n)] {
-			a.read(int(e.Fd), buffer)
+			v.read(int(e.Fd), buffer)
 		}
-		a.mu.Unlock()
+		v.mu.Unlock()
 	}
 }
 
-// read takes what one viewer was sent. Under mu.
-func (a *audience) read(fd int, buffer []byte) {
+// read takes what one viewer was sent. v.mu is held.
+func (v *viewers) read(fd int, buffer []byte) {
 	n, err := unix.Read(fd, buffer)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return
 	}
-	if err == nil && n > 0 {
-		err = a.streams[fd].feed(buffer[:n], a.take(fd))
+	now := time.Now().UnixNano()
+	data := buffer[:max(0, n)]
+	if rest := v.rest[fd]; len(rest) > 0 {
+		data = append(rest, data...)
+	}
+	for err == nil && n > 0 {
+		frame, payload, cutErr := cutFrame(data)
+		if cutErr != nil || frame == 0 {
+			err = cutErr
+			break
+		}
+		switch data[0] {
+		case textFrame:
+			v.take(now, payload)
+		case pingFrame:
+			_, err = unix.Write(fd, append([]byte{pongFrame, masked | byte(len(payload)), 0, 0, 0, 0}, payload...))
+		}
+		data = data[frame:]
 	}
 	if err != nil || n <= 0 {
 		_ = unix.Close(fd) // which epoll sees
-		delete(a.streams, fd)
-		a.sight.Closed++
+		delete(v.rest, fd)
+		v.sight.Closed++
+		return
+	}
+	v.rest[fd] = append(v.rest[fd][:0], data...)
+}
+
+// take counts one message that was read at a time. v.mu is held.
+func (v *viewers) take(now int64, msg []byte) {
+	sent, ok := sentAt(msg)
+	if !ok || v.from == 0 {
+		return
+	}
+	v.sight.Arrived++
+	if sent >= v.from {
+		v.sight.Received++
+		v.delays = append(v.delays, uint32(max(0, now-sent)/1000))
 	}
 }
 
-// take returns what one read does with the frames of a viewer: the time is that of the read. Under mu.
-func (a *audience) take(fd int) func(first byte, payload []byte) {
-	now := time.Now()
-	return func(first byte, payload []byte) {
-		switch first {
-		case pingFrame:
-			_, _ = unix.Write(fd, appendFrame(nil, pongFrame, true, payload)) // a socket that takes no 20 bytes is lost anyway
-		case textFrame:
-			at, ok := sentAt(payload)
-			if !ok || a.from == 0 {
-				return
-			}
-			a.sight.Arrived++
-			if at < a.from {
-				return
-			}
-			a.sight.Received++
-			a.sight.Delays.add(time.Duration(now.UnixNano() - at))
-		}
-	}
-}
-
-// sentKey names the time of publishing in a message, in ns of Unix time.
-var sentKey = []byte(`"sent":`)
-
-// sentAt finds that time. Servers that read a message and write it anew put a space before it.
+// sentAt finds the time of publishing in a message, in ns of Unix time. Servers that decode a message and encode it again
+// put a space before it.
 func sentAt(msg []byte) (ns int64, ok bool) {
-	i := bytes.Index(msg, sentKey)
-	if i < 0 {
-		return 0, false
-	}
-	for _, c := range bytes.TrimLeft(msg[i+len(sentKey):], " ") {
+	_, after, _ := bytes.Cut(msg, []byte(`"sent":`))
+	for _, c := range bytes.TrimLeft(after, " ") {
 		if c < '0' || c > '9' {
 			break
 		}
@@ -180,14 +188,93 @@ func sentAt(msg []byte) (ns int64, ok bool) {
 	return ns, ok
 }
 
+// The frames of RFC 6455, section 5.2, as far as viewers meet them here: whole messages below 64 KiB, one frame each.
+const (
+	textFrame  = 0x81 // final, opcode 1
+	closeFrame = 0x88
+	pingFrame  = 0x89
+	pongFrame  = 0x8a
+	masked     = 0x80 // in the second byte: what clients send, here with a mask of zeros
+)
+
+var errFrame = errors.New("the server sent a frame that is masked or longer than 64 KiB")
+
+// cutFrame returns the length of the first frame of a server's bytes, 0 where it is not complete, and its payload.
+func cutFrame(data []byte) (length int, payload []byte, err error) {
+	if len(data) < 2 {
+		return 0, nil, nil
+	}
+	head, size := 2, int(data[1])
+	switch {
+	case size > 126:
+		return 0, nil, errFrame
+	case size == 126 && len(data) < 4:
+		return 0, nil, nil
+	case size == 126:
+		head, size = 4, int(binary.BigEndian.Uint16(data[2:]))
+	}
+	if len(data) < head+size {
+		return 0, nil, nil
+	}
+	return head + size, data[head : head+size], nil
+}
+
 // groupPath is the group of the device in all measurements.
 const groupPath = "/ws/gps-tracking/" + device + "/"
 
-// enter connects one viewer.
-func (o order) enter() (net.Conn, []byte, error) {
-	if !o.Raw {
-		return join(net.Dialer{}, o.Addr, groupPath)
+// handshakeTimeout is how long a server may take to accept a viewer: Daphne with a thousand others to serve takes seconds.
+const handshakeTimeout = 30 * time.Second
+
+// join connects to a tracking group as a viewer and returns what the server has sent after its answer. The key is not
+// secret and the answer to it is not checked: this is a client of servers that were started for it.
+func join(d *net.Dialer, addr, path string) (conn net.Conn, after []byte, err error) {
+	d.Timeout = handshakeTimeout
+	if conn, err = d.Dial("tcp", addr); err != nil {
+		return nil, nil, err
 	}
-	conn, err := net.DialTimeout("tcp", o.Addr, handshakeTimeout)
-	return conn, nil, err
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bm90IGEgc2VjcmV0IGtleQ==\r\n\r\n", path, addr)
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+		err = fmt.Errorf("the server answers %s", res.Status)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, fmt.Errorf("join %s%s: %w", addr, path, err)
+	}
+	after, _ = r.Peek(r.Buffered())
+	return conn, after, conn.SetDeadline(time.Time{})
+}
+
+// detach takes the descriptor of a connection away from the Go runtime, which would watch it too. The connection is closed;
+// the socket stays open and does not block.
+func detach(conn net.Conn) (fd int, err error) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var dupErr error
+	if err := raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return 0, err
+	}
+	return fd, errors.Join(dupErr, conn.Close())
+}
+
+// allowFiles raises the number of files that this process and those it starts may have open to that of n viewers.
+func allowFiles(n int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	needed := uint64(n + 600) // a process holds some beside the sockets of viewers
+	limit.Max = max(limit.Max, needed)
+	limit.Cur = limit.Max
+	// By the syscall package, which then leaves the limit to the programs that are started.
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d viewers need %d open files, which the system does not allow: ulimit -Hn %[2]d, as root, or fewer with --viewers",
+			n, needed)
+	}
+	return nil
 }
