@@ -7,11 +7,13 @@ import (
 	"testing"
 )
 
-// The parts know no other part, but the leaf and what is listed.
-var parts = []string{
-	"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share",
-	"bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page",
+// receivers are the packages that get bytes and sentences out of a receiver.
+var receivers = []string{
+	"nmea", "bridge/receiver", "bridge/receiver/source", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share",
 }
+
+// The parts know no other part, but the leaf and what is listed.
+var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"}, receivers...)
 
 // daemon are the packages that put the parts together, and the parts.
 var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe"}, parts...)
@@ -21,15 +23,16 @@ var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe
 var mayImport = map[string][]string{
 	"nmea":                    {},
 	"bridge/problem":          {},
+	"bridge/receiver/source":  {},
 	"bridge/receiver/sim":     {},
 	"bridge/receiver/record":  {},
 	"bridge/receiver/share":   {},
-	"bridge/receiver":         {"nmea", "bridge/receiver/sim", "bridge/receiver/record"},
+	"bridge/receiver":         {"nmea", "bridge/receiver/source", "bridge/receiver/sim", "bridge/receiver/record"},
 	"bridge/spool":            {},
 	"bridge/uplink":           {},
 	"bridge/relay":            {"bridge/relay/page"},
 	"bridge/relay/page":       {},
-	"bridge/pipeline":         {"nmea", "bridge/receiver", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share"},
+	"bridge/pipeline":         receivers,
 	"bridge/config":           append([]string{"bridge/pipeline"}, parts...),
 	"bridge/observe":          append([]string{"bridge/pipeline"}, parts...),
 	"bridge":                  daemon,

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/spool"
@@ -127,7 +128,7 @@ func (r *Receiver) complete(tracker string) error {
 	}
 	if r.NMEAListen != "" {
 		if err := (share.Config{Listen: r.NMEAListen, Open: r.NMEAOpen}).Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("receiver.%w", err))
+			errs = append(errs, problem.Of(err).In("receiver"))
 		}
 	}
 	return errors.Join(errs...)

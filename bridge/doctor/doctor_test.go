@@ -12,40 +12,17 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The sentences that package receiver says of a port: to which link they belong, and where the mend begins.
-func TestSentencesOfAReceiver(t *testing.T) {
-	for _, test := range []struct{ sentence, link, mend string }{
-		{"no receiver found (looked for /dev/ttyACM*): plug one in, or name its port with --device", "port", "plug one in, or name its port with --device"},
-		{`/dev/ttyUSB0: permission denied, it is open to group dialout: "sudo usermod -aG dialout pi", then log in again`, "permission", `"sudo usermod -aG dialout pi", then log in again`},
-		{"/dev/ttyUSB0 is forbidden to this service: list its kind in the unit's DeviceAllow", "permission", "list its kind in the unit's DeviceAllow"},
-		{"/dev/serial0 is the system console: take it out of the kernel command line (Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot",
-			"console", "take it out of the kernel command line (Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot"},
-		{"/dev/ttyUSB0 is held by gpsd (pid 7): stop it, or name another port with --device", "holder", "stop it, or name another port with --device"},
-		{"/dev/ttyUSB0 sends nothing: check the receiver's power and cable", "bytes", "check the receiver's power and cable"},
-		{"udp://:10110 hears nothing: see that no firewall is between", "bytes", "see that no firewall is between"},
-		{"/dev/ttyUSB0 sends no NMEA sentence at 9600 baud: leave ?baud= out and the speed is found", "baud", "leave ?baud= out and the speed is found"},
-		{"/dev/ttyUSB0 speaks UBX at 9600 baud, a binary protocol, and no NMEA: switch NMEA output on", "sentences", "switch NMEA output on"},
-	} {
-		if got := linkOf(test.sentence); got != test.link {
-			t.Errorf("%q belongs to %s, want %s", test.sentence, got, test.link)
-		}
-		seen, mend := part(test.sentence, ": ")
-		if l := (Link{Seen: seen, Mend: mend, mark: ": "}); mend != test.mend || l.Sentence() != test.sentence {
-			t.Errorf("%q is cut into %q and %q", test.sentence, seen, mend)
-		}
-	}
-}
-
 // lineOf judges what is known of a line.
 func lineOf(o observed) []Link {
 	e := &examination{}
-	e.line(o, "", "", "")
+	e.line(o, "", "", nil)
 	return e.links
 }
 
@@ -68,11 +45,13 @@ func TestLine(t *testing.T) {
 		{"well", OK, "fix", func(*observed) {}, "3D, 0.5 s old"},
 		{"no byte yet", Broken, "bytes", func(o *observed) { o.LastByteAge = nil }, "check the receiver's power and cable"},
 		{"wrong speed", Broken, "baud", func(o *observed) {
-			o.Sentences, o.Hint = 0, "no NMEA sentence comes at 9600 baud: leave ?baud= out and the speed is found"
+			o.Sentences, o.Warning = 0, &problem.Problem{Code: source.NoSentenceAt, Cause: "no NMEA sentence comes at 9600 baud", Fix: "leave ?baud= out and the speed is found"}
 		}, "leave ?baud= out"},
-		{"full line", Warning, "baud", func(o *observed) { o.Hint = "the line is full: raise the receiver's baud rate or turn off GSV" }, "turn off GSV"},
+		{"full line", Warning, "baud", func(o *observed) {
+			o.Warning = &problem.Problem{Code: source.LineFull, Cause: "the line is full", Fix: "turn off GSV"}
+		}, "turn off GSV"},
 		{"binary", Broken, "sentences", func(o *observed) {
-			o.Sentences, o.Hint = 0, "/dev/ttyUSB0 speaks UBX at 9600 baud, a binary protocol, and no NMEA: switch NMEA output on"
+			o.Sentences, o.Warning = 0, &problem.Problem{Code: source.BinaryUBX, Cause: "/dev/ttyUSB0 sends UBX", Fix: "switch NMEA output on"}
 		}, "switch NMEA output on"},
 		{"no receiver", Broken, "sentences", func(o *observed) { o.Sentences, o.Source, o.Port = 0, "tcp://h:1", "tcp://h:1" }, "no NMEA sentence; see that it is a receiver"},
 		{"no checksums", Broken, "sentences", func(o *observed) { o.Sentences, o.NoChecksum = 0, 20 }, "without a checksum; set allow_no_checksum = true"},

@@ -11,6 +11,7 @@ import (
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/nmea"
 )
 
@@ -36,7 +37,7 @@ func (e *examination) receiver(ctx context.Context, c config.Receiver, suffix st
 	case ctx.Err() != nil:
 		return
 	case err != nil:
-		e.broken("port"+suffix, err.Error(), ": ")
+		e.add(fromProblem("port"+suffix, Broken, problem.Of(err)))
 		return
 	}
 	if !o.clock.IsZero() && o.clock.After(e.time) {
@@ -46,8 +47,8 @@ func (e *examination) receiver(ctx context.Context, c config.Receiver, suffix st
 	e.line(o, suffix, broken, why)
 }
 
-// line judges what comes over an open port. Broken is the link that why, the receiver's own sentence, belongs to.
-func (e *examination) line(o observed, suffix, broken, why string) {
+// line judges what comes over an open port. Broken is the link that why, the receiver's own problem, belongs to.
+func (e *examination) line(o observed, suffix, broken string, why *problem.Problem) {
 	reached := !slices.Contains(portLinks, broken)
 	for _, name := range lineLinks {
 		l := Link{Name: name + suffix}
@@ -56,7 +57,7 @@ func (e *examination) line(o observed, suffix, broken, why string) {
 			e.blocked(name+suffix, broken+suffix)
 			continue
 		case broken == name:
-			l.says(Broken, why)
+			l.shows(Broken, why)
 			reached = false
 		case broken != "":
 			l.State, l.Seen = OK, holds(name, o)
@@ -83,15 +84,15 @@ var judge = map[string]func(*Link, observed){
 	"bytes": judgeBytes, "baud": judgeBaud, "sentences": judgeSentences, "satellites": judgeSatellites, "fix": judgeFix,
 }
 
-// says has a link say a sentence of package receiver.
-func (l *Link) says(s State, sentence string) {
-	seen, mend := part(sentence, ": ")
-	l.State, l.Seen, l.Mend, l.mark = s, seen, mend, ": "
-}
+// shows has a link show a problem.
+func (l *Link) shows(s State, p *problem.Problem) { *l = fromProblem(l.Name, s, p) }
+
+// says is shows for what is found here.
+func (l *Link) says(s State, cause, fix string) { l.shows(s, &problem.Problem{Cause: cause, Fix: fix}) }
 
 func judgeBytes(l *Link, o observed) {
 	if o.LastByteAge == nil {
-		l.says(Broken, fmt.Sprintf("%s has sent nothing yet: check the receiver's power and cable", cmp.Or(o.Port, o.Source)))
+		l.says(Broken, cmp.Or(o.Port, o.Source)+" has sent nothing yet", "check the receiver's power and cable")
 		return
 	}
 	l.State, l.Seen = OK, fmt.Sprintf("%d, the last %.1f s ago", o.Bytes, *o.LastByteAge)
@@ -101,10 +102,10 @@ func judgeBaud(l *Link, o observed) {
 	switch {
 	case !isSerial(o.Source):
 		l.State, l.Seen = Skipped, "not a serial port"
-	case o.Sentences > 0 && o.Hint != "":
-		l.says(Warning, o.Hint)
-	case o.Sentences == 0 && linkOf(o.Hint) == "baud":
-		l.says(Broken, o.Hint)
+	case o.Sentences > 0 && o.Warning != nil:
+		l.shows(Warning, o.Warning)
+	case o.Sentences == 0 && linkOf(o.Warning) == "baud":
+		l.shows(Broken, o.Warning)
 	default:
 		l.State, l.Seen = OK, strconv.Itoa(o.Baud)
 	}
@@ -117,15 +118,15 @@ const manyDamaged = 0.05
 func judgeSentences(l *Link, o observed) {
 	all := o.Sentences + o.BadChecksum
 	switch {
-	case o.Sentences == 0 && o.Hint != "":
-		l.says(Broken, o.Hint)
+	case o.Sentences == 0 && o.Warning != nil:
+		l.shows(Broken, o.Warning)
 	case o.Sentences == 0 && o.NoChecksum > 0:
-		l.says(Broken, fmt.Sprintf("%s sends sentences without a checksum: set allow_no_checksum = true in its [[receiver]]", cmp.Or(o.Port, o.Source)))
+		l.says(Broken, cmp.Or(o.Port, o.Source)+" sends sentences without a checksum", "set allow_no_checksum = true in its [[receiver]]")
 	case o.Sentences == 0:
-		l.says(Broken, fmt.Sprintf("%s sends %d bytes and no NMEA sentence: see that it is a receiver, and that it speaks NMEA 0183",
-			cmp.Or(o.Port, o.Source), o.Bytes))
+		l.says(Broken, fmt.Sprintf("%s sends %d bytes and no NMEA sentence", cmp.Or(o.Port, o.Source), o.Bytes),
+			"see that it is a receiver, and that it sends NMEA 0183")
 	case float64(o.BadChecksum) > manyDamaged*float64(all) && o.BadChecksum > 1:
-		l.says(Warning, fmt.Sprintf("%d of %d sentences are damaged: check the cable, and that nobody else reads the port", o.BadChecksum, all))
+		l.says(Warning, fmt.Sprintf("%d of %d sentences are damaged", o.BadChecksum, all), "check the cable, and that no other program reads the port")
 	default:
 		l.State, l.Seen = OK, fmt.Sprintf("%d good, %d damaged", o.Sentences, o.BadChecksum)
 	}

@@ -195,7 +195,7 @@ func (h *ear) until(ctx context.Context, r *receiver.Receiver, seeking bool) obs
 			sentences = now
 		}
 		switch {
-		case o.State == receiver.Waiting && (!seeking || linkOf(o.Detail) != "baud" || now.Sub(began) > speedWait),
+		case o.State == receiver.Waiting && (!seeking || linkOf(o.Problem) != "baud" || now.Sub(began) > speedWait),
 			o.State == receiver.Silent && now.Sub(began) > fixWait,
 			o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
 			!sentences.IsZero() && now.Sub(sentences) > fixWait,

@@ -1,17 +1,21 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // The links of a receiver, in their order.
@@ -20,24 +24,35 @@ var (
 	lineLinks = []string{"bytes", "baud", "sentences", "satellites", "fix"}
 )
 
-// linkOf is the link that a sentence of package receiver belongs to, by the words that its tests hold on to.
-func linkOf(sentence string) string {
-	for _, w := range []struct{ words, link string }{
-		{"permission denied", "permission"},
-		{"is forbidden to this service", "permission"},
-		{"is the system console", "console"},
-		{"is held by", "holder"},
-		{"sends nothing", "bytes"},
-		{"has sent nothing", "bytes"},
-		{"hears nothing", "bytes"},
-		{"speaks ", "sentences"},
-		{"no NMEA sentence", "baud"},
-	} {
-		if strings.Contains(sentence, w.words) {
-			return w.link
-		}
+// links holds to which link a problem of a receiver belongs, by its code. What is not listed belongs to the port.
+var links = map[problem.Code]string{
+	source.Permission:   "permission",
+	source.DevicePolicy: "permission",
+	source.ListenDenied: "permission",
+
+	source.Console: "console",
+	source.Held:    "holder",
+
+	source.Silent: "bytes",
+	source.Empty:  "bytes",
+
+	source.Speed:            "baud",
+	source.NoSentence:       "baud",
+	source.NoSentenceAt:     "baud",
+	source.SentencesStopped: "baud",
+
+	source.NotNMEA:         "sentences",
+	source.BinaryUBX:       "sentences",
+	source.BinarySiRF:      "sentences",
+	source.NoSentenceInLog: "sentences",
+}
+
+// linkOf is the link that a problem belongs to, "" for no problem.
+func linkOf(p *problem.Problem) string {
+	if p == nil {
+		return ""
 	}
-	return "port"
+	return cmp.Or(links[p.Code], "port")
 }
 
 // isSerial says whether a source is a serial port, found or named.
@@ -66,40 +81,37 @@ func inspect(o observed) (p receiver.Port, others []string) {
 	return p, others
 }
 
-// trouble is the sentence that says why there is nothing to be read, "" while there is.
-func trouble(o observed, p receiver.Port) string {
-	same := linkOf(p.Trouble) == linkOf(o.Detail)
+// trouble is why there is nothing to read, nil while there is something.
+func trouble(o observed, p receiver.Port) *problem.Problem {
 	switch {
-	case o.State != receiver.Waiting && o.State != receiver.Silent:
-		return ""
-	case p.Trouble != "" && (same || o.Port == "" && !endOfProgram(p)):
-		return p.Trouble // it knows more than an open that was refused
+	case o.Problem == nil:
+		return nil
+	case p.Problem != nil && (linkOf(p.Problem) == linkOf(o.Problem) || o.Port == "" && !endOfProgram(p)):
+		return p.Problem // it has more than an open that was refused
 	}
-	return o.Detail
+	return o.Problem
 }
 
 // endOfProgram says whether a port is held because it is a pseudo-terminal: then a program has to hold the other end, and
 // often this one too.
 func endOfProgram(p receiver.Port) bool {
 	node, err := filepath.EvalSymlinks(p.Path)
-	return err == nil && strings.HasPrefix(node, "/dev/pts/") && linkOf(p.Trouble) == "holder"
+	return err == nil && strings.HasPrefix(node, "/dev/pts/") && linkOf(p.Problem) == "holder"
 }
 
-// port judges everything up to the open port. It returns the link that is broken, "" when all hold, and the sentence.
-func (e *examination) port(o observed, suffix string) (broken, why string) {
+// port judges everything up to the open port. It returns the link that is broken, "" when all hold, and the problem.
+func (e *examination) port(o observed, suffix string) (broken string, why *problem.Problem) {
 	if !isSerial(o.Source) {
-		return e.otherSource(o, suffix), o.Detail
+		return e.otherSource(o, suffix), o.Problem
 	}
 	p, others := inspect(o)
 	why = trouble(o, p)
-	if why != "" {
-		broken = linkOf(why)
-	}
+	broken = linkOf(why)
 	reached := true
 	for _, name := range portLinks {
 		switch {
 		case name == broken:
-			e.broken(name+suffix, why, ": ")
+			e.add(fromProblem(name+suffix, Broken, why))
 			reached = false
 		case !reached:
 			e.blocked(name+suffix, broken+suffix)
@@ -114,11 +126,10 @@ func (e *examination) port(o observed, suffix string) (broken, why string) {
 
 // otherSource is for what is read from the network, a file or standard input.
 func (e *examination) otherSource(o observed, suffix string) (broken string) {
-	if o.State == receiver.Waiting || o.State == receiver.Silent {
-		broken = linkOf(o.Detail)
-	}
-	if broken == "port" {
-		e.broken("port"+suffix, o.Detail, ": ")
+	broken = linkOf(o.Problem)
+	if slices.Contains(portLinks, broken) { // of which a source that is not serial has only the first
+		broken = "port"
+		e.add(fromProblem("port"+suffix, Broken, o.Problem))
 	} else {
 		e.add(Link{Name: "port" + suffix, State: OK, Seen: o.Source})
 	}
@@ -141,16 +152,16 @@ func (e *examination) portLink(name string, beside bool, p receiver.Port, others
 		l.Seen = access(p.Path)
 	case "console":
 		l.Seen = "not the system's"
-		if linkOf(p.Trouble) == name {
-			return warning(p.Trouble)
+		if linkOf(p.Problem) == name {
+			return fromProblem(name, Warning, p.Problem)
 		}
 	case "holder":
 		l.Seen = "nobody else reads it"
 		switch {
 		case beside:
 			l.Seen = "the daemon reads it"
-		case linkOf(p.Trouble) == name && !endOfProgram(p):
-			return warning(p.Trouble)
+		case linkOf(p.Problem) == name && !endOfProgram(p):
+			return fromProblem(name, Warning, p.Problem)
 		}
 	case "modemmanager":
 		return machine.modemManager(p)
@@ -158,10 +169,9 @@ func (e *examination) portLink(name string, beside bool, p receiver.Port, others
 	return l
 }
 
-// warning is a link that holds in spite of what a sentence says.
-func warning(sentence string) Link {
-	seen, mend := part(sentence, ": ")
-	return Link{State: Warning, Seen: seen, Mend: mend, mark: ": "}
+// fromProblem is a link by a problem of another package.
+func fromProblem(name string, s State, p *problem.Problem) Link {
+	return Link{Name: name, State: s, Seen: p.Cause, Mend: p.Fix, mark: ": "}
 }
 
 // access says who may use a port, as ls does.

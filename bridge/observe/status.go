@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
@@ -83,13 +84,13 @@ func Health(st Status) error {
 	var errs []error
 	for _, r := range st.Receivers {
 		if r.Active && (r.EpochAge == nil || *r.EpochAge > stuckEpoch) {
-			errs = append(errs, fmt.Errorf("no epochs: receiver %s", join(string(r.State), r.Detail)))
+			errs = append(errs, fmt.Errorf("no epochs: receiver %s", join(string(r.State), oneLine(r.Problem))))
 		}
 	}
 	for _, u := range st.Uplinks {
 		switch {
 		case u.State != uplink.Connected:
-			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), uplinkProblem(u))))
+			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), oneLine(u.Problem))))
 		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
 			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
 		}
@@ -109,7 +110,7 @@ func (s Status) Line() string {
 		}
 		switch {
 		case r.State != receiver.Reading:
-			parts = append(parts, "receiver "+join(string(r.State), r.Detail))
+			parts = append(parts, "receiver "+join(string(r.State), oneLine(r.Problem)))
 		case r.Stale():
 			parts = append(parts, fmt.Sprintf("no fix, %s satellites", satellites(r)))
 		default:
@@ -117,7 +118,7 @@ func (s Status) Line() string {
 		}
 	}
 	for _, u := range s.Uplinks {
-		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), uplinkProblem(u)), u.Acked))
+		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), oneLine(u.Problem)), u.Acked))
 	}
 	if s.Spool.Records > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))
@@ -131,12 +132,12 @@ func (s Status) Line() string {
 	return strings.Join(parts, " · ")
 }
 
-// uplinkProblem is why an uplink has no connection, in one line; "" where it has one.
-func uplinkProblem(u UplinkStatus) string {
-	if u.Problem == nil {
+// oneLine is a problem in one line without its key, "" for none.
+func oneLine(p *problem.Problem) string {
+	if p == nil {
 		return ""
 	}
-	return u.Problem.Text()
+	return p.Text()
 }
 
 func join(state, detail string) string {

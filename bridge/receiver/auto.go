@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // auto finds the port of a receiver: the first, in order of rank, on which a valid sentence comes. It listens only, one port
@@ -38,14 +41,14 @@ func (a *auto) open(ctx context.Context) (stream, error) {
 	ports, troubles := a.usable(a.stale)
 	a.stale = false
 	if len(ports)+len(troubles) == 0 {
-		return stream{}, missingError(fmt.Sprintf("no receiver found (looked for %s): plug one in, or name its port with --device",
-			strings.Join(a.system.patterns(), ", ")))
+		return stream{}, &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(a.system.patterns(), ", ")),
+			Fix: "plug one in, or name its port with --device"}
 	}
 	if a.patience == 0 {
 		a.patience = firstPatience
 	}
 	a.left = ""
-	var first []string // of ports that say something
+	var first []refusal // of ports that send something
 	for _, p := range ports {
 		s, err := a.try(ctx, p, names, len(ports) == 1)
 		if err == nil {
@@ -56,36 +59,39 @@ func (a *auto) open(ctx context.Context) (stream, error) {
 		if ctx.Err() != nil || errors.Is(err, errElsewhere) {
 			return stream{}, err
 		}
-		var why *trouble
-		if errors.As(err, &why) && why.state == Silent {
-			troubles = append(troubles, err)
-			continue
+		if why := (refusal{p.Path, problem.Of(err)}); why.Code == source.Silent {
+			troubles = append(troubles, why)
+		} else {
+			first = append(first, why)
 		}
-		first = append(first, err.Error())
-		if why != nil && why.protocol != "" {
-			a.status.hunting(why) // so that the protocol is shown
-		}
+		a.status.binary(err)
 	}
 	a.patience = min(2*a.patience, max(a.silence, firstPatience))
-	return stream{}, summary(first, troubles)
+	return stream{}, summary(append(first, troubles...))
 }
 
-// summary is one line of all troubles: what speaks wrongly first, then what cannot be used or is silent.
-func summary(first []string, troubles []error) error {
-	t := &trouble{state: Waiting}
-	silent := 0
-	for _, err := range troubles {
-		var why *trouble
-		if errors.As(err, &why) && why.state == Silent {
-			silent++
-		}
-		first = append(first, err.Error())
+// refusal is why a port is not the receiver's.
+type refusal struct {
+	port string
+	*problem.Problem
+}
+
+// summary makes one problem of those of all ports. The first one decides the code; but ports are only silent when all are.
+func summary(all []refusal) *problem.Problem {
+	first := max(0, slices.IndexFunc(all, func(r refusal) bool { return r.Code != source.Silent }))
+	sum := *all[first].Problem
+	var causes, fixes []string
+	same := true
+	for _, r := range all {
+		causes = append(causes, r.Cause)
+		fixes = append(fixes, filepath.Base(r.port)+": "+r.Fix)
+		same = same && r.Fix == sum.Fix
 	}
-	if silent == len(first) {
-		t.state = Silent
+	sum.Cause = strings.Join(causes, "; ")
+	if !same {
+		sum.Fix = strings.Join(fixes, "; ")
 	}
-	t.text = strings.Join(first, "; ")
-	return t
+	return &sum
 }
 
 // try listens on one port.
@@ -114,14 +120,14 @@ func (a *auto) try(ctx context.Context, p Port, names []string, only bool) (stre
 
 // usable lists the ports that nothing speaks against, the one that worked last first, and what speaks against the others.
 // again says to look through the processes even if that was just done.
-func (a *auto) usable(again bool) (ports []Port, troubles []error) {
+func (a *auto) usable(again bool) (ports []Port, troubles []refusal) {
 	all := a.system.list()
 	a.system.judge(all, a.look(a.system, nodes(all), again))
 	for _, p := range all {
-		if p.Trouble == "" {
+		if p.Problem == nil {
 			ports = append(ports, p)
 		} else {
-			troubles = append(troubles, errors.New(p.Trouble))
+			troubles = append(troubles, refusal{p.Path, p.Problem})
 		}
 	}
 	slices.SortStableFunc(ports, func(p, q Port) int {

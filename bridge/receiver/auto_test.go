@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // newAuto is an auto as a Receiver has it, on a machine of folders.
@@ -77,8 +79,8 @@ func TestAutoFindsNothing(t *testing.T) {
 	}{
 		{none, Waiting, "no receiver found (looked for " + strings.Join(none.patterns(), ", ") + "): plug one in, or name its port with --device"},
 		{silent, Silent, silent.dev + "/ttyUSB0 sends nothing: check the receiver's power and cable"},
-		{console, Waiting, consoleTrouble(console.dev + "/ttyUSB0")},
-		{noPort, Waiting, noPort.dev + "/ttyUSB0 is not a serial port: name one with --device; " + noPort.dev + "/ttyUSB1 is not a serial port: name one with --device"},
+		{console, Waiting, onConsole(console.dev + "/ttyUSB0").Error()},
+		{noPort, Waiting, noPort.dev + "/ttyUSB0 is not a serial port; " + noPort.dev + "/ttyUSB1 is not a serial port: name one with --device"},
 	}
 	before := descriptors(t)
 	for _, test := range tests {
@@ -90,8 +92,8 @@ func TestAutoFindsNothing(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, test.want)
 			continue
 		}
-		src.status.refused(err)
-		if s := src.status.snapshot(time.Now()); s.State != test.state || s.Detail != test.want {
+		src.status.wrong(problem.Of(err))
+		if s := src.status.snapshot(time.Now()); s.State != test.state || text(s.Problem) != test.want {
 			t.Errorf("status: %+v", s)
 		}
 	}

@@ -31,7 +31,7 @@ func TestFiniteSourceWithoutSentence(t *testing.T) {
 			}
 			want := `level=INFO msg="receiver ended" source=fake port=/dev/fake`
 			if test.want != "" {
-				want = `level=WARN msg="receiver ended" source=fake port=/dev/fake detail="` + test.want + `"`
+				want = `level=WARN msg="receiver ended" source=fake port=/dev/fake problem="` + test.want + `"`
 			}
 			if got := log.lines[len(log.lines)-1]; got != want {
 				t.Errorf("log:\ngot  %s\nwant %s", got, want)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/nmea"
 )
 
@@ -25,17 +27,17 @@ type logFile struct {
 // maxRate is more than any machine plays; beyond it "as fast as possible" is meant.
 const maxRate = 1e6
 
-func fileFrom(path string, o *options) (source, error) {
+func fileFrom(path string, o *options) (opener, error) {
 	f := logFile{path: path, rate: 1}
 	if text, given := o.text("rate"); given {
 		rate, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(rate >= 0 && rate <= maxRate) { // NaN is neither
-			return nil, fmt.Errorf("option rate=%s: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible", text)
+			return nil, invalid("use 1 for real time, 10 for ten times as fast, 0 for as fast as possible", "option rate=%s", text)
 		}
 		f.rate = rate
 	}
 	if path == "" {
-		return nil, errors.New(`no path: use "file:PATH"`)
+		return nil, invalid(`use "file:PATH"`, "no path")
 	}
 	return f, nil
 }
@@ -48,7 +50,7 @@ func (f logFile) open(context.Context) (stream, error) {
 	}
 	file, err := os.Open(f.path)
 	if err != nil {
-		return stream{}, fmt.Errorf("open %s: %w", f.path, cause(err))
+		return stream{}, f.failed(err)
 	}
 	if isRecording(file) {
 		return stream{conn: newReplay(file, f.rate), port: f.path}, nil
@@ -59,22 +61,29 @@ func (f logFile) open(context.Context) (stream, error) {
 	return stream{conn: newPaced(file, f.rate), port: f.path}, nil
 }
 
-// check tells what opens and is no log: an open of a pipe waits for who writes into it, and cannot be given up.
+// check refuses what can be opened and is not a log: an open of a pipe waits for its writer, and cannot be given up.
 func (f logFile) check() error {
 	info, err := os.Stat(f.path)
+	p := &problem.Problem{Code: source.NotALog}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("%s does not exist: name a recorded log with --device file:PATH", f.path)
+		p.Code, p.Cause, p.Fix = source.FileMissing, f.path+" does not exist", "name a recorded log with --device file:PATH"
 	case err != nil:
-		return fmt.Errorf("open %s: %w", f.path, cause(err))
+		return f.failed(err)
 	case info.IsDir():
-		return fmt.Errorf("%s is a directory: name a recorded log in it, such as file:%s", f.path, filepath.Join(f.path, "LOG.nmea"))
+		p.Cause, p.Fix = f.path+" is a directory", "name a recorded log in it, such as file:"+filepath.Join(f.path, "LOG.nmea")
 	case info.Mode()&os.ModeNamedPipe != 0:
-		return fmt.Errorf("%s is a pipe: read it as standard input, with --device - <%s", f.path, f.path)
+		p.Cause, p.Fix = f.path+" is a pipe", "read it as standard input, with --device - <"+f.path
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is a device and not a file: name it with --device %s", f.path, f.path)
+		p.Cause, p.Fix = f.path+" is a device and not a file", "name it with --device "+f.path
+	default:
+		return nil
 	}
-	return nil
+	return p
+}
+
+func (f logFile) failed(err error) *problem.Problem {
+	return &problem.Problem{Code: source.FileFailed, Cause: fmt.Sprintf("open %s: %v", f.path, cause(err)), Err: err}
 }
 
 // onceCloser is a conn that may be closed twice.

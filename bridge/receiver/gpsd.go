@@ -9,6 +9,9 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // gpsdClient reads a receiver through gpsd, which keeps the port: chrony and other clients of gpsd go on. It asks for NMEA
@@ -22,7 +25,7 @@ type gpsdClient struct {
 // gpsdPort is the port that IANA gave gpsd.
 const gpsdPort = "2947"
 
-func gpsdFrom(rest string) (source, error) {
+func gpsdFrom(rest string) (opener, error) {
 	address, device, found := strings.Cut(rest, "/")
 	if found && device != "" && !strings.Contains(device, "://") { // gpsd reads tcp://HOST:PORT and the like too
 		device = "/" + device
@@ -33,10 +36,10 @@ func gpsdFrom(rest string) (source, error) {
 	}
 	host, port, err := splitAddress(address, gpsdPort)
 	if err == nil && host == "" {
-		err = errors.New("no host")
+		err = errNoHost
 	}
 	if err != nil {
-		return nil, fmt.Errorf(`%w: use "gpsd://host:port", such as gpsd://localhost or gpsd://localhost:2947/dev/ttyUSB0`, err)
+		return nil, invalid(`use "gpsd://host:port", such as gpsd://localhost or gpsd://localhost:2947/dev/ttyUSB0`, "%v", err)
 	}
 	return gpsdClient{net.JoinHostPort(host, port), device}, nil
 }
@@ -62,7 +65,7 @@ func (g gpsdClient) open(ctx context.Context) (stream, error) {
 	return stream{conn: s, port: name + "/" + strings.TrimPrefix(s.device, "/")}, nil
 }
 
-// refused is the mend where nothing listens.
+// refused is the fix where nothing listens.
 func (g gpsdClient) refused() string {
 	host, _, _ := net.SplitHostPort(g.address)
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
@@ -71,25 +74,21 @@ func (g gpsdClient) refused() string {
 	return "is gpsd running there, with -G? Without it gpsd serves its own machine alone"
 }
 
-func (gpsdClient) silent(port string) string {
-	return port + " sends nothing: check the receiver's power and cable"
-}
+func (gpsdClient) silent(port string) *problem.Problem { return silentPort(port) }
 
-func (gpsdClient) lost(port string, err error) string {
-	var trouble gpsdTrouble
+func (gpsdClient) lost(port string, err error) *problem.Problem {
+	var wrong *problem.Problem
 	switch {
-	case errors.As(err, &trouble):
-		return trouble.Error()
+	case errors.As(err, &wrong):
+		return wrong
 	case errors.Is(err, io.EOF):
-		return port + `: gpsd closed the connection: see "systemctl status gpsd"`
+		return &problem.Problem{Code: source.Closed, Cause: port + ": gpsd closed the connection", Fix: gpsdService}
 	}
-	return fmt.Sprintf("%s: connection lost (%v): check the network and gpsd", port, netCause(err))
+	return &problem.Problem{Code: source.Lost, Cause: fmt.Sprintf("%s: connection lost (%v)", port, netCause(err)), Fix: "check the network and gpsd", Err: err}
 }
 
-// gpsdTrouble is what gpsd says, in one line with the mend.
-type gpsdTrouble string
-
-func (t gpsdTrouble) Error() string { return string(t) }
+// gpsdService is the fix for a gpsd that does not work as it should.
+const gpsdService = `see "systemctl status gpsd" on its machine`
 
 // gpsdReply is what is looked at in gpsd's JSON lines: VERSION, DEVICES, WATCH and ERROR.
 type gpsdReply struct {
@@ -120,22 +119,24 @@ func chooseDevice(name, wanted string, devices []gpsdDevice) (string, error) {
 		return wanted, nil
 	}
 	if len(devices) == 0 {
-		return "", gpsdTrouble(name + " has no receiver: plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\"")
+		return "", &problem.Problem{Code: source.GPSDNoDevice, Cause: name + " has no receiver",
+			Fix: "plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\""}
 	}
 	return devices[max(0, slices.IndexFunc(devices, gpsdDevice.gps))].Path, nil
 }
 
-// complain makes trouble of gpsd's ERROR.
-func complain(name, device, message string, devices []gpsdDevice) error {
+// gpsdErrorProblem makes a problem of gpsd's ERROR.
+func gpsdErrorProblem(name, device, message string, devices []gpsdDevice) *problem.Problem {
 	if !strings.HasPrefix(message, "No such device") {
-		return gpsdTrouble(fmt.Sprintf("%s says %q: see \"systemctl status gpsd\"", name, message))
+		return &problem.Problem{Code: source.GPSDError, Cause: fmt.Sprintf("%s reports %q", name, message), Fix: gpsdService}
 	}
 	var known []string
 	for _, d := range devices {
 		known = append(known, d.Path)
 	}
 	if len(known) == 0 {
-		return gpsdTrouble(fmt.Sprintf("%s has no %s, and no other: plug it in, or give it to gpsd with \"sudo gpsdctl add %s\"", name, device, device))
+		return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, and no other", name, device),
+			Fix: fmt.Sprintf("plug it in, or give it to gpsd with \"sudo gpsdctl add %s\"", device)}
 	}
-	return gpsdTrouble(fmt.Sprintf("%s has no %s, it has %s: name one of those", name, device, strings.Join(known, ", ")))
+	return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, it has %s", name, device, strings.Join(known, ", ")), Fix: "name one of those"}
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/problem"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -56,7 +58,7 @@ func (g *fakeGPSD) serve(c net.Conn) {
 }
 
 // source makes a source whose connections lead to g, and returns the other ends, to send through.
-func (g *fakeGPSD) source(device string) (source, <-chan net.Conn) {
+func (g *fakeGPSD) source(device string) (opener, <-chan net.Conn) {
 	others := make(chan net.Conn, 100)
 	fake := &fakeSource{}
 	fake.try = func(int) (conn, error) {
@@ -75,8 +77,8 @@ func (g *fakeGPSD) source(device string) (source, <-chan net.Conn) {
 
 type gpsdFake struct{ *fakeSource }
 
-func (gpsdFake) silent(port string) string          { return gpsdClient{}.silent(port) }
-func (gpsdFake) lost(port string, err error) string { return gpsdClient{}.lost(port, err) }
+func (gpsdFake) silent(port string) *problem.Problem          { return gpsdClient{}.silent(port) }
+func (gpsdFake) lost(port string, err error) *problem.Problem { return gpsdClient{}.lost(port, err) }
 
 // TestGPSDSentences: what is not JSON arrives as it is, in whatever pieces it comes.
 func TestGPSDSentences(t *testing.T) {
@@ -134,8 +136,8 @@ func TestGPSDSilence(t *testing.T) {
 				}
 				g.set(func() { g.devices = test.devices })
 				time.Sleep(test.after - time.Second + time.Millisecond)
-				if s := r.Status(); s.Detail != test.want {
-					t.Errorf("detail %q\nwant   %q", s.Detail, test.want)
+				if s := r.Status(); text(s.Problem) != test.want {
+					t.Errorf("detail %q\nwant   %q", text(s.Problem), test.want)
 				}
 				r.stop(t)
 			})
@@ -160,14 +162,14 @@ func TestGPSDTrouble(t *testing.T) {
 			g.devices, g.answer = "", `{"class":"ERROR","message":"No such device as /dev/ttyS1"}`+"\r\n"
 		}, "/dev/ttyS1", name + ` has no /dev/ttyS1, and no other: plug it in, or give it to gpsd with "sudo gpsdctl add /dev/ttyS1"`},
 		{"other error", func(g *fakeGPSD) { g.answer = `{"class":"ERROR","message":"Unrecognized request"}` + "\r\n" }, "",
-			name + ` says "Unrecognized request": see "systemctl status gpsd"`},
+			name + ` reports "Unrecognized request": see "systemctl status gpsd" on its machine`},
 		{"NMEA server", func(g *fakeGPSD) { g.greeting = gsv }, "", name + " is not gpsd, it sends NMEA 0183 by itself: use tcp:// in place of gpsd://"},
 		{"web server", func(g *fakeGPSD) { g.greeting = "HTTP/1.1 400 Bad Request\r\n" }, "",
-			name + ` is not gpsd, it says "HTTP/1.1 400 Bad Request\r\n": name gpsd's port, 2947 as a rule`},
-		{"silent server", func(g *fakeGPSD) { g.greeting = "" }, "", name + " does not greet as gpsd does: name gpsd's port, 2947 as a rule"},
-		{"broken JSON", func(g *fakeGPSD) { g.devices = "{" }, "", name + ` says "{\"class\":\"DEVICES\",\"devices\":[{]}\r\n", which is not JSON: see that gpsd answers there`},
+			name + ` is not gpsd, it sends "HTTP/1.1 400 Bad Request\r\n": use gpsd's port, usually 2947`},
+		{"silent server", func(g *fakeGPSD) { g.greeting = "" }, "", name + " does not greet as gpsd does: use gpsd's port, usually 2947"},
+		{"broken JSON", func(g *fakeGPSD) { g.devices = "{" }, "", name + ` sends "{\"class\":\"DEVICES\",\"devices\":[{]}\r\n", which is not JSON: use gpsd's port, usually 2947`},
 		{"endless line", func(g *fakeGPSD) { g.answer = strings.Repeat("x", 2*gpsdLine) }, "",
-			name + ` gives no answer (a line is longer than 16384 bytes): see "systemctl status gpsd" there`},
+			name + ` does not answer (a line is longer than 16384 bytes): see "systemctl status gpsd" on its machine`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -177,8 +179,8 @@ func TestGPSDTrouble(t *testing.T) {
 				src, _ := g.source(test.device)
 				r := run(t, Config{}, src)
 				time.Sleep(dialTimeout + time.Millisecond)
-				if s := r.Status(); s.State != Waiting || s.Detail != test.want {
-					t.Errorf("%s: %s\nwant     %s", s.State, s.Detail, test.want)
+				if s := r.Status(); s.State != Waiting || text(s.Problem) != test.want {
+					t.Errorf("%s: %s\nwant     %s", s.State, text(s.Problem), test.want)
 				}
 				r.stop(t)
 			})
@@ -224,7 +226,7 @@ func TestGPSDRefused(t *testing.T) {
 func TestParseNetworkSources(t *testing.T) {
 	for _, test := range []struct {
 		source string
-		want   source
+		want   opener
 	}{
 		{"tcp://192.168.1.10:10110", tcpClient{"192.168.1.10:10110"}},
 		{"tcp://[fe80::1%eth0]:10110", tcpClient{"[fe80::1%eth0]:10110"}},
@@ -260,17 +262,17 @@ func TestParseNetworkSources(t *testing.T) {
 		{"tcp://:10110", "no host" + useTCP},
 		{"tcp://", `no port in ""` + useTCP},
 		{"tcp://boat:nmea", `port "nmea" is not a number from 1 to 65535` + useTCP},
-		{"tcp://::1:10110", `"::1:10110" is no host and port` + useTCP},
+		{"tcp://::1:10110", `"::1:10110" is not host:port` + useTCP},
 		{"tcp://boat:10110?baud=9600", `option "baud" is not known: this source takes none`},
 		{"udp://10110", `no port in "10110"` + useUDP},
 		{"udp://:70000", `port "70000" is not a number from 1 to 65535` + useUDP},
-		{"udp://:10110?interface=eth0", `option interface=eth0: it is for multicast groups alone; name an address of the interface in place of ""`},
+		{"udp://:10110?interface=eth0", `option interface=eth0 is for multicast groups alone: name an address of the interface in place of ""`},
 		{"udp://:10110?port=1", `option "port" is not known: use interface`},
 		{"gpsd://boat:x", `port "x" is not a number from 1 to 65535` + useGPSD},
 		{"gpsd://:2947", "no host" + useGPSD},
-		{"gpsd://a:b:c", `"a:b:c" is no host and port` + useGPSD},
+		{"gpsd://a:b:c", `"a:b:c" is not host:port` + useGPSD},
 	} {
-		want := fmt.Sprintf("source %q: %s", test.source, test.want)
+		want := fmt.Sprintf("source: %q: %s", test.source, test.want)
 		if _, err := parseSource(test.source); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}

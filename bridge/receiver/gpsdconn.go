@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 const (
@@ -81,16 +84,18 @@ func (g *gpsd) version(deadline time.Time) error {
 	var reply gpsdReply
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return gpsdTrouble(g.name + " does not greet as gpsd does: name gpsd's port, 2947 as a rule")
+		return &problem.Problem{Code: source.NotGPSD, Cause: g.name + " does not greet as gpsd does", Fix: gpsdUsualPort}
 	case err != nil:
-		return fmt.Errorf("%s closed the connection: see \"systemctl status gpsd\" there", g.name)
+		return &problem.Problem{Code: source.Closed, Cause: g.name + " closed the connection", Fix: gpsdService, Err: err}
 	case json.Unmarshal(line, &reply) == nil && reply.Class == "VERSION":
 		return nil
 	case bytes.ContainsAny(line[:1], "$!"):
-		return gpsdTrouble(fmt.Sprintf("%s is not gpsd, it sends NMEA 0183 by itself: use tcp:// in place of gpsd://", g.name))
+		return &problem.Problem{Code: source.NotGPSD, Cause: g.name + " is not gpsd, it sends NMEA 0183 by itself", Fix: "use tcp:// in place of gpsd://"}
 	}
-	return gpsdTrouble(fmt.Sprintf("%s is not gpsd, it says %.40q: name gpsd's port, 2947 as a rule", g.name, line))
+	return &problem.Problem{Code: source.NotGPSD, Cause: fmt.Sprintf("%s is not gpsd, it sends %.40q", g.name, line), Fix: gpsdUsualPort}
 }
+
+const gpsdUsualPort = "use gpsd's port, usually 2947"
 
 // say sends gpsd a command.
 func (g *gpsd) say(command string) error {
@@ -99,7 +104,7 @@ func (g *gpsd) say(command string) error {
 		_, err = g.Write([]byte(command))
 	}
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", g.name, netCause(err))
+		return &problem.Problem{Code: source.Lost, Cause: fmt.Sprintf("ask %s: %v", g.name, netCause(err)), Err: err}
 	}
 	return nil
 }
@@ -109,7 +114,7 @@ func (g *gpsd) await(class string, deadline time.Time) (gpsdReply, error) {
 	for {
 		line, err := g.line(deadline)
 		if err != nil {
-			return gpsdReply{}, fmt.Errorf("%s gives no answer (%w): see \"systemctl status gpsd\" there", g.name, netCause(err))
+			return gpsdReply{}, &problem.Problem{Code: source.NoAnswer, Cause: fmt.Sprintf("%s does not answer (%v)", g.name, netCause(err)), Fix: gpsdService, Err: err}
 		}
 		if line[0] != '{' {
 			continue
@@ -125,11 +130,11 @@ func (g *gpsd) await(class string, deadline time.Time) (gpsdReply, error) {
 func (g *gpsd) understand(line []byte) (gpsdReply, error) {
 	var reply gpsdReply
 	if err := json.Unmarshal(line, &reply); err != nil {
-		return reply, gpsdTrouble(fmt.Sprintf("%s says %.40q, which is not JSON: see that gpsd answers there", g.name, line))
+		return reply, &problem.Problem{Code: source.NotGPSD, Cause: fmt.Sprintf("%s sends %.40q, which is not JSON", g.name, line), Fix: gpsdUsualPort}
 	}
 	switch reply.Class {
 	case "ERROR":
-		return reply, complain(g.name, g.device, reply.Message, g.devices)
+		return reply, gpsdErrorProblem(g.name, g.device, reply.Message, g.devices)
 	case "DEVICES":
 		g.devices = reply.Devices
 	}
@@ -208,9 +213,10 @@ func (g *gpsd) hear(line []byte) error {
 	i := slices.IndexFunc(g.devices, func(d gpsdDevice) bool { return d.Path == g.device })
 	switch {
 	case i < 0:
-		return gpsdTrouble(fmt.Sprintf("%s has given %s up: plug it in again, or give it back with \"sudo gpsdctl add %s\"", g.name, g.device, g.device))
+		return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has given %s up", g.name, g.device),
+			Fix: fmt.Sprintf("plug it in again, or give it back with \"sudo gpsdctl add %s\"", g.device)}
 	case !g.devices[i].active():
-		return gpsdTrouble(fmt.Sprintf("%s gets nothing from %s any more: check the receiver's power and cable", g.name, g.device))
+		return &problem.Problem{Code: source.Silent, Cause: fmt.Sprintf("%s gets nothing from %s any more", g.name, g.device), Fix: checkPower}
 	}
 	return nil
 }

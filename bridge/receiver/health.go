@@ -1,10 +1,11 @@
 package receiver
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/nmea"
 )
 
@@ -32,10 +33,10 @@ type health struct {
 	scanner nmea.ScannerStats
 	opened  lineCounts // the driver's counts when the port was opened
 	counts  lineCounts // and at the last look
-	clean   int        // windows since the hint
-	hint    string
-	// standing is the hint of a line in no other trouble: what does not come and go.
-	standing string
+	clean   int        // windows since the warning
+	warning *problem.Problem
+	// standing is the warning of a line that is in no other trouble: what does not come and go.
+	standing *problem.Problem
 }
 
 // lineCounts are a driver's counts of a line (TIOCGICOUNT).
@@ -46,7 +47,7 @@ type lineCounts struct {
 const (
 	// healthWindow is over what a line is judged: some epochs, of which not all are alike.
 	healthWindow = 5 * time.Second
-	// cleanWindows is after how many without trouble a hint goes.
+	// cleanWindows is after how many without trouble a warning goes.
 	cleanWindows = 3
 	// fullLine is a line without a gap: less is left than clocks may differ by and a receiver needs between its epochs.
 	fullLine = 0.95
@@ -55,9 +56,6 @@ const (
 	muteBursts = 3
 	muteBytes  = 1024
 )
-
-// errGarbled ends the reading of a line that speaks no more.
-var errGarbled = errors.New("sends no NMEA sentence any more")
 
 func newHealth(port, name string, baud int, fixed bool, status *tracker) *health {
 	return &health{port: port, name: name, baud: baud, fixed: fixed, status: status, speech: newSpeech()}
@@ -68,7 +66,7 @@ func (h *health) begin(now time.Time) {
 	if h == nil {
 		return
 	}
-	h.from, h.hint = now, h.standing
+	h.from, h.warning = now, h.standing
 	if h.count != nil {
 		counts, ok := h.count()
 		if !ok {
@@ -124,15 +122,15 @@ func (h *health) muted(most int) error {
 		return nil
 	}
 	if !h.fixed {
-		return errGarbled
+		return &problem.Problem{Code: source.SentencesStopped, Cause: h.port + " sends no NMEA sentence any more", Fix: "its speed is searched again"}
 	}
-	hint := fmt.Sprintf("no NMEA sentence comes at %d baud: leave ?baud= out and the speed is found", h.baud)
+	warning := &problem.Problem{Code: source.NoSentenceAt, Cause: fmt.Sprintf("no NMEA sentence comes at %d baud", h.baud), Fix: withoutBaud}
 	if h.speech.frames > 0 {
 		h.protocol = h.speech.binary
-		hint = binaryTrouble(h.port, h.protocol, h.baud)
+		warning = binaryOnly(h.port, h.protocol, h.baud)
 	}
 	h.mute.bytes, h.mute.bursts = 0, 0
-	h.advise(hint)
+	h.warn(warning)
 	h.publish(nil)
 	return nil
 }
@@ -154,40 +152,42 @@ func (h *health) look(now time.Time) {
 	bad, all := sc.BadChecksum-h.scanner.BadChecksum, sc.Sentences-h.scanner.Sentences
 	h.scanner = sc
 	h.from, h.bytes = now, 0
-	h.advise(h.judge(use, was, bad, bad+all))
+	h.warn(h.judge(use, was, bad, bad+all))
 	h.publish(use)
 }
 
 const bitsPerByte = 10 // a start bit, eight of data, a stop bit
 
-// judge names the worst of what a window shows, and its mend. Numbers are in the status, so that the text stays the same while
+// judge names the worst of what a window shows, and its fix. Numbers are in the status, so that the text stays the same while
 // the trouble does.
-func (h *health) judge(use *float64, was lineCounts, bad, all uint64) string {
+func (h *health) judge(use *float64, was lineCounts, bad, all uint64) *problem.Problem {
 	switch {
-	case h.mute.bytes > 0 && h.mute.bytes >= h.bytes && all == 0 && h.hint != "":
-		return h.hint // still what muted said
+	case h.mute.bytes > 0 && h.mute.bytes >= h.bytes && all == 0 && h.warning != nil:
+		return h.warning // still what muted found
 	case h.counts.overrun > was.overrun:
-		return "bytes are lost because the machine takes them too slowly: lower the receiver's baud rate, or use a USB adapter in place of the UART"
+		return &problem.Problem{Code: source.LineOverrun, Cause: "bytes are lost because the machine reads them too slowly",
+			Fix: "lower the receiver's baud rate, or use a USB adapter in place of the UART"}
 	case use != nil && *use >= fullLine:
-		return "the line is full: raise the receiver's baud rate or turn off GSV"
+		return &problem.Problem{Code: source.LineFull, Cause: "the line is full", Fix: "raise the receiver's baud rate or turn off GSV"}
 	case h.counts.framing > was.framing || h.counts.parity > was.parity:
-		return "bytes arrive damaged: check the cable, its ground and its length"
+		return &problem.Problem{Code: source.LineErrors, Cause: "bytes arrive damaged", Fix: "check the cable, its ground and its length"}
 	case h.counts.breaks > was.breaks:
-		return "the line breaks off: check the plug and the cable"
+		return &problem.Problem{Code: source.LineBreaks, Cause: "the line breaks off", Fix: "check the plug and the cable"}
 	case bad > 1 && bad*20 > all: // one of twenty
-		return "sentences arrive damaged or cut off: check the cable and its ground, or turn off sentences that do not fit into the line"
+		return &problem.Problem{Code: source.SentencesDamaged, Cause: "sentences arrive damaged or cut off",
+			Fix: "check the cable and its ground, or turn off sentences that do not fit into the line"}
 	}
 	return h.standing
 }
 
-// advise sets the hint at once, and takes it back when the line has been clean for a while.
-func (h *health) advise(hint string) {
-	if hint == h.standing {
+// warn sets the warning at once, and takes it back when the line has been clean for a while.
+func (h *health) warn(warning *problem.Problem) {
+	if warning.Same(h.standing) {
 		if h.clean++; h.clean < cleanWindows {
 			return
 		}
 	}
-	h.hint, h.clean = hint, 0
+	h.warning, h.clean = warning, 0
 }
 
 // publish shows what is known. Without a new share of the line, the one before stays.
@@ -202,5 +202,5 @@ func (h *health) publish(use *float64) {
 			s.FramingErrors, s.Overruns = since(h.counts.framing, h.opened.framing), since(h.counts.overrun, h.opened.overrun)
 			s.ParityErrors, s.Breaks = since(h.counts.parity, h.opened.parity), since(h.counts.breaks, h.opened.breaks)
 		}
-	}, h.hint)
+	}, h.warning)
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // lineTest feeds a health by a clock of its own.
@@ -52,7 +55,7 @@ func TestLineUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := l.status()
-	if want := float64(len(half)) * 10 / 9600; s.LineUse == nil || *s.LineUse < want-0.01 || *s.LineUse > want+0.01 || s.Hint != "" || s.Protocol != "NMEA" {
+	if want := float64(len(half)) * 10 / 9600; s.LineUse == nil || *s.LineUse < want-0.01 || *s.LineUse > want+0.01 || text(s.Warning) != "" || s.Protocol != "NMEA" {
 		t.Errorf("half full: %+v", s)
 	}
 	full := strings.Repeat(sentence, 960/len(sentence)+1)
@@ -60,18 +63,18 @@ func TestLineUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = l.status()
-	if *s.LineUse != 1 || s.Hint != "the line is full: raise the receiver's baud rate or turn off GSV" {
+	if *s.LineUse != 1 || text(s.Warning) != "the line is full: raise the receiver's baud rate or turn off GSV" {
 		t.Errorf("full: %+v", s)
 	}
-	if err := l.seconds(11, half); err != nil || l.status().Hint == "" {
+	if err := l.seconds(11, half); err != nil || text(l.status().Warning) == "" {
 		t.Errorf("soon after: %+v, %v", l.status(), err)
 	}
-	if err := l.seconds(6, half); err != nil || l.status().Hint != "" {
+	if err := l.seconds(6, half); err != nil || text(l.status().Warning) != "" {
 		t.Errorf("long after: %+v, %v", l.status(), err)
 	}
 	// A USB receiver has no speed, and no share of it.
 	l = newLineTest(t, 0, false)
-	if err := l.seconds(20, full); err != nil || l.status().LineUse != nil || l.status().Baud != 0 || l.status().Hint != "" {
+	if err := l.seconds(20, full); err != nil || l.status().LineUse != nil || l.status().Baud != 0 || text(l.status().Warning) != "" {
 		t.Errorf("USB: %+v, %v", l.status(), err)
 	}
 }
@@ -99,7 +102,7 @@ func TestPseudoTerminalIsNeverFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if st := status.snapshot(now); st.LineUse != nil || st.Hint != "" || st.Baud != 9600 || st.Protocol != "NMEA" {
+	if st := status.snapshot(now); st.LineUse != nil || text(st.Warning) != "" || st.Baud != 9600 || st.Protocol != "NMEA" {
 		t.Errorf("status: %+v", st)
 	}
 }
@@ -121,7 +124,7 @@ func TestLineErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLineTest(t, 9600, false)
-			if err := l.seconds(6, sentence); err != nil || l.status().Hint != "" {
+			if err := l.seconds(6, sentence); err != nil || text(l.status().Warning) != "" {
 				t.Fatalf("clean: %+v, %v", l.status(), err)
 			}
 			l.counts = test.counts
@@ -129,8 +132,8 @@ func TestLineErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := l.status()
-			if !strings.HasPrefix(s.Hint, test.hint) {
-				t.Errorf("hint %q, want %q", s.Hint, test.hint)
+			if !strings.HasPrefix(text(s.Warning), test.hint) {
+				t.Errorf("hint %q, want %q", text(s.Warning), test.hint)
 			}
 			got := lineCounts{*s.FramingErrors + 7, *s.Overruns + 7, *s.ParityErrors + 7, *s.Breaks + 7}
 			if got != test.counts {
@@ -153,26 +156,26 @@ func TestLineSpeaksNoMore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.seconds(1, garbled); err != errGarbled {
+	if err := l.seconds(1, garbled); problem.CodeOf(err) != source.SentencesStopped {
 		t.Errorf("three garbled bursts: %v", err)
 	}
 	l = newLineTest(t, 9600, false)
 	if err := l.heard([]byte(sentence), l.now); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.heard([]byte(strings.Repeat(garbled, 20)), l.now); err != errGarbled {
+	if err := l.heard([]byte(strings.Repeat(garbled, 20)), l.now); problem.CodeOf(err) != source.SentencesStopped {
 		t.Errorf("garbled without a pause: %v", err)
 	}
 	l = newLineTest(t, 9600, true)
-	if err := l.seconds(3, garbled); err != nil || l.status().Hint != "no NMEA sentence comes at 9600 baud: leave ?baud= out and the speed is found" {
+	if err := l.seconds(3, garbled); err != nil || text(l.status().Warning) != "no NMEA sentence comes at 9600 baud: leave ?baud= out and the speed is found" {
 		t.Errorf("at a speed that the user wants: %+v, %v", l.status(), err)
 	}
-	if err := l.seconds(20, sentence); err != nil || l.status().Hint != "" || l.status().Protocol != "NMEA" {
+	if err := l.seconds(20, sentence); err != nil || text(l.status().Warning) != "" || l.status().Protocol != "NMEA" {
 		t.Errorf("when it speaks: %+v, %v", l.status(), err)
 	}
 	l = newLineTest(t, 9600, true)
 	ubx := "\xB5\x62\x05\x01\x02\x00\x06\x01\x0f\x38"
-	if err := l.seconds(5, ubx); err != nil || l.status().Protocol != "UBX" || !strings.Contains(l.status().Hint, "speaks UBX at 9600 baud") {
+	if err := l.seconds(5, ubx); err != nil || l.status().Protocol != "UBX" || !strings.Contains(text(l.status().Warning), "sends UBX at 9600 baud") {
 		t.Errorf("binary at a speed that the user wants: %+v, %v", l.status(), err)
 	}
 }

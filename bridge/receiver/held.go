@@ -1,7 +1,6 @@
 package receiver
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // holder is a process that has a port open.
@@ -90,11 +92,11 @@ func (l *lookout) current(s system, nodes []string) bool {
 // named says who holds the port, as far as can be seen, when that is why it could not be opened.
 func (l *lookout) named(s system, path string, err error) error {
 	p, ok := s.port(path)
-	if !ok || !errors.Is(err, syscall.EBUSY) {
+	if !ok || problem.CodeOf(err) != source.Held {
 		return err
 	}
 	if by, seen := l.look(s, []string{p.node}, false)[p.node]; seen {
-		return errors.New(heldTrouble(p, by))
+		return heldBy(p, by)
 	}
 	return err
 }
@@ -163,9 +165,9 @@ func (s system) consoles() []string {
 	return names
 }
 
-func consoleTrouble(path string) string {
-	return fmt.Sprintf("%s is the system console: take it out of the kernel command line "+
-		"(Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot", path)
+func onConsole(path string) *problem.Problem {
+	return &problem.Problem{Code: source.Console, Cause: path + " is the system console", Fix: "take it out of the kernel command line " +
+		"(Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot"}
 }
 
 // stopping says how a program is stopped that is known to take ports.
@@ -179,13 +181,13 @@ var stopping = map[string]string{
 // Stopping says how a program is stopped that is known to take ports, "" for others.
 func Stopping(program string) string { return stopping[program] }
 
-func heldTrouble(p Port, by holder) string {
-	mend, ok := stopping[by.program]
+func heldBy(p Port, by holder) *problem.Problem {
+	fix, ok := stopping[by.program]
 	switch {
 	case !ok:
-		mend = "stop it, or name another port with --device"
-	case strings.Contains(mend, "%s"):
-		mend = fmt.Sprintf(mend, filepath.Base(p.Device))
+		fix = "stop it, or name another port with --device"
+	case strings.Contains(fix, "%s"):
+		fix = fmt.Sprintf(fix, filepath.Base(p.Device))
 	}
-	return fmt.Sprintf("%s is held by %v: %s", p.Path, by, mend)
+	return &problem.Problem{Code: source.Held, Cause: fmt.Sprintf("%s is held by %v", p.Path, by), Fix: fix}
 }

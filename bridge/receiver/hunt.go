@@ -7,6 +7,9 @@ import (
 	"os"
 	"time"
 	"unicode/utf8"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // speedLine is an open port whose speed can be changed.
@@ -24,8 +27,8 @@ type hunt struct {
 	fixed  bool          // there is one speed, which the user wants
 	silent time.Duration // for how long nothing may come; 0: as long as it likes
 	passes int           // how often all speeds may be tried; 0: for ever
-	// tell gets what is wrong so far, nil when bytes come again.
-	tell func(*trouble)
+	// tell gets what is wrong so far, nil when bytes come again, and the speed that is tried.
+	tell func(wrong *problem.Problem, baud int)
 	// turn is told that the hunt goes on; nil for nobody.
 	turn func(within time.Duration)
 	// leave is asked about every second whether to look elsewhere.
@@ -41,15 +44,14 @@ type found struct {
 	baud  int
 }
 
-// trouble is why a port gives no sentences, with the mend.
-type trouble struct {
-	state    State // Waiting or Silent
-	text     string
-	protocol string // the binary one that was heard
-	baud     int    // at which
+// binaryError is the problem of a port that sends a binary protocol.
+type binaryError struct {
+	*problem.Problem
+	protocol string
+	baud     int
 }
 
-func (t *trouble) Error() string { return t.text }
+func (e *binaryError) Unwrap() error { return e.Problem }
 
 // errElsewhere: hunt.leave said so.
 var errElsewhere = errors.New("another port may have the receiver")
@@ -82,9 +84,9 @@ func (h *hunt) run() (found, error) {
 		}
 		switch {
 		case h.speeds.passes > 0:
-			h.say(h.garbled())
+			h.say(h.garbled(), baud)
 		case len(h.speeds.tried) > 1:
-			h.say(&trouble{state: Opening, text: fmt.Sprintf("%s sends bytes and no sentence yet: trying %d baud", h.port, baud)})
+			h.say(nil, baud)
 		}
 		if err := h.line.setSpeed(baud); err != nil {
 			if h.fixed || h.speeds.passes > 0 {
@@ -100,29 +102,36 @@ func (h *hunt) run() (found, error) {
 			return found{e.clear(), baud}, nil
 		}
 		if e.text() && h.passes > 0 {
-			return found{}, &trouble{state: Waiting, text: fmt.Sprintf("%s sends text and no NMEA sentence, at %d baud: it is no GPS receiver, or set to something else", h.port, baud)}
+			return found{}, &problem.Problem{Code: source.NotNMEA, Cause: fmt.Sprintf("%s sends text and no NMEA sentence, at %d baud", h.port, baud),
+				Fix: "it is not a GPS receiver, or set to something else"}
 		}
 		h.speeds.learn(baud, &e.evidence)
 	}
 }
 
-func (h *hunt) say(t *trouble) {
+func (h *hunt) say(wrong *problem.Problem, baud int) {
 	if h.tell != nil {
-		h.tell(t)
+		h.tell(wrong, baud)
 	}
 }
 
-// garbled is what is wrong with a line that says something at each speed, and nothing at any.
-func (h *hunt) garbled() *trouble {
-	text := fmt.Sprintf("%s sends no NMEA sentence at any speed from 4800 to 921600 baud: check that it is a GPS receiver, its cable and its ground", h.port)
+// withoutBaud is the fix where the speed of the configuration is wrong.
+const withoutBaud = "leave ?baud= out and the speed is found"
+
+// garbled is what is wrong with a line that sends something, and a sentence at none of the speeds.
+func (h *hunt) garbled() *problem.Problem {
 	if h.fixed {
-		text = fmt.Sprintf("%s sends no NMEA sentence at %d baud: leave ?baud= out and the speed is found", h.port, h.speeds.order[0])
+		return &problem.Problem{Code: source.NoSentenceAt, Cause: fmt.Sprintf("%s sends no NMEA sentence at %d baud", h.port, h.speeds.order[0]), Fix: withoutBaud}
 	}
-	return &trouble{state: Waiting, text: text}
+	return &problem.Problem{Code: source.NoSentence, Cause: h.port + " sends no NMEA sentence at any speed from 4800 to 921600 baud",
+		Fix: "check that it is a GPS receiver, its cable and its ground"}
 }
 
-func silentTrouble(port string) *trouble {
-	return &trouble{state: Silent, text: port + " sends nothing: check the receiver's power and cable"}
+// checkPower is the fix for a receiver that sends nothing.
+const checkPower = "check the receiver's power and cable"
+
+func silentPort(port string) *problem.Problem {
+	return &problem.Problem{Code: source.Silent, Cause: port + " sends nothing", Fix: checkPower}
 }
 
 // ear listens at one speed.
@@ -197,7 +206,7 @@ func earliest(a, b time.Time) time.Time {
 func (e *ear) take(p []byte, now time.Time) {
 	if e.silence {
 		e.silence = false
-		e.say(nil)
+		e.say(nil, e.baud)
 	}
 	e.speech.hear(p)
 	e.heard = append(e.heard, p...)
@@ -224,10 +233,10 @@ func (e *ear) pause(now time.Time) error {
 	}
 	if !e.silence && idle >= silentNotice {
 		e.silence = true
-		e.say(silentTrouble(e.port))
+		e.say(silentPort(e.port), e.baud)
 	}
 	if e.hunt.silent > 0 && idle >= e.hunt.silent {
-		return silentTrouble(e.port)
+		return silentPort(e.port)
 	}
 	if e.leave != nil && e.leave() {
 		return errElsewhere
@@ -245,7 +254,7 @@ func (e *ear) done(now time.Time) (bool, error) {
 			return false, nil
 		}
 		name := e.speech.binary
-		return true, &trouble{state: Waiting, text: binaryTrouble(e.port, name, e.baud), protocol: name, baud: e.baud}
+		return true, &binaryError{binaryOnly(e.port, name, e.baud), name, e.baud}
 	case e.text():
 		return now.Sub(e.text0) > textWait || len(e.heard) > hearMost, nil
 	case e.ended && !e.whole && e.bytes < enoughSlow && e.shortest() == 1:

@@ -118,14 +118,14 @@ func TestBinaryIsNamed(t *testing.T) {
 	named, rec, stopNamed := start(t, Config{Source: device.Path()})
 	s := waitStatus(t, named, "protocol", func(s Status) bool { return s.Protocol != "" })
 	stopNamed()
-	want := device.Path() + " speaks UBX at 38400 baud, a binary protocol, and no NMEA: switch NMEA output on with u-center or ubxtool, and save it; "
-	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.HasPrefix(s.Detail, want) || s.State != Waiting {
+	want := device.Path() + " sends UBX at 38400 baud, a binary protocol, and no NMEA: switch NMEA output on with u-center or ubxtool, and save it; "
+	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.HasPrefix(text(s.Problem), want) || s.State != Waiting {
 		t.Errorf("status: %+v", s)
 	}
 	found, _, stopFound := startSource(t, Config{Source: "auto"}, &auto{system: m.system})
 	defer stopFound()
 	s = waitStatus(t, found, "protocol", func(s Status) bool { return s.Protocol != "" })
-	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.Contains(s.Detail, " speaks UBX at 38400 baud") {
+	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.Contains(text(s.Problem), " sends UBX at 38400 baud") {
 		t.Errorf("status: %+v", s)
 	}
 	if events := rec.what(); len(events) > 0 {
@@ -159,8 +159,8 @@ func TestWrongSpeedIsNamed(t *testing.T) {
 	device := simulate(t, sim.Config{Baud: 9600, Rate: 1}, "")
 	r, rec, stop := start(t, Config{Source: device.Path() + "?baud=57600"})
 	defer stop()
-	s := waitStatus(t, r, "hint", func(s Status) bool { return s.Hint != "" })
-	if want := "no NMEA sentence comes at 57600 baud: leave ?baud= out and the speed is found"; s.Hint != want || s.Baud != 57600 || s.Protocol != "" {
+	s := waitStatus(t, r, "hint", func(s Status) bool { return text(s.Warning) != "" })
+	if want := "no NMEA sentence comes at 57600 baud: leave ?baud= out and the speed is found"; text(s.Warning) != want || s.Baud != 57600 || s.Protocol != "" {
 		t.Errorf("status: %+v", s)
 	}
 	if len(rec.what()) < 2 {

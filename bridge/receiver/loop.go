@@ -8,6 +8,9 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // A port that is gone is looked for again after backoffMin, then ever more slowly up to backoffMax. One attempt costs some
@@ -46,8 +49,9 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 			if errors.Is(err, errElsewhere) {
 				continue // a port has come or gone: what is there now is tried at once
 			}
-			if ctx.Err() == nil && !justCome(err, time.Now()) {
-				r.status.refused(err)
+			if ctx.Err() == nil && !errors.Is(err, errSettling) {
+				r.status.binary(err)
+				r.status.wrong(problem.Of(err))
 			}
 			wait = r.pause(ctx, wait)
 			continue
@@ -67,7 +71,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 		}
 		wait = r.pause(ctx, wait)
 	}
-	r.status.become(Ended, stopped)
+	r.status.ended(nil)
 	return nil
 }
 
@@ -86,46 +90,46 @@ func (r *Receiver) pause(ctx context.Context, d time.Duration) time.Duration {
 	return min(2*d, most)
 }
 
-// end tells how a finite source ended.
+// end reports how a finite source ended.
 func (r *Receiver) end(s stream, err error) error {
 	if errors.Is(err, io.EOF) {
-		r.status.become(Ended, s.content.trouble(s.port))
+		r.status.ended(s.content.problem(s.port))
 		return nil
 	}
-	err = fmt.Errorf("read %s: %w", s.port, cause(err))
-	r.status.become(Ended, err.Error())
-	return err
+	p := &problem.Problem{Code: source.FileFailed, Cause: fmt.Sprintf("read %s: %v", s.port, cause(err)), Err: err}
+	r.status.ended(p)
+	return p
 }
 
-// lost tells why a port was closed that will be opened again.
+// lost reports why a port was closed that will be opened again.
 func (r *Receiver) lost(port string, err error) {
 	far, isFar := r.src.(distant)
 	switch {
 	case errors.Is(err, errSilent):
-		r.status.hunting(r.silentTrouble(port))
+		r.status.wrong(r.silent(port))
 	case isFar:
-		r.status.become(Waiting, far.lost(port, err))
-	case errors.Is(err, errGarbled):
-		r.status.become(Waiting, fmt.Sprintf("%s %v: its speed is looked for anew", port, errGarbled))
+		r.status.wrong(far.lost(port, err))
+	case problem.CodeOf(err) != "":
+		r.status.wrong(problem.Of(err))
 	default:
-		r.status.refused(wentAway(port, err))
+		r.status.wrong(wentAway(port, err))
 	}
 }
 
-// silentTrouble says that nothing comes from what is open.
-func (r *Receiver) silentTrouble(port string) *trouble {
+// silent is the problem of an open port that sends nothing.
+func (r *Receiver) silent(port string) *problem.Problem {
 	if far, isFar := r.src.(distant); isFar {
-		return &trouble{state: Silent, text: far.silent(port)}
+		return far.silent(port)
 	}
-	return silentTrouble(port)
+	return silentPort(port)
 }
 
-// wentAway says that a port failed that was open.
-func wentAway(port string, err error) error {
+// wentAway is the problem of a port that failed while it was open.
+func wentAway(port string, err error) *problem.Problem {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("hung up") // what a terminal's end of file means
 	}
-	return goneError(fmt.Sprintf("%s went away (%v): plug the receiver in again", port, cause(err)))
+	return &problem.Problem{Code: source.PortLost, Cause: fmt.Sprintf("%s went away (%v)", port, cause(err)), Fix: "plug the receiver in again", Err: err}
 }
 
 // read hands what s sends to c until s fails or ends, ctx ends, or a port that is not finite has been silent too long. It
@@ -183,7 +187,7 @@ func (r *Receiver) waited(q *silence, port string) error {
 	now := time.Now()
 	if !q.told && now.Sub(q.last) >= q.notice() {
 		q.told = true
-		r.status.hunting(r.silentTrouble(port))
+		r.status.wrong(r.silent(port))
 	}
 	if now.Sub(q.last) >= q.most || q.elsewhere != nil && q.told && q.elsewhere() {
 		return errSilent

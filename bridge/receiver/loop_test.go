@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/receiver/source"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -21,7 +23,7 @@ type running struct {
 	err    chan error
 }
 
-func run(t *testing.T, c Config, src source) running {
+func run(t *testing.T, c Config, src opener) running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := running{Receiver: newReceiver(c, src), rec: newRecorder(), cancel: cancel, err: make(chan error, 1)}
 	go func() { r.err <- r.Run(ctx, r.rec) }()
@@ -105,22 +107,22 @@ func TestSilentPortIsReopened(t *testing.T) {
 		synctest.Wait()
 		s := r.Status()
 		want := "/dev/fake sends nothing: check the receiver's power and cable"
-		if s.State != Silent || s.Detail != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
+		if s.State != Silent || text(s.Problem) != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
 			t.Errorf("status of a silent port: %+v", s)
 		}
 		third := <-others // still silent: again, and nothing new to say
 		_ = second
 		write(t, third, "b")
 		synctest.Wait()
-		if s := r.Status(); s.State != Reading || s.Detail != "" || s.Bytes != 2 {
+		if s := r.Status(); s.State != Reading || text(s.Problem) != "" || s.Bytes != 2 {
 			t.Errorf("status of a port that speaks again: %+v", s)
 		}
 		r.stop(t)
 		wantLog := []string{
 			`level=INFO msg="receiver reading" source=fake port=/dev/fake`,
-			`level=WARN msg="receiver silent" source=fake port=/dev/fake detail="` + want + `"`,
+			`level=WARN msg="receiver silent" source=fake port=/dev/fake problem="` + want + `"`,
 			`level=INFO msg="receiver reading" source=fake port=/dev/fake`,
-			`level=INFO msg="receiver ended" source=fake port=/dev/fake detail=stopped`,
+			`level=INFO msg="receiver ended" source=fake port=/dev/fake`,
 		}
 		if diff := cmp.Diff(wantLog, log.lines); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
@@ -142,7 +144,7 @@ func TestBackoff(t *testing.T) {
 		r := run(t, Config{Source: "fake", Log: log.logger()}, src)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := r.Status(); s.State != Waiting || s.Detail != errFake.Error() || s.Opens != 0 || s.LastByteAge != nil || s.Since.Sub(began) != 0 {
+		if s := r.Status(); s.State != Waiting || text(s.Problem) != errFake.Error() || s.Opens != 0 || s.LastByteAge != nil || s.Since.Sub(began) != 0 {
 			t.Errorf("status: %+v", s)
 		}
 		r.stop(t)
@@ -154,8 +156,8 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("%d attempts in an hour", n)
 		}
 		want := []string{
-			`level=WARN msg="receiver waiting" source=fake detail="the fake port is not there"`,
-			`level=INFO msg="receiver ended" source=fake detail=stopped`,
+			`level=WARN msg="receiver waiting" source=fake problem="the fake port is not there"`,
+			`level=INFO msg="receiver ended" source=fake`,
 		}
 		if diff := cmp.Diff(want, log.lines); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
@@ -217,7 +219,7 @@ func TestBackoffStartsAgain(t *testing.T) {
 			_ = other.Close()
 			synctest.Wait()
 			want := "/dev/fake went away (hung up): plug the receiver in again"
-			if s := r.Status(); s.State != Waiting || s.Detail != want {
+			if s := r.Status(); s.State != Waiting || text(s.Problem) != want {
 				t.Errorf("status: %+v", s)
 			}
 			other = <-others
@@ -252,7 +254,7 @@ func TestUnpluggedIsSaidOnce(t *testing.T) {
 			_ = other.Close()
 			time.Sleep(backoffMin)
 			synctest.Wait()
-			if s := r.Status(); s.State != Waiting || s.Detail != missing.Error() {
+			if s := r.Status(); s.State != Waiting || s.Problem.Code != source.PortLost {
 				t.Errorf("status: %+v", s)
 			}
 		}
@@ -260,12 +262,12 @@ func TestUnpluggedIsSaidOnce(t *testing.T) {
 		r.stop(t)
 		const (
 			reading = `level=INFO msg="receiver reading" source=fake port=/dev/fake`
-			waiting = `level=WARN msg="receiver waiting" source=fake port=/dev/fake detail="`
+			waiting = `level=WARN msg="receiver waiting" source=fake port=/dev/fake problem="`
 			gone    = waiting + `/dev/fake went away (hung up): plug the receiver in again"`
 		)
 		want := []string{
-			reading, gone, reading, gone, waiting + errFake.Error() + `"`, waiting + missing.Error() + `"`,
-			`level=INFO msg="receiver ended" source=fake port=/dev/fake detail=stopped`,
+			reading, gone, reading, waiting + errFake.Error() + `"`, waiting + missing.Error() + `"`,
+			`level=INFO msg="receiver ended" source=fake port=/dev/fake`,
 		}
 		if diff := cmp.Diff(want, log.lines); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
@@ -290,7 +292,7 @@ func TestFiniteSource(t *testing.T) {
 		if diff := cmp.Diff([]string{"opened", sentence[:5], "quiet", sentence[5:], "quiet"}, r.rec.what()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if s := r.Status(); s.State != Ended || s.Detail != "" || s.Bytes != uint64(len(sentence)) {
+		if s := r.Status(); s.State != Ended || text(s.Problem) != "" || s.Bytes != uint64(len(sentence)) {
 			t.Errorf("status: %+v", s)
 		}
 		r.cancel()
@@ -307,7 +309,7 @@ func TestFiniteSourceBreaksOff(t *testing.T) {
 		if err := <-r.err; err == nil || err.Error() != "read /dev/fake: input/output error" {
 			t.Errorf("Run: %v", err)
 		}
-		if s := r.Status(); s.State != Ended || s.Detail != "read /dev/fake: input/output error" {
+		if s := r.Status(); s.State != Ended || text(s.Problem) != "read /dev/fake: input/output error" {
 			t.Errorf("status: %+v", s)
 		}
 		r.cancel()

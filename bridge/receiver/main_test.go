@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gpsbridge/bridge/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -141,4 +143,12 @@ func (l *logged) logger() *slog.Logger {
 		}
 		return a
 	}}))
+}
+
+// text is a problem in one line, "" for none.
+func text(p *problem.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return p.Error()
 }

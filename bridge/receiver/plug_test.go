@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/sim"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // TestFiftyReplugs: under two names in turn, behind two speeds in turn. Every sentence that was sent while the port was open
@@ -153,14 +155,14 @@ func TestLeftAlone(t *testing.T) {
 	cancel()
 	_ = os.Remove(filepath.Join(m.dev, "ttyUSB2"))
 	speaker.unplug()
-	s := waitStatus(t, r, "loss", func(s Status) bool { return strings.Contains(s.Detail, "console") })
+	s := waitStatus(t, r, "loss", func(s Status) bool { return strings.Contains(text(s.Problem), "console") })
 	for _, want := range []string{
-		"/ttyACM0 is the system console: take it out of the kernel command line",
-		`/ttyUSB0 is held by gpsd (pid 77): "sudo systemctl disable --now gpsd.socket gpsd"`,
-		"/ttyUSB1 is held by another program: ",
+		"/ttyACM0 is the system console; ", "ttyACM0: take it out of the kernel command line",
+		"/ttyUSB0 is held by gpsd (pid 77)", `ttyUSB0: "sudo systemctl disable --now gpsd.socket gpsd"`,
+		"/ttyUSB1 is held by another program; ", `ttyUSB1: "sudo gpsbridge doctor`,
 	} {
-		if !strings.Contains(s.Detail, want) {
-			t.Errorf("detail %q, want %q", s.Detail, want)
+		if !strings.Contains(text(s.Problem), want) {
+			t.Errorf("detail %q, want %q", text(s.Problem), want)
 		}
 	}
 }
@@ -212,7 +214,7 @@ func TestSilentPortIsLeft(t *testing.T) {
 	silence()
 	began := time.Now()
 	s := waitStatus(t, r, "silence", func(s Status) bool { return s.State == Silent })
-	if took := time.Since(began); took > 5*time.Second || !strings.HasSuffix(s.Detail, "/ttyUSB0 sends nothing: check the receiver's power and cable") {
+	if took := time.Since(began); took > 5*time.Second || !strings.HasSuffix(text(s.Problem), "/ttyUSB0 sends nothing: check the receiver's power and cable") {
 		t.Errorf("shown after %v: %+v", took, s)
 	}
 	m.plug("ttyUSB1", second.path)
@@ -263,24 +265,24 @@ func TestSharedPort(t *testing.T) {
 	m := newTree(t)
 	m.plug("ttyAMA0", "/dev/tty") // no pseudo-terminal, as far as its number says
 	p := &serialPort{path: filepath.Join(m.dev, "ttyAMA0"), system: m.system}
-	if got := p.shared(p.system.describeAt(p.path)); got != "" {
+	if got := p.shared(p.system.describeAt(p.path)); got != nil {
 		t.Errorf("alone: %q", got)
 	}
 	m.file(filepath.Join(m.proc, "7/comm"), "agetty\n")
 	m.link(filepath.Join(m.proc, "7/fd/0"), "/dev/tty")
 	p.lookout = lookout{}
-	want := p.path + ` is held by agetty (pid 7): a login shell runs on it: "sudo systemctl disable --now serial-getty@ttyAMA0" (each program gets a part of what comes)`
-	if got := p.shared(p.system.describeAt(p.path)); got != want {
+	want := p.path + ` is held by agetty (pid 7), and each program gets a part of what comes: a login shell runs on it: "sudo systemctl disable --now serial-getty@ttyAMA0"`
+	if got := p.shared(p.system.describeAt(p.path)); text(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	m.file(filepath.Join(m.sys, "class/tty/console/active"), "ttyAMA0\n")
-	if got := p.shared(p.system.describeAt(p.path)); got != consoleTrouble(p.path) {
+	if got := p.shared(p.system.describeAt(p.path)); !got.Same(onConsole(p.path)) {
 		t.Errorf("console: %q", got)
 	}
 	l := newLineTest(t, 9600, false)
-	l.standing = want
+	l.standing = &problem.Problem{Code: source.Held, Cause: "held"}
 	l.begin(l.now)
-	if err := l.seconds(20, rmc("120000")); err != nil || l.status().Hint != want {
+	if err := l.seconds(20, rmc("120000")); err != nil || !l.status().Warning.Same(l.standing) {
 		t.Errorf("status: %+v, %v", l.status(), err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Port is a serial port that may have a receiver behind it.
@@ -21,8 +23,8 @@ type Port struct {
 	// Driver is the kernel's, such as ftdi_sio; IDs are the USB vendor and product, such as 1546:01a8. Empty where unknown.
 	Driver string `json:"driver,omitempty"`
 	IDs    string `json:"ids,omitempty"`
-	// Trouble is why the port cannot be used, with the mend, in one line. Empty where nothing speaks against it.
-	Trouble string `json:"trouble,omitempty"`
+	// Problem is why the port cannot be used, nil where nothing is known against it.
+	Problem *problem.Problem `json:"problem,omitempty"`
 
 	node string // Device with every link followed
 	rank rank
@@ -94,7 +96,7 @@ func (s system) inspect(path string) Port {
 		p = Port{Path: path, Device: path, node: path}
 	}
 	if err := checkDevice(path); err != nil {
-		p.Trouble = err.Error()
+		p.Problem = problem.Of(err)
 		return p
 	}
 	one := []Port{p}
@@ -147,20 +149,21 @@ func (s system) judge(ports []Port, holders map[string]holder) {
 		p := &ports[i]
 		switch by, held := holders[p.node]; {
 		case slices.Contains(consoles, filepath.Base(p.Device)):
-			p.Trouble = consoleTrouble(p.Path)
+			p.Problem = onConsole(p.Path)
 		case held:
-			p.Trouble = heldTrouble(*p, by)
+			p.Problem = heldBy(*p, by)
 		default:
-			p.Trouble = accessTrouble(p.Path)
+			p.Problem = noAccess(p.Path)
 		}
 	}
 }
 
-// accessTrouble asks whether an open would be refused, without doing it: an open can reset what is behind the port.
-func accessTrouble(path string) string {
+// noAccess asks whether an open would be refused, without doing it: an open can reset what is behind the port. It is nil
+// when it would not.
+func noAccess(path string) *problem.Problem {
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)
 	if err == nil {
-		return ""
+		return nil
 	}
-	return explain(path, err).Error()
+	return explain(path, err)
 }

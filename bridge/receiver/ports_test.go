@@ -108,9 +108,9 @@ func TestConsoles(t *testing.T) {
 	m.file(filepath.Join(m.proc, "consoles"), "ttyUSB1              -W- (EC  p a)  188:1\n")
 	m.file(filepath.Join(m.proc, "cmdline"), "root=/dev/mmcblk0p2 console=serial0,115200 console=ttyUSB2 quiet\n")
 	for _, p := range m.ports() {
-		console := strings.Contains(p.Trouble, p.Path+" is the system console: ") && strings.Contains(p.Trouble, "raspi-config")
-		if want := !strings.HasSuffix(p.Path, "ttyACM0"); console != want || !want && p.Trouble != "" {
-			t.Errorf("%s: trouble %q", p.Path, p.Trouble)
+		console := strings.Contains(text(p.Problem), p.Path+" is the system console: ") && strings.Contains(text(p.Problem), "raspi-config")
+		if want := !strings.HasSuffix(p.Path, "ttyACM0"); console != want || !want && text(p.Problem) != "" {
+			t.Errorf("%s: trouble %q", p.Path, text(p.Problem))
 		}
 	}
 }
@@ -131,13 +131,13 @@ func TestHeldPort(t *testing.T) {
 	m.file(filepath.Join(m.proc, "1/comm"), "init\n") // whose descriptors are not ours to see
 	got := m.ports()
 	want := got[0].Path + " is held by sleep (pid " + pid + "): stop it, or name another port with --device"
-	if len(got) != 2 || got[0].Trouble != want || got[1].Trouble != "" {
+	if len(got) != 2 || text(got[0].Problem) != want || text(got[1].Problem) != "" {
 		t.Errorf("got %+v", got)
 	}
-	if p := m.inspect(filepath.Join(m.dev, "ttyUSB0")); p.Trouble != want {
+	if p := m.inspect(filepath.Join(m.dev, "ttyUSB0")); text(p.Problem) != want {
 		t.Errorf("got %+v", p)
 	}
-	if p := m.inspect(filepath.Join(m.dev, "ttyUSB9")); !strings.Contains(p.Trouble, "ttyUSB9 does not exist: plug the receiver in") {
+	if p := m.inspect(filepath.Join(m.dev, "ttyUSB9")); !strings.Contains(text(p.Problem), "ttyUSB9 does not exist: plug the receiver in") {
 		t.Errorf("got %+v", p)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/nmea"
 )
 
@@ -166,15 +168,13 @@ func (f *framer) length() (n int, known bool) {
 	return f.size(f.open), true
 }
 
-// binaryTrouble says what to do about a receiver that speaks a binary protocol.
-func binaryTrouble(port, protocol string, baud int) string {
-	mend := "switch it to NMEA"
-	switch protocol {
-	case protoUBX:
-		mend = "switch NMEA output on with u-center or ubxtool, and save it"
-	case protoSiRF:
-		mend = "switch it to NMEA with gpsctl -n (gpsd leaves receivers so)"
+// binaryOnly is the problem of a receiver that sends a binary protocol and no NMEA.
+func binaryOnly(port, protocol string, baud int) *problem.Problem {
+	p := &problem.Problem{Code: source.BinaryUBX, Fix: "switch NMEA output on with u-center or ubxtool, and save it"}
+	if protocol == protoSiRF {
+		p.Code, p.Fix = source.BinarySiRF, "switch it to NMEA with gpsctl -n (gpsd leaves receivers in this state)"
 	}
-	return fmt.Sprintf("%s speaks %s at %d baud, a binary protocol, and no NMEA: %s; or read it through gpsd with --device gpsd://localhost:2947",
-		port, protocol, baud, mend)
+	p.Cause = fmt.Sprintf("%s sends %s at %d baud, a binary protocol, and no NMEA", port, protocol, baud)
+	p.Fix += "; or read it through gpsd with --device gpsd://localhost:2947"
+	return p
 }

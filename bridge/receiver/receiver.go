@@ -59,7 +59,7 @@ type Config struct {
 // Receiver reads one source. Make it with New, then call Run once.
 type Receiver struct {
 	// set by New
-	src     source
+	src     opener
 	turn    func(within time.Duration)
 	silence time.Duration
 	quiet   time.Duration
@@ -84,7 +84,7 @@ func New(c Config) (*Receiver, error) {
 	return newReceiver(c, src), nil
 }
 
-func newReceiver(c Config, src source) *Receiver {
+func newReceiver(c Config, src opener) *Receiver {
 	if c.Silence <= 0 {
 		c.Silence = DefaultSilence
 	}

@@ -3,7 +3,6 @@ package receiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,9 @@ import (
 
 	"go.bug.st/serial"
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // serialPort is a port with a path, 8 data bits, no parity, 1 stop bit.
@@ -54,19 +56,21 @@ func (p *serialPort) open(ctx context.Context) (stream, error) {
 	return s, nil
 }
 
-// shared says who uses the port too, and may: it was the user who named it.
-func (p *serialPort) shared(at Port) string {
+// shared names the other user of the port, which is allowed: the configuration names the port. It is nil for none.
+func (p *serialPort) shared(at Port) *problem.Problem {
 	rdev, ok := characterDevice(at.node)
 	if !ok || pseudoTerminal(rdev) {
-		return "" // a pseudo-terminal's other users are who made it
+		return nil // a pseudo-terminal's other users have made it
 	}
 	if slices.Contains(p.system.consoles(), filepath.Base(at.Device)) {
-		return consoleTrouble(p.path)
+		return onConsole(p.path)
 	}
 	if by, held := p.look(p.system, []string{at.node}, false)[at.node]; held {
-		return heldTrouble(at, by) + " (each program gets a part of what comes)"
+		held := heldBy(at, by)
+		held.Cause += ", and each program gets a part of what comes"
+		return held
 	}
-	return ""
+	return nil
 }
 
 // pseudoTerminal says that a device is one: majors 136 to 143 (the kernel's devices.txt).
@@ -86,11 +90,10 @@ func listen(ctx context.Context, h *hunt) (found, error) {
 		return f, nil
 	}
 	_ = h.line.Close()
-	var t *trouble
 	switch {
 	case ctx.Err() != nil:
 		return found{}, ctx.Err()
-	case errors.As(err, &t), errors.Is(err, errElsewhere):
+	case problem.CodeOf(err) != "", errors.Is(err, errElsewhere):
 		return found{}, err
 	}
 	return found{}, wentAway(h.port, err)
@@ -143,7 +146,7 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 	if err := isTerminal(fd); err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.ENOTTY) {
-			return nil, fmt.Errorf("%s is not a serial port: name one with --device", path)
+			return nil, notSerial(path)
 		}
 		return nil, explain(path, err)
 	}
@@ -187,13 +190,17 @@ func checkDevice(path string) error {
 	case err != nil:
 		return explain(path, err)
 	case info.IsDir():
-		return fmt.Errorf("%s is a directory: name a port in it with --device", path)
+		return &problem.Problem{Code: source.NotAPort, Cause: path + " is a directory", Fix: "name a port in it with --device"}
 	case info.Mode().IsRegular():
-		return fmt.Errorf("%s is a file and not a port: play it with --device file:%s", path, path)
+		return &problem.Problem{Code: source.NotAPort, Cause: path + " is a file and not a port", Fix: "play it with --device file:" + path}
 	case info.Mode()&os.ModeCharDevice == 0:
-		return fmt.Errorf("%s is not a serial port: name one with --device", path)
+		return notSerial(path)
 	}
 	return nil
+}
+
+func notSerial(path string) *problem.Problem {
+	return &problem.Problem{Code: source.NotAPort, Cause: path + " is not a serial port", Fix: "name one with --device"}
 }
 
 func isTerminal(fd int) error {

@@ -64,7 +64,7 @@ func start(t *testing.T, c Config) (*Receiver, *recorder, func()) {
 	return startSource(t, c, src)
 }
 
-func startSource(t *testing.T, c Config, src source) (*Receiver, *recorder, func()) {
+func startSource(t *testing.T, c Config, src opener) (*Receiver, *recorder, func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	rec, done := newRecorder(), make(chan error, 1)
@@ -142,7 +142,7 @@ func TestReplug(t *testing.T) {
 		if noticed := time.Since(began); noticed > 2*time.Second {
 			t.Errorf("noticed after %v", noticed)
 		}
-		if detail := r.Status().Detail; !strings.HasPrefix(detail, link+" went away (") && !strings.HasPrefix(detail, link+" does not exist") {
+		if detail := text(r.Status().Problem); !strings.HasPrefix(detail, link+" went away (") && !strings.HasPrefix(detail, link+" does not exist") {
 			t.Errorf("detail: %s", detail)
 		}
 		l = plug(i + 1)

@@ -12,7 +12,7 @@ type simulated struct {
 	config sim.Config
 }
 
-func simulatedFrom(o *options) (source, error) {
+func simulatedFrom(o *options) (opener, error) {
 	c := sim.Config{
 		Rate:   o.integer("rate", 1, 1, sim.MaxRate),
 		Baud:   o.integer("baud", 0, 0, maxBaud),

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,11 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
-// source is one kind of origin of bytes. It opens and never retries.
-type source interface {
-	// open returns an open stream, or an error that is one line naming the thing and the mend. It gives up when ctx ends.
+// opener is one kind of origin of bytes. It opens and never retries.
+type opener interface {
+	// open returns an open stream, or a *problem.Problem. It gives up when ctx ends.
 	open(ctx context.Context) (stream, error)
 	// finite says that the source has an end, and that it cannot be opened again where it stopped.
 	finite() bool
@@ -66,16 +70,16 @@ const allowedSources = `use "auto", a device such as "/dev/ttyUSB0?baud=9600", "
 	`"file:PATH?rate=1", "sim:?rate=1" or "-" (standard input)`
 
 // parseSource makes a source of its written form.
-func parseSource(s string) (source, error) {
+func parseSource(s string) (opener, error) {
 	rest, query := s, ""
 	if i := strings.LastIndexByte(s, '?'); i >= 0 {
 		rest, query = s[:i], s[i+1:]
 	}
 	o, err := parseOptions(query)
 	if err != nil {
-		return nil, fmt.Errorf("source %q: %w", s, err)
+		return nil, inSource(s, err)
 	}
-	var src source
+	var src opener
 	switch {
 	case rest == "-":
 		src = stdin{}
@@ -94,12 +98,24 @@ func parseSource(s string) (source, error) {
 	case strings.HasPrefix(rest, "file:"):
 		src, err = fileFrom(strings.TrimPrefix(rest, "file:"), o)
 	default:
-		return nil, fmt.Errorf("source %q is not known: %s", s, allowedSources)
+		return nil, &problem.Problem{Code: source.Unknown, Key: "source", Cause: fmt.Sprintf("%q is not known", s), Fix: allowedSources}
 	}
 	if err := o.finish(err); err != nil {
-		return nil, fmt.Errorf("source %q: %w", s, err)
+		return nil, inSource(s, err)
 	}
 	return src, nil
+}
+
+// invalid is the problem of a part of a source.
+func invalid(fix, cause string, args ...any) *problem.Problem {
+	return &problem.Problem{Code: source.InvalidOption, Key: "source", Cause: fmt.Sprintf(cause, args...), Fix: fix}
+}
+
+// inSource names the source in which something is wrong.
+func inSource(s string, err error) *problem.Problem {
+	p := *problem.Of(err)
+	p.Code, p.Key, p.Cause = cmp.Or(p.Code, source.InvalidOption), "source", fmt.Sprintf("%q: %s", s, p.Cause)
+	return &p
 }
 
 // options are the "?name=value&..." of a source. The first wrong one is kept, as an error that finish returns, so that the
@@ -113,7 +129,7 @@ type options struct {
 func parseOptions(query string) (*options, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, fmt.Errorf("read options %q: use name=value, joined by &", query)
+		return nil, invalid("use name=value, joined by &", "options %q cannot be read", query)
 	}
 	return &options{values: values}, nil
 }
@@ -123,7 +139,7 @@ func (o *options) text(name string) (string, bool) {
 	o.known = append(o.known, name)
 	v, given := o.values[name]
 	if len(v) > 1 {
-		o.fail(fmt.Errorf("option %q is given %d times: give it once", name, len(v)))
+		o.fail(invalid("give it once", "option %q is given %d times", name, len(v)))
 	}
 	if !given {
 		return "", false
@@ -139,7 +155,7 @@ func (o *options) integer(name string, fallback, lo, hi int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < lo || n > hi {
-		o.fail(fmt.Errorf("option %s=%s: use a whole number from %d to %d", name, text, lo, hi))
+		o.fail(invalid(fmt.Sprintf("use a whole number from %d to %d", lo, hi), "option %s=%s", name, text))
 	}
 	return n
 }
@@ -180,9 +196,9 @@ func (o *options) finish(err error) error {
 	for _, name := range names {
 		if !slices.Contains(o.known, name) {
 			if len(o.known) == 0 {
-				return fmt.Errorf("option %q is not known: this source takes none", name)
+				return invalid("this source takes none", "option %q is not known", name)
 			}
-			return fmt.Errorf("option %q is not known: use %s", name, strings.Join(o.known, ", "))
+			return invalid("use "+strings.Join(o.known, ", "), "option %q is not known", name)
 		}
 	}
 	return err

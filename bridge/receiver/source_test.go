@@ -12,7 +12,7 @@ import (
 func TestParseSource(t *testing.T) {
 	tests := []struct {
 		source string
-		want   source
+		want   opener
 	}{
 		{"-", stdin{}},
 		{"/dev/ttyUSB0", &serialPort{path: "/dev/ttyUSB0", system: machine}},
@@ -41,23 +41,23 @@ func TestParseSource(t *testing.T) {
 
 func TestWrongSources(t *testing.T) {
 	tests := []struct{ source, want string }{
-		{"http://host:2947", `source "http://host:2947" is not known: ` + allowedSources},
-		{"ttyUSB0", `source "ttyUSB0" is not known: ` + allowedSources},
-		{"COM3?baud=9600", `source "COM3?baud=9600" is not known: ` + allowedSources},
-		{"sim", `source "sim" is not known: ` + allowedSources},
-		{"file:", `source "file:": no path: use "file:PATH"`},
-		{"-?rate=1", `source "-?rate=1": option "rate" is not known: this source takes none`},
-		{"/dev/ttyUSB0?speed=9600", `source "/dev/ttyUSB0?speed=9600": option "speed" is not known: use baud`},
-		{"/dev/ttyUSB0?baud=fast", `source "/dev/ttyUSB0?baud=fast": option baud=fast: use a whole number from 300 to 4000000`},
-		{"/dev/ttyUSB0?baud=0", `source "/dev/ttyUSB0?baud=0": option baud=0: use a whole number from 300 to 4000000`},
-		{"/dev/ttyUSB0?baud=9600&baud=4800", `source "/dev/ttyUSB0?baud=9600&baud=4800": option "baud" is given 2 times: give it once`},
-		{"/dev/ttyUSB0?baud=%zz", `source "/dev/ttyUSB0?baud=%zz": read options "baud=%zz": use name=value, joined by &`},
-		{"file:a?rate=-1", `source "file:a?rate=-1": option rate=-1: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible`},
-		{"file:a?rate=NaN", `source "file:a?rate=NaN": option rate=NaN: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible`},
-		{"sim:?rate=26", `source "sim:?rate=26": option rate=26: use a whole number from 1 to 25`},
-		{"sim:?tunnel=yes", `source "sim:?tunnel=yes": option tunnel=yes: use a whole number from 0 to 1`},
-		{"sim:?hz=1", `source "sim:?hz=1": option "hz" is not known: use rate, baud, seed, tunnel`},
-		{"sim:?rate=10&baud=4800", `source "sim:?rate=10&baud=4800": simulate a receiver: 10 Hz needs up to`},
+		{"http://host:2947", `source: "http://host:2947" is not known: ` + allowedSources},
+		{"ttyUSB0", `source: "ttyUSB0" is not known: ` + allowedSources},
+		{"COM3?baud=9600", `source: "COM3?baud=9600" is not known: ` + allowedSources},
+		{"sim", `source: "sim" is not known: ` + allowedSources},
+		{"file:", `source: "file:": no path: use "file:PATH"`},
+		{"-?rate=1", `source: "-?rate=1": option "rate" is not known: this source takes none`},
+		{"/dev/ttyUSB0?speed=9600", `source: "/dev/ttyUSB0?speed=9600": option "speed" is not known: use baud`},
+		{"/dev/ttyUSB0?baud=fast", `source: "/dev/ttyUSB0?baud=fast": option baud=fast: use a whole number from 300 to 4000000`},
+		{"/dev/ttyUSB0?baud=0", `source: "/dev/ttyUSB0?baud=0": option baud=0: use a whole number from 300 to 4000000`},
+		{"/dev/ttyUSB0?baud=9600&baud=4800", `source: "/dev/ttyUSB0?baud=9600&baud=4800": option "baud" is given 2 times: give it once`},
+		{"/dev/ttyUSB0?baud=%zz", `source: "/dev/ttyUSB0?baud=%zz": options "baud=%zz" cannot be read: use name=value, joined by &`},
+		{"file:a?rate=-1", `source: "file:a?rate=-1": option rate=-1: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible`},
+		{"file:a?rate=NaN", `source: "file:a?rate=NaN": option rate=NaN: use 1 for real time, 10 for ten times as fast, 0 for as fast as possible`},
+		{"sim:?rate=26", `source: "sim:?rate=26": option rate=26: use a whole number from 1 to 25`},
+		{"sim:?tunnel=yes", `source: "sim:?tunnel=yes": option tunnel=yes: use a whole number from 0 to 1`},
+		{"sim:?hz=1", `source: "sim:?hz=1": option "hz" is not known: use rate, baud, seed, tunnel`},
+		{"sim:?rate=10&baud=4800", `source: "sim:?rate=10&baud=4800": simulate a receiver: 10 Hz needs up to`},
 	}
 	for _, test := range tests {
 		_, err := New(Config{Source: test.source})

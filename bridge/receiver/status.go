@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // State is what a receiver is doing.
@@ -19,25 +22,22 @@ const (
 	Ended   State = "ended"   // a finite source was read to its end, or Run has returned
 )
 
-// stopped is the detail of a receiver that was told to end.
-const stopped = "stopped"
-
 // Status is a picture of a Receiver at one moment.
 type Status struct {
 	Source string `json:"source"` // as configured
 	State  State  `json:"state"`
-	// Detail is one line: why the state is what it is, and the mend. Empty while all is well.
-	Detail string `json:"detail,omitempty"`
+	// Problem is why the state is what it is, nil while all is well. Its codes are those of package source.
+	Problem *problem.Problem `json:"problem,omitempty"`
 	// Port is what is open, or was last: the path of the device or file.
 	Port  string    `json:"port,omitempty"`
-	Since time.Time `json:"since"` // of the state and its detail
+	Since time.Time `json:"since"` // of the state and its problem
 	Bytes uint64    `json:"bytes"` // read since the start, from all ports
 	// LastByteAge is the time since the last byte in seconds, absent before the first one.
 	LastByteAge *float64 `json:"last_byte_age,omitempty"`
 	Opens       uint64   `json:"opens"` // how often a port was opened
 
 	// Of a serial port that is open, or was last.
-	Baud     int    `json:"baud,omitempty"`     // bits a second
+	Baud     int    `json:"baud,omitempty"`     // bits a second; while the speed is searched, the one that is tried
 	Name     string `json:"name,omitempty"`     // what the port's hardware calls itself
 	Protocol string `json:"protocol,omitempty"` // NMEA, or the binary one that it speaks: UBX, SiRF; empty while unknown
 	// LineErrors are the driver's counts since the port was opened, absent where it keeps none.
@@ -45,8 +45,8 @@ type Status struct {
 	// LineUse is the share of what the line can carry that the receiver sends, 0 to 1, absent while it is unknown and for a
 	// pseudo-terminal, which has no such bound.
 	LineUse *float64 `json:"line_use,omitempty"`
-	// Hint is one line: what is wrong with the line, and the mend. Empty while it is healthy.
-	Hint string `json:"hint,omitempty"`
+	// Warning is what is wrong with the line although it is read, nil while it is healthy.
+	Warning *problem.Problem `json:"warning,omitempty"`
 }
 
 // LineErrors are what a UART has met. All are there, or none: many drivers, and no network connection, count them.
@@ -64,12 +64,10 @@ type tracker struct {
 	mu       sync.Mutex
 	status   Status
 	lastByte time.Time
-	// said is what was last logged, so that what is tried again and again is said once.
-	said struct {
-		state        State
-		detail, hint string
-		gone         bool // that the port went away, of which it is a part that it does not exist then
-	}
+	problems problem.Changes
+	warnings problem.Changes
+	logged   *problem.Problem // the last problem that was logged, nil for none or its end
+	greeted  bool             // that bytes come was logged
 }
 
 func (t *tracker) init(source string, log *slog.Logger) {
@@ -88,7 +86,7 @@ func (t *tracker) snapshot(now time.Time) Status {
 	return s
 }
 
-// opened counts an opened port. A receiver that was opened because it was silent stays "silent" until it says something.
+// opened counts an opened port. A receiver that was opened because it was silent stays "silent" until it sends something.
 func (t *tracker) opened(port string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,7 +94,7 @@ func (t *tracker) opened(port string) {
 	t.status.Port = port
 	t.status.Baud, t.status.Name, t.status.Protocol, t.status.LineErrors = 0, "", "", LineErrors{}
 	if t.status.State == Waiting {
-		t.set(Opening, "")
+		t.set(Opening, nil)
 	}
 }
 
@@ -106,100 +104,114 @@ func (t *tracker) read(n int, now time.Time) {
 	defer t.mu.Unlock()
 	t.status.Bytes += uint64(n)
 	t.lastByte = now
-	if t.status.State != Reading {
-		t.set(Reading, "")
+	if t.status.State != Reading || t.logged != nil || !t.greeted {
+		t.set(Reading, nil)
+		t.report(now)
 	}
 }
 
-// become changes the state.
-func (t *tracker) become(state State, detail string) {
+// wrong shows why there is nothing to read.
+func (t *tracker) wrong(p *problem.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(state, detail)
+	missing := p.Code == source.PortMissing || p.Code == source.NoPort
+	if missing && t.status.Problem != nil && t.status.Problem.Code == source.PortLost {
+		return // that a port which went away does not exist is not another problem
+	}
+	state := Waiting
+	if p.Code == source.Silent {
+		state = Silent
+	}
+	t.set(state, p)
+	t.report(time.Now())
 }
 
-// hunting shows what is wrong with a port that was opened and has not spoken yet; nil is that it says something again.
-func (t *tracker) hunting(why *trouble) {
+// hunting shows what is wrong with a port while its speed is searched, nil for nothing yet, and the speed that is tried.
+func (t *tracker) hunting(wrong *problem.Problem, baud int) {
+	t.mu.Lock()
+	t.status.Baud = baud
+	if wrong == nil {
+		t.set(Opening, nil)
+	}
+	t.mu.Unlock()
+	if wrong != nil {
+		t.wrong(wrong)
+	}
+}
+
+// binary shows the binary protocol that a port sends, if err is that.
+func (t *tracker) binary(err error) {
+	var b *binaryError
+	if !errors.As(err, &b) {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if why == nil {
-		t.set(Opening, "")
-		return
-	}
-	if why.protocol != "" {
-		t.status.Protocol, t.status.Baud = why.protocol, why.baud
-	}
-	t.set(why.state, why.text)
+	t.status.Protocol, t.status.Baud = b.protocol, b.baud
 }
 
-// refused shows why a source could not be opened.
-func (t *tracker) refused(err error) {
-	var why *trouble
-	if errors.As(err, &why) {
-		t.hunting(why)
-		return
-	}
+// ended is the last state, with a problem where a finite source ended otherwise than it should.
+func (t *tracker) ended(p *problem.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var missing missingError
-	if t.said.gone && errors.As(err, &missing) {
-		t.move(Waiting, err.Error())
+	t.set(Ended, p)
+	if p != nil {
+		t.report(time.Now())
 		return
 	}
-	t.set(Waiting, err.Error())
-	var gone goneError
-	t.said.gone = errors.As(err, &gone)
+	t.log.Info("receiver ended", t.attrs()...)
 }
 
-// change changes what is known of the line, and logs a hint when it is another than the last.
-func (t *tracker) change(do func(*Status), hint string) {
+// change changes what is known of the line, and its warning.
+func (t *tracker) change(do func(*Status), warning *problem.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	do(&t.status)
-	t.status.Hint = hint
-	if hint == t.said.hint {
-		return
+	t.status.Warning = warning
+	worth, _ := t.warnings.Report(warning, time.Now())
+	switch {
+	case !worth:
+	case warning == nil:
+		t.log.Info("receiver line healthy", t.attrs()...)
+	default:
+		t.log.Warn("receiver line in trouble", t.attrs("problem", warning)...)
 	}
-	t.said.hint = hint
-	if hint == "" {
-		t.log.Info("receiver line healthy", "source", t.status.Source, "port", t.status.Port)
-		return
-	}
-	t.log.Warn("receiver line in trouble", "source", t.status.Source, "port", t.status.Port, "hint", hint)
 }
 
-// move changes state and detail, and says whether they were others. The caller holds mu.
-func (t *tracker) move(state State, detail string) bool {
-	if t.status.State == state && t.status.Detail == detail {
-		return false
+// set changes state and problem. The caller holds mu.
+func (t *tracker) set(state State, p *problem.Problem) {
+	if t.status.State == state && t.status.Problem.Same(p) {
+		return
 	}
-	t.status.State, t.status.Detail, t.status.Since = state, detail, time.Now()
+	t.status.State, t.status.Problem, t.status.Since = state, p, time.Now()
 	if state == Waiting {
-		t.status.Hint, t.status.LineUse = "", nil // of a line that is not open
+		t.status.Warning, t.status.LineUse = nil, nil // of a line that is not open
 	}
-	return true
 }
 
-// set changes state and detail, and logs the change unless it was the last thing said. "opening" is a passage of
-// milliseconds and not worth a line. The caller holds mu.
-func (t *tracker) set(state State, detail string) {
-	if !t.move(state, detail) {
+// report logs the state if it is new. The caller holds mu.
+func (t *tracker) report(now time.Time) {
+	p := t.status.Problem
+	worth, _ := t.problems.Report(p, now)
+	if p == nil && !t.greeted {
+		worth, t.greeted = true, true
+	}
+	if !worth {
 		return
 	}
-	if state == Opening || t.said.state == state && t.said.detail == detail {
+	t.logged = p
+	if p == nil {
+		t.log.Info("receiver "+string(t.status.State), t.attrs()...)
 		return
 	}
-	t.said.state, t.said.detail, t.said.gone = state, detail, false
+	t.log.Warn("receiver "+string(t.status.State), t.attrs("problem", p)...)
+}
+
+// attrs are what each line of the log has. The caller holds mu.
+func (t *tracker) attrs(more ...any) []any {
 	attrs := []any{"source", t.status.Source}
 	if t.status.Port != "" {
 		attrs = append(attrs, "port", t.status.Port)
 	}
-	if detail != "" {
-		attrs = append(attrs, "detail", detail)
-	}
-	if state == Waiting || state == Silent || state == Ended && detail != "" && detail != stopped {
-		t.log.Warn("receiver "+string(state), attrs...)
-		return
-	}
-	t.log.Info("receiver "+string(state), attrs...)
+	return append(attrs, more...)
 }

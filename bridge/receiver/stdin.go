@@ -7,6 +7,9 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // stdin is the standard input.
@@ -17,7 +20,7 @@ func (stdin) finite() bool { return true }
 func (stdin) open(context.Context) (stream, error) {
 	c, err := openStdin(os.Stdin)
 	if err != nil {
-		return stream{}, fmt.Errorf("open standard input: %w", cause(err))
+		return stream{}, &problem.Problem{Code: source.StdinFailed, Cause: fmt.Sprintf("open standard input: %v", cause(err)), Err: err}
 	}
 	return stream{conn: onceCloser{conn: c, close: sync.OnceValue(c.Close)}, port: "standard input"}, nil
 }

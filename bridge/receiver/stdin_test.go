@@ -37,7 +37,7 @@ func TestStdinPipe(t *testing.T) {
 	}
 	rec.wait(t, "end", func(string) bool { return r.Status().State == Ended })
 	stop()
-	if detail := r.Status().Detail; !strings.HasPrefix(detail, "no NMEA sentence in standard input: ") {
+	if detail := text(r.Status().Problem); !strings.HasPrefix(detail, "no NMEA sentence in standard input: ") {
 		t.Errorf("detail: %s", detail)
 	}
 }

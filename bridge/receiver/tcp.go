@@ -9,15 +9,18 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // distant is a source beyond a network: its stream is lost in other ways than a port is, and it is not asked for as often.
 type distant interface {
-	source
-	// silent says in one line that what is open as port sends nothing, and the mend.
-	silent(port string) string
-	// lost says in one line how err ended what was open as port, and the mend.
-	lost(port string, err error) string
+	opener
+	// silent is the problem of what is open as port and sends nothing.
+	silent(port string) *problem.Problem
+	// lost is the problem that err is, which ended what was open as port.
+	lost(port string, err error) *problem.Problem
 }
 
 // backoffDistant bounds the pause between two attempts to reach what is distant: a connection costs both ends something and
@@ -34,13 +37,13 @@ type tcpClient struct {
 	address string // host:port
 }
 
-func tcpFrom(address string) (source, error) {
+func tcpFrom(address string) (opener, error) {
 	host, port, err := splitAddress(address, "")
 	if err == nil && host == "" {
-		err = errors.New("no host")
+		err = errNoHost
 	}
 	if err != nil {
-		return nil, fmt.Errorf(`%w: use "tcp://host:port", such as tcp://192.168.1.10:10110 or tcp://[fd00::10]:10110`, err)
+		return nil, invalid(`use "tcp://host:port", such as tcp://192.168.1.10:10110 or tcp://[fd00::10]:10110`, "%v", err)
 	}
 	return tcpClient{net.JoinHostPort(host, port)}, nil
 }
@@ -57,16 +60,19 @@ func (t tcpClient) open(ctx context.Context) (stream, error) {
 	return stream{conn: c, port: t.name()}, nil
 }
 
-func (tcpClient) silent(port string) string {
-	return port + " is connected and sends nothing: check the receiver behind it, and the network"
+func (tcpClient) silent(port string) *problem.Problem {
+	return &problem.Problem{Code: source.Silent, Cause: port + " is connected and sends nothing", Fix: "check the receiver behind it, and the network"}
 }
 
-func (tcpClient) lost(port string, err error) string {
+func (tcpClient) lost(port string, err error) *problem.Problem {
 	if errors.Is(err, io.EOF) {
-		return port + " closed the connection: see that its program runs, and how many clients it takes"
+		return &problem.Problem{Code: source.Closed, Cause: port + " closed the connection", Fix: "see that its program runs, and how many clients it takes"}
 	}
-	return fmt.Sprintf("%s: connection lost (%v): check the network and the program behind it", port, netCause(err))
+	return &problem.Problem{Code: source.Lost, Cause: fmt.Sprintf("%s: connection lost (%v)", port, netCause(err)),
+		Fix: "check the network and the program behind it", Err: err}
 }
+
+var errNoHost = errors.New("no host")
 
 // splitAddress splits host:port and checks the port, a number. fallback is the port where none is given, "" when one must be.
 // The host may be empty.
@@ -80,7 +86,7 @@ func splitAddress(address, fallback string) (host, port string, err error) {
 	case errors.As(err, &wrong) && wrong.Err == "missing port in address":
 		return "", "", fmt.Errorf("no port in %q", address)
 	case err != nil:
-		return "", "", fmt.Errorf("%q is no host and port", address)
+		return "", "", fmt.Errorf("%q is not host:port", address)
 	case !isPort(port):
 		return "", "", fmt.Errorf("port %q is not a number from 1 to 65535", port)
 	case strings.ContainsAny(host, "/ "):

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // listenTCP takes an address of the loopback interface, and accepts.
@@ -58,7 +61,7 @@ func next(t *testing.T, conns <-chan net.Conn) net.Conn {
 // waitDetail waits for a detail of the status.
 func waitDetail(t *testing.T, r *Receiver, rec *recorder, want string) {
 	t.Helper()
-	rec.wait(t, fmt.Sprintf("detail %q", want), func(string) bool { return r.Status().Detail == want })
+	rec.wait(t, fmt.Sprintf("detail %q", want), func(string) bool { return text(r.Status().Problem) == want })
 }
 
 func has(want string) func(string) bool {
@@ -77,7 +80,7 @@ func TestTCP(t *testing.T) {
 			first := next(t, conns)
 			write(t, first, gsv)
 			rec.wait(t, "sentence", has(gsv))
-			if s := r.Status(); s.State != Reading || s.Port != name || s.Detail != "" {
+			if s := r.Status(); s.State != Reading || s.Port != name || text(s.Problem) != "" {
 				t.Errorf("status: %+v", s)
 			}
 			_ = first.Close()
@@ -142,8 +145,12 @@ func TestDistantBackoff(t *testing.T) {
 
 type distantFake struct{ *fakeSource }
 
-func (distantFake) silent(port string) string          { return port + " is silent" }
-func (distantFake) lost(port string, err error) string { return fmt.Sprint(port, " is lost: ", err) }
+func (distantFake) silent(port string) *problem.Problem {
+	return &problem.Problem{Code: source.Silent, Cause: port + " is silent"}
+}
+func (distantFake) lost(port string, err error) *problem.Problem {
+	return &problem.Problem{Code: source.Lost, Cause: fmt.Sprint(port, " is lost: ", err)}
+}
 
 // TestDistantIsTold: what is distant says in its own words what happened.
 func TestDistantIsTold(t *testing.T) {
@@ -158,7 +165,7 @@ func TestDistantIsTold(t *testing.T) {
 		synctest.Wait()
 		r.stop(t)
 		lines := strings.Join(log.lines, "\n")
-		for _, want := range []string{`"receiver silent" source="" port=/dev/fake detail="/dev/fake is silent"`, `"receiver waiting" source="" port=/dev/fake detail="/dev/fake is lost: EOF"`} {
+		for _, want := range []string{`"receiver silent" source="" port=/dev/fake problem="/dev/fake is silent"`, `"receiver waiting" source="" port=/dev/fake problem="/dev/fake is lost: EOF"`} {
 			if !strings.Contains(lines, want) {
 				t.Errorf("no %s in\n%s", want, lines)
 			}
@@ -193,7 +200,7 @@ func TestExplainDial(t *testing.T) {
 func TestOpenIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, src := range []source{tcpClient{"127.0.0.1:1"}, gpsdClient{address: "127.0.0.1:1"}} {
+	for _, src := range []opener{tcpClient{"127.0.0.1:1"}, gpsdClient{address: "127.0.0.1:1"}} {
 		if _, err := src.open(ctx); err == nil || !strings.Contains(err.Error(), "cancel") {
 			t.Errorf("%T: %v", src, err)
 		}

@@ -8,6 +8,9 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // dialTimeout bounds looking a name up and connecting. A cellular link that has slept takes 1 to 3 s to answer.
@@ -24,24 +27,30 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "tcp", address)
 }
 
-// explainDial makes the one line that a person needs of a server that cannot be reached. refused is the mend where the
-// machine is there and the program is not.
-func explainDial(name string, err error, refused string) error {
+// explainDial is the problem of a server that cannot be reached. refused is the fix where the machine is there and the
+// program is not.
+func explainDial(name string, err error, refused string) *problem.Problem {
+	p := &problem.Problem{Err: err}
 	var dns *net.DNSError
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Errorf("%s: the name %q is not known: check its spelling, or use an IP address", name, dns.Name)
+		p.Code, p.Cause, p.Fix = source.HostUnknown, fmt.Sprintf("%s: the name %q is not known", name, dns.Name), "check its spelling, or use an IP address"
 	case errors.As(err, &dns):
-		return fmt.Errorf("%s: the name %q cannot be looked up: check the network and its DNS server, or use an IP address", name, dns.Name)
+		p.Code, p.Cause = source.LookupFailed, fmt.Sprintf("%s: the name %q cannot be looked up", name, dns.Name)
+		p.Fix = "check the network and its DNS server, or use an IP address"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%s refuses connections: %s", name, refused)
+		p.Code, p.Cause, p.Fix = source.Refused, name+" refuses connections", refused
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s cannot be reached (%v): check that both machines are in the network", name, netCause(err))
+		p.Code, p.Cause = source.Unreachable, fmt.Sprintf("%s cannot be reached (%v)", name, netCause(err))
+		p.Fix = "check that both machines are in the network"
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("%s does not answer within %v: check the address, the network and the firewall there", name, dialTimeout)
+		p.Code, p.Cause = source.NoAnswer, fmt.Sprintf("%s does not answer within %v", name, dialTimeout)
+		p.Fix = "check the address, the network and the firewall there"
+	default:
+		p.Code, p.Cause = source.ConnectFailed, fmt.Sprintf("connect to %s: %v", name, netCause(err))
 	}
-	return fmt.Errorf("connect to %s: %w", name, netCause(err))
+	return p
 }
 
 // netCause strips what net's errors say of addresses, which the line names already.

@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // udpListener takes datagrams of whole sentences, as phones and multiplexers send them. One sender feeds at a time, told
@@ -24,18 +27,18 @@ type udpListener struct {
 // the rule of silence.
 const senderHold = 3 * time.Second
 
-func udpFrom(address string, o *options) (source, error) {
+func udpFrom(address string, o *options) (opener, error) {
 	device, hasDevice := o.text("interface")
 	host, port, err := splitAddress(address, "")
 	if err != nil {
-		return nil, fmt.Errorf(`%w: use "udp://:port", such as udp://:10110, or a multicast group, udp://239.2.1.1:10110?interface=eth0`, err)
+		return nil, invalid(`use "udp://:port", such as udp://:10110, or a multicast group, udp://239.2.1.1:10110?interface=eth0`, "%v", err)
 	}
 	u := &udpListener{address: net.JoinHostPort(host, port), device: device}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		u.group = ip.IsMulticast()
 	}
 	if hasDevice && !u.group {
-		return nil, fmt.Errorf("option interface=%s: it is for multicast groups alone; name an address of the interface in place of %q", device, host)
+		return nil, invalid(fmt.Sprintf("name an address of the interface in place of %q", host), "option interface=%s is for multicast groups alone", device)
 	}
 	return u, nil
 }
@@ -51,8 +54,8 @@ func (u *udpListener) open(ctx context.Context) (stream, error) {
 	}
 	d := newDatagrams(c)
 	if u.status != nil {
-		d.others.show = func(hint string) { u.status.change(func(*Status) {}, hint) }
-		d.others.show("") // of before
+		d.others.show = func(w *problem.Problem) { u.status.change(func(*Status) {}, w) }
+		d.others.show(nil) // of before
 	}
 	return stream{conn: d, port: u.name()}, nil
 }
@@ -79,26 +82,32 @@ func (u *udpListener) listen(ctx context.Context) (*net.UDPConn, error) {
 	return net.ListenMulticastUDP("udp", device, group)
 }
 
-func (u *udpListener) explain(err error) error {
+func (u *udpListener) explain(err error) *problem.Problem {
+	p := &problem.Problem{Err: err}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is taken by another program: find it with \"sudo ss -ulpn\" and stop it, or use another port", u.name())
+		p.Code, p.Cause = source.ListenTaken, u.name()+" is taken by another program"
+		p.Fix = "find it with \"sudo ss -ulpn\" and stop it, or use another port"
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s is not allowed to this user: use a port from 1024", u.name())
+		p.Code, p.Cause, p.Fix = source.ListenDenied, u.name()+" is not allowed to this user", "use a port from 1024"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s is no address of this machine: leave it out to listen on all", u.name())
+		p.Code, p.Cause, p.Fix = source.ListenForeign, u.name()+" is not an address of this machine", "leave it out to listen on all"
 	case u.group:
-		return fmt.Errorf("join %s: %w: see that the network is up, or name its interface with ?interface=", u.name(), netCause(err))
+		p.Code, p.Cause = source.ListenFailed, fmt.Sprintf("join %s: %v", u.name(), netCause(err))
+		p.Fix = "see that the network is up, or name its interface with ?interface="
+	default:
+		p.Code, p.Cause = source.ListenFailed, fmt.Sprintf("listen on %s: %v", u.name(), netCause(err))
 	}
-	return fmt.Errorf("listen on %s: %w", u.name(), netCause(err))
+	return p
 }
 
-func (*udpListener) silent(port string) string {
-	return port + " hears nothing: see that the sender sends to this machine and port, and that no firewall is between"
+func (*udpListener) silent(port string) *problem.Problem {
+	return &problem.Problem{Code: source.Silent, Cause: port + " receives nothing",
+		Fix: "see that the sender sends to this machine and port, and that no firewall is between"}
 }
 
-func (*udpListener) lost(port string, err error) string {
-	return fmt.Sprintf("%s: %v: check the network", port, netCause(err))
+func (*udpListener) lost(port string, err error) *problem.Problem {
+	return &problem.Problem{Code: source.Lost, Cause: fmt.Sprintf("%s: %v", port, netCause(err)), Fix: "check the network", Err: err}
 }
 
 // datagrams reads what one sender at a time sends.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/problem"
+
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -110,7 +112,7 @@ func TestOtherSendersAreShown(t *testing.T) {
 	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	d := &datagrams{}
 	var hints []string
-	d.others.show = func(hint string) { hints = append(hints, hint) }
+	d.others.show = func(warning *problem.Problem) { hints = append(hints, text(warning)) }
 	at := time.Unix(0, 0)
 	send := func(seconds int, from ...netip.Addr) {
 		for range seconds {
@@ -177,7 +179,7 @@ func TestUDPThroughReceiver(t *testing.T) {
 	port := freeUDP(t)
 	r, rec, stop := start(t, Config{Source: "udp://127.0.0.1:" + port})
 	defer stop()
-	waitDetail(t, r, rec, "udp://127.0.0.1:"+port+" hears nothing: see that the sender sends to this machine and port, and that no firewall is between")
+	waitDetail(t, r, rec, "udp://127.0.0.1:"+port+" receives nothing: see that the sender sends to this machine and port, and that no firewall is between")
 	to, err := net.ResolveUDPAddr("udp", "127.0.0.1:"+port)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +197,7 @@ func TestUDPCannotListen(t *testing.T) {
 	addr := taken.LocalAddr().String()
 	tests := []struct{ source, want string }{
 		{"udp://" + addr, "udp://" + addr + ` is taken by another program: find it with "sudo ss -ulpn" and stop it, or use another port`},
-		{"udp://192.0.2.1:10110", "udp://192.0.2.1:10110 is no address of this machine: leave it out to listen on all"},
+		{"udp://192.0.2.1:10110", "udp://192.0.2.1:10110 is not an address of this machine: leave it out to listen on all"},
 		{"udp://239.192.0.3:10110?interface=none0", "join udp://239.192.0.3:10110: no such network interface: see that the network is up, or name its interface with ?interface="},
 	}
 	for _, test := range tests {

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // othersForgotten is after how long without a datagram of theirs the others are not spoken of any more.
@@ -11,7 +14,7 @@ const othersForgotten = time.Minute
 
 // others are senders whose datagrams are left out because another one feeds. The zero value is none.
 type others struct {
-	show func(hint string) // gets one line: who is left out, and the mend; "" when nobody is any more
+	show func(warning *problem.Problem) // gets which sender is left out, nil when none is any more
 
 	since, last time.Time // of their datagrams
 	count       uint64    // of those
@@ -31,8 +34,8 @@ func (o *others) leftOut(from, feeding netip.Addr, now time.Time) {
 		return
 	}
 	o.told = o.count
-	o.say(fmt.Sprintf("%v sends too and is left out (%d datagrams so far), since %v feeds: stop one of them, or give each a port and a [[receiver]] of its own",
-		from, o.count, feeding))
+	o.say(&problem.Problem{Code: source.OtherSenders, Cause: fmt.Sprintf("%v sends too and is left out (%d datagrams so far), since %v feeds", from, o.count, feeding),
+		Fix: "stop one of them, or give each a port and a [[receiver]] of its own"})
 }
 
 // fed notes a datagram that was taken, of another sender than the one before it or of the same.
@@ -41,13 +44,13 @@ func (o *others) fed(another bool, now time.Time) {
 		return
 	}
 	if o.told > 0 {
-		o.say("")
+		o.say(nil)
 	}
 	*o = others{show: o.show}
 }
 
-func (o *others) say(hint string) {
+func (o *others) say(warning *problem.Problem) {
 	if o.show != nil {
-		o.show(hint)
+		o.show(warning)
 	}
 }

@@ -89,7 +89,7 @@ func BenchmarkHealth(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if fmt.Sprint(h.status.status.Hint) != "" {
+	if fmt.Sprint(text(h.status.status.Warning)) != "" {
 		b.Error("the line is in trouble")
 	}
 }

@@ -148,7 +148,7 @@ func testLink(t *testing.T, p *tab) {
 		return map[string]any{"role": "tracker", "device_id": "van_7",
 			"receivers": []any{
 				map[string]any{"source": "/dev/gps0", "name": "u-blox 7", "device_id": "van_7", "active": true, "state": "reading", "sentences": 9, "baud": 9600,
-					"hint": "the line is full: set 38400 baud", "run": "a", "reported": 300},
+					"warning": map[string]any{"cause": "the line is full", "fix": "set 38400 baud"}, "run": "a", "reported": 300},
 				map[string]any{"source": "/dev/gps1", "device_id": "van_7", "active": false, "state": "silent"},
 				map[string]any{"source": "/dev/gps9", "device_id": "another", "active": true, "state": "reading"},
 			},

@@ -185,7 +185,7 @@ func TestDoctorWrongSpeed(t *testing.T) {
 
 func TestDoctorBinaryReceiver(t *testing.T) {
 	port := simulate(t, sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true})
-	oneBroken(t, doctorOf(t, "--device", port), "sentences", "speaks UBX at 9600 baud", "switch NMEA output on")
+	oneBroken(t, doctorOf(t, "--device", port), "sentences", "sends UBX at 9600 baud", "switch NMEA output on")
 }
 
 func TestDoctorNoSky(t *testing.T) {
@@ -284,4 +284,9 @@ func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
 			t.Errorf("%q is too long, or colored, where no terminal is", line)
 		}
 	}
+}
+
+// TestDoctorMissingLog: a log that does not exist is a problem of the port, whatever its name is.
+func TestDoctorMissingLog(t *testing.T) {
+	oneBroken(t, doctorOf(t, "--device", "file:/x/speaks nothing.nmea"), "port", "/x/speaks nothing.nmea does not exist", "name a recorded log")
 }

@@ -11,6 +11,7 @@ import (
 
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // refuse runs gpsbridge to its end, and checks that it refuses in one line.
@@ -77,8 +78,8 @@ func TestNoReceiver(t *testing.T) {
 	server := realtest.StartDjango(t, realtest.Options{})
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port", "--server", server.URL())
 	st := d.waitStatus("the uplink to connect without a receiver", func(st observe.Status) bool { return st.Uplinks[0].State == "connected" })
-	if r := st.Receivers[0]; r.State != "waiting" || !strings.Contains(r.Detail, "plug the receiver in") {
-		t.Errorf("status: receiver %s, %q; want it waiting, with the fix", r.State, r.Detail)
+	if r := st.Receivers[0]; r.State != "waiting" || r.Problem == nil || r.Problem.Code != source.PortMissing {
+		t.Errorf("status: receiver %s, %v; want it waiting for its port", r.State, r.Problem)
 	}
 	oneWarning(t, d, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
 }

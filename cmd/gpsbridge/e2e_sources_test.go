@@ -139,7 +139,7 @@ func TestThroughGPSD(t *testing.T) {
 	}
 	gpsd.Kill()
 	d.waitStatus("gpsd to be gone", func(st observe.Status) bool {
-		return strings.Contains(st.Receivers[0].Detail, source+` refuses connections: is gpsd running? See "systemctl status gpsd.socket gpsd"`)
+		return strings.Contains(oneLine(st.Receivers[0].Problem), source+` refuses connections: is gpsd running? See "systemctl status gpsd.socket gpsd"`)
 	})
 	if err := line.Release(); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 	wrong := startDaemon(t, "--device", source+"/dev/ttyNONE")
 	want := fmt.Sprintf("%s has no /dev/ttyNONE, it has %s, %s: name one of those", source, other.Path(), line.Path())
-	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return st.Receivers[0].Detail == want })
+	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return oneLine(st.Receivers[0].Problem) == want })
 }
 
 // A gpsd without a receiver says so; one whose receiver is pulled says that too.
@@ -174,12 +174,13 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 	v.follows(t, d.group().WaitDistinct(10, soon))
 	stop()
 	d.waitStatus("the silence to be reported", func(st observe.Status) bool {
-		return strings.Contains(st.Receivers[0].Detail, line.Path()) && strings.Contains(st.Receivers[0].Detail, "check the receiver's power and cable")
+		p := st.Receivers[0].Problem
+		return p != nil && p.Code == "receiver-silent" && strings.Contains(p.Cause, line.Path())
 	})
 	line.Unplug()
 	removeFromGPSD(t, control, line.Path())
 	d.waitStatus("the missing receiver to be reported", func(st observe.Status) bool {
-		return strings.HasPrefix(st.Receivers[0].Detail, source+" has no receiver: plug one in")
+		return strings.HasPrefix(oneLine(st.Receivers[0].Problem), source+" has no receiver: plug one in")
 	})
 }
 

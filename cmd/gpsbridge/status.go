@@ -10,6 +10,7 @@ import (
 
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/cmd/internal/command"
 )
@@ -89,17 +90,25 @@ func (r rows) receiver(in pipeline.ReceiverStatus, several bool) {
 	if port == in.Source {
 		port = ""
 	}
-	r.row("receiver", "%s", list(strings.TrimSpace(fmt.Sprintf("%s %s %s %s", in.Source, port, in.State, in.Detail)), feeds))
+	r.row("receiver", "%s", list(strings.TrimSpace(fmt.Sprintf("%s %s %s %s", in.Source, port, in.State, oneLine(in.Problem))), feeds))
 	r.row("line", "%s", lineHealth(in))
 	if reading {
 		r.row("types", "%s", typeRates(in))
 	}
-	r.row("trouble", "%s", in.Hint)
+	r.row("trouble", "%s", oneLine(in.Warning))
 	r.row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
 		fixAge(in), in.Fixes, in.Sentences, in.BadChecksum, in.NoiseBytes)
 }
 
-// lineHealth is the state of the port and its driver's counts.
+// oneLine is a problem as a row shows it, "" for none.
+func oneLine(p *problem.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return p.Error()
+}
+
+// lineHealth is what the port and its driver say.
 func lineHealth(in pipeline.ReceiverStatus) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }

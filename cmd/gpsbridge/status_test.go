@@ -14,7 +14,7 @@ import (
 // What a receiver that is away sent a second is of no use, and it cannot take over.
 func TestStatusOfTwoReceivers(t *testing.T) {
 	types := map[string]pipeline.SentenceType{"GPGGA": {Count: 7, Rate: 1}}
-	away := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/a", Port: "/dev/a", State: receiver.Waiting, Detail: "unplugged"},
+	away := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/a", Port: "/dev/a", State: receiver.Waiting, Problem: &problem.Problem{Cause: "unplugged"}},
 		DeviceID: "van_7", Types: types}
 	here := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/b", Port: "/dev/b", State: receiver.Reading},
 		DeviceID: "van_7", Active: true, Types: types}

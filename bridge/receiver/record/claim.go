@@ -2,7 +2,6 @@ package record
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +11,7 @@ import (
 // programs that record to one path would number and remove each other's files. Where the file system knows no locks (flock),
 // nothing is claimed and nothing refused.
 func claim(file *os.File, path string) error {
-	taken := fmt.Errorf("%s is recorded by another program: name another file", path)
+	taken := wrong(Claimed, path, " is recorded by another program", "name another file")
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		return taken
 	}
@@ -31,7 +30,7 @@ func claim(file *os.File, path string) error {
 func claimable(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return explainCreate(path, err)
+		return cannotCreate(path, err)
 	}
 	defer file.Close()
 	return claim(file, path)

@@ -41,7 +41,7 @@ func TestOneWriter(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if st := w.Status(); st.Stopped != "" || len(names(t, dir)) <= n {
+		if st := w.Status(); st.Problem != nil || len(names(t, dir)) <= n {
 			t.Fatalf("no change of files: %+v", st)
 		}
 		refused("after a change of files")

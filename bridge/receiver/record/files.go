@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gpsbridge/bridge/problem"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -54,7 +56,7 @@ func (f *files) begin() error {
 	}
 	file, err := f.open(f.path)
 	if err != nil {
-		return explainCreate(f.path, err)
+		return cannotCreate(f.path, err)
 	}
 	err = f.close()
 	f.file, f.written = file, 0
@@ -68,12 +70,14 @@ func (f *files) present() (os.FileInfo, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, explainCreate(f.path, err)
+		return nil, cannotCreate(f.path, err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file: name one to record to", f.path)
+		return nil, wrong(UnusablePath, f.path, " is not a file", "name one to record to")
 	case info.Size() > 0:
 		if ours, err := isRecording(f.path); err != nil || !ours {
-			return nil, errors.Join(err, fmt.Errorf("%s exists and is not a recording: name another file", f.path))
+			p := wrong(UnusablePath, f.path, " exists and is not a recording", "name another file")
+			p.Err = err
+			return nil, p
 		}
 	}
 	if file, ok := f.file.(*os.File); ok {
@@ -132,7 +136,7 @@ func (f *files) older() ([]olderFile, error) {
 	dir, prefix := filepath.Dir(f.path), filepath.Base(f.path)+"."
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, explainCreate(f.path, err)
+		return nil, cannotCreate(f.path, err)
 	}
 	var all []olderFile
 	for _, e := range entries {
@@ -176,7 +180,7 @@ func (f *files) put(b []byte) error {
 	n, err := f.file.Write(b)
 	f.written += int64(n)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("%s: the disk is full: free space, or record elsewhere", f.path)
+		return wrong(DiskFull, f.path, ": the disk is full", freeSpace)
 	}
 	return err
 }
@@ -197,7 +201,7 @@ func (f *files) checkFree() error {
 		return nil // a write will tell
 	}
 	if free := int64(st.Bavail) * int64(st.Bsize); free < f.minFree {
-		return fmt.Errorf("%s: less than %d MiB are free on the disk: free space, or record elsewhere", f.path, f.minFree>>20)
+		return wrong(DiskFull, f.path, fmt.Sprintf(": less than %d MiB are free on the disk", f.minFree>>20), freeSpace)
 	}
 	return nil
 }
@@ -215,15 +219,38 @@ func isRecording(path string) (bool, error) {
 	return Recorded(head), nil
 }
 
-// explainCreate says why a file cannot be made, and the mend.
-func explainCreate(path string, err error) error {
+const freeSpace = "free space, or record elsewhere"
+
+// wrong is a problem of a path.
+func wrong(code problem.Code, path, what, fix string) *problem.Problem {
+	return &problem.Problem{Code: code, Key: "record", Cause: path + what, Fix: fix}
+}
+
+// cannotCreate is why a file cannot be made.
+func cannotCreate(path string, err error) *problem.Problem {
+	p := problem.Of(err)
 	switch {
+	case p.Code != "":
+		return p
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: its folder does not exist: make it, or name another file", path)
+		p = wrong(UnusablePath, path, ": its directory does not exist", "make it, or name another file")
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%s: the disk is read-only, to this service at least: name a file in its state directory", path)
+		p = wrong(UnusablePath, path, ": the disk is read-only, at least to this service", "name a file in its state directory")
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: permission denied: name a file in a folder that this user may write to", path)
+		p = wrong(UnusablePath, path, ": permission denied", "name a file in a directory that this user may write to")
+	default:
+		p = classified(path, err)
 	}
-	return err
+	p.Err = err
+	return p
+}
+
+// classified is the problem that err is, or else one of a path that failed.
+func classified(path string, err error) *problem.Problem {
+	if p := problem.Of(err); p.Code != "" {
+		return p
+	}
+	p := wrong(WriteFailed, path, ": "+err.Error(), "")
+	p.Err = err
+	return p
 }

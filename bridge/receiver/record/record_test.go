@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/problem"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -352,9 +354,9 @@ func TestFullDisk(t *testing.T) {
 		}
 		st := w.Status()
 		closeWriter(t, w)
-		want := st.Path + ": the disk is full: free space, or record elsewhere"
-		if st.Stopped != want {
-			t.Errorf("stopped: %q\nwant     %q", st.Stopped, want)
+		want := &problem.Problem{Code: DiskFull, Key: "record", Cause: st.Path + ": the disk is full", Fix: "free space, or record elsewhere"}
+		if !st.Problem.Same(want) {
+			t.Errorf("stopped: %v\nwant     %v", st.Problem, want)
 		}
 		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "the disk is full") {
 			t.Errorf("log: %s", log)
@@ -413,7 +415,7 @@ func TestLowOnSpace(t *testing.T) {
 		}
 		w.Data([]byte(epoch))
 		time.Sleep(time.Minute)
-		if st := w.Status(); !strings.HasSuffix(st.Stopped, "MiB are free on the disk: free space, or record elsewhere") {
+		if st := w.Status(); st.Problem == nil || st.Problem.Code != DiskFull || !strings.HasSuffix(st.Problem.Cause, "MiB are free on the disk") {
 			t.Errorf("status: %+v", st)
 		}
 		closeWriter(t, w)
@@ -434,14 +436,14 @@ func TestCannotRecord(t *testing.T) {
 		c    Config
 		want string
 	}{
-		{Config{}, "record: no file: name one"},
+		{Config{}, "record: it is empty: name a file"},
 		{Config{Path: precious}, "record: " + precious + " exists and is not a recording: name another file"},
 		{Config{Path: short}, "record: " + short + " exists and is not a recording: name another file"},
 		{Config{Path: dir}, "record: " + dir + " is not a file: name one to record to"},
-		{Config{Path: dir + "/none/a"}, "record: " + dir + "/none/a: its folder does not exist: make it, or name another file"},
-		{Config{Path: dir + "/a", FileSize: 1}, "record " + dir + "/a: files of 1 bytes are too small: use 65536 or more"},
-		{Config{Path: dir + "/a", Total: 100 << 10}, "record " + dir + "/a: a total of 102400 bytes is too small for files of 65536: use twice that or more"},
-		{Config{Path: dir + "/a", FileSize: 1 << 20, Total: 1}, "record " + dir + "/a: a total of 1 bytes is too small for files of 1048576: use twice that or more"},
+		{Config{Path: dir + "/none/a"}, "record: " + dir + "/none/a: its directory does not exist: make it, or name another file"},
+		{Config{Path: dir + "/a", FileSize: 1}, "record_max: files of 1 bytes are too small: use 65536 or more"},
+		{Config{Path: dir + "/a", Total: 100 << 10}, "record_max: a total of 102400 bytes is too small for files of 65536: use twice that or more"},
+		{Config{Path: dir + "/a", FileSize: 1 << 20, Total: 1}, "record_max: a total of 1 bytes is too small for files of 1048576: use twice that or more"},
 	}
 	for _, test := range tests {
 		_, err := Create(test.c)

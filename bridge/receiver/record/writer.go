@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Defaults of Config.
@@ -66,22 +68,33 @@ func (c *Config) complete() error {
 	}
 	switch {
 	case c.Path == "":
-		return errors.New("record: no file: name one")
+		return &problem.Problem{Code: UnusablePath, Key: "record", Cause: "it is empty", Fix: "name a file"}
 	case c.FileSize < 4*maxSize:
-		return fmt.Errorf("record %s: files of %d bytes are too small: use %d or more", c.Path, c.FileSize, 4*maxSize)
+		return &problem.Problem{Code: TooSmall, Key: "record_max", Cause: fmt.Sprintf("files of %d bytes are too small", c.FileSize),
+			Fix: fmt.Sprintf("use %d or more", 4*maxSize)}
 	case c.Total < 2*c.FileSize:
-		return fmt.Errorf("record %s: a total of %d bytes is too small for files of %d: use twice that or more", c.Path, c.Total, c.FileSize)
+		return &problem.Problem{Code: TooSmall, Key: "record_max", Cause: fmt.Sprintf("a total of %d bytes is too small for files of %d", c.Total, c.FileSize),
+			Fix: "use twice that or more"}
 	}
 	return nil
 }
+
+// Codes of the problems of this package. Those that a configuration can cause have the key "record" or "record_max".
+const (
+	UnusablePath problem.Code = "record-path"      // not a file, or not a recording, or it cannot be made
+	Claimed      problem.Code = "record-claimed"   // another program records there
+	TooSmall     problem.Code = "record-too-small" // the sizes of Config
+	DiskFull     problem.Code = "record-disk-full" // less than Config.MinFree is free
+	WriteFailed  problem.Code = "record-failed"
+)
 
 // Status is a picture of a Writer at one moment.
 type Status struct {
 	Path  string `json:"path"`
 	Bytes uint64 `json:"bytes"` // of the receiver's, taken so far
 	Lost  uint64 `json:"lost"`  // of those: the disk was too slow
-	// Stopped is one line: why no more is recorded. Empty while it is.
-	Stopped string `json:"stopped,omitempty"`
+	// Problem is why no more is recorded, nil while it is.
+	Problem *problem.Problem `json:"problem,omitempty"`
 }
 
 // Writer records. Its methods may be called from several goroutines.
@@ -99,11 +112,11 @@ type Writer struct {
 	blocks []byte // encoded, to be written
 	missed int    // bytes that were lost behind blocks
 	note   string // to be written in front of the next block; "" for none
+	closed bool
 	status Status
 }
 
-// Create begins a recording. A recording that is there already is kept, as an older file. The error says what is wrong with
-// the path.
+// Create begins a recording. A recording that is there already is kept, as an older file. The error is a *problem.Problem.
 func Create(c Config) (*Writer, error) { return create(c, onDisk) }
 
 func create(c Config, open opener) (*Writer, error) {
@@ -117,7 +130,7 @@ func create(c Config, open opener) (*Writer, error) {
 	w.status.Path = c.Path
 	w.files = files{path: c.Path, head: head, size: c.FileSize, total: c.Total, minFree: c.MinFree, open: open}
 	if err := w.files.begin(); err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, classified(c.Path, err)
 	}
 	w.ended.Go(w.run)
 	return w, nil
@@ -135,7 +148,7 @@ func printable(c rune) rune {
 func (w *Writer) Data(p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.status.Stopped != "" {
+	if w.closed || w.status.Problem != nil {
 		return
 	}
 	at := time.Since(w.began).Truncate(time.Microsecond)
@@ -210,22 +223,21 @@ func (w *Writer) Status() Status {
 }
 
 // Close writes what has come and closes the file. It must be called once, and nothing after it but Status. The error is that
-// of this last write; an end of the recording that was logged before is none.
+// of this last write, a *problem.Problem; an end of the recording that was logged before is none.
 func (w *Writer) Close() error {
 	close(w.quit)
 	w.ended.Wait()
-	if w.Status().Stopped != "" {
+	if w.Status().Problem != nil {
 		return nil
 	}
 	w.mu.Lock()
 	w.closeBlock()
 	w.noteMissed()
 	blocks := w.blocks
-	w.status.Stopped = "closed"
+	w.closed = true
 	w.mu.Unlock()
-	err := errors.Join(w.files.write(blocks), w.files.close())
-	if err != nil {
-		return fmt.Errorf("record: %w", err)
+	if err := errors.Join(w.files.write(blocks), w.files.close()); err != nil {
+		return classified(w.config.Path, err)
 	}
 	return nil
 }
@@ -269,9 +281,10 @@ func (w *Writer) take(spare []byte, due bool) []byte {
 // stop ends the recording because of err.
 func (w *Writer) stop(err error) {
 	w.mu.Lock()
-	w.status.Stopped = err.Error()
+	p := classified(w.config.Path, err)
+	w.status.Problem = p
 	w.open, w.blocks = block{}, nil
 	w.mu.Unlock()
 	_ = w.files.close() // what is wrong was said
-	w.config.Log.Error("recording stopped", "file", w.config.Path, "err", err)
+	w.config.Log.Error("recording stopped", "file", w.config.Path, "problem", p)
 }

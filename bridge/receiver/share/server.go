@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Defaults of Config.
@@ -54,15 +57,28 @@ func (c *Config) complete() error {
 	return c.Validate()
 }
 
-// Validate says what is wrong with Listen.
+// Codes of the problems of this package. Their key is "nmea_listen".
+const (
+	InvalidAddress problem.Code = "share-address-invalid"
+	NotLoopback    problem.Code = "share-not-loopback" // and Config.Open is not set
+	AddressTaken   problem.Code = "share-address-taken"
+	ListenFailed   problem.Code = "share-listen-failed"
+)
+
+// wrong is a problem of Config.Listen.
+func (c Config) wrong(code problem.Code, what, fix string) *problem.Problem {
+	return &problem.Problem{Code: code, Key: "nmea_listen", Cause: strconv.Quote(c.Listen) + what, Fix: fix}
+}
+
+// Validate returns a *problem.Problem when Listen cannot be used.
 func (c Config) Validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf(`nmea_listen %q: use host:port, such as "127.0.0.1:10110"`, c.Listen)
+		return c.wrong(InvalidAddress, " is not an address", `use host:port, such as "127.0.0.1:10110"`)
 	}
 	ip, err := netip.ParseAddr(host)
 	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && !c.Open {
-		return fmt.Errorf("nmea_listen %q is not a loopback address: set nmea_open = true to show everybody who reaches it where the vehicle is", c.Listen)
+		return c.wrong(NotLoopback, " is not a loopback address", "set nmea_open = true to show the vehicle's position to every client that reaches it")
 	}
 	return nil
 }
@@ -88,7 +104,7 @@ type Server struct {
 	status  Status
 }
 
-// Listen checks the configuration and takes the address.
+// Listen checks the configuration and takes the address. Its error is a *problem.Problem.
 func Listen(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
@@ -96,9 +112,11 @@ func Listen(c Config) (*Server, error) {
 	l, err := net.Listen("tcp", c.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("nmea_listen %q is taken by another program: find it with \"sudo ss -tlpn\" and stop it, or use another port", c.Listen)
+		return nil, c.wrong(AddressTaken, " is taken by another program", "find it with \"sudo ss -tlpn\" and stop it, or use another port")
 	case err != nil:
-		return nil, fmt.Errorf("nmea_listen %q: %w", c.Listen, err)
+		p := c.wrong(ListenFailed, fmt.Sprintf(" cannot be listened on (%v)", err), "")
+		p.Err = err
+		return nil, p
 	}
 	return &Server{config: c, listener: l, clients: map[*client]struct{}{}, status: Status{Listen: l.Addr().String()}}, nil
 }
@@ -141,7 +159,9 @@ func (s *Server) accept(ctx context.Context, running *sync.WaitGroup) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("nmea_listen %q: %w", s.config.Listen, err)
+			p := s.config.wrong(ListenFailed, " was closed", "")
+			p.Err = err
+			return p
 		default:
 			pause(ctx, acceptPause)
 		}

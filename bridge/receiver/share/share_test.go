@@ -302,11 +302,11 @@ func TestConfig(t *testing.T) {
 		c    Config
 		want string
 	}{
-		{Config{}, `nmea_listen "": use host:port, such as "127.0.0.1:10110"`},
-		{Config{Listen: "10110"}, `nmea_listen "10110": use host:port, such as "127.0.0.1:10110"`},
-		{Config{Listen: ":0"}, `nmea_listen ":0" is not a loopback address: set nmea_open = true to show everybody who reaches it where the vehicle is`},
-		{Config{Listen: "192.168.1.1:10110"}, `nmea_listen "192.168.1.1:10110" is not a loopback address: set nmea_open = true to show everybody who reaches it where the vehicle is`},
-		{Config{Listen: taken}, `nmea_listen "` + taken + `" is taken by another program: find it with "sudo ss -tlpn" and stop it, or use another port`},
+		{Config{}, `nmea_listen: "" is not an address: use host:port, such as "127.0.0.1:10110"`},
+		{Config{Listen: "10110"}, `nmea_listen: "10110" is not an address: use host:port, such as "127.0.0.1:10110"`},
+		{Config{Listen: ":0"}, `nmea_listen: ":0" is not a loopback address: set nmea_open = true to show the vehicle's position to every client that reaches it`},
+		{Config{Listen: "192.168.1.1:10110"}, `nmea_listen: "192.168.1.1:10110" is not a loopback address: set nmea_open = true to show the vehicle's position to every client that reaches it`},
+		{Config{Listen: taken}, `nmea_listen: "` + taken + `" is taken by another program: find it with "sudo ss -tlpn" and stop it, or use another port`},
 	}
 	for _, test := range tests {
 		_, err := Listen(test.c)

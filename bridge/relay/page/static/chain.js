@@ -4,6 +4,9 @@
 
 import { isNumber, roughSpan, count } from './format.js';
 
+// textOf is a problem of the status in one line, '' for none.
+export const textOf = (p) => p ? [p.cause, p.fix].filter(Boolean).join(': ') : '';
+
 const station = (name, level, word, detail = '') => ({ name, level, word, detail });
 
 const SILENT = 6; // seconds without an answer, which is waited for up to four, after which nothing is known
@@ -63,18 +66,18 @@ function receiverStation(name, r, all) {
 }
 
 function lineStation(name, r) {
-  const detail = r.detail || '';
+  const detail = textOf(r.problem), warning = textOf(r.warning);
   switch (r.state) {
     case 'reading':
-      if (r.hint) return station(name, r.sentences > 0 ? 'warn' : 'bad', r.sentences > 0 ? 'trouble' : 'no NMEA', r.hint);
+      if (warning) return station(name, r.sentences > 0 ? 'warn' : 'bad', r.sentences > 0 ? 'trouble' : 'no NMEA', warning);
       if (r.bytes > 2000 && r.sentences === 0) {
         return station(name, 'bad', 'no NMEA', detail || `${count(r.bytes)} bytes and not one sentence: the baud rate may be wrong, or the receiver speaks another protocol`);
       }
       return station(name, 'ok', 'reading', detail || [r.port ?? r.source, r.baud && `${r.baud} baud`, isNumber(r.last_byte_age) && `last byte ${roughSpan(r.last_byte_age)} ago`].filter(Boolean).join(', '));
-    case 'silent': return station(name, 'bad', 'silent', r.hint || detail || 'the port is open and nothing comes');
+    case 'silent': return station(name, 'bad', 'silent', warning || detail || 'the port is open and nothing comes');
     case 'opening': return station(name, 'warn', 'opening', detail);
     case 'ended': return station(name, 'off', 'ended', detail || 'the recording is at its end');
-    default: return station(name, 'bad', r.state ?? 'unknown', r.hint || detail || 'the port is not open');
+    default: return station(name, 'bad', r.state ?? 'unknown', warning || detail || 'the port is not open');
   }
 }
 

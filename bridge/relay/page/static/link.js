@@ -1,7 +1,7 @@
 // The link panel: every number behind the chain, for who wants to know.
 
 import { bytes, count, element, isNumber, roughSpan, setText, spanText } from './format.js';
-import { ofDevice } from './chain.js';
+import { ofDevice, textOf } from './chain.js';
 
 const span = (v) => (isNumber(v) ? roughSpan(v) : undefined);
 const ago = (v) => (isNumber(v) ? `${roughSpan(v)} ago` : undefined);
@@ -13,9 +13,9 @@ const share = (v) => (isNumber(v) ? `${Math.round(v * 100)} %` : undefined);
 // Each section is {title, word, level, note, rows}; a row without a value is
 // not shown.
 function receiverOf(r, several) {
-  const ok = r.state === 'reading' && !r.hint;
+  const ok = r.state === 'reading' && !r.warning;
   return { title: `Receiver ${several ? r.port ?? r.source ?? '' : ''}`, word: several && r.active ? `${r.state}, feeds` : r.state,
-    level: ok ? 'ok' : r.state === 'reading' || r.state === 'opening' ? 'warn' : 'bad', note: r.hint || r.detail,
+    level: ok ? 'ok' : r.state === 'reading' || r.state === 'opening' ? 'warn' : 'bad', note: textOf(r.warning) || textOf(r.problem),
     rows: [['Port', r.port ?? r.source], ['Hardware', r.name], ['Firmware', r.firmware], ['Antenna', r.antenna],
       ['Protocol', r.protocol], ['Baud', r.baud && String(r.baud)], ['Line in use', share(r.line_use)], ['Bytes', isNumber(r.bytes) ? bytes(r.bytes) : undefined],
       ['Sentences', many(r.sentences)], ['Fixes', many(r.fixes)], ['Bad checksums', some(r.bad_checksum)], ['Without checksum', some(r.no_checksum)],
