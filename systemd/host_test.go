@@ -18,7 +18,7 @@ import (
 // The tests of the service install the package, as it is built for this machine, on a machine of their own.
 
 const (
-	// soon bounds what takes a moment on a quiet machine.
+	// soon bounds what needs less than a second on a quiet machine.
 	soon = 60 * time.Second
 	// pollEvery is how often a machine is asked for what it does not announce.
 	pollEvery = 100 * time.Millisecond
@@ -116,7 +116,7 @@ func (h *host) journal() string {
 	return h.Run("journalctl", "--no-pager", "--output=cat", "--unit="+unit)
 }
 
-// wait asks until reached says yes.
+// wait calls reached until it returns true.
 func (h *host) wait(what string, reached func() bool) {
 	h.t.Helper()
 	deadline := time.After(soon)

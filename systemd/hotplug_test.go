@@ -17,7 +17,7 @@ import (
 	"gpsbridge/bridge/receiver/sim"
 )
 
-// envQEMU asks for the tests in a virtual machine, which download a kernel and take some minutes.
+// envQEMU asks for the tests in a virtual machine, which download a kernel and need some minutes.
 const envQEMU = "TEST_GPSBRIDGE_QEMU"
 
 // bootTimeout bounds the start of an emulated machine, 10 s where there is nothing else to do.
@@ -35,7 +35,7 @@ type emulated struct {
 func emulate(t *testing.T) *emulated {
 	t.Helper()
 	if os.Getenv(envQEMU) == "" {
-		t.Skipf("takes some minutes: set %s=1 to run it", envQEMU)
+		t.Skipf("needs some minutes: set %s=1 to run it", envQEMU)
 	}
 	realtest.Need(t, realtest.Root, realtest.Nspawn, realtest.QEMU)
 	shelf, err := shelf()
@@ -90,7 +90,7 @@ func (m *emulated) connect() {
 	}
 }
 
-// answer reads what the shell says up to the exit code, which is an error unless 0.
+// answer reads the output of the shell up to the exit code, which is an error unless 0.
 func (m *emulated) answer(timeout time.Duration) (string, error) {
 	if err := m.control.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return "", err
@@ -190,7 +190,7 @@ func (m *emulated) plug() (unplug func()) {
 	return unplug
 }
 
-// The lines of the rules that the test takes the # away from are those of the adapter that QEMU emulates.
+// The lines of the rules from which the test removes the # are those of the adapter that QEMU emulates.
 const (
 	installOnMachine = `dpkg --install /srv/gpsbridge.deb`
 	useFTDI          = `sed 's/^#\(.*0403.*\)/\1/' /usr/lib/udev/rules.d/60-gpsbridge.rules >/etc/udev/rules.d/60-gpsbridge.rules && udevadm control --reload`
@@ -224,9 +224,9 @@ func TestHotPlug(t *testing.T) {
 	if now := m.run("systemctl show --property=InvocationID,NRestarts gpsbridge"); now != started {
 		t.Errorf("the service was started again: %s, before %s", now, started)
 	}
-	// "permission denied" may be said in the moment before udev has given the port to its group; EPERM would be the unit's.
+	// "permission denied" may be logged in the moment before udev has given the port to its group; EPERM would be the unit's.
 	if log, err := m.try("journalctl --unit=gpsbridge --output=cat | grep -i 'not permitted'"); err == nil {
-		t.Errorf("the journal says %s", log)
+		t.Errorf("the journal has %s", log)
 	}
 }
 

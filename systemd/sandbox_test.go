@@ -25,7 +25,7 @@ func (h *host) exposure(unit string) float64 {
 	out := h.Run("systemd-analyze", "security", "--no-pager", unit)
 	m := exposureLine.FindStringSubmatch(out)
 	if m == nil {
-		h.t.Fatalf("systemd-analyze says %q", out)
+		h.t.Fatalf("systemd-analyze prints %q", out)
 	}
 	level, err := strconv.ParseFloat(m[1], 64)
 	if err != nil {
@@ -47,10 +47,10 @@ func TestLimitsAreEnforced(t *testing.T) {
 	h := install(t)
 	h.limitAddresses()
 	h.Run("install", "/mnt/probe", "/usr/bin/gpsbridge")
-	for _, address := range []string{"192.0.2.10/32", "192.0.2.66/32"} { // the example's server, and somebody else
+	for _, address := range []string{"192.0.2.10/32", "192.0.2.66/32"} { // the example's server, and another address
 		h.Run("ip", "address", "add", address, "dev", "lo")
 	}
-	// Devices that anybody may open, as far as their modes go, and that nobody serves.
+	// Devices whose modes let every user open them, and that no driver serves.
 	for name, number := range map[string]string{"ttyS99": "4", "ttyACM99": "166", "ttyUSB99": "188", "ttyAMA99": "204", "other": "10"} {
 		h.Run("mknod", "--mode=666", "/dev/"+name, "c", number, "199")
 	}

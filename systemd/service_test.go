@@ -19,10 +19,10 @@ func TestInstalledServiceRunsByItself(t *testing.T) {
 	}
 	h.wait("a status", func() bool { return strings.Contains(h.show(unit, "StatusText"), "receiver ") })
 	if out := h.Run("gpsbridge", "version"); !regexp.MustCompile(`\bg[0-9a-f]{12}\b`).MatchString(out) {
-		t.Errorf("gpsbridge version says %q, want the commit in it", out)
+		t.Errorf("gpsbridge version prints %q, want the commit in it", out)
 	}
 	if out := h.Run("gpsbridge", "status"); !strings.Contains(out, "receiver") {
-		t.Errorf("gpsbridge status says %q", out)
+		t.Errorf("gpsbridge status prints %q", out)
 	}
 	h.Run("systemctl", "stop", unit)
 	if result := h.show(unit, "Result"); result != "success" {
@@ -116,7 +116,7 @@ func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
 	}
 }
 
-func TestFrozenServiceIsRestartedAndSaysWhere(t *testing.T) {
+func TestFrozenServiceIsRestartedAndLogsWhere(t *testing.T) {
 	h := tracker(t)
 	h.dropIn("fast", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
 	h.Run("systemctl", "restart", unit)
@@ -138,17 +138,17 @@ func TestReload(t *testing.T) {
 	h := install(t)
 	pid := h.show(unit, "MainPID")
 	h.Run("systemctl", "reload", unit)
-	h.wait("the daemon to say so", func() bool { return strings.Contains(h.journal(), "configuration reloaded") })
+	h.wait("the daemon to log it", func() bool { return strings.Contains(h.journal(), "configuration reloaded") })
 	if now := h.show(unit, "MainPID"); now != pid || h.show(unit, "ActiveState") != "active" {
 		t.Errorf("process %s is now %s, %s; want the same, active", pid, now, h.show(unit, "ActiveState"))
 	}
 }
 
-func TestBrokenConfigurationIsSaidAndNotTriedAgain(t *testing.T) {
+func TestWrongConfigurationIsLoggedAndNotTriedAgain(t *testing.T) {
 	h := install(t)
 	h.Write(configFile, "device_id = \"van_7\"\n[relay]\nlissten = \"127.0.0.1:1\"\n")
 	if _, err := h.Try("systemctl", "restart", unit); err == nil {
-		t.Error("systemctl restart says that all is well")
+		t.Error("systemctl restart reports success")
 	}
 	h.wait("the service to fail", func() bool { return h.show(unit, "ActiveState") == "failed" })
 	if code, restarts := h.number("ExecMainStatus"), h.number("NRestarts"); code != 2 || restarts != 0 {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// copyright collects the notices of everything that is compiled into the program, as their licences ask for.
+// copyright collects the notices of everything that is compiled into the program, as its licences require.
 func copyright(root string) (string, error) {
-	// What the build of arm64 contains the others do too.
+	// All architectures are built from the same packages.
 	list, err := command(root, []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}, "go", "list", "-deps",
 		"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}", "./cmd/gpsbridge")
 	if err != nil {
@@ -39,10 +39,10 @@ func copyright(root string) (string, error) {
 	return b.String(), nil
 }
 
-// commonLicence is a text that every Debian system has, and that its policy wants named instead of repeated.
+// commonLicence is a text that every Debian system has: by policy packages refer to it instead of repeating it.
 var commonLicence = regexp.MustCompile(`(?s)^\s*Apache License\s+Version 2\.0, January 2004`)
 
-// notices returns the licence files in a folder.
+// notices returns the licence files in a directory.
 func notices(dir string) (string, error) {
 	var b strings.Builder
 	for _, pattern := range []string{"LICEN[CS]E*", "COPYING*", "NOTICE*"} {
@@ -62,7 +62,7 @@ func notices(dir string) (string, error) {
 		}
 	}
 	if b.Len() == 0 {
-		return "", fmt.Errorf("%s has no licence file: what is distributed must name its terms", dir)
+		return "", fmt.Errorf("%s has no licence file: a package must state the terms of everything in it", dir)
 	}
 	return b.String(), nil
 }

@@ -24,7 +24,7 @@ to the tracking group of its device ID. Fixes are kept until the server has
 acknowledged them, over outages and power cuts. Viewers near the vehicle watch
 the same group on a local page.`
 
-// makeDeb builds the program for one architecture and writes its package to a folder. It returns the package's path.
+// makeDeb builds the program for one architecture and writes its package to a directory. It returns the package's path.
 func (s *source) makeDeb(a architecture, out string) (string, error) {
 	program := filepath.Join(s.work, a.name, "gpsbridge")
 	if err := s.build(program, append(a.env, "GOOS=linux")...); err != nil {
@@ -63,13 +63,13 @@ func (s *source) info(a architecture, program string) *nfpm.Info {
 
 // contents lists the package's files.
 func (s *source) contents(program string) files.Contents {
-	const unitFolder, docFolder = "/usr/lib/systemd/system/", "/usr/share/doc/gpsbridge/"
+	const unitDir, docDir = "/usr/lib/systemd/system/", "/usr/share/doc/gpsbridge/"
 	list := files.Contents{content(program, "/usr/bin/gpsbridge", 0o755)}
 	for destination, name := range map[string]string{
-		unitFolder + "gpsbridge.service":            "gpsbridge.service",
-		unitFolder + "gpsbridge@.service":           "gpsbridge@.service",
+		unitDir + "gpsbridge.service":            "gpsbridge.service",
+		unitDir + "gpsbridge@.service":           "gpsbridge@.service",
 		"/usr/lib/udev/rules.d/60-gpsbridge.rules":  "60-gpsbridge.rules",
-		docFolder + "examples/limit-addresses.conf": "limit-addresses.conf",
+		docDir + "examples/limit-addresses.conf": "limit-addresses.conf",
 		"/usr/share/lintian/overrides/gpsbridge":    "package/lintian-overrides",
 		"/etc/gpsbridge/gpsbridge.toml":             "gpsbridge.toml",
 	} {
@@ -89,7 +89,7 @@ func content(source, destination string, mode os.FileMode) *files.Content {
 	return c
 }
 
-// doc adds a document to the package, compressed when its name says so.
+// doc adds a document to the package, compressed when its name ends in .gz.
 func (s *source) doc(destination, text string) error {
 	b := []byte(text)
 	if strings.HasSuffix(destination, ".gz") {

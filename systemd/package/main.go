@@ -6,8 +6,8 @@
 // gives the same bytes: times are the commit's (SOURCE_DATE_EPOCH goes over it), and no path of the machine gets in. The
 // version is the tag vX.Y.Z of the commit, or the last one's with the time and the name of the commit added.
 //
-// Where npm is there and the page's generated files are not, go generate makes them first; without either the page has no
-// map. DEBFULLNAME and DEBEMAIL name the maintainer.
+// Where npm is installed and the page's generated files are missing, go generate makes them first; without npm the page has
+// no map. DEBFULLNAME and DEBEMAIL name the maintainer.
 package main
 
 import (
@@ -36,8 +36,8 @@ func architectures() []architecture {
 }
 
 func main() {
-	root := flag.String("root", "../..", "`FOLDER` of the project")
-	out := flag.String("o", "dist", "`FOLDER` for the packages")
+	root := flag.String("root", "../..", "`DIRECTORY` of the project")
+	out := flag.String("o", "dist", "`DIRECTORY` for the packages")
 	only := flag.String("arch", "", "`ARCHITECTURE` to make instead of all: arm64, armhf or amd64")
 	flag.Parse()
 	if err := run(*root, *out, *only); err != nil {
@@ -77,7 +77,7 @@ func run(root, out, only string) error {
 		made++
 	}
 	if made == 0 {
-		return fmt.Errorf("no architecture %q: use arm64, armhf or amd64", only)
+		return fmt.Errorf("unknown architecture %q: use arm64, armhf or amd64", only)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func prepare(root, work string) (*source, error) {
 	return s, s.doc("/usr/share/doc/gpsbridge/changelog.Debian.gz", s.changelog())
 }
 
-// generate makes the page's generated files, which are no part of the repository, where that is possible and needed.
+// generate makes the page's generated files, which are not in the repository, where they are missing and npm is there.
 func generate(root string) error {
 	const page = "bridge/relay/page"
 	made, err := filepath.Glob(filepath.Join(root, page, "dist", "[^.]*"))
@@ -126,7 +126,7 @@ func generate(root string) error {
 		return err
 	}
 	if _, err := exec.LookPath("npm"); err != nil {
-		fmt.Fprintln(os.Stderr, "package: no npm, and nothing in "+page+"/dist: the page will have no map")
+		fmt.Fprintln(os.Stderr, "package: npm is missing and "+page+"/dist is empty: the page will have no street map: install npm for it")
 		return nil
 	}
 	_, err = command(root, nil, "go", "generate", "./"+page)
@@ -141,7 +141,7 @@ func (s *source) build(path string, env ...string) error {
 	return err
 }
 
-// command runs a program in a folder and returns what it printed.
+// command runs a program in a directory and returns its standard output.
 func command(dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// manuals adds the two man pages: gpsbridge(1) of what the program says of itself, gpsbridge.toml(5) of the reference
-// configuration.
+// manuals adds the two man pages: gpsbridge(1), made of the help of the program, and gpsbridge.toml(5), made of the
+// reference configuration.
 func (s *source) manuals(program string) error {
 	help, err := command(s.work, nil, program, "help")
 	if err != nil {
@@ -43,15 +43,14 @@ var (
 	usageLine   = regexp.MustCompile(`^gpsbridge (\S+) ?(.*?): (.*)$`)
 )
 
-// programManual is gpsbridge(1): first is a sentence that says what the program does, commands what each prints when
-// asked for help.
+// programManual is gpsbridge(1): first is a sentence on what the program does, commands the help of each command.
 func programManual(first string, commands []string) string {
 	var synopsis, b strings.Builder
 	for _, text := range commands {
 		usage, flags, _ := strings.Cut(text, "\n")
 		m := usageLine.FindStringSubmatch(usage)
 		if m == nil {
-			m = []string{usage, usage, "", ""} // not lost
+			m = []string{usage, usage, "", ""} // in another form: keep it whole
 		}
 		fmt.Fprintf(&synopsis, ".B gpsbridge %s\n%s\n.br\n", roff(m[1]), roff(m[2]))
 		fmt.Fprintf(&b, ".SS gpsbridge %s\n%s\n", roff(m[1]), roff(m[3]))

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// version says which commit a package is made of.
+// version identifies the commit a package is made of.
 type version struct {
 	number string // of the last release before the commit, or of the commit itself: 1.2.3
 	commit string // twelve hex digits
@@ -18,7 +18,7 @@ type version struct {
 	time   time.Time
 }
 
-// tagForm is what git describe --long says: v1.2.3-7-g0123456789ab.
+// tagForm is the output of git describe --long: v1.2.3-7-g0123456789ab.
 var tagForm = regexp.MustCompile(`^v([0-9][0-9.]*)-([0-9]+)-g[0-9a-f]+$`)
 
 // readVersion asks git about the commit that is checked out.
@@ -42,11 +42,11 @@ func readVersion(root string) (version, error) {
 	return newVersion(hash, seconds, strings.TrimSpace(described), changed != "")
 }
 
-// newVersion puts a version together from what git says.
+// newVersion makes a version of the output of git.
 func newVersion(hash, seconds, described string, dirty bool) (version, error) {
 	at, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil || len(hash) < 12 {
-		return version{}, fmt.Errorf("commit %q with time %q is not understood: give SOURCE_DATE_EPOCH in seconds", hash, seconds)
+		return version{}, fmt.Errorf("commit %q with time %q cannot be read: set SOURCE_DATE_EPOCH to seconds of Unix time", hash, seconds)
 	}
 	v := version{number: "0.0.0", commit: hash[:12], dirty: dirty, time: time.Unix(at, 0).UTC()}
 	if m := tagForm.FindStringSubmatch(described); m != nil {
@@ -55,7 +55,7 @@ func newVersion(hash, seconds, described string, dirty bool) (version, error) {
 	return v, nil
 }
 
-// debian is the upstream version of the package. What is built between two releases sorts between them, by time.
+// debian is the upstream version of the package. Builds between two releases sort between them, by time.
 func (v version) debian() string {
 	if v.tagged {
 		return v.number
