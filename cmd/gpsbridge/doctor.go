@@ -52,7 +52,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 		out.verdict(links)
 	}
 	if _, broken := doctor.FirstBroken(links); broken && err == nil {
-		return command.ErrSaid
+		return command.ErrReported
 	}
 	return err
 }

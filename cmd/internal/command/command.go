@@ -22,7 +22,7 @@ const (
 	Misuse = 2 // of the command line, or of a configuration
 )
 
-// Process is what a subcommand has of the world.
+// Process is what a subcommand has of its process.
 type Process struct {
 	Environ        []string
 	Stdin          io.Reader
@@ -64,7 +64,7 @@ func (c Command) path() string { return c.program + " " + c.Name }
 type Program struct {
 	Name     string
 	About    string // a sentence
-	Start    string // how to begin, for who has never used it
+	Start    string // how to begin, for new users
 	Commands []Command
 	Hidden   []Command // that the program itself runs; the help leaves them out
 }
@@ -113,7 +113,7 @@ func (g Program) dispatch(ctx context.Context, p Process, args []string) int {
 	switch {
 	case err == nil || errors.Is(err, errHelped):
 		return Done
-	case errors.Is(err, ErrSaid):
+	case errors.Is(err, ErrReported):
 		return Failed
 	}
 	fmt.Fprintf(p.Stderr, "%s: %s\n", c.path(), OneLine(err))

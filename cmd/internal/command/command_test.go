@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// invoke runs a command line of a program whose one command takes flags of every kind and a word, and fails as told.
+// invoke runs a command line of a program whose one command takes flags of every kind and a word, and returns the given error.
 func invoke(t *testing.T, fails error, args ...string) (code int, stdout, stderr string, words []string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -94,16 +94,16 @@ func TestErrorsBecomeExitCodes(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		code int
-		said string
+		text string
 	}{
 		{nil, Done, ""},
 		{errors.New("no wind"), Failed, "bird fly: no wind\n"},
 		{Misusef("no %s", "wings"), Misuse, "bird fly: no wings\n"},
 		{errors.Join(errors.New("no wind"), AsMisuse(errors.New("no wings\n"))), Misuse, "bird fly: no wind; no wings\n"},
-		{ErrSaid, Failed, ""},
+		{ErrReported, Failed, ""},
 	} {
-		if code, stdout, stderr, _ := invoke(t, test.err, "fly"); code != test.code || stdout != "" || stderr != test.said {
-			t.Errorf("%v: exit code %d, stdout %q, stderr %q, want %d and %q", test.err, code, stdout, stderr, test.code, test.said)
+		if code, stdout, stderr, _ := invoke(t, test.err, "fly"); code != test.code || stdout != "" || stderr != test.text {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q, want %d and %q", test.err, code, stdout, stderr, test.code, test.text)
 		}
 	}
 }
@@ -124,15 +124,15 @@ func TestWhatIsNotPrintedIsNotDone(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		code int
-		said string
+		text string
 	}{
 		{[]string{"sing"}, Failed, "bird: print: no space left\n"},
 		{[]string{"help"}, Failed, "bird: print: no space left\n"},
 		{[]string{"sing", "what"}, Misuse, "bird sing: no song\n"},
 	} {
 		var errs bytes.Buffer
-		if code := g.Dispatch(t.Context(), Process{Stdout: fullDisk{}, Stderr: &errs}, test.args); code != test.code || errs.String() != test.said {
-			t.Errorf("%q: exit code %d, stderr %q, want %d and %q", test.args, code, errs.String(), test.code, test.said)
+		if code := g.Dispatch(t.Context(), Process{Stdout: fullDisk{}, Stderr: &errs}, test.args); code != test.code || errs.String() != test.text {
+			t.Errorf("%q: exit code %d, stderr %q, want %d and %q", test.args, code, errs.String(), test.code, test.text)
 		}
 	}
 }
@@ -144,6 +144,6 @@ func TestWordsStandBetweenFlags(t *testing.T) {
 		}
 	}
 	if _, _, _, words := invoke(t, nil, "fly", "--", "--far"); len(words) != 1 || words[0] != "--far" {
-		t.Errorf("words behind --: %q", words)
+		t.Errorf("words after --: %q", words)
 	}
 }

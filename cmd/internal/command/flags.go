@@ -13,15 +13,15 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Flags returns the command's flag set. Errors and help are Parse's to print.
+// Flags returns the command's flag set. Parse prints its errors and its help.
 func (c Command) Flags() *flag.FlagSet {
 	fs := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	return fs
 }
 
-// Parse reads flags and up to most other words, in any order. Its error is wrong usage, or says that help was asked for and
-// given: either is for Run to return.
+// Parse reads flags and up to most other words, in any order. Its error, for Run to return, is wrong usage, or that help was
+// asked for and printed.
 func (c Command) Parse(p Process, fs *flag.FlagSet, args []string, most int) (words []string, err error) {
 	for {
 		err := fs.Parse(args)
@@ -43,7 +43,7 @@ func (c Command) Parse(p Process, fs *flag.FlagSet, args []string, most int) (wo
 	}
 }
 
-// refuseEmpty finds a text that was given as "": a variable of a script that was not set, and not a wish for the default.
+// refuseEmpty finds a text that was given as "": a script's variable that is not set, and not the default.
 func (c Command) refuseEmpty(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		if g, ok := f.Value.(flag.Getter); ok && g.Get() == "" {
@@ -53,7 +53,7 @@ func (c Command) refuseEmpty(fs *flag.FlagSet) (err error) {
 	return err
 }
 
-// dashed is a flag as it is written: package flag takes one dash or two.
+// dashed is a flag as it is written. Package flag accepts one dash or two.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -73,15 +73,15 @@ func printFlags(w io.Writer, fs *flag.FlagSet) {
 	})
 }
 
-// badValue is how package flag says that a value does not fit.
+// badValue is package flag's error for a value that does not fit.
 var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): (?s:(.*))$`)
 
-// unknownFlag is how the error of package flag begins for a flag that is not in the set.
+// unknownFlag is the beginning of package flag's error for a flag that is not in the set.
 const unknownFlag = "flag provided but not defined: -"
 
 // meant suggests the flag that an unknown one is nearest to.
-func meant(fs *flag.FlagSet, said string) string {
-	name, unknown := strings.CutPrefix(said, unknownFlag)
+func meant(fs *flag.FlagSet, text string) string {
+	name, unknown := strings.CutPrefix(text, unknownFlag)
 	if !unknown {
 		return ""
 	}
@@ -90,17 +90,17 @@ func meant(fs *flag.FlagSet, said string) string {
 	return problem.Suggest(dashed(name), names)
 }
 
-// plainly says in the words of the command line what package flag says of it. What it does not know stays as it is.
-func plainly(fs *flag.FlagSet, said string) string {
-	if name, unknown := strings.CutPrefix(said, unknownFlag); unknown {
+// plainly rewrites package flag's errors, which have no types, in the words of the command line. Others stay as they are.
+func plainly(fs *flag.FlagSet, text string) string {
+	if name, unknown := strings.CutPrefix(text, unknownFlag); unknown {
 		return "unknown flag " + dashed(name)
 	}
-	if name, bare := strings.CutPrefix(said, "flag needs an argument: -"); bare {
+	if name, bare := strings.CutPrefix(text, "flag needs an argument: -"); bare {
 		return dashed(name) + " needs a value"
 	}
-	m := badValue.FindStringSubmatch(said)
+	m := badValue.FindStringSubmatch(text)
 	if m == nil {
-		return said
+		return text
 	}
 	value, name, why := m[1], m[2], m[3]
 	if f := fs.Lookup(name); f != nil {
@@ -111,7 +111,7 @@ func plainly(fs *flag.FlagSet, said string) string {
 	return fmt.Sprintf("%s %s: %s", dashed(name), value, why)
 }
 
-// wants says what a flag holds that has such a value.
+// wants is what to give a flag that holds such a value.
 func wants(value any, otherwise string) string {
 	switch value.(type) {
 	case bool:
