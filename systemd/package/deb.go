@@ -66,12 +66,12 @@ func (s *source) contents(program string) files.Contents {
 	const unitDir, docDir = "/usr/lib/systemd/system/", "/usr/share/doc/gpsbridge/"
 	list := files.Contents{content(program, "/usr/bin/gpsbridge", 0o755)}
 	for destination, name := range map[string]string{
-		unitDir + "gpsbridge.service":            "gpsbridge.service",
-		unitDir + "gpsbridge@.service":           "gpsbridge@.service",
-		"/usr/lib/udev/rules.d/60-gpsbridge.rules":  "60-gpsbridge.rules",
-		docDir + "examples/limit-addresses.conf": "limit-addresses.conf",
-		"/usr/share/lintian/overrides/gpsbridge":    "package/lintian-overrides",
-		"/etc/gpsbridge/gpsbridge.toml":             "gpsbridge.toml",
+		unitDir + "gpsbridge.service":              "gpsbridge.service",
+		unitDir + "gpsbridge@.service":             "gpsbridge@.service",
+		"/usr/lib/udev/rules.d/60-gpsbridge.rules": "60-gpsbridge.rules",
+		docDir + "examples/limit-addresses.conf":   "limit-addresses.conf",
+		"/usr/share/lintian/overrides/gpsbridge":   "package/lintian-overrides",
+		"/etc/gpsbridge/gpsbridge.toml":            "gpsbridge.toml",
 	} {
 		list = append(list, content(filepath.Join(s.root, "systemd", name), destination, 0o644))
 	}
