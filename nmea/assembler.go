@@ -229,7 +229,7 @@ func (a *Assembler) merge(r *reading) {
 	if r.kind == kindGSA {
 		a.sky.use(r)
 	}
-	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.verdict == valid) {
+	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.kind == kindRMC && r.verdict != void) {
 		e.date = r.date
 		added = added || !a.calendar.known
 	}

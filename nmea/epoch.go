@@ -172,7 +172,7 @@ func (e *epoch) mode(dim Mode) Mode {
 		return Mode3D
 	case !e.values[altMSL].Set && !e.values[altHAE].Set:
 		return Mode2D
-	case dim == ModeUnknown && e.valids == 1 && e.values[uSat].Set && e.values[uSat].V <= 3:
+	case dim == ModeUnknown && e.valids == 1 && e.status != StatusDeadReckoning && e.values[uSat].Set && e.values[uSat].V <= 3:
 		return Mode2D // nothing but a GGA, and three satellites give no height
 	}
 	return Mode3D

@@ -44,6 +44,14 @@ func TestParse(t *testing.T) {
 			kind: kindRMC, verdict: valid, status: StatusGPS, flaws: flawTime | flawPosition | flawRange | flawDate}},
 		{"RMC with words", "GPRMC,090000,A,nan,N,Inf,E,0x1p4,1e3,231126,,,A", reading{
 			kind: kindRMC, timed: true, tod: nine, verdict: valid, status: StatusGPS, date: date{2026, 11, 23}, flaws: flawPosition | flawNumber}},
+		{"RMC with status D, of Unicore", "GNRMC,090000.00,D,5130.0,N,00030.0,E,0.0,0.0,231126,,,R,V", reading{
+			kind: kindRMC, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusRTKFixed, date: date{2026, 11, 23},
+			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(0), track: some(0)}}},
+		{"RMC with status A and mode N", "GNRMC,090000,A,5130.0,N,00030.0,E,0.0,0.0,231126,,,N", reading{
+			kind: kindRMC, timed: true, tod: nine, verdict: void, date: date{2026, 11, 23}}},
+		{"RMC of dead reckoning beyond its limits", "GNRMC,090000,V,5130.0,N,00030.0,E,19.44,0.0,231126,,,E", reading{
+			kind: kindRMC, timed: true, tod: nine, verdict: unsaid, status: StatusDeadReckoning, date: date{2026, 11, 23},
+			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(10.0008), track: some(0)}}},
 		{"RMC too short", "GPRMC,090000,A", reading{kind: kindRMC, flaws: flawFields}},
 		{"GGA", "GPGGA,090000.00,5130.2018,S,00007.6575,E,2,09,0.8,11.2,M,-46.7,M,3.0,0120", reading{
 			kind: kindGGA, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusDGPS,
@@ -68,6 +76,15 @@ func TestParse(t *testing.T) {
 		{"GNS of one constellation beside that of all", "GPGNS,090000.0,,,,,,7,,,,5.2,23,V", reading{kind: kindGNS, timed: true, tod: nine, timeDecimals: 1}},
 		{"GLL", "GPGLL,5130.0,N,00030.0,E,090000.00,A,D", reading{
 			kind: kindGLL, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
+		{"GLL with status D", "GPGLL,5130.0,N,00030.0,E,090000,D,R", reading{
+			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusRTKFixed, lat: some(51.5), lon: some(0.5), decimals: 1}},
+		{"GLL with signs beside its letters", "GNGLL,-5130.0,S,-00030.0,W,090000,A,A", reading{
+			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusGPS, lat: some(-51.5), lon: some(-0.5), decimals: 1}},
+		{"GLL with a sign against its letter", "GNGLL,5130.0,N,-00030.0,E,090000,A,A", reading{
+			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusGPS, flaws: flawPosition}},
+		{"GNS that is unsafe", "GNGNS,090000,5130.0,N,00030.0,E,A,13,0.9,,,,,U", reading{
+			kind: kindGNS, timed: true, tod: nine, verdict: valid, status: StatusGPS,
+			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{hdop: some(0.9), uSat: some(13)}}},
 		{"GLL 1.5", "GPGLL,5130.0,N,00030.0,E", reading{kind: kindGLL, verdict: valid, lat: some(51.5), lon: some(0.5), decimals: 1}},
 		{"GLL with status N", "GPGLL,5130.0,N,00030.0,E,090000,N,V", reading{kind: kindGLL, timed: true, tod: nine, verdict: void}},
 		{"GSA 4.1", "GNGSA,A,3,65,66,,,,,,,,,,,1.4,0.8,1.1,2", reading{

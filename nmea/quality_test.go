@@ -36,6 +36,9 @@ func TestQuality(t *testing.T) {
 		{"RMC says no", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
 		{"simulated", []string{fmt.Sprintf(gga, "8", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,S"},
 			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
+		{"dead reckoning in a tunnel", []string{"GNRMC,100000,V,5130.0,N,00030.0,E,19.44,,231126,,,E", fmt.Sprintf(gga, "6", "00")},
+			`"mode":3,"status":5,"time":"2026-11-23T10:00:00.000Z","lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"speed":10.001,"hdop":0.80,"eph":15.20,"uSat":0`},
+		{"dead reckoning for which no other sentence stands", []string{"GNRMC,100000,V,5130.0,N,00030.0,E,19.44,,,,,E"}, `"mode":1`},
 		{"GNS for each constellation", []string{"GNGNS,100000,5130.0,N,00030.0,E,DA,14,0.8,11.2,46.7,,,V", "GPGNS,100000,,,,,,7,,,,5.2,23,V", "GLGNS,100000,,,,,,7,,,,5.2,23,V"},
 			`"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":14`},
 		{"GSA of a constellation that is not used", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,,,,,,A", "GNGSA,A,3,01,02,03,04,,,,,,,,,1.4,0.8,1.1,1", "GNGSA,A,1,,,,,,,,,,,,,1.4,0.8,1.1,2"},
@@ -128,6 +131,31 @@ func TestSky(t *testing.T) {
 	}
 	if f := r.fixes[2]; f.NSat != some(7) {
 		t.Errorf("nSat %+v, want 7", f.NSat)
+	}
+}
+
+// TestSignalsShareNumbers holds for GSV whose parts are numbered across the signals of a constellation.
+func TestSignalsShareNumbers(t *testing.T) {
+	var s stream
+	for second := range 3 {
+		s.say(fmt.Sprintf("GNGGA,10000%d,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,", second),
+			"GPGSV,3,1,07,05,71,210,40,07,20,100,,31,15,300,22,12,05,010,18,1", "GPGSV,3,2,07,46,38,150,33,1", "GPGSV,3,3,07,05,71,210,44,31,15,300,20,8",
+			"GAGSV,2,1,02,04,51,190,39,7", "GAGSV,2,2,02,04,51,190,41,1",
+			"GBGSV,1,1,01,21,30,060,35,1", "GBGSV,1,1,01,21,30,060,38,5") // and one that is numbered by signals
+	}
+	r := assemble(s.Bytes(), Options{})
+	for i, want := range []float64{0, 7, 7} {
+		if got := r.fixes[i].NSat; got.V != want {
+			t.Errorf("fix %d: nSat %+v, want %g", i, got, want)
+		}
+	}
+	strongest := map[int]float64{}
+	for _, sat := range r.skies[0].Satellites {
+		strongest[sat.PRN] = sat.SS.V
+	}
+	want := map[int]float64{5: 44, 7: 0, 31: 22, 12: 18, 133: 33, 304: 41, 421: 38}
+	if d := cmp.Diff(want, strongest); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	gonmea "github.com/adrianmo/go-nmea"
@@ -171,8 +172,8 @@ func (r *reading) place(i int) {
 	if blank(lat) || blank(lon) || ns == 0 || ew == 0 {
 		return
 	}
-	la, laDecimals, laOK := parseAngle(lat)
-	lo, loDecimals, loOK := parseAngle(lon)
+	la, laDecimals, laOK := parseAngle(unsigned(lat, ns == 'S'))
+	lo, loDecimals, loOK := parseAngle(unsigned(lon, ew == 'W'))
 	if !laOK || !loOK || ns != 'N' && ns != 'S' || ew != 'E' && ew != 'W' {
 		r.flaws.add(flawPosition)
 		return
@@ -203,6 +204,14 @@ func (r *reading) solution(sep int) {
 	}
 }
 
+// unsigned drops a minus that only repeats the hemisphere: Unicore's UM98x writes -00214.41,W in GLL.
+func unsigned(angle string, negative bool) string {
+	if negative {
+		return strings.TrimPrefix(angle, "-")
+	}
+	return angle
+}
+
 // variation reads the magnetic variation in field i, whose direction is in field j. Exactly 0 is what receivers without a
 // model send; gpsd takes what is under a tenth of a degree for absent, and so does this package.
 func (r *reading) variation(i, j int) {
@@ -216,24 +225,44 @@ func (r *reading) variation(i, j int) {
 	}
 }
 
-// faa reads the mode indicator of NMEA 2.3: by what means the position was found.
-func (r *reading) faa(mode byte) {
+// judge reads the status and the FAA mode of RMC and GLL, and reports whether the rest of the sentence may be read.
+//
+// A is a fix, and so is D, with which Unicore's receivers mark differential and RTK fixes. Mode N takes either away: the two
+// contradict each other. V is no fix, except that u-blox's receivers send V with mode E while they dead-reckon with more than
+// the permitted error, in a tunnel: that is for GGA to decide, whose quality is then 6.
+func (r *reading) judge(status, mode byte) bool {
+	r.status = faa(mode)
+	switch {
+	case (status == 'A' || status == 'D') && mode != 'N':
+		r.verdict = valid
+	case status == 'V' && mode == 'E':
+		r.verdict = unsaid
+	default:
+		r.verdict = void
+		return false
+	}
+	return true
+}
+
+// faa is the status by a mode indicator of NMEA 2.3: by what means the position was found.
+func faa(mode byte) Status {
 	switch mode {
 	case 'A':
-		r.status = StatusGPS
+		return StatusGPS
 	case 'D', 'P':
-		r.status = StatusDGPS
+		return StatusDGPS
 	case 'R':
-		r.status = StatusRTKFixed
+		return StatusRTKFixed
 	case 'F':
-		r.status = StatusRTKFloat
+		return StatusRTKFloat
 	case 'E':
-		r.status = StatusDeadReckoning
+		return StatusDeadReckoning
 	case 'M':
-		r.status = StatusSurveyed
+		return StatusSurveyed
 	case 'S':
-		r.status = StatusSimulated
+		return StatusSimulated
 	}
+	return StatusUnknown
 }
 
 // flaws is a set of reasons why a sentence, or a part of it, was refused.

@@ -90,20 +90,17 @@ const (
 // Versions before 2.3 end after the variation; Motorola's T805 puts the mode in the place of the variation's direction, and
 // some receivers leave the direction out, which moves the mode.
 func parseRMC(r *reading) {
-	r.verdict = void
-	if r.letter(1) == 'A' {
-		r.verdict = valid
+	mode := r.letter(11)
+	if d := r.letter(10); d != 0 && d != 'E' && d != 'W' && mode == 0 {
+		mode = d
+	}
+	if r.judge(r.letter(1), mode) {
 		r.place(2)
 		r.values[speed] = r.scaled(6, 0, maxSpeed, knot)
 		r.values[track] = r.angle(7)
 	}
 	r.dateField(8)
 	r.variation(9, 10)
-	mode := r.letter(11)
-	if d := r.letter(10); d != 0 && d != 'E' && d != 'W' && mode == 0 {
-		mode = d
-	}
-	r.faa(mode)
 }
 
 // parseGGA: time, latitude, N, longitude, E, quality, satellites used, HDOP, altitude, M, separation, M, age, station.
@@ -139,14 +136,14 @@ func parseGGA(r *reading) {
 
 // parseGNS: time, latitude, N, longitude, E, one FAA mode a constellation, satellites used, HDOP, altitude, separation, age,
 // station, navigational status (4.1). With differential corrections the standard has one more for each constellation, with
-// its satellites, age and station; position and modes are left empty, and that is no statement about the fix.
+// its satellites, age and station; position and modes are left empty, and that is no statement about the fix. The navigational
+// status is about integrity and, as in RMC, not looked at: U, unsafe, is a position all the same, and most receivers send V.
 func parseGNS(r *reading) {
 	if blank(r.field(5)) {
 		return
 	}
 	r.verdict = void
-	r.faa(gnsMode(r.field(5)))
-	if r.status != StatusUnknown && r.letter(12) != 'U' { // unsafe
+	if r.status = faa(gnsMode(r.field(5))); r.status != StatusUnknown {
 		r.verdict = valid
 	}
 	r.solution(9)
@@ -164,10 +161,11 @@ func gnsMode(modes string) byte {
 
 // parseGLL: latitude, N, longitude, E, time, status, FAA mode. The first versions end after the longitude.
 func parseGLL(r *reading) {
-	r.faa(r.letter(6))
-	r.verdict = void
-	if s := r.letter(5); r.letter(6) != 'N' && (s == 'A' || s == 0 && len(r.Fields) <= 5) {
-		r.verdict = valid
+	status := r.letter(5)
+	if status == 0 && len(r.Fields) <= 5 {
+		status = 'A'
+	}
+	if r.judge(status, r.letter(6)) {
 		r.place(0)
 	}
 }

@@ -1,6 +1,9 @@
 package nmea
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every
@@ -14,15 +17,15 @@ const (
 	maxGroupSats = 64
 )
 
-// group is the GSV of one talker and signal.
+// group is one run of GSV sentences: those of a talker and a signal, or of several signals that are numbered in one go.
 type group struct {
 	talker [2]byte
 	gnss   int
-	signal byte
+	signal byte // of the first part
 
 	building []Satellite
 	parts    int // of the sentence that began it
-	next     int // part that is to come
+	next     int // part that is to come, 0 when none is
 
 	sats  []Satellite   // of the latest complete group
 	when  time.Duration // stamp of the Sky that it was first part of
@@ -46,10 +49,7 @@ func (s *sky) view(r *reading) {
 	if g == nil {
 		return
 	}
-	if r.part == 1 {
-		g.building, g.parts, g.next = g.building[:0], r.parts, 1
-	}
-	if r.part != g.next || r.parts != g.parts || len(g.building) > maxGroupSats {
+	if len(g.building)+len(r.sats) > maxGroupSats {
 		g.next = 0
 		return
 	}
@@ -62,20 +62,38 @@ func (s *sky) view(r *reading) {
 	}
 }
 
-// group returns the group of a GSV, nil when there are too many.
+// group returns the group that a GSV begins or goes on with, nil when it does neither or there are too many. A group begins
+// with part 1 and its signal. The signal of the other parts may differ: Quectel's LC79D numbers the parts of all signals of
+// a constellation in one go.
 func (s *sky) group(r *reading) *group {
 	var talker [2]byte
 	copy(talker[:], r.Talker)
+	var begun *group
 	for i := range s.groups {
-		if g := &s.groups[i]; g.talker == talker && g.gnss == r.gnss && g.signal == r.signal {
+		g := &s.groups[i]
+		if g.talker != talker || g.gnss != r.gnss {
+			continue
+		}
+		if r.part > 1 && g.next == r.part && g.parts == r.parts {
 			return g
 		}
+		g.next = 0 // a part is missing, or another group begins
+		if g.signal == r.signal {
+			begun = g
+		}
 	}
-	if len(s.groups) == maxGroups {
+	if r.part > 1 {
 		return nil
 	}
-	s.groups = append(s.groups, group{talker: talker, gnss: r.gnss, signal: r.signal})
-	return &s.groups[len(s.groups)-1]
+	if begun == nil {
+		if len(s.groups) == maxGroups {
+			return nil
+		}
+		s.groups = append(s.groups, group{talker: talker, gnss: r.gnss, signal: r.signal})
+		begun = &s.groups[len(s.groups)-1]
+	}
+	begun.building, begun.parts, begun.next = begun.building[:0], r.parts, 1
+	return begun
 }
 
 // use takes a GSA. The first of an epoch begins the list anew.
@@ -83,20 +101,15 @@ func (s *sky) use(r *reading) {
 	if !s.usedNew {
 		s.used, s.usedNew = s.used[:0], true
 	}
-	for _, sat := range r.sats {
-		if len(s.used) < maxGroups*maxGroupSats && !s.isUsed(sat) {
-			s.used = append(s.used, sat)
+	for i := range r.sats {
+		if len(s.used) < maxGroups*maxGroupSats && !s.isUsed(&r.sats[i]) {
+			s.used = append(s.used, r.sats[i])
 		}
 	}
 }
 
-func (s *sky) isUsed(sat Satellite) bool {
-	for i := range s.used {
-		if s.used[i].GNSSID == sat.GNSSID && s.used[i].SVID == sat.SVID {
-			return true
-		}
-	}
-	return false
+func (s *sky) isUsed(sat *Satellite) bool {
+	return slices.ContainsFunc(s.used, func(used Satellite) bool { return used.same(sat) })
 }
 
 // seen returns the number of satellites in view, absent when no Sky is recent.
@@ -125,14 +138,14 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 			g.sats = g.sats[:0]
 			continue
 		}
-		for _, sat := range g.sats {
-			s.add(sat)
+		for i := range g.sats {
+			s.add(&g.sats[i])
 		}
 	}
 	s.cycle++
 	s.out.NSat = len(s.out.Satellites)
 	for i := range s.out.Satellites {
-		if sat := &s.out.Satellites[i]; s.isUsed(*sat) {
+		if sat := &s.out.Satellites[i]; s.isUsed(sat) {
 			sat.Used = true
 			s.out.USat++
 		}
@@ -141,19 +154,17 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 }
 
 // add merges a satellite: the strongest of its signals counts.
-func (s *sky) add(sat Satellite) {
-	for i := range s.out.Satellites {
-		have := &s.out.Satellites[i]
-		if have.GNSSID != sat.GNSSID || have.SVID != sat.SVID {
-			continue
-		}
-		if sat.SS.Set && (!have.SS.Set || sat.SS.V > have.SS.V) {
-			have.SS = sat.SS
-		}
-		if !have.El.Set {
-			have.El, have.Az = sat.El, sat.Az
-		}
+func (s *sky) add(sat *Satellite) {
+	i := slices.IndexFunc(s.out.Satellites, func(have Satellite) bool { return have.same(sat) })
+	if i < 0 {
+		s.out.Satellites = append(s.out.Satellites, *sat)
 		return
 	}
-	s.out.Satellites = append(s.out.Satellites, sat)
+	have := &s.out.Satellites[i]
+	if sat.SS.Set && (!have.SS.Set || sat.SS.V > have.SS.V) {
+		have.SS = sat.SS
+	}
+	if !have.El.Set {
+		have.El, have.Az = sat.El, sat.Az
+	}
 }
