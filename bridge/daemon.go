@@ -149,6 +149,7 @@ func (d *Daemon) Status() observe.Status {
 	st.Spool = observe.SumOfSpools(st.Devices)
 	if d.relay != nil {
 		rs := d.relay.Status()
+		rs.Problem = rs.Problem.In("relay")
 		st.Relay = &rs
 	}
 	return st

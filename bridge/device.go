@@ -69,12 +69,12 @@ func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
 	}
 	var err error
 	if d.spool, err = spool.Open(o); err != nil && o.Dir != "" && !errors.Is(err, ErrSpoolInUse) {
-		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", err)
+		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", inSection("spool", err))
 		o.Dir, o.Runtime, o.Max = "", "", min(o.Max, spool.DefaultMax)
 		d.spool, err = spool.Open(o)
 	}
 	d.spoolDir = o.Dir
-	return err
+	return inSection("spool", err)
 }
 
 func (d *device) addLinks(c *config.Config, s surroundings) error {
@@ -148,10 +148,10 @@ func (d *device) reportDrops(ctx context.Context) error {
 			continue
 		}
 		why := "spool is full and thins its oldest fixes: raise spool.max, or find out why the server is not reached"
-		if st.Fault != "" {
+		if st.Problem != nil {
 			why = "spool's disk cannot be written and its oldest fixes are thinned: replace the disk, or set spool.dir to another"
 		}
-		d.log.Warn(why, "dropped", st.Dropped-logged, "max_bytes", st.MaxBytes, "fault", st.Fault)
+		d.log.Warn(why, "dropped", st.Dropped-logged, "max_bytes", st.MaxBytes, "problem", st.Problem)
 		logged = st.Dropped
 	}
 }
@@ -178,7 +178,8 @@ func (d *device) close() error {
 
 // status adds the device to the daemon's.
 func (d *device) status(st *observe.Status) {
-	feed := d.feed.Status()
+	feed, held := d.feed.Status(), d.spool.Stats()
+	held.Problem = held.Problem.In("spool")
 	st.Takeovers += feed.Takeovers
 	for _, in := range d.intakes {
 		st.Receivers = append(st.Receivers, in.Status(feed))
@@ -187,6 +188,6 @@ func (d *device) status(st *observe.Status) {
 		st.Uplinks = append(st.Uplinks, l.status(feed))
 	}
 	st.Devices = append(st.Devices, observe.DeviceStatus{
-		DeviceID: d.id, Run: feed.Run, Reported: feed.Reported, Takeovers: feed.Takeovers, Spool: d.spool.Stats(),
+		DeviceID: d.id, Run: feed.Run, Reported: feed.Reported, Takeovers: feed.Takeovers, Spool: held,
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 )
 
@@ -47,7 +48,7 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	}
 	tokens, err := readDeviceTokens(c.DeviceTokens)
 	if err != nil {
-		return nil, fmt.Errorf("relay.device_tokens_file: %w", err)
+		return nil, inSection("relay", err)
 	}
 	s.relay, err = relay.New(relay.Config{
 		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
@@ -56,9 +57,9 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 		Status: func() any { return s.Status() }, Metrics: observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() }), Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, inSection("relay", err)
 	}
-	return s, s.relay.Listen()
+	return s, inSection("relay", s.relay.Listen())
 }
 
 // readDeviceTokens reads a file of tokens; none when there is no file to read.
@@ -68,17 +69,22 @@ func readDeviceTokens(path string) (map[string][]string, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, deviceTokensProblem(err.Error(), err)
 	}
 	defer f.Close()
 	tokens, err := relay.ReadDeviceTokens(f)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	case len(tokens) == 0:
-		return nil, fmt.Errorf("%s holds no token: write a device ID and its token a line", path)
+		return nil, deviceTokensProblem(path+" has no token", nil)
 	}
 	return tokens, nil
+}
+
+func deviceTokensProblem(cause string, err error) *problem.Problem {
+	return &problem.Problem{Code: relay.CodeTokenInvalid, Key: "device_tokens_file", Cause: cause,
+		Fix: "name a file with a device ID and its token a line", Err: err}
 }
 
 // Run serves until ctx ends; then every member is told 1001, going away.
@@ -95,7 +101,9 @@ func (s *Server) Fingerprint() string { return s.relay.Fingerprint() }
 
 // Status returns the state of the groups.
 func (s *Server) Status() observe.ServerStatus {
-	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: s.relay.Status()}
+	rs := s.relay.Status()
+	rs.Problem = rs.Problem.In("relay")
+	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: rs}
 }
 
 // Token reads a token from a file, and makes both when the file is not there: 128 random bits, readable by the owner alone.

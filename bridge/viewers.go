@@ -2,11 +2,13 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 )
 
@@ -17,13 +19,23 @@ func (d *Daemon) newRelay() (*relay.Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay.token_file: %w", err)
 	}
-	return relay.New(relay.Config{
+	built, err := relay.New(relay.Config{
 		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
 		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
 		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == config.SelfSigned,
 		Status: func() any { return d.Status() }, Ready: func() error { return observe.Health(d.Status()) }, Log: d.log,
 		Metrics: observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }),
 	})
+	return built, inSection("relay", err)
+}
+
+// inSection returns the problems of err with a section in front of their keys.
+func inSection(section string, err error) error {
+	var errs []error
+	for _, p := range problem.All(err) {
+		errs = append(errs, p.In(section))
+	}
+	return errors.Join(errs...)
 }
 
 // kept is a history as package relay counts it, whose 0 means its default: here 0 means none.
@@ -53,7 +65,7 @@ func (d *Daemon) serveViewers(ctx context.Context) error {
 			return d.relay.Serve(ctx)
 		}
 		if first {
-			d.log.Error("no viewers can be served, tracking goes on", "err", err)
+			d.log.Error("no viewers can be served, tracking goes on", "err", inSection("relay", err))
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/spool"
 )
 
@@ -34,8 +35,8 @@ func (e *examination) spoolOfDaemon(name string) {
 	st := e.status.Spool
 	held := fmt.Sprintf("%d waiting, %.1f of %.0f MiB", st.Records, mebibytes(st.Bytes), mebibytes(st.MaxBytes))
 	switch {
-	case st.Fault != "":
-		e.broken(name, st.Fault, mendMark)
+	case st.Problem != nil:
+		e.add(Link{Name: name, State: Broken, Seen: st.Problem.Cause, Mend: st.Problem.Fix})
 	case st.Damaged > 0:
 		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("%s, %d damaged places", held, st.Damaged),
 			Mend: "the disk does not give back what was written: copy the SD card to a new one"})
@@ -55,7 +56,8 @@ func (e *examination) spoolFolder(name, dir, runtime string) {
 		return
 	}
 	if err := spool.Free(dir); err != nil {
-		e.broken(name, err.Error(), ": ")
+		p := problem.Of(err)
+		e.add(Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix})
 		return
 	}
 	l, err := spool.Inspect(dir, runtime)
@@ -64,7 +66,8 @@ func (e *examination) spoolFolder(name, dir, runtime string) {
 		return
 	}
 	if err != nil {
-		e.broken(name, err.Error(), ": ")
+		p := problem.Of(err)
+		e.add(Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix})
 		return
 	}
 	damaged := 0

@@ -88,7 +88,7 @@ var deviceNumbers = func() []number[DeviceStatus] {
 		gauge("spool_bytes", "Bytes held.", func(d d) float64 { return float64(d.Spool.Bytes) }),
 		gauge("spool_max_bytes", "Bound of the bytes held.", func(d d) float64 { return float64(d.Spool.MaxBytes) }),
 		gauge("spool_oldest_age_seconds", "Age of the oldest message held.", func(d d) float64 { return d.Spool.Oldest }),
-		gauge("spool_fault", "1 while messages do not get to the disk.", func(d d) float64 { return truth(d.Spool.Fault != "") }),
+		gauge("spool_fault", "1 while messages do not get to the disk.", func(d d) float64 { return truth(d.Spool.Problem != nil) }),
 		counter("spool_appended_total", "Messages appended.", func(d d) uint64 { return d.Spool.Appended }),
 		counter("spool_dropped_total", "Messages dropped for want of room, ever.", func(d d) uint64 { return d.Spool.Dropped }),
 		counter("spool_damaged_total", "Records that the disk did not give back.", func(d d) uint64 { return d.Spool.Damaged }),

@@ -63,7 +63,7 @@ func SumOfSpools(devices []DeviceStatus) (sum spool.Stats) {
 		sum = spool.Stats{
 			Records: sum.Records + s.Records, Bytes: sum.Bytes + s.Bytes, MaxBytes: sum.MaxBytes + s.MaxBytes,
 			Appended: sum.Appended + s.Appended, Dropped: sum.Dropped + s.Dropped, Damaged: sum.Damaged + s.Damaged,
-			Oldest: max(sum.Oldest, s.Oldest), Fault: cmp.Or(sum.Fault, s.Fault),
+			Oldest: max(sum.Oldest, s.Oldest), Problem: cmp.Or(sum.Problem, s.Problem),
 		}
 	}
 	return sum
@@ -95,8 +95,8 @@ func Health(st Status) error {
 			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
 		}
 	}
-	if st.Spool.Fault != "" {
-		errs = append(errs, fmt.Errorf("spool: %s", st.Spool.Fault))
+	if p := st.Spool.Problem; p != nil {
+		errs = append(errs, fmt.Errorf("spool: %s", p.Text()))
 	}
 	return errors.Join(errs...)
 }

@@ -45,7 +45,11 @@ func (p *Problem) Text() string {
 func (p *Problem) Unwrap() error { return p.Err }
 
 // In returns a copy of p whose Key lies in a section: In("relay") makes "relay.listen" of "listen", and "relay" of "".
+// No problem stays none.
 func (p *Problem) In(section string) *Problem {
+	if p == nil {
+		return nil
+	}
 	in := *p
 	switch {
 	case section == "":

@@ -25,6 +25,9 @@ func TestErrorIsOneLine(t *testing.T) {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
 	}
+	if none := (*problem.Problem)(nil).In("relay"); none != nil {
+		t.Errorf("nil in a section is %v", none)
+	}
 	if p.Key != "listen" {
 		t.Errorf("In changed the original: key %q", p.Key)
 	}

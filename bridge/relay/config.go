@@ -11,6 +11,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/problem"
+)
+
+// Codes of what New, Listen and ReadDeviceTokens find wrong. The keys of the problems are those of the section [relay].
+const (
+	CodeListenInvalid   problem.Code = "relay-listen-invalid"     // not host:port
+	CodeListenPublic    problem.Code = "relay-listen-public"      // others reach the address, and no token is set
+	CodeAddressInUse    problem.Code = "relay-address-in-use"     // another program listens there
+	CodePortPrivileged  problem.Code = "relay-port-privileged"    // below 1024
+	CodeAddressMissing  problem.Code = "relay-address-missing"    // no interface has the address
+	CodeListenFailed    problem.Code = "relay-listen-failed"      // any other error of listen(2)
+	CodeTokenInvalid    problem.Code = "relay-token-invalid"      // characters, length, or the file around it
+	CodeTokenShared     problem.Code = "relay-token-shared"       // one token for viewers and publishers
+	CodeOriginInvalid   problem.Code = "relay-origin-invalid"     // not scheme://host[:port]
+	CodeHistoryTooLong  problem.Code = "relay-history-too-long"   // more than maxHistory
+	CodeTLSIncomplete   problem.Code = "relay-tls-incomplete"     // one of two files, or none for a self-signed certificate
+	CodeCertificateFile problem.Code = "relay-certificate-failed" // it cannot be read, or made
 )
 
 // What a zero Config field means.
@@ -92,7 +110,8 @@ func (c Config) withDefaults() (Config, error) {
 	case c.History < 0:
 		c.History = 0
 	case c.History > maxHistory:
-		return c, fmt.Errorf("relay.history is %d: at most %d fixes are kept a device", c.History, maxHistory)
+		return c, &problem.Problem{Code: CodeHistoryTooLong, Key: "history", Cause: fmt.Sprintf("%d is too many fixes for a device", c.History),
+			Fix: fmt.Sprintf("use %d or fewer", maxHistory)}
 	}
 	if c.Queue <= 0 {
 		c.Queue = DefaultQueue
@@ -106,8 +125,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return c, errors.Join(c.checkListen(), checkToken("relay.token_file", c.Token),
-		checkToken("relay.publish_token_file", c.PublishToken), c.checkOrigins(), c.checkTLS(), c.checkDeviceTokens())
+	return c, errors.Join(c.checkListen(), checkToken("token_file", c.Token),
+		checkToken("publish_token_file", c.PublishToken), c.checkOrigins(), c.checkTLS(), c.checkDeviceTokens())
 }
 
 // checkListen refuses an address from which strangers could follow a vehicle
@@ -115,13 +134,16 @@ func (c Config) withDefaults() (Config, error) {
 func (c Config) checkListen() error {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("relay.listen %q is not host:port (such as %q)", c.Listen, DefaultListen)
+		return &problem.Problem{Code: CodeListenInvalid, Key: "listen", Cause: fmt.Sprintf("%q is not host:port", c.Listen),
+			Fix: fmt.Sprintf("write an address such as %q", DefaultListen), Err: err}
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("relay.listen %q has no port: use a number from 0 to 65535 (such as %q)", c.Listen, DefaultListen)
+		return &problem.Problem{Code: CodeListenInvalid, Key: "listen", Cause: fmt.Sprintf("%q has no port", c.Listen),
+			Fix: fmt.Sprintf("use a number from 0 to 65535, as in %q", DefaultListen), Err: err}
 	}
 	if c.Token == "" && !c.Open && !isLoopback(host) {
-		return fmt.Errorf("relay.listen %q is not a loopback address: set relay.token_file, or relay.open = true to serve anyone", c.Listen)
+		return &problem.Problem{Code: CodeListenPublic, Key: "listen", Cause: fmt.Sprintf("%q is not a loopback address and no token protects it", c.Listen),
+			Fix: `set a token file for viewers, or "open" to serve anyone`}
 	}
 	return nil
 }
@@ -130,7 +152,8 @@ func (c Config) checkOrigins() error {
 	for _, o := range c.Origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" {
-			return fmt.Errorf("relay.origins has %q: an origin is scheme://host[:port], such as \"https://map.example\"", o)
+			return &problem.Problem{Code: CodeOriginInvalid, Key: "origins", Cause: fmt.Sprintf("%q is not an origin", o),
+				Fix: `write scheme://host[:port], such as "https://map.example"`}
 		}
 	}
 	return nil
@@ -146,11 +169,12 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// checkToken names a token that a browser could not send, without showing it.
+// checkToken refuses a token that a browser could not send. The error does not show it.
 func checkToken(key, token string) error {
 	for _, r := range token {
 		if r > '~' || !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && !isAlnum(r) {
-			return fmt.Errorf("%s holds a token with %q: use letters, digits and !#$%%&'*+-.^_`|~ only", key, r)
+			return &problem.Problem{Code: CodeTokenInvalid, Key: key, Cause: fmt.Sprintf("the token has the character %q", r),
+				Fix: "use letters, digits and !#$%&'*+-.^_`|~ only"}
 		}
 	}
 	return nil

@@ -5,39 +5,43 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"gpsbridge/bridge/problem"
 )
 
 func TestNewChecks(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config Config
-		want   string // part of the error; "" for none
+		code   problem.Code // of the error; "" for none
+		key    string
 	}{
-		{"default", Config{}, ""},
-		{"IPv6 loopback", Config{Listen: "[::1]:1"}, ""},
-		{"another loopback", Config{Listen: "127.8.9.10:1"}, ""},
-		{"localhost", Config{Listen: "localhost:1"}, ""},
-		{"all addresses", Config{Listen: ":8947"}, `relay.listen ":8947" is not a loopback address: set relay.token_file, or relay.open = true to serve anyone`},
-		{"address of the network", Config{Listen: "192.168.1.5:8947"}, "is not a loopback address"},
-		{"a name", Config{Listen: "localhost.example:8947"}, "is not a loopback address"},
-		{"publish token alone", Config{Listen: "0.0.0.0:1", PublishToken: "p"}, "is not a loopback address"},
-		{"with a token", Config{Listen: "0.0.0.0:1", Token: "t"}, ""},
-		{"open", Config{Listen: "0.0.0.0:1", Open: true}, ""},
-		{"no port", Config{Listen: "127.0.0.1"}, "is not host:port"},
-		{"token with a space", Config{Token: "a b"}, "relay.token_file holds a token with ' '"},
-		{"token with a line end", Config{PublishToken: "ab\n"}, "relay.publish_token_file holds a token with"},
-		{"token beyond ASCII", Config{Token: "gülden"}, "relay.token_file"},
-		{"origin without a scheme", Config{Origins: []string{"map.example"}}, `relay.origins has "map.example"`},
-		{"origin with a path", Config{Origins: []string{"https://map.example/x"}}, "relay.origins"},
-		{"history", Config{History: maxHistory + 1}, "relay.history is 100001"},
+		{"default", Config{}, "", ""},
+		{"IPv6 loopback", Config{Listen: "[::1]:1"}, "", ""},
+		{"another loopback", Config{Listen: "127.8.9.10:1"}, "", ""},
+		{"localhost", Config{Listen: "localhost:1"}, "", ""},
+		{"all addresses", Config{Listen: ":8947"}, CodeListenPublic, "listen"},
+		{"address of the network", Config{Listen: "192.168.1.5:8947"}, CodeListenPublic, "listen"},
+		{"a name", Config{Listen: "localhost.example:8947"}, CodeListenPublic, "listen"},
+		{"publish token alone", Config{Listen: "0.0.0.0:1", PublishToken: "p"}, CodeListenPublic, "listen"},
+		{"with a token", Config{Listen: "0.0.0.0:1", Token: "t"}, "", ""},
+		{"open", Config{Listen: "0.0.0.0:1", Open: true}, "", ""},
+		{"no port", Config{Listen: "127.0.0.1"}, CodeListenInvalid, "listen"},
+		{"port that is no number", Config{Listen: "127.0.0.1:http"}, CodeListenInvalid, "listen"},
+		{"token with a space", Config{Token: "a b"}, CodeTokenInvalid, "token_file"},
+		{"token with a line end", Config{PublishToken: "ab\n"}, CodeTokenInvalid, "publish_token_file"},
+		{"token beyond ASCII", Config{Token: "gülden"}, CodeTokenInvalid, "token_file"},
+		{"origin without a scheme", Config{Origins: []string{"map.example"}}, CodeOriginInvalid, "origins"},
+		{"origin with a path", Config{Origins: []string{"https://map.example/x"}}, CodeOriginInvalid, "origins"},
+		{"history", Config{History: maxHistory + 1}, CodeHistoryTooLong, "history"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := New(c.config)
-			switch {
-			case c.want == "" && err != nil:
-				t.Errorf("refused: %v", err)
-			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-				t.Errorf("error %v, want one with %q", err, c.want)
+			if c.code == "" && err == nil {
+				return
+			}
+			if all := problem.All(err); len(all) != 1 || all[0].Code != c.code || all[0].Key != c.key {
+				t.Errorf("error %v, want one with code %q and key %q", err, c.code, c.key)
 			}
 		})
 	}
@@ -56,12 +60,17 @@ func TestPortInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = second.Listen()
-	if err == nil || !strings.Contains(err.Error(), "another program uses this port") || strings.Contains(err.Error(), "\n") {
-		t.Errorf("error %v, want one line that says the port is in use", err)
+	if err := second.Listen(); problem.CodeOf(err) != CodeAddressInUse {
+		t.Errorf("error %v, want %s", err, CodeAddressInUse)
 	}
-	if err := second.Serve(t.Context()); err == nil {
-		t.Error("Serve without a port must fail")
+	if err := second.Serve(t.Context()); problem.CodeOf(err) != CodeAddressInUse {
+		t.Errorf("Serve without a port: %v, want %s", err, CodeAddressInUse)
+	}
+	if p := second.Status().Problem; p == nil || p.Code != CodeAddressInUse || p.Key != "listen" || p.Fix == "" {
+		t.Errorf("status of a relay that cannot listen: %+v, want %s", p, CodeAddressInUse)
+	}
+	if p := first.Status().Problem; p != nil {
+		t.Errorf("status of a relay that listens: %v", p)
 	}
 }
 

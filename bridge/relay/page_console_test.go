@@ -148,12 +148,12 @@ func testLink(t *testing.T, p *tab) {
 		return map[string]any{"role": "tracker", "device_id": "van_7",
 			"receivers": []any{
 				map[string]any{"source": "/dev/gps0", "name": "u-blox 7", "device_id": "van_7", "active": true, "state": "reading", "sentences": 9, "baud": 9600,
-					"warning": map[string]any{"cause": "the line is full", "fix": "set 38400 baud"}, "run": "a", "reported": 300},
+					"warning": map[string]any{"code": "line-full", "cause": "the line is full", "fix": "set 38400 baud"}, "run": "a", "reported": 300},
 				map[string]any{"source": "/dev/gps1", "device_id": "van_7", "active": false, "state": "silent"},
 				map[string]any{"source": "/dev/gps9", "device_id": "another", "active": true, "state": "reading"},
 			},
 			"spool":   map[string]any{"records": 128, "bytes": 65536, "max_bytes": 1 << 28, "oldest_age": 190, "dropped": 0, "appended": 300},
-			"uplinks": []any{map[string]any{"name": "depot", "state": "waiting", "detail": "connection refused", "retry_in": retry, "behind": 128, "window": 8, "bytes_per_day": 1.25e7, "resent": 3, "rtt": 0.23}},
+			"uplinks": []any{map[string]any{"name": "depot", "state": "waiting", "problem": map[string]any{"code": "refused", "cause": "connection refused", "fix": "start the server"}, "retry_in": retry, "behind": 128, "window": 8, "bytes_per_day": 1.25e7, "resent": 3, "rtt": 0.23}},
 		}
 	}})
 	r.Publish("van_7", "TPV", fixAt(1))
@@ -161,7 +161,7 @@ func testLink(t *testing.T, p *tab) {
 	p.shows("badge-link", "128")
 	p.click("tab-link")
 	for _, want := range []string{"128 wait", "Oldest waits3 min", "Next try in4.2 s", "connection refused", "Data a day13 MB", "Repeats3", "Round trip230 ms",
-		"the line is full: set 38400 baud", "Baud9"} {
+		"the line is full", "set 38400 baud", "start the server", "Baud9"} {
 		p.shows("link", want)
 	}
 	p.until(`!document.getElementById("link").textContent.includes("gps9")`)

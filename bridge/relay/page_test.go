@@ -233,7 +233,7 @@ func testLife(t *testing.T, p *tab) {
 
 // The page says what it waits for, and why.
 func testReasons(t *testing.T, p *tab) {
-	receiver := map[string]any{"source": "auto", "state": "waiting", "detail": "no receiver found: plug one in"}
+	receiver := map[string]any{"source": "auto", "state": "waiting", "problem": map[string]any{"cause": "no receiver found", "fix": "plug one in"}}
 	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Status: func() any {
 		return map[string]any{"role": "tracker", "device_id": "van_7", "receivers": []any{receiver}, "uplinks": []any{}}
 	}})

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // Relay serves groups and the page. Make one with New.
@@ -29,7 +31,8 @@ type Relay struct {
 	// Guarded by mu.
 	mu          sync.Mutex
 	listener    net.Listener
-	certificate *certificate // nil without TLS, and until it was made
+	problem     *problem.Problem // why it does not listen
+	certificate *certificate     // nil without TLS, and until it was made
 }
 
 // New checks c, and the certificate's files that it names. It opens no port.
@@ -58,14 +61,16 @@ func (r *Relay) Listen() error {
 	}
 	l, err := net.Listen("tcp", r.config.Listen)
 	if err != nil {
-		return explainListen(r.config.Listen, err)
+		r.problem = listenProblem(r.config.Listen, err)
+		return r.problem
 	}
 	if r.certificate == nil {
 		if r.certificate, err = r.config.openCertificate(true); err != nil {
-			l.Close()
-			return err
+			r.problem = problem.Of(errors.Join(err, l.Close()))
+			return r.problem
 		}
 	}
+	r.problem = nil
 	r.listener = boundListener(l, r.hub, r.throttle)
 	if r.certificate != nil {
 		r.listener = tls.NewListener(r.listener, r.certificate.config())
@@ -108,17 +113,20 @@ func (r *Relay) Fingerprint() string {
 	return r.certificate.fingerprint()
 }
 
-// explainListen says what to do about a port that cannot be opened.
-func explainListen(address string, err error) error {
+// listenProblem is why the port cannot be opened.
+func listenProblem(address string, err error) *problem.Problem {
+	p := &problem.Problem{Key: "listen", Err: err}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %q: another program uses this port: stop it, or choose another with relay.listen", address)
+		p.Code, p.Cause, p.Fix = CodeAddressInUse, fmt.Sprintf("another program listens on %q", address), "stop it, or choose another port"
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %q: ports below 1024 need a privilege: choose a higher one with relay.listen", address)
+		p.Code, p.Cause, p.Fix = CodePortPrivileged, fmt.Sprintf("the port of %q needs a privilege, being below 1024", address), "choose a higher one"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen on %q: this machine has no such address: correct relay.listen", address)
+		p.Code, p.Cause, p.Fix = CodeAddressMissing, fmt.Sprintf("this machine does not have the address %q", address), "use one that it has, or leave the host empty"
+	default:
+		p.Code, p.Cause, p.Fix = CodeListenFailed, fmt.Sprintf("%q cannot be opened: %v", address, err), "use another address"
 	}
-	return fmt.Errorf("listen on %q: %w", address, err)
+	return p
 }
 
 // Addr is where the relay listens; nil before Listen.
@@ -172,7 +180,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	if err == nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fmt.Errorf("serve on %q: %w", r.config.Listen, err)
+	return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
 }
 
 // Wants says whether anybody would get a message of class in the group of device

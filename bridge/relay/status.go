@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // maxListed bounds the devices in a Status: a page polls it every second.
@@ -13,6 +15,8 @@ const maxListed = 500
 type Status struct {
 	Viewers    int64 `json:"viewers"`
 	Publishers int64 `json:"publishers"`
+	// Problem is why the relay does not listen; nil while it does, and before Listen.
+	Problem *problem.Problem `json:"problem,omitempty"`
 	// TLS is the SHA-256 fingerprint of the relay's certificate; "" without one.
 	TLS string `json:"tls,omitempty"`
 	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the
@@ -55,7 +59,7 @@ func (r *Relay) Status() Status {
 		Viewers: h.viewers.Load(), Publishers: h.publishers.Load(), Dropped: h.dropped.Load(),
 		ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
 		Messages: h.messages.Load(), Delivered: h.delivered.Load(), TLS: r.Fingerprint(),
-		Page: r.pageStatus(),
+		Page: r.pageStatus(), Problem: r.trouble(),
 	}
 	for why := range h.refused {
 		s.Refused += h.refused[why].Load()
@@ -74,6 +78,12 @@ func (r *Relay) Status() Status {
 	}
 	slices.SortFunc(s.Devices, func(a, b DeviceStatus) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
 	return s
+}
+
+func (r *Relay) trouble() *problem.Problem {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problem
 }
 
 // silence orders devices by who was heard last.

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // certificate is the relay's own, with the files it comes from.
@@ -44,7 +46,8 @@ func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 			return nil, nil
 		}
 		if err := makeCertificate(c.CertFile, c.KeyFile, c.certificateNames()); err != nil {
-			return nil, fmt.Errorf("make certificate: %w", err)
+			return nil, &problem.Problem{Code: CodeCertificateFile, Key: "tls_cert_file", Cause: fmt.Sprintf("the certificate cannot be made: %v", err),
+				Fix: "name files in a directory that this user may write", Err: err}
 		}
 	}
 	own := &certificate{certFile: c.CertFile, keyFile: c.KeyFile, looked: time.Now()}
@@ -58,9 +61,10 @@ func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 func (c Config) checkTLS() error {
 	switch {
 	case (c.CertFile == "") != (c.KeyFile == ""):
-		return errors.New("relay.tls_cert_file and relay.tls_key_file belong together: name both, or neither")
+		return &problem.Problem{Code: CodeTLSIncomplete, Key: "tls_cert_file", Cause: "only one file of certificate and key is named", Fix: "name both, or neither"}
 	case c.SelfSigned && c.CertFile == "":
-		return errors.New("relay.tls = \"self-signed\" needs to know where the certificate is kept: name relay.tls_cert_file and relay.tls_key_file")
+		return &problem.Problem{Code: CodeTLSIncomplete, Key: "tls", Cause: `"self-signed" needs files for the certificate and its key`,
+			Fix: "name both files"}
 	}
 	return nil
 }
@@ -69,14 +73,19 @@ func (c Config) checkTLS() error {
 func (c *certificate) read() error {
 	info, err := os.Stat(c.certFile)
 	if err != nil {
-		return fmt.Errorf("relay.tls_cert_file: %w", err)
+		return certificateProblem(c.certFile, err)
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("relay.tls_cert_file %q with relay.tls_key_file %q: %w", c.certFile, c.keyFile, err)
+		return certificateProblem(c.certFile, err)
 	}
 	c.current, c.changed = &pair, info.ModTime()
 	return nil
+}
+
+func certificateProblem(file string, err error) error {
+	return &problem.Problem{Code: CodeCertificateFile, Key: "tls_cert_file", Cause: fmt.Sprintf("%q cannot be used: %v", file, err),
+		Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 }
 
 // lookEvery is how often it is looked whether the files changed, as they do every

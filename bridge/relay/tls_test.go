@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 func selfSignedConfig(t *testing.T) Config {
@@ -146,17 +148,18 @@ func TestTLSConfigIsChecked(t *testing.T) {
 	}
 	for _, c := range []struct {
 		config Config
-		want   string
+		code   problem.Code
+		key    string
 	}{
-		{Config{CertFile: file}, "relay.tls_cert_file and relay.tls_key_file belong together"},
-		{Config{KeyFile: file}, "belong together"},
-		{Config{SelfSigned: true}, "name relay.tls_cert_file and relay.tls_key_file"},
-		{Config{CertFile: filepath.Join(dir, "none"), KeyFile: file}, "relay.tls_cert_file: stat"},
-		{Config{CertFile: file, KeyFile: file}, "relay.tls_cert_file"},
+		{Config{CertFile: file}, CodeTLSIncomplete, "tls_cert_file"},
+		{Config{KeyFile: file}, CodeTLSIncomplete, "tls_cert_file"},
+		{Config{SelfSigned: true}, CodeTLSIncomplete, "tls"},
+		{Config{CertFile: filepath.Join(dir, "none"), KeyFile: file}, CodeCertificateFile, "tls_cert_file"},
+		{Config{CertFile: file, KeyFile: file}, CodeCertificateFile, "tls_cert_file"},
 	} {
 		_, err := New(c.config)
-		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("error %v, want one line with %q", err, c.want)
+		if p := problem.Of(err); p == nil || p.Code != c.code || p.Key != c.key {
+			t.Errorf("error %v, want code %q and key %q", err, c.code, c.key)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"gpsbridge/bridge/problem"
 )
 
 // maxTokenFile bounds a file of tokens: 10,000 groups with a device ID and a
@@ -22,7 +24,7 @@ func ReadDeviceTokens(in io.Reader) (map[string][]string, error) {
 		return nil, err
 	}
 	if len(text) > maxTokenFile {
-		return nil, fmt.Errorf("more than %d bytes of tokens", maxTokenFile)
+		return nil, tokenProblem(fmt.Sprintf("the file has more than %d bytes", maxTokenFile), "write a device ID and its token a line")
 	}
 	tokens := make(map[string][]string)
 	line := 0
@@ -33,24 +35,33 @@ func ReadDeviceTokens(in io.Reader) (map[string][]string, error) {
 			continue
 		}
 		if len(words) != 2 {
-			return nil, fmt.Errorf("line %d has %d words: write a device ID and its token", line, len(words))
+			return nil, tokenProblem(fmt.Sprintf("line %d has %d words", line, len(words)), "write a device ID and its token")
 		}
-		if err := checkDeviceToken(words[0], words[1]); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+		if p := checkDeviceToken(words[0], words[1]); p != nil {
+			p.Cause = fmt.Sprintf("line %d: %s", line, p.Cause)
+			return nil, p
 		}
 		tokens[words[0]] = append(tokens[words[0]], words[1])
 	}
 	return tokens, nil
 }
 
-func checkDeviceToken(device, token string) error {
+func tokenProblem(cause, fix string) *problem.Problem {
+	return &problem.Problem{Code: CodeTokenInvalid, Key: "device_tokens_file", Cause: cause, Fix: fix}
+}
+
+func checkDeviceToken(device, token string) *problem.Problem {
 	if !deviceID.MatchString(device) {
-		return fmt.Errorf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device)
+		return tokenProblem(fmt.Sprintf("device ID %q is not valid", device), "use 1 to 80 of A-Z a-z 0-9 _")
 	}
 	if len(token) < minDeviceToken {
-		return fmt.Errorf("the token of %q is shorter than %d characters: make one with: openssl rand -hex 16", device, minDeviceToken)
+		return tokenProblem(fmt.Sprintf("the token of %q is shorter than %d characters", device, minDeviceToken), "make one with: openssl rand -hex 16")
 	}
-	return checkToken("the token of "+device, token)
+	if p := problem.Of(checkToken("device_tokens_file", token)); p != nil {
+		p.Cause += fmt.Sprintf(", of device %q", device)
+		return p
+	}
+	return nil
 }
 
 // minDeviceToken is 64 bits in the hex digits of a generator: too many to try at
@@ -62,16 +73,18 @@ const minDeviceToken = 16
 func (c Config) checkDeviceTokens() error {
 	for device, tokens := range c.DeviceTokens {
 		for _, token := range tokens {
-			if err := checkDeviceToken(device, token); err != nil {
-				return fmt.Errorf("relay.device_tokens_file: %w", err)
+			if p := checkDeviceToken(device, token); p != nil {
+				return p
 			}
 		}
 		if slices.Contains(tokens, c.Token) {
-			return fmt.Errorf("relay.device_tokens_file: the token of %q is the viewers' too: give each its own", device)
+			return &problem.Problem{Code: CodeTokenShared, Key: "device_tokens_file",
+				Cause: fmt.Sprintf("the token of %q is the viewers' too, so viewers could send", device), Fix: "use different tokens"}
 		}
 	}
 	if c.PublishToken != "" && c.PublishToken == c.Token {
-		return fmt.Errorf("relay.publish_token_file holds the viewers' token: whoever watches could send; give each its own")
+		return &problem.Problem{Code: CodeTokenShared, Key: "publish_token_file", Cause: "the token is the viewers' too, so viewers could send",
+			Fix: "use different tokens"}
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge/problem"
 )
 
 func TestReadDeviceTokens(t *testing.T) {
@@ -21,11 +23,11 @@ func TestReadDeviceTokens(t *testing.T) {
 		{"van_7 " + a + " # note\n", "line 1 has 4 words"},
 		{"van-7 " + a, `line 1: device ID "van-7" is not valid`},
 		{"van_7 short", "line 1: the token of \"van_7\" is shorter than 16 characters"},
-		{"van_7 " + a + "(", "line 1: the token of van_7 holds a token with '('"},
-		{strings.Repeat("#\n", maxTokenFile), "bytes of tokens"},
+		{"van_7 " + a + "(", "line 1: the token has the character '(', of device"},
+		{strings.Repeat("#\n", maxTokenFile), "the file has more than"},
 	} {
 		_, err := ReadDeviceTokens(strings.NewReader(test.text))
-		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), a) {
+		if problem.CodeOf(err) != CodeTokenInvalid || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), a) {
 			t.Errorf("error %v, want %q and no token", err, test.want)
 		}
 	}
@@ -38,7 +40,7 @@ func TestTokensAreApart(t *testing.T) {
 		{Token: token, PublishToken: token},
 		{Token: token, DeviceTokens: map[string][]string{"van_7": {token}}},
 	} {
-		if _, err := New(c); err == nil || strings.Contains(err.Error(), token) {
+		if _, err := New(c); problem.CodeOf(err) != CodeTokenShared || strings.Contains(err.Error(), token) {
 			t.Errorf("error %v, want one without the token", err)
 		}
 	}

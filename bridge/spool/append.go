@@ -76,7 +76,7 @@ func (s *Spool) makeRoom(size int64) {
 // mu is held.
 func (s *Spool) patience() time.Duration {
 	switch {
-	case s.disk == nil || s.fault != nil:
+	case s.disk == nil || s.problem != nil:
 		return 0
 	case s.busy.IsZero():
 		return diskPatience

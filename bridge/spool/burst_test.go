@@ -48,7 +48,7 @@ func TestBurstGoesToTheDisk(t *testing.T) {
 		if got := positions(t, s.Reader("r")); len(got) != burst || got[0] != 1 || got[burst-1] != burst {
 			t.Errorf("%d of %d records are held", len(got), burst)
 		}
-		if st := s.Stats(); st.Dropped != 0 || st.Fault != "" {
+		if st := s.Stats(); st.Dropped != 0 || st.Problem != nil {
 			t.Errorf("%+v", st)
 		}
 		mustClose(t, s)
@@ -69,7 +69,7 @@ func TestBurstIntoAFullDiskThins(t *testing.T) {
 		}
 		synctest.Wait()
 		got, st := positions(t, s.Reader("r")), s.Stats()
-		if len(got) != st.Records || uint64(len(got))+st.Dropped != burst || len(got) < recentMax/4/kilobyte || st.Fault != "" {
+		if len(got) != st.Records || uint64(len(got))+st.Dropped != burst || len(got) < recentMax/4/kilobyte || st.Problem != nil {
 			t.Errorf("%d held of %d, %+v", len(got), burst, st)
 		}
 		if got[0] != 1 || got[len(got)-1] != burst {
@@ -102,7 +102,7 @@ func TestBurstWithoutADisk(t *testing.T) {
 		}
 		synctest.Wait()
 		got, st := positions(t, s.Reader("r")), s.Stats()
-		if uint64(len(got))+st.Dropped != burst || st.Dropped == 0 || len(got) < recentMax/2/kilobyte || st.Fault == "" {
+		if uint64(len(got))+st.Dropped != burst || st.Dropped == 0 || len(got) < recentMax/2/kilobyte || st.Problem == nil {
 			t.Errorf("%d held of %d, %+v", len(got), burst, st)
 		}
 		dead.Store(false)
@@ -151,7 +151,7 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 			t.Errorf("the burst took %s, want %s", took, diskPatience)
 		}
 		time.Sleep(time.Minute)
-		if st := s.Stats(); !strings.Contains(st.Fault, "1m10s") || st.Dropped == 0 {
+		if st := s.Stats(); st.Problem == nil || st.Problem.Code != CodeDiskStalled || !strings.Contains(st.Problem.Cause, "1m10s") || st.Dropped == 0 {
 			t.Errorf("%+v", st)
 		}
 		closing := make(chan error, 1)

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 func mustOpen(t testing.TB, o Options) *Spool {
@@ -165,7 +168,7 @@ func TestTwoCannotShareAFolder(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Readers: []string{"r"}})
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "stop it, or give this one") {
+	if p := problem.Of(err); !errors.Is(err, ErrInUse) || p.Code != CodeInUse || p.Key != "dir" || !strings.Contains(p.Cause, dir) {
 		t.Errorf("second daemon: %v", err)
 	}
 	if _, err := Drop(dir, ""); err == nil {

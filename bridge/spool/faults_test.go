@@ -216,13 +216,13 @@ func TestDeadDiskIsSaidOnce(t *testing.T) {
 		if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, said.String())
 		}
-		if st := s.Stats(); st.Records != 100 || !strings.Contains(st.Fault, "no space left") {
+		if st := s.Stats(); st.Records != 100 || st.Problem == nil || st.Problem.Code != CodeDiskFull {
 			t.Errorf("%+v", st)
 		}
 		full.Store(false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if st := s.Stats(); st.Fault != "" || !strings.Contains(said.String(), "again") {
+		if st := s.Stats(); st.Problem != nil || !strings.Contains(said.String(), "again") {
 			t.Errorf("after the fault: %+v\n%s", st, said.String())
 		}
 		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2}

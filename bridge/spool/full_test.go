@@ -134,7 +134,7 @@ func TestFloorOfFreeSpace(t *testing.T) {
 			}()
 		}
 	}
-	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 2000 || st.Records < 200 || st.Fault != "" {
+	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 2000 || st.Records < 200 || st.Problem != nil {
 		t.Errorf("%+v", st)
 	}
 }

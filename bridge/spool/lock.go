@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
 )
 
 // lockName is the file that the one process holds which has a spool open. It stays when the spool is closed: the lock
 // is on the file, not in its existence, so a crash leaves nothing to clear away.
 const lockName = "lock"
 
-// ErrInUse is a folder that another process has open.
+// ErrInUse is what a problem with CodeInUse wraps.
 var ErrInUse = errors.New("another gpsbridge is using this spool")
 
 // lock takes a folder for this process until the file is closed.
@@ -37,7 +39,8 @@ func lock(dir string) (*os.File, error) {
 func hold(f *os.File, dir string) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("lock %q: %w: stop it, or give this one a folder of its own", dir, ErrInUse)
+		return &problem.Problem{Code: CodeInUse, Key: "dir", Cause: fmt.Sprintf("%v: %q", ErrInUse, dir), Err: ErrInUse,
+			Fix: "stop it, or give this one a directory of its own"}
 	}
 	if err != nil {
 		return fmt.Errorf("lock %q: %w", dir, err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 const (
@@ -30,6 +32,19 @@ const (
 	// slowDisk is how long the disk may take for what it is given at once before whoever writes it counts as hung: far above
 	// diskPatience, since to start anew makes no card faster.
 	slowDisk = 2 * time.Minute
+)
+
+// Codes of what Open finds wrong, and of Stats.Problem. The keys of the problems are those of the section [spool].
+const (
+	CodeInUse        problem.Code = "spool-in-use"             // by another process
+	CodeDirUnusable  problem.Code = "spool-directory-unusable" // it cannot be made, opened or read
+	CodeMaxTooSmall  problem.Code = "spool-max-too-small"      // less than MinMax
+	CodeMinFree      problem.Code = "spool-min-free-negative"  // less than 0 bytes
+	CodeSync         problem.Code = "spool-sync-negative"      // less than 0 s
+	CodeDiskFull     problem.Code = "spool-disk-full"          // no space, or no quota, left
+	CodeDiskReadOnly problem.Code = "spool-disk-read-only"     // as a worn card becomes
+	CodeDiskFailed   problem.Code = "spool-disk-failed"        // any other error of writing
+	CodeDiskStalled  problem.Code = "spool-disk-stalled"       // no answer for diskPatience
 )
 
 // Errors that callers decide on.
@@ -85,6 +100,8 @@ type Spool struct {
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when nothing runs in the background
 
+	changes problem.Changes // of problem; owned by the goroutine that writes the disk, before it by Open
+
 	writing sync.Mutex // held by the one writer of the disk log, taken before the others
 	out     sync.Mutex
 	mu      sync.Mutex
@@ -99,11 +116,11 @@ type Spool struct {
 	wake     chan struct{} // closed and replaced at each arrival, last acknowledgement and writing to the disk; closed for good by Close
 	last     uint64
 	appended uint64
-	dropped  uint64    // at Open, and records that were too large
-	changed  time.Time // the first change of the state that is not on disk, zero when there is none
-	partly   bool      // the state on disk lacks acknowledgements of records that others still want
-	fault    error     // why the disk could not be written the last time
-	busy     time.Time // since when the disk has been taking a batch, zero when it is not
+	dropped  uint64           // at Open, and records that were too large
+	changed  time.Time        // the first change of the state that is not on disk, zero when there is none
+	partly   bool             // the state on disk lacks acknowledgements of records that others still want
+	problem  *problem.Problem // why the disk could not be written the last time
+	busy     time.Time        // since when the disk has been taking a batch, zero when it is not
 }
 
 // Stats count what went through a spool.
@@ -115,14 +132,15 @@ type Stats struct {
 	Dropped  uint64  `json:"dropped"`              // records that left unacknowledged because there was no room, ever; a crash in the middle of thinning leaves its own out
 	Damaged  uint64  `json:"damaged"`              // records or stretches of records that the disk did not give back, since it was opened
 	Oldest   float64 `json:"oldest_age,omitempty"` // age of the oldest record held, in seconds; the time since Open for one of an earlier run whose clock was not set
-	Fault    string  `json:"fault,omitempty"`      // why records are not getting to the disk
+
+	Problem *problem.Problem `json:"problem,omitempty"` // why records are not getting to the disk
 }
 
-// Open opens the spool in a folder, with what it holds, or an empty one in memory. The error says which option is
-// wrong, or that the folder cannot be used or is used by another process; damage is no error.
+// Open opens the spool in a directory, with what it holds, or an empty one in memory. The error is a problem that names the
+// option, with CodeInUse where another process uses the directory; damage is not an error.
 func Open(o Options) (*Spool, error) {
 	if err := o.complete(); err != nil {
-		return nil, fmt.Errorf("open spool: %w", err)
+		return nil, err
 	}
 	s := newSpool(o)
 	if o.Dir == "" || len(o.Readers) == 0 {
@@ -130,10 +148,19 @@ func Open(o Options) (*Spool, error) {
 		return s, nil
 	}
 	if err := s.openDisk(o); err != nil {
-		return nil, fmt.Errorf("open spool: %w", errors.Join(err, s.release()))
+		return nil, directoryProblem(o.Dir, errors.Join(err, s.release()))
 	}
 	go s.run()
 	return s, nil
+}
+
+// directoryProblem is the problem that err is, or that it is with the spool's directory.
+func directoryProblem(dir string, err error) *problem.Problem {
+	if p := problem.Of(err); p.Code != "" {
+		return p
+	}
+	return &problem.Problem{Code: CodeDirUnusable, Key: "dir", Cause: fmt.Sprintf("%q cannot be used: %v", dir, err), Err: err,
+		Fix: "give the directory to the user that runs gpsbridge, or name another"}
 }
 
 // newSpool returns a spool in memory.
@@ -182,11 +209,11 @@ func (o *Options) complete() error {
 	}
 	switch {
 	case o.Max < MinMax:
-		return fmt.Errorf("max is %d bytes, want %d or more", o.Max, MinMax)
+		return &problem.Problem{Code: CodeMaxTooSmall, Key: "max", Cause: fmt.Sprintf("%d bytes are too few", o.Max), Fix: fmt.Sprintf("use %d or more", MinMax)}
 	case o.MinFree < 0:
-		return fmt.Errorf("free space to leave is %d bytes, want 0 or more", o.MinFree)
+		return &problem.Problem{Code: CodeMinFree, Key: "min_free", Cause: fmt.Sprintf("%d bytes are less than none", o.MinFree), Fix: "use 0 or more"}
 	case o.Sync < 0:
-		return fmt.Errorf("sync is %s, want more than 0", o.Sync)
+		return &problem.Problem{Code: CodeSync, Key: "sync", Cause: fmt.Sprintf("%s is less than nothing", o.Sync), Fix: "use more than 0"}
 	}
 	for i, name := range o.Readers {
 		if len(name) > 255 {
@@ -286,10 +313,11 @@ func (s *Spool) Stats() Stats {
 		st.Oldest = s.clock.age(e.pos, e.at).Seconds()
 	}
 	switch {
-	case s.fault != nil:
-		st.Fault = s.fault.Error()
+	case s.problem != nil:
+		st.Problem = s.problem
 	case s.patience() < 0:
-		st.Fault = fmt.Sprintf("the disk has not answered for %s", time.Since(s.busy).Round(time.Second))
+		st.Problem = &problem.Problem{Code: CodeDiskStalled, Key: "dir",
+			Cause: fmt.Sprintf("the disk has not answered for %s", time.Since(s.busy).Round(time.Second)), Fix: checkDisk}
 	}
 	return st
 }

@@ -1,6 +1,14 @@
 package spool
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
+)
 
 // run moves to the disk what stays unacknowledged or is too much for the recent log, until Close.
 func (s *Spool) run() {
@@ -45,20 +53,43 @@ func (s *Spool) due() time.Duration {
 	return wait
 }
 
-// report logs the first of a row of faults, and their end.
+// report takes how writing to the disk ended, for Stats and the log.
 func (s *Spool) report(err error) {
+	p := s.diskProblem(err)
 	s.mu.Lock()
-	before := s.fault
-	s.fault = err
-	s.signal() // whoever waits for the disk has his answer
+	s.problem = p
+	s.signal() // the callers of Append that wait for the disk
 	s.mu.Unlock()
-	switch {
-	case err != nil && before == nil:
-		s.log.Error("the spool cannot be written to disk, a power cut would lose what is not acknowledged: "+
-			"free space, or check the card and its mount", "err", err)
-	case err == nil && before != nil:
-		s.log.Info("the spool is being written to disk again")
+	switch worth, skipped := s.changes.Report(p, time.Now()); {
+	case !worth:
+	case p != nil:
+		s.log.Error("the spool cannot be written to disk, a power cut would lose what is not acknowledged", "problem", p, "err", err, "skipped", skipped)
+	default:
+		s.log.Info("the spool is being written to disk again", "skipped", skipped)
 	}
+}
+
+const checkDisk = "check the card and its mount"
+
+// diskProblem describes an error of writing to the disk; nil for none. The cause is the same whichever operation failed.
+func (s *Spool) diskProblem(err error) *problem.Problem {
+	if err == nil {
+		return nil
+	}
+	var errno unix.Errno
+	errors.As(err, &errno)
+	p := &problem.Problem{Key: "dir", Err: err}
+	switch {
+	case errno == unix.ENOSPC, errno == unix.EDQUOT, errors.Is(err, errFull):
+		p.Code, p.Cause, p.Fix = CodeDiskFull, "the disk of "+s.disk.name+" is full", "free space on it"
+	case errno == unix.EROFS:
+		p.Code, p.Cause, p.Fix = CodeDiskReadOnly, "the disk of "+s.disk.name+" is read-only", "mount it writable, or replace the card"
+	case errno != 0:
+		p.Code, p.Cause, p.Fix = CodeDiskFailed, fmt.Sprintf("%s cannot be written: %v", s.disk.name, errno), checkDisk
+	default:
+		p.Code, p.Cause, p.Fix = CodeDiskFailed, fmt.Sprintf("%s cannot be written: %v", s.disk.name, err), checkDisk
+	}
+	return p
 }
 
 // flush moves to the disk what is unacknowledged by now, in batches, each with one sync. Writing and syncing are done without

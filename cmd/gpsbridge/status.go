@@ -56,6 +56,13 @@ func (r rows) row(name, format string, args ...any) {
 	}
 }
 
+func problemText(p *problem.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return p.Text()
+}
+
 func printStatus(w io.Writer, st observe.Status) {
 	r := rows{w}
 	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
@@ -69,7 +76,7 @@ func printStatus(w io.Writer, st observe.Status) {
 		r.uplink(u)
 	}
 	r.row("spool", "%s", list(fmt.Sprintf("%d waiting, %d bytes of %d, %d dropped",
-		st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped), st.Spool.Fault))
+		st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped), problemText(st.Spool.Problem)))
 	if st.Relay != nil {
 		r.row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 		if st.Relay.TLS != "" {

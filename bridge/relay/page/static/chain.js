@@ -1,11 +1,8 @@
-// The way of a fix as a row of stations, from what the status says. A station
-// has a level (ok, warn, bad, off, unknown), a word beside its colour, and a
-// detail: why, and the mend.
+// The path of a fix as a row of stations, from the status. A station has a level
+// (ok, warn, bad, off, unknown), a word beside its colour, and a detail: the
+// cause, and how to fix it.
 
-import { isNumber, roughSpan, count } from './format.js';
-
-// textOf is a problem of the status in one line, '' for none.
-export const textOf = (p) => p ? [p.cause, p.fix].filter(Boolean).join(': ') : '';
+import { isNumber, problemText, roughSpan, count } from './format.js';
 
 const station = (name, level, word, detail = '') => ({ name, level, word, detail });
 
@@ -66,25 +63,26 @@ function receiverStation(name, r, all) {
 }
 
 function lineStation(name, r) {
-  const detail = textOf(r.problem), warning = textOf(r.warning);
+  const detail = problemText(r.problem), warning = problemText(r.warning);
   switch (r.state) {
     case 'reading':
-      if (warning) return station(name, r.sentences > 0 ? 'warn' : 'bad', r.sentences > 0 ? 'trouble' : 'no NMEA', warning);
+      if (detail || warning) return station(name, r.sentences > 0 ? 'warn' : 'bad', r.sentences > 0 ? 'trouble' : 'no NMEA', detail || warning);
       if (r.bytes > 2000 && r.sentences === 0) {
-        return station(name, 'bad', 'no NMEA', detail || `${count(r.bytes)} bytes and not one sentence: the baud rate may be wrong, or the receiver speaks another protocol`);
+        return station(name, 'bad', 'no NMEA', `${count(r.bytes)} bytes and not one sentence: the baud rate may be wrong, or the receiver speaks another protocol`);
       }
-      return station(name, 'ok', 'reading', detail || [r.port ?? r.source, r.baud && `${r.baud} baud`, isNumber(r.last_byte_age) && `last byte ${roughSpan(r.last_byte_age)} ago`].filter(Boolean).join(', '));
-    case 'silent': return station(name, 'bad', 'silent', warning || detail || 'the port is open and nothing comes');
+      return station(name, 'ok', 'reading', [r.port ?? r.source, r.baud && `${r.baud} baud`, isNumber(r.last_byte_age) && `last byte ${roughSpan(r.last_byte_age)} ago`].filter(Boolean).join(', '));
+    case 'silent': return station(name, 'bad', 'silent', detail || warning || 'the port is open and nothing comes');
     case 'opening': return station(name, 'warn', 'opening', detail);
     case 'ended': return station(name, 'off', 'ended', detail || 'the recording is at its end');
-    default: return station(name, 'bad', r.state ?? 'unknown', warning || detail || 'the port is not open');
+    default: return station(name, 'bad', r.state ?? 'unknown', detail || warning || 'the port is not open');
   }
 }
 
 function daemonStation(status) {
   const spool = status.spool;
   const waiting = spool?.records ?? 0;
-  if (spool?.fault) return station('Daemon', 'bad', 'disk trouble', spool.fault);
+  if (spool?.problem) return station('Daemon', 'bad', 'disk trouble', problemText(spool.problem));
+  if (status.relay?.problem) return station('Daemon', 'warn', 'not serving', problemText(status.relay.problem));
   if (spool?.dropped > 0) return station('Daemon', 'warn', `${count(spool.dropped)} lost`, `the spool was full: ${count(spool.dropped)} messages dropped, ${count(waiting)} wait`);
   const oldest = isNumber(spool?.oldest_age) ? `, the oldest for ${roughSpan(spool.oldest_age)}` : '';
   if (status.uplinks?.length && waiting > 40) return station('Daemon', 'warn', `${count(waiting)} wait`, `${count(waiting)} messages wait to be acknowledged${oldest}`);
@@ -93,11 +91,14 @@ function daemonStation(status) {
 
 function uplinkStation(name, u, silent) {
   const retry = isNumber(u.retry_in) ? `${Math.ceil(Math.max(0, u.retry_in - silent))} s` : '';
+  const why = problemText(u.problem);
   switch (u.state) {
-    case 'connected': return station(name, 'ok', 'connected', u.detail || `${u.url ?? ''}${isNumber(u.rtt) ? `, round trip ${Math.round(u.rtt * 1000)} ms` : ''}`);
-    case 'connecting': return station(name, 'warn', 'connecting', u.detail || u.url || '');
-    case 'stopped': return station(name, 'off', 'stopped', u.detail || '');
-    default: return station(name, 'bad', retry ? `retry ${retry}` : 'waiting', `${u.detail || 'not connected'}${retry ? `, next try in ${retry}` : ''}`);
+    case 'connected':
+      if (u.warning) return station(name, 'warn', 'connected', problemText(u.warning));
+      return station(name, 'ok', 'connected', `${u.url ?? ''}${isNumber(u.rtt) ? `, round trip ${Math.round(u.rtt * 1000)} ms` : ''}`);
+    case 'connecting': return station(name, 'warn', 'connecting', why || u.url || '');
+    case 'stopped': return station(name, 'off', 'stopped', why);
+    default: return station(name, 'bad', retry ? `retry ${retry}` : 'waiting', `${why || 'not connected'}${retry ? `, next try in ${retry}` : ''}`);
   }
 }
 

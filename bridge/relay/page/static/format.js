@@ -29,6 +29,9 @@ export function spanText(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
 }
 
+// problemText is a problem of the status in one line: cause and fix.
+export const problemText = (p) => (p ? [p.cause, p.fix].filter(Boolean).join(': ') : '');
+
 // roughSpan is for details: 0.4 s, 12 s, 3 min, 5 h, 2 d.
 export function roughSpan(seconds) {
   if (!isNumber(seconds)) return NONE;
