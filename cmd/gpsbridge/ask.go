@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -49,6 +50,36 @@ func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 // fetchStatus returns the daemon's status as the bytes that it answers.
 func fetchStatus(ctx context.Context, c config.Relay) ([]byte, error) {
 	return fetch(ctx, c, "/api/v1/status")
+}
+
+// deviceFix is the last fix of a device ID, and how old it is in seconds.
+type deviceFix struct {
+	DeviceID string   `json:"device_id"`
+	Age      *float64 `json:"fix_age"`
+	Fix      panelFix `json:"fix"`
+}
+
+// askFixes returns the last fix of each device ID that has one.
+func askFixes(ctx context.Context, c config.Relay) ([]deviceFix, error) {
+	body, err := fetch(ctx, c, "/api/v1/devices")
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Devices []deviceFix `json:"devices"`
+	}
+	err = json.Unmarshal(body, &answer)
+	return slices.DeleteFunc(answer.Devices, func(d deviceFix) bool { return d.Age == nil }), err
+}
+
+// askAll returns the status of the running daemon and the last fixes.
+func askAll(ctx context.Context, c config.Relay) (observe.Status, []deviceFix, error) {
+	st, err := askDaemon(ctx, c)
+	if err != nil {
+		return st, nil, err
+	}
+	fixes, err := askFixes(ctx, c)
+	return st, fixes, err
 }
 
 // fixTime is the time in the last fix of a device ID, zero where there is none.

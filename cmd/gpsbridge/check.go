@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"gpsbridge/bridge"
 	"gpsbridge/cmd/internal/command"
@@ -21,10 +23,14 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if flags.path != "" {
 		words = append(words, flags.path) // -c FILE is the same
 	}
-	if len(words) != 1 || words[0] == "" {
-		return command.Misusef("name one file: gpsbridge check -c FILE")
+	if len(words) == 0 {
+		flags.useService(p, c)
+		words = append(words, flags.path)
 	}
 	flags.path = words[0]
+	if len(words) > 1 || flags.path == "" {
+		return command.Misusef("name one file: gpsbridge check -c FILE")
+	}
 	config, err := flags.load(p)
 	if err != nil {
 		return err
@@ -38,8 +44,15 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 }
 
 func runVersion(_ context.Context, p command.Process, c command.Command, args []string) error {
-	if _, err := c.Parse(p, c.Flags(), args, 0); err != nil {
+	fs := c.Flags()
+	asJSON := fs.Bool("json", false, "print it as JSON")
+	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(p.Stdout).Encode(map[string]string{
+			"program": "gpsbridge", "version": bridge.Version(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH,
+		})
 	}
 	_, err := fmt.Fprintln(p.Stdout, "gpsbridge", bridge.Version())
 	return err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"run --device-id van-7", `device_id "van-7" is not allowed: use`},
 		{"run --device ftp://x", `ftp://x`},
 		{"run --device sim:?rate=99", `rate`},
-		{"run --listen 0.0.0.0:0", `--listen: relay\.listen .*(token_file|open)`},
+		{"run --listen 0.0.0.0:0", `--listen: .*not a loopback address .*token file`},
 		{"run -c " + bad, `bad\.toml:2: unknown key "relay\.lissten"`},
 		{"run -c /nonexistent/x.toml", `"/nonexistent/x\.toml" does not exist: name the file with -c`},
 		{"check /", `"/" is a folder`},
@@ -63,7 +64,7 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"check -c " + bad + " " + empty, `name one file`},
 		{"relay", `--publish-token-file FILE`},
 		{"relay --publish-token-file /nonexistent/token", `/nonexistent/token`},
-		{"watch", `WebSocket URL, such as ws://`},
+		{"watch --listen 8947", `"8947" is not the address of a daemon: use host:port`},
 		{"watch ws://127.0.0.1:8947", `names a server but not a group: name a group's WebSocket URL, such as ws://`},
 		{"watch http://127.0.0.1/", `WebSocket URL, such as ws://`},
 		{"spool", `no directory: name one with --dir DIRECTORY`},
@@ -74,9 +75,9 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"decode a b", `"b" is one word too many`},
 		{"sim --rate 0", `--rate 0: use 1 to 25 fixes a second`},
 		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves only this machine`},
-		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--token-file, or --open`},
-		{"relay --listen 127.0.0.1:99999 --publish-token-file " + token, `--listen "127\.0\.0\.1:99999" .* port`},
-		{"relay --origin x --listen 127.0.0.1:0 --publish-token-file " + token, `--origin has "x"`},
+		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--listen: .*not a loopback address .*token file`},
+		{"relay --listen 127.0.0.1:99999 --publish-token-file " + token, `--listen: "127\.0\.0\.1:99999" has no port`},
+		{"relay --origin x --listen 127.0.0.1:0 --publish-token-file " + token, `--origin: "x" is not an origin`},
 		{"relay --history -1 --publish-token-file " + token, `--history`},
 		{"relay --max-conns -1 --publish-token-file " + token, `--max-conns`},
 		{"relay --basemap /nonexistent/x.pmtiles --listen 127.0.0.1:0 --publish-token-file " + token, `--basemap: .*/nonexistent/x\.pmtiles`},
@@ -84,8 +85,8 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"watch --token-file /nonexistent/token ws://127.0.0.1:1/", `--token-file: .*/nonexistent/token`},
 		{"watch --ca-file /nonexistent/ca.pem wss://127.0.0.1:1/", `--ca-file: .*/nonexistent/ca\.pem`},
 		{"run --log-level loud", `--log-level: "loud" is no level: use debug, info, warn or error`},
-		{"run --listen 127.0.0.1:99999", `relay\.listen "127\.0\.0\.1:99999"`},
-		{"version now", `"now" is one word too many: gpsbridge version\n$`},
+		{"run --listen 127.0.0.1:99999", `--listen: .*"127\.0\.0\.1:99999" has no port`},
+		{"version now", `"now" is one word too many: gpsbridge version \[--json\]\n$`},
 	} {
 		code, stdout, stderr := invoke(t, "", strings.Fields(test.line)...)
 		if code != exitUsage || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {
@@ -213,6 +214,26 @@ func TestVersion(t *testing.T) {
 	for _, word := range []string{"version", "--version", "-v"} {
 		if code, stdout, _ := invoke(t, "", word); code != exitDone || !strings.HasPrefix(stdout, "gpsbridge ") {
 			t.Errorf("%s: exit code %d, stdout %q", word, code, stdout)
+		}
+	}
+}
+
+func TestVersionAsJSON(t *testing.T) {
+	code, stdout, stderr := invoke(t, "", "version", "--json")
+	var got map[string]string
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitDone || got["program"] != "gpsbridge" || got["version"] == "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q, %v", code, stdout, stderr, err)
+	}
+}
+
+func TestNearestNameIsSuggested(t *testing.T) {
+	for line, want := range map[string]string{
+		"decod":           `unknown command "decod": did you mean decode? `,
+		"run --devise x":  "unknown flag --devise: did you mean --device? ",
+		"completion tcsh": `"tcsh" is not a known shell: use bash, zsh, fish`,
+	} {
+		if code, _, stderr := invoke(t, "", strings.Fields(line)...); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("gpsbridge %s: exit code %d, stderr %q", line, code, stderr)
 		}
 	}
 }

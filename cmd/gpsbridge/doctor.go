@@ -26,6 +26,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
+	flags.useService(p, c)
 	config, err := flags.load(p)
 	if err != nil {
 		return err

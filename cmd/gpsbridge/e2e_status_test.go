@@ -20,6 +20,24 @@ import (
 // presses Ctrl-C, and returns all it has printed and how it ended.
 func onTerminal(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(string) bool) (string, error) {
 	t.Helper()
+	return typing(t, cmd, columns, lines, reached, "\x03")
+}
+
+// answer types a line at a terminal when a program has printed what to wait for, and returns all it has printed and its exit
+// code.
+func answer(t *testing.T, cmd *exec.Cmd, prompt, line string) (said string, code int) {
+	t.Helper()
+	said, err := typing(t, cmd, 80, 24, func(said string) bool { return strings.Contains(said, prompt) }, line)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return said, cmd.ProcessState.ExitCode()
+}
+
+// typing runs a program on a terminal and types keys as soon as what it has printed satisfies reached.
+func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(string) bool, keys string) (string, error) {
+	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: columns, Rows: lines})
 	if err != nil {
@@ -39,7 +57,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func
 		}
 		if !pressed && reached(said.String()) {
 			pressed = true
-			if _, err := terminal.Write([]byte{3}); err != nil {
+			if _, err := io.WriteString(terminal, keys); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,7 +69,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func
 func TestStatusWatch(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
 	d.waitStatus("a fix", func(st observe.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D })
-	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) >= 3 })
+	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) > 3 })
 	if err != nil || !strings.HasPrefix(said, enterScreen) || !strings.HasSuffix(said, leaveScreen) || strings.Count(said, enterScreen) != 1 {
 		t.Errorf("%v; begins with %.20q, ends with %.40q", err, said, said[max(0, len(said)-40):])
 	}

@@ -16,10 +16,10 @@ import (
 func watchStatus(ctx context.Context, w io.Writer, c config.Relay) error {
 	if t, ok := drawable(w); ok {
 		return onScreen(t, func() error {
-			return eachSecond(ctx, c, func(st observe.Status, err error) error { return draw(t, st, err) })
+			return eachSecond(ctx, c, func(st observe.Status, fixes []deviceFix, err error) error { return draw(t, st, fixes, err) })
 		})
 	}
-	return eachSecond(ctx, c, func(st observe.Status, err error) error {
+	return eachSecond(ctx, c, func(st observe.Status, _ []deviceFix, err error) error {
 		if _, err := fmt.Fprintln(w, watchLine(st, err)); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
@@ -28,15 +28,15 @@ func watchStatus(ctx context.Context, w io.Writer, c config.Relay) error {
 }
 
 // eachSecond asks the daemon and shows its answer until ctx ends.
-func eachSecond(ctx context.Context, c config.Relay, show func(observe.Status, error) error) error {
+func eachSecond(ctx context.Context, c config.Relay, show func(observe.Status, []deviceFix, error) error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		st, err := askDaemon(ctx, c)
+		st, fixes, err := askAll(ctx, c)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := show(st, err); err != nil {
+		if err := show(st, fixes, err); err != nil {
 			return err
 		}
 		select {
@@ -56,12 +56,12 @@ func watchLine(st observe.Status, err error) string {
 }
 
 // draw shows the daemon, or why it does not answer.
-func draw(t *command.Terminal, st observe.Status, err error) error {
+func draw(t *command.Terminal, st observe.Status, fixes []deviceFix, err error) error {
 	var text strings.Builder
 	if err != nil {
 		fmt.Fprintln(&text, command.OneLine(err))
 	} else {
-		printStatus(&text, st)
+		printStatus(&text, st, fixes)
 	}
 	fmt.Fprintf(&text, "\n%s UTC, each second; Ctrl-C ends\n", time.Now().UTC().Format(time.TimeOnly))
 	return paint(t, text.String())

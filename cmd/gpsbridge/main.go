@@ -5,9 +5,25 @@
 // documents what a daemon is. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Errors go to stderr, one line each.
 package main
 
-import "gpsbridge/cmd/internal/command"
+import (
+	"context"
+
+	"gpsbridge/cmd/internal/command"
+)
 
 func main() { commandLine().Main() }
+
+// runCompletion is the one command that knows of the others.
+func runCompletion(_ context.Context, p command.Process, c command.Command, args []string) error {
+	words, err := c.Parse(p, c.Flags(), args, 1)
+	if err != nil {
+		return err
+	}
+	if len(words) == 0 {
+		return command.Misusef("name a shell: gpsbridge completion bash, zsh or fish")
+	}
+	return commandLine().Completion(p.Stdout, words[0])
+}
 
 func commandLine() command.Program {
 	return command.Program{
@@ -19,13 +35,14 @@ func commandLine() command.Program {
 			{Name: "demo", Run: runDemo, Args: "[--rate HZ] [--listen ADDRESS]", About: "a simulated vehicle, daemon, tracking server and viewer page"},
 			{Name: "relay", Run: runRelay, Args: "--publish-token-file FILE [--token-file FILE] [--tls-self-signed] [--listen ADDRESS]", About: "the tracking server alone"},
 			{Name: "decode", Run: runDecode, Args: "[--sky] [--stats] [FILE|-]", About: "NMEA in, one JSON object a line out"},
-			{Name: "watch", Run: runWatch, Args: "[--token-file FILE] [--ca-file FILE] [--lines] URL", About: "join a tracking group: live on a terminal, its messages when piped"},
+			{Name: "watch", Run: runWatch, Args: "[-c FILE] [--listen ADDRESS] [--token-file FILE] [--ca-file FILE] [--lines] [URL]", About: "join a tracking group, by default this machine's: live on a terminal, its messages when piped"},
 			{Name: "sim", Run: runSim, Args: "[--rate HZ] [--baud BAUD] [--link PATH]", About: "a simulated receiver on a pseudo-terminal"},
 			{Name: "doctor", Run: runDoctor, Args: "[-c FILE] [--device SOURCE] [--server URL] [--no-send] [--json]", About: "what is broken between receiver and server, and how to fix it"},
 			{Name: "status", Run: runStatus, Args: "[-c FILE] [--listen ADDRESS] [--watch|--json]", About: "what the running daemon is doing"},
-			{Name: "spool", Run: runSpool, Args: "[-c FILE] [--dir DIRECTORY] [ls|dump|drop]", About: "what waits for the server: list, print, throw away"},
-			{Name: "check", Run: runCheck, Args: "-c FILE", About: "check a configuration"},
-			{Name: "version", Run: runVersion, About: "print the version"},
+			{Name: "spool", Run: runSpool, Args: "[-c FILE] [--dir DIRECTORY] [--yes] [ls|dump|drop]", Words: []string{"ls", "dump", "drop"}, About: "what waits for the server: list, print, throw away"},
+			{Name: "check", Run: runCheck, Args: "[-c FILE]", About: "check a configuration"},
+			{Name: "version", Run: runVersion, Args: "[--json]", About: "print the version"},
+			{Name: "completion", Run: runCompletion, Args: "bash|zsh|fish", Words: command.Shells, About: "print a script that completes commands and flags in a shell"},
 		},
 	}
 }

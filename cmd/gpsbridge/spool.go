@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"gpsbridge/bridge/spool"
@@ -16,15 +18,23 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 	flagSet := c.Flags()
 	flags := addConfigFlags(flagSet)
 	dir := flagSet.String("dir", "", "`DIRECTORY` of the spool, instead of the configuration's")
+	yes := flagSet.Bool("yes", false, "drop without asking")
 	words, err := c.Parse(p, flagSet, args, 1)
 	if err != nil {
 		return err
+	}
+	if *dir == "" {
+		flags.useService(p, c)
 	}
 	config, err := flags.load(p)
 	if err != nil {
 		return err
 	}
-	run := map[string]func(command.Process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": dropSpool}
+	drop := dropSpool
+	if asks := command.IsTerminal(p.Stdin) && !*yes; asks {
+		drop = askToDrop
+	}
+	run := map[string]func(command.Process, string, string) error{"ls": listSpool, "dump": dumpSpool, "drop": drop}
 	what := "ls"
 	if len(words) == 1 {
 		what = words[0]
@@ -88,6 +98,20 @@ func dumpSpool(p command.Process, dir, runtime string) error {
 	return spool.Dump(dir, runtime, func(r spool.Record) error {
 		return lines.Encode(map[string]any{"pos": r.Pos, "time": r.Time.UTC(), "waiting": r.Waiting, "message": json.RawMessage(r.Data)})
 	})
+}
+
+// askToDrop drops what a person at the terminal agrees to lose.
+func askToDrop(p command.Process, dir, runtime string) error {
+	l, err := spool.Inspect(dir, runtime)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Stdout, "Drop %d records in %s, which no server will get then? [y/N] ", l.Records, dir)
+	answer, err := bufio.NewReader(p.Stdin).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(answer)); err != nil || answer != "y" && answer != "yes" {
+		return errors.New("nothing was dropped: answer y, or give --yes")
+	}
+	return dropSpool(p, dir, runtime)
 }
 
 func dropSpool(p command.Process, dir, runtime string) error {

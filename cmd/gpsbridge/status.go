@@ -24,6 +24,7 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
+	flags.useService(p, c)
 	config, err := flags.load(p)
 	switch {
 	case err != nil:
@@ -40,9 +41,9 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 		}
 		return err
 	}
-	st, err := askDaemon(ctx, config.Relay)
+	st, fixes, err := askAll(ctx, config.Relay)
 	if err == nil {
-		printStatus(p.Stdout, st)
+		printStatus(p.Stdout, st, fixes)
 	}
 	return err
 }
@@ -63,9 +64,12 @@ func problemText(p *problem.Problem) string {
 	return p.Text()
 }
 
-func printStatus(w io.Writer, st observe.Status) {
+func printStatus(w io.Writer, st observe.Status, fixes []deviceFix) {
 	r := rows{w}
 	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
+	for _, d := range fixes {
+		r.position(d, len(fixes) > 1)
+	}
 	for _, in := range st.Receivers {
 		r.receiver(in, len(st.Receivers) > 1)
 	}
@@ -75,8 +79,8 @@ func printStatus(w io.Writer, st observe.Status) {
 	for _, u := range st.Uplinks {
 		r.uplink(u)
 	}
-	r.row("spool", "%s", list(fmt.Sprintf("%d waiting, %d bytes of %d, %d dropped",
-		st.Spool.Records, st.Spool.Bytes, st.Spool.MaxBytes, st.Spool.Dropped), problemText(st.Spool.Problem)))
+	r.row("spool", "%s", list(fmt.Sprintf("%d waiting, %s of %s, %d dropped",
+		st.Spool.Records, mebibytes(st.Spool.Bytes), mebibytes(st.Spool.MaxBytes), st.Spool.Dropped), problemText(st.Spool.Problem)))
 	if st.Relay != nil {
 		r.row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 		if st.Relay.TLS != "" {
@@ -84,6 +88,24 @@ func printStatus(w io.Writer, st observe.Status) {
 		}
 	}
 }
+
+// position is where the vehicle is, how fast it moves, and when that was.
+func (r rows) position(d deviceFix, several bool) {
+	if d.Fix.Lat == nil || d.Fix.Lon == nil {
+		return // a fix without a position: the receiver's row has the reason
+	}
+	of := ""
+	if several {
+		of = d.DeviceID + " "
+	}
+	r.row("position", "%s%.7f %.7f%s, %s", of, *d.Fix.Lat, *d.Fix.Lon, stated(" ± %.1f m", d.Fix.Eph),
+		list(stated("altitude %.0f m", d.Fix.AltMSL), kmh(d.Fix.Speed), stated("course %.0f°", d.Fix.Track), stated("%.1f s ago", d.Age)))
+}
+
+// mebibytes and megabytes print a number of bytes: disks and the spool's limits are in the first unit, traffic is billed in
+// the second.
+func mebibytes(n int64) string   { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+func megabytes(n float64) string { return fmt.Sprintf("%.1f MB", n/1e6) }
 
 func (r rows) receiver(in pipeline.ReceiverStatus, several bool) {
 	reading, feeds := in.State == receiver.Reading, ""
@@ -186,10 +208,10 @@ func (r rows) uplink(u observe.UplinkStatus) {
 	if u.Clock != "" {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
-	r.row("delivery", "%d acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Quarantined)
+	r.row("delivery", "%d messages acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Quarantined)
 	perDay := ""
 	if u.BytesPerDay > 0 { // not in its first seconds
-		perDay = fmt.Sprintf("%.1f MB a day", u.BytesPerDay/1e6)
+		perDay = megabytes(u.BytesPerDay) + " a day"
 	}
-	r.row("traffic", "%s", list(fmt.Sprintf("%d bytes sent, %d received", u.SentBytes, u.ReceivedBytes), perDay))
+	r.row("traffic", "%s", list(megabytes(float64(u.SentBytes))+" sent", megabytes(float64(u.ReceivedBytes))+" received", perDay))
 }

@@ -19,8 +19,8 @@ func TestStatusOfTwoReceivers(t *testing.T) {
 	here := pipeline.ReceiverStatus{Status: receiver.Status{Source: "/dev/b", Port: "/dev/b", State: receiver.Reading},
 		DeviceID: "van_7", Active: true, Types: types}
 	var out strings.Builder
-	printStatus(&out, observe.Status{Receivers: []pipeline.ReceiverStatus{away, here}, Uplinks: []observe.UplinkStatus{{}}})
-	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0 bytes sent, 0 received\n"} {
+	printStatus(&out, observe.Status{Receivers: []pipeline.ReceiverStatus{away, here}, Uplinks: []observe.UplinkStatus{{}}}, nil)
+	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0.0 MB sent, 0.0 MB received\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q", want)
 		}
@@ -37,9 +37,9 @@ func TestStatusOfTwoServers(t *testing.T) {
 	}}
 	plain := observe.UplinkStatus{Status: uplink.Status{Name: "depot", State: uplink.Waiting, Problem: &problem.Problem{Cause: "connection refused"}, RetryIn: 4, Behind: 43}}
 	var out strings.Builder
-	printStatus(&out, observe.Status{Uplinks: []observe.UplinkStatus{secure, plain}})
+	printStatus(&out, observe.Status{Uplinks: []observe.UplinkStatus{secure, plain}}, nil)
 	for _, want := range []string{
-		"fleet connected\n", "time of the receiver\n", "40 acknowledged (echo), 3 waiting, 2 of them sent,",
+		"fleet connected\n", "time of the receiver\n", "40 messages acknowledged (echo), 3 waiting, 2 of them sent,",
 		"depot waiting connection refused; next attempt in 4 s\n", "43 waiting, 0 of them sent,",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/url"
@@ -11,11 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
 	"gpsbridge/cmd/internal/command"
 )
 
 func runWatch(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
+	flags := addConfigFlags(fs, "listen")
+	askedAt(fs)
 	var watch bridge.WatchConfig
 	fs.StringVar(&watch.TokenFile, "token-file", "", "`FILE` with the viewers' token")
 	fs.StringVar(&watch.CAFile, "ca-file", "", "`FILE` with a certificate to trust besides the system's authorities")
@@ -24,18 +28,21 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 	if err != nil {
 		return err
 	}
-	const example = "name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/"
-	if len(words) == 0 {
-		return command.Misusef(example)
+	if len(words) == 1 {
+		watch.URL = words[0]
+	} else {
+		flags.useService(p, c)
+		config, err := flags.load(p)
+		if err != nil {
+			return err
+		}
+		if err := watchHere(ctx, config.Relay, &watch); err != nil {
+			return err
+		}
 	}
-	group, err := url.Parse(words[0])
-	switch {
-	case err != nil:
-		return command.Misusef("%q is not a URL: %w", words[0], err)
-	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
-		return command.Misusef("%q is not a WebSocket URL: "+example, words[0])
-	case group.Path == "":
-		return command.Misusef("%q names a server but not a group: "+example, words[0])
+	group, err := groupOf(watch.URL)
+	if err != nil {
+		return err
 	}
 	for name, file := range map[string]string{"token-file": watch.TokenFile, "ca-file": watch.CAFile} {
 		if _, err := os.Stat(file); file != "" && err != nil {
@@ -45,11 +52,44 @@ func runWatch(ctx context.Context, p command.Process, c command.Command, args []
 	if t, ok := drawable(p.Stdout); ok && !*lines {
 		return onScreen(t, func() error { return watchPanel(ctx, t, watch, *group) })
 	}
-	watch.URL = words[0]
-	return bridge.Watch(ctx, watch, logJoined(newLogger(p, "text", slog.LevelInfo), words[0]), func(msg []byte) error {
+	return bridge.Watch(ctx, watch, logJoined(newLogger(p, "text", slog.LevelInfo), group.Redacted()), func(msg []byte) error {
 		_, err := p.Stdout.Write(append(msg, '\n'))
 		return err
 	})
+}
+
+// watchHere names the group of the daemon on this machine, with what its relay asks of viewers.
+func watchHere(ctx context.Context, c config.Relay, w *bridge.WatchConfig) error {
+	st, err := askDaemon(ctx, c)
+	if err != nil {
+		return err
+	}
+	address, err := localAddress(c.Listen)
+	if err != nil {
+		return err
+	}
+	scheme := "ws://"
+	if c.Cert != "" {
+		scheme = "wss://"
+	}
+	w.URL = scheme + address + "/ws/gps-tracking/" + st.DeviceID + "/"
+	w.TokenFile, w.CAFile = cmp.Or(w.TokenFile, c.Token), cmp.Or(w.CAFile, c.Cert)
+	return nil
+}
+
+// groupOf checks the URL of a group.
+func groupOf(text string) (*url.URL, error) {
+	const example = "name a group's WebSocket URL, such as ws://127.0.0.1:8947/ws/gps-tracking/van_7/, or none for the daemon on this machine"
+	group, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, command.Misusef("%q is not a URL: %w", text, err)
+	case group.Scheme != "ws" && group.Scheme != "wss" || group.Host == "":
+		return nil, command.Misusef("%q is not a WebSocket URL: "+example, text)
+	case group.Path == "":
+		return nil, command.Misusef("%q names a server but not a group: "+example, text)
+	}
+	return group, nil
 }
 
 // logJoined logs each change of the connection once.

@@ -5,6 +5,7 @@ package command
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +28,8 @@ type Process struct {
 	Environ        []string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+
+	flags func(*flag.FlagSet) // receives a command's flags instead of its run, for Completion
 }
 
 // Output is what Dispatch makes of a Process's Stdout: the same, but it remembers the first write that failed.
@@ -47,8 +50,9 @@ func (o *Output) Write(p []byte) (int, error) {
 // Command is a subcommand. Its Run returns when ctx ends.
 type Command struct {
 	Name  string
-	Args  string // how its flags and words are written
-	About string // what it does, in half a line
+	Args  string   // how its flags and words are written
+	About string   // what it does, in half a line
+	Words []string // that may follow it, for completion; nil for files
 	Run   func(ctx context.Context, p Process, c Command, args []string) error
 
 	program string
@@ -74,7 +78,7 @@ type Program struct {
 func (g Program) Main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(g.Dispatch(ctx, Process{os.Environ(), os.Stdin, toTerminal(os.Stdout), toTerminal(os.Stderr)}, os.Args[1:]))
+	os.Exit(g.Dispatch(ctx, Process{Environ: os.Environ(), Stdin: os.Stdin, Stdout: toTerminal(os.Stdout), Stderr: toTerminal(os.Stderr)}, os.Args[1:]))
 }
 
 // Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code. What was done is not
@@ -153,8 +157,12 @@ func helps(word string) bool {
 func (g Program) help() string {
 	var b strings.Builder
 	b.WriteString(g.About + "\n\n")
+	longest := 8
 	for _, c := range g.Commands {
-		fmt.Fprintf(&b, "  %s %-8s %s\n", g.Name, c.Name, c.About)
+		longest = max(longest, len(c.Name))
+	}
+	for _, c := range g.Commands {
+		fmt.Fprintf(&b, "  %s %-*s %s\n", g.Name, longest, c.Name, c.About)
 	}
 	fmt.Fprintf(&b, "\nStart with: %s. The flags of a command: %s COMMAND -h\n", g.Start, g.Name)
 	return b.String()

@@ -23,6 +23,10 @@ func (c Command) Flags() *flag.FlagSet {
 // Parse reads flags and up to most other words, in any order. Its error, for Run to return, is wrong usage, or that help was
 // asked for and printed.
 func (c Command) Parse(p Process, fs *flag.FlagSet, args []string, most int) (words []string, err error) {
+	if p.flags != nil {
+		p.flags(fs)
+		return nil, errHelped
+	}
 	for {
 		err := fs.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {

@@ -74,10 +74,20 @@ func incomplete(text []byte) int {
 
 // toTerminal returns a Terminal where f is one, and f elsewhere: files and pipes get every byte.
 func toTerminal(f *os.File) io.Writer {
-	if _, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err != nil {
+	if !IsTerminal(f) {
 		return f
 	}
 	return &Terminal{File: f, out: f}
+}
+
+// IsTerminal reports whether r, a Process's Stdin, is a terminal, at which a person may answer.
+func IsTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	return err == nil
 }
 
 // TerminalOf returns the terminal that w, a Process's Stdout or Stderr, writes to.
