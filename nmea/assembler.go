@@ -1,32 +1,26 @@
 package nmea
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
-	// dimAge is how long the dimension that GSA stated holds for epochs without
-	// one: GSA may come every few seconds only.
-	dimAge = 10 * time.Second
-	// estimateAge is the same for error estimates. They often come after
-	// everything else, and the fix does not wait for them: the previous epoch's
-	// serve.
-	estimateAge = 2500 * time.Millisecond
-	// climbBase and climbAge are how far apart two altitudes are that give a climb.
-	climbBase = time.Second - jitter
-	climbAge  = 5 * time.Second
-	// remembered is the number of closed epochs whose late sentences are known.
+	// remembered is the number of closed epochs whose late sentences are recognised.
 	remembered = 4
-	// copies is how often the beginning of an epoch with a fix comes with the same
-	// time before the receiver's clock is taken to stand: networks double packets.
+	// copies is how often the beginning of an epoch with a fix comes with the same time before the receiver's clock is taken to
+	// stand: networks double packets.
 	copies = 3
-	// maxCopies is the same for a receiver that tells whole seconds alone: twice
-	// what one of 25 Hz sends in each.
+	// maxCopies is the same for a receiver that states whole seconds alone: twice what one of 25 Hz sends in each.
 	maxCopies = 50
 	// maxLate is how many late sentences in a row are one epoch's.
 	maxLate = 32
+	// maxTalkers bounds the talkers that are remembered; a line has at most a handful.
+	maxTalkers = 16
 )
 
-// Handler takes what an Assembler makes. It is called on the goroutine that
-// calls the Assembler, and the pointers are valid until it returns.
+// Handler takes what an Assembler makes. It is called on the goroutine that calls the Assembler, and the pointers are valid
+// until it returns.
 type Handler interface {
 	Fix(*Fix)
 	Sky(*Sky)
@@ -34,38 +28,49 @@ type Handler interface {
 
 // Options set up an Assembler. The zero value is fine.
 type Options struct {
-	// Floor is a time that is certainly past, the build date of the program. A
-	// receiver's date before it has suffered a GPS week rollover and is moved by
-	// whole 1024 weeks. Zero leaves every date as it is, which is right for old
+	// Floor is a time that is certainly past, the build date of the program. A receiver's date before it is moved by whole
+	// 1024 weeks, after which the week number of GPS starts again. Zero leaves every date as it is, which is right for old
 	// recordings.
 	Floor time.Time
-	// System is the system's time when that is known to be right, else zero. A
-	// receiver's date is moved to within 512 weeks of it.
+	// System is the system's time, zero when it is not known. No date is taken to be more than a few days later. A System
+	// before Floor counts as not known. SetSystem renews it.
 	System time.Time
+	// Behind is how far System may be behind the true time, as that of a board that was switched off and has no clock.
+	Behind time.Duration
 }
 
-// Assembler merges sentences into exactly one Fix an epoch, and satellites into
-// one Sky an epoch that completes a group of GSV.
+// Assembler merges sentences into exactly one Fix an epoch, and satellites into one Sky an epoch that completes a group of
+// GSV.
 //
-// An epoch is the sentences that carry the same UTC time of day, and the untimed
-// ones that follow them. Its Fix leaves with the last sentence that adds to it in
-// this receiver's learned cycle; when that one is missing, with the first
-// sentence of the next epoch, or with Flush. What arrives later is used to learn
-// the cycle, never for a second Fix.
+// An epoch is the sentences that carry the same UTC time of day, and those without a time that belong to them. A sentence
+// without a time that stands between two of one epoch is of that epoch. Between two epochs its place is learned, from pauses
+// and from what fits; until it is known, speed, course and heading are not taken from it.
+//
+// The Fix leaves with the last sentence that adds to it in this receiver's learned cycle; when that one is missing, with the
+// first sentence of the next epoch, or with Flush. What arrives later is used to learn the cycle, never for a second Fix.
 type Assembler struct {
 	h      Handler
 	parser *parser
 
 	epoch    epoch
+	gap      gap // companions since the latest sentence of the open epoch that has a time or a position
 	cycle    cycle
 	calendar calendar
+	carried  carried
 	sky      sky
-	heads    bool // untimed sentences begin the next epoch: the line was quiet
-	quiet    bool // nothing came since Flush
-	pauses   int  // how often Flush came inside an epoch of late
-	flushed  bool // the latest epoch was closed by Flush
-	resumed  bool // and a sentence of it came afterwards
 
+	// What came before the open epoch.
+	before before
+	judged gap    // companions between the latest closed epoch and the open one, until it is known which they fit
+	stated values // by the sentences with a time of the latest closed epoch
+
+	// Pauses in the middle of epochs.
+	pauses  int  // how often Flush came inside an epoch, recently
+	quiet   bool // nothing came since Flush
+	flushed bool // the latest epoch was closed by Flush
+	resumed bool // and a sentence of it came afterwards
+
+	// Epochs that are over.
 	closed  [remembered]time.Duration // stamps, latest first
 	nclosed int
 	last    origin // starter of the latest closed epoch
@@ -74,31 +79,36 @@ type Assembler struct {
 	allowed int    // of those, before the clock is taken to stand
 	lateRun int    // late sentences in a row
 
-	listed   int  // satellites in the GSA of the latest epoch that had them
-	dim      Mode // latest of GSA
-	dimAt    time.Duration
-	eph, epv Value // latest estimates
-	errorsAt time.Duration
-	heights  [2]height // of 3D fixes a second apart, latest first
+	talkers [][2]byte // that had a fix
 
 	fix   Fix // the one handed out
 	stats AssemblerStats
 	types byAddress[typeCount]
 }
 
-// height is an altitude and the time of day of its epoch.
-type height struct {
-	alt Value
-	at  time.Duration
-}
+// before is what lies between the latest epoch and what comes now.
+type before uint8
+
+const (
+	nothing before = iota // no epoch was open yet
+	joint                 // the epoch is open, or was closed by the next one
+	pause                 // Flush closed it: what comes is of the next
+	sequel                // and then came more of the one that was closed
+)
 
 // NewAssembler returns an Assembler that calls h.
 func NewAssembler(h Handler, o Options) *Assembler {
 	return &Assembler{h: h, parser: newParser(), calendar: newCalendar(o), allowed: copies}
 }
 
-// Push takes one sentence as the Scanner yields it; the checksum is not looked
-// at again. The sentence is not retained.
+// SetSystem renews Options.System, for an Assembler that runs for longer than a few days. Without a Floor it does nothing.
+func (a *Assembler) SetSystem(now time.Time) {
+	if a.calendar.floor != 0 {
+		a.calendar.setSystem(now)
+	}
+}
+
+// Push takes one sentence as the Scanner yields it; the checksum is not looked at again. The sentence is not retained.
 func (a *Assembler) Push(sentence []byte) {
 	r, err := a.parser.parse(sentence)
 	a.quiet = false
@@ -116,13 +126,29 @@ func (a *Assembler) Push(sentence []byte) {
 		a.stats.note(r.text)
 	case r.kind == kindGSV:
 		a.sky.view(r)
-	case r.timed && (r.kind.position() || r.kind == kindZDA):
+	case r.verdict == void && a.outvoted(r):
+	case r.timed:
 		a.timed(r)
 	case r.kind.position():
-		a.untimedPosition(r)
+		a.untimed(r)
 	default:
 		a.companion(r)
 	}
+}
+
+// outvoted reports whether a sentence without a fix is of a source that never had one, beside another that has.
+func (a *Assembler) outvoted(r *reading) bool {
+	has := a.lastFix
+	if a.epoch.open {
+		has = has || a.epoch.valids > 0
+	}
+	return has && len(a.talkers) > 0 && !a.hadFix(talkerOf(r))
+}
+
+// hadFix reports whether a talker has had a fix. Proprietary sentences have no talker and are of the receiver that sends the
+// others.
+func (a *Assembler) hadFix(talker [2]byte) bool {
+	return talker[0] == 'P' || slices.Contains(a.talkers, talker)
 }
 
 // now returns the stamp of the open epoch, or the latest one.
@@ -141,13 +167,15 @@ func (a *Assembler) timed(r *reading) {
 		if originOf(r) == e.starter && a.stands(r, e.sentences > 1, e.fix()) {
 			a.next(r)
 		}
-	case e.open && e.stamped && r.kind == kindZDA && backward(e.stamp, r.tod):
-		return // truncated to a whole second
+	case e.open && e.stamped && !r.kind.position() && backward(e.stamp, r.tod): // truncated to a whole second
+		a.carried.estimates(&r.values, r.tod)
+		return
 	case a.late(r):
 		a.stats.Late++
+		a.carried.estimates(&r.values, r.tod)
 		return
 	case e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid):
-		e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
+		e.setStamp(r)
 	default:
 		if a.nclosed == 0 || !near(a.closed[0], r.tod) {
 			a.goesOn(r)
@@ -157,112 +185,166 @@ func (a *Assembler) timed(r *reading) {
 	a.merge(r)
 }
 
-// untimedPosition takes a position, or the lack of one, that came without a
-// time. It belongs to the open epoch unless its like was already there.
-func (a *Assembler) untimedPosition(r *reading) {
+// untimed takes a position, or the lack of one, that came without a time. It belongs to the open epoch unless its like was
+// already there.
+func (a *Assembler) untimed(r *reading) {
 	if !a.epoch.open || a.epoch.has(originOf(r)) >= 0 {
 		a.next(r)
 	}
 	a.merge(r)
 }
 
-// companion takes a sentence that never begins an epoch of its own.
+// companion takes a sentence with neither a time nor a position. It is part of the open epoch or of the next one.
 func (a *Assembler) companion(r *reading) {
-	if !a.epoch.open {
-		if !a.heads || r.timed {
-			a.orphan(r)
-			a.early(r)
-			return
-		}
-		a.open()
-	}
-	if r.timed && !(a.epoch.stamped && a.epoch.matches(r)) {
-		a.early(r)
+	e := &a.epoch
+	if !e.open && a.before == sequel {
+		a.carried.dimension(r.dim, a.now())
 		return
 	}
-	a.merge(r)
-}
-
-// early takes error estimates that come before the epoch of their time.
-func (a *Assembler) early(r *reading) {
-	if r.values[eph].Set || r.values[epv].Set {
-		a.eph, a.epv, a.errorsAt = r.values[eph], r.values[epv], r.tod
+	c := a.gap.add(r, a.cycle.arrive(r.kind))
+	if c == nil {
+		return
+	}
+	if !e.open {
+		c.certain = a.before == pause
+		return
+	}
+	e.sentences++
+	e.resumed = e.paused
+	c.tail, c.certain = a.cycle.side(c.member)
+	if c.tail {
+		a.include(c)
 	}
 }
 
-// orphan takes the end of an epoch that nobody saw. The dimension that GSA states
-// holds for the first one that is seen.
-func (a *Assembler) orphan(r *reading) {
-	if r.dim != ModeUnknown {
-		a.dim, a.dimAt = r.dim, -1
+// include merges a companion into the open epoch.
+func (a *Assembler) include(c *companion) {
+	e := &a.epoch
+	added := e.merge(&c.reading, c.certain)
+	if c.kind == kindGSA {
+		a.sky.use(&c.reading)
 	}
+	a.arrived(c.kind, c.member, added)
 }
 
-// next closes the open epoch and opens that of r.
-func (a *Assembler) next(r *reading) {
-	a.close()
-	a.open()
-	if r.timed {
-		a.epoch.stamped, a.epoch.stamp, a.epoch.decimals = true, r.tod, r.timeDecimals
+// settle includes the companions since the latest sentence of the open epoch: another one of it has come, or a pause.
+func (a *Assembler) settle(weight int8) {
+	for i := range a.gap.list {
+		c := &a.gap.list[i]
+		if !c.tail || !c.certain {
+			c.tail, c.certain = true, true
+			a.include(c)
+		}
+		a.cycle.vote(c.member, weight)
 	}
+	a.gap.clear()
 }
 
-// open begins an epoch.
-func (a *Assembler) open() {
-	if a.flushed {
-		a.pause(a.resumed)
-	}
-	a.flushed, a.resumed = false, false
-	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed}
-	a.heads = false
-}
-
-// merge adds r to the open epoch, and lets the fix go when it is complete.
+// merge adds a sentence with a time or a position to the open epoch.
 func (a *Assembler) merge(r *reading) {
 	e := &a.epoch
-	added := e.merge(r)
+	a.settle(sure)
+	added := e.merge(r, true)
 	e.sentences++
 	e.resumed = e.paused
 	if r.kind.position() {
-		e.note(r)
-	}
-	if r.kind == kindGSA {
-		a.sky.use(r)
+		if t := talkerOf(r); r.verdict == valid && r.lat.Set && !a.hadFix(t) && len(a.talkers) < maxTalkers {
+			a.talkers = append(a.talkers, t)
+		}
+		e.note(r, a.hadFix(talkerOf(r)))
 	}
 	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.kind == kindRMC && r.verdict != void) {
 		e.date = r.date
 		added = added || !a.calendar.known
 	}
-	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRME {
-		return // nothing waits for them
+	a.arrived(r.kind, a.cycle.arrive(r.kind), added)
+}
+
+// arrived notes a sentence that was merged into the open epoch, and lets the fix go when it is complete. For estimated errors
+// nothing waits: they often come after everything else, and those of the epoch before serve.
+func (a *Assembler) arrived(k kind, member int, added bool) {
+	if k == kindGST || k == kindGBS || k == kindRME {
+		return
 	}
-	a.cycle.note(r.kind, e.count(r.kind), added)
-	if !e.sent && e.stamped && a.cycle.complete(e.stamp) {
+	a.cycle.note(member, added)
+	if e := &a.epoch; !e.sent && e.stamped && a.cycle.complete(e.stamp) {
 		a.send()
 	}
 }
 
-// Flush closes the open epoch: the line is quiet, or the input has ended. From a
-// receiver that is known to pause in the middle of its epochs it takes two calls
-// with nothing between.
+// next closes the open epoch and opens that of r. Companions that came before and are not of the closed epoch are of this one.
+func (a *Assembler) next(r *reading) {
+	a.close()
+	a.open()
+	if r.timed {
+		a.epoch.setStamp(r)
+	}
+	for i := range a.gap.list {
+		c := &a.gap.list[i]
+		if c.tail {
+			continue
+		}
+		a.epoch.merge(&c.reading, c.certain)
+		if c.kind == kindGSA {
+			a.sky.use(&c.reading)
+		}
+		switch {
+		case c.certain && a.before == pause:
+			a.cycle.vote(c.member, -sure)
+		case a.before == nothing:
+			a.cycle.headed = true
+		}
+	}
+	a.judged.clear()
+	if a.before == joint {
+		a.gap, a.judged = a.judged, a.gap
+	}
+	a.gap.clear()
+	a.before = joint
+}
+
+// open begins an epoch.
+func (a *Assembler) open() {
+	if a.flushed {
+		a.learnPause(a.resumed)
+	}
+	a.flushed, a.resumed = false, false
+	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed}
+	a.cycle.begin()
+}
+
+// Flush closes the open epoch: the line is quiet, or the input has ended. From a receiver that is known to pause in the middle
+// of its epochs it takes two calls with nothing between.
 func (a *Assembler) Flush() {
 	if a.pauses >= confirmations && a.epoch.open && !a.quiet {
 		a.quiet, a.epoch.paused = true, true
 		return
 	}
-	a.flushed = a.flushed || a.epoch.open
+	a.quiet = true
+	if !a.epoch.open {
+		a.gap.doubt()
+		if a.before == sequel {
+			a.before = pause
+		}
+		return
+	}
+	a.settle(sure)
+	a.flushed = true
 	a.close()
-	a.quiet, a.heads = true, true
+	a.before = pause
 }
 
-// Reset closes the open epoch and forgets the learned cycle, because what
-// follows does not continue what came before. The date is kept.
+// Reset closes the open epoch and forgets the learned cycle, because what follows does not continue what came before. The date
+// is kept.
 func (a *Assembler) Reset() {
 	a.close()
 	a.cycle.forget()
-	a.sky = sky{}
-	a.heads, a.nclosed, a.repeats, a.allowed, a.lateRun, a.pauses = false, 0, 0, copies, 0, 0
-	a.dim, a.eph, a.epv, a.heights = ModeUnknown, Value{}, Value{}, [2]height{}
+	a.gap.clear()
+	a.judged.clear()
+	a.sky, a.carried = sky{}, carried{}
+	a.before, a.talkers = nothing, a.talkers[:0]
+	a.nclosed, a.repeats, a.allowed, a.lateRun, a.pauses = 0, 0, copies, 0, 0
+	a.flushed, a.resumed, a.lastFix = false, false, false
 }
 
 // close ends the open epoch: its fix leaves unless it has, and so does a Sky.
@@ -272,18 +354,22 @@ func (a *Assembler) close() {
 		return
 	}
 	if e.paused && !e.resumed {
-		a.pause(false)
+		a.learnPause(false)
 	}
 	a.send()
+	a.judge()
 	if e.sent {
-		a.settle()
-		if e.stamped {
-			a.cycle.learn(e.stamp, e.fix())
-			copy(a.closed[1:], a.closed[:])
-			a.closed[0] = e.stamp
-			a.nclosed = min(a.nclosed+1, remembered)
-			a.last, a.lastFix = e.starter, e.fix()
-		}
+		a.settleDate()
+		a.carried.keep(e, a.fix.Mode, len(a.sky.used), a.now())
+	}
+	if e.sent && e.stamped {
+		a.cycle.learn(e.stamp, e.fix())
+		copy(a.closed[1:], a.closed[:])
+		a.closed[0] = e.stamp
+		a.nclosed = min(a.nclosed+1, remembered)
+		a.last, a.lastFix = e.starter, e.fix()
+	} else {
+		a.cycle.skip()
 	}
 	if s := a.sky.assemble(a.now()); s != nil {
 		s.Time, s.LeapSecond = a.fix.Time, a.fix.LeapSecond
@@ -294,10 +380,88 @@ func (a *Assembler) close() {
 	e.open = false
 }
 
+// judge learns from what fits: a companion between two epochs that states what the sentences with a time of one of them state,
+// and not what those of the other do, is of the former.
+func (a *Assembler) judge() {
+	e := &a.epoch
+	for i := range a.judged.list {
+		c := &a.judged.list[i]
+		common, fitsBefore, fitsAfter := false, true, true
+		for q, v := range c.values {
+			if v.Set && a.stated[q].Set && e.stated[q].Set {
+				common = true
+				fitsBefore = fitsBefore && !quantity(q).differ(v.V, a.stated[q].V)
+				fitsAfter = fitsAfter && !quantity(q).differ(v.V, e.stated[q].V)
+			}
+		}
+		switch {
+		case !common || fitsBefore == fitsAfter:
+		case fitsBefore:
+			a.cycle.vote(c.member, 1)
+		default:
+			a.cycle.vote(c.member, -1)
+		}
+	}
+	a.judged.clear()
+	a.stated = e.stated
+}
+
+// stands reports whether a new epoch begins though the clock does not run: the sentence that began the latest one came again
+// with the same time. Without a fix that is enough, if only something came between. With a fix it may be a copy of the
+// sentence; a receiver that goes on like this has lost its fix and repeats the last one, which gpsd takes for none too.
+func (a *Assembler) stands(r *reading, between, fix bool) bool {
+	if !fix && r.verdict == void {
+		return between
+	}
+	a.repeats++
+	return a.repeats >= a.allowed
+}
+
+// goesOn notes that r is the first sentence with another time. When its like came many times within the second before, the
+// receiver sends faster than it states the time, and its clock does not stand.
+func (a *Assembler) goesOn(r *reading) {
+	if a.repeats >= copies && forward(a.now(), r.tod) <= time.Second+jitter {
+		a.allowed = min(max(a.allowed, 2*a.repeats+2), maxCopies)
+	}
+	a.repeats = 0
+}
+
+// late reports whether r belongs to an epoch that is closed. Times that were reported are not reported again, so of a clock
+// that steps back by a few epochs as many are lost; when it is followed by late sentences alone, the source plays in a loop.
+func (a *Assembler) late(r *reading) bool {
+	i := slices.IndexFunc(a.closed[:a.nclosed], func(stamp time.Duration) bool { return near(stamp, r.tod) })
+	if i == 0 && !a.epoch.open && originOf(r) == a.last && a.stands(r, true, a.lastFix) {
+		return false
+	}
+	if i == 0 && !a.epoch.open { // so does what follows
+		a.resumed, a.before = true, sequel
+		a.gap.clear()
+		if a.lastFix && r.verdict == valid && r.date != (date{}) {
+			a.calendar.set(r.date)
+		}
+	}
+	if i < 0 || a.lateRun >= maxLate {
+		a.lateRun = 0
+		return false
+	}
+	a.lateRun++
+	return true
+}
+
+// learnPause learns whether the receiver pauses in the middle of its epochs: sentences of an epoch come after the Flush that
+// closed it.
+func (a *Assembler) learnPause(inside bool) {
+	if inside {
+		a.pauses = min(a.pauses+1, 2*confirmations)
+	} else {
+		a.pauses = max(a.pauses-1, 0)
+	}
+}
+
 // Stats returns the counters.
 func (a *Assembler) Stats() AssemblerStats {
 	st := a.stats
-	st.Rollovers = a.calendar.moved / 1024
+	st.Rollovers = a.calendar.moved / rollover
 	st.Types = make(map[string]TypeStats, len(a.types))
 	for address, n := range a.types {
 		st.Types[address] = n.snapshot()

@@ -233,7 +233,7 @@ func TestUnlearned(t *testing.T) {
 	}
 	r := assemble(s.Bytes(), Options{})
 	r.oneEach(t, 20)
-	for i := 10 + confirmations; i < 19; i++ {
+	for i := 10 + maxMissed; i < 19; i++ {
 		if r.after[i] != 20+i-10+1 {
 			t.Errorf("fix %d left with sentence %d, want %d", i, r.after[i], 20+i-10+1)
 		}

@@ -14,29 +14,41 @@ const (
 	// midnight is how far from it a receiver may change its date: some do with
 	// the next epoch, and receivers set to one fix in 5 s are the slowest.
 	midnight = 5 * time.Second
+
+	// aheadDays is how many days a date may be after the system's: clocks are wrong by hours, and time zones once in a while.
+	aheadDays = 3
+	// plausible is the first day that a receiver with a fix may mean, 1 January 2000: what they state before they know the date is
+	// the first day of GPS, 6 January 1980, or that of its first rollover, 22 August 1999.
+	plausible = 10957
 )
 
-// calendar turns times of day into times. It learns the date from the sentences
-// that state one and carries it over midnight.
+// calendar turns times of day into times. It learns the date from the sentences that state one and carries it over midnight.
 type calendar struct {
 	known bool
 	day   int64         // days since 1970
 	tod   time.Duration // latest time of day
-	moved int           // weeks added to the last date that was stated
+	moved int           // days added to the last date that was stated
 
 	floor, system int64 // days since 1970; 0 for none
+	ahead         int64 // days by which a date may be after system
 }
 
 // newCalendar takes the options that bound a date.
 func newCalendar(o Options) calendar {
-	var c calendar
+	c := calendar{ahead: aheadDays + int64(o.Behind/day)}
 	if !o.Floor.IsZero() {
 		c.floor = o.Floor.Unix() / 86400
 	}
-	if !o.System.IsZero() {
-		c.system = o.System.Unix() / 86400
-	}
+	c.setSystem(o.System)
 	return c
+}
+
+// setSystem takes the system's time. Zero, or one before the floor, counts as not known.
+func (c *calendar) setSystem(now time.Time) {
+	c.system = 0
+	if !now.IsZero() && now.Unix()/86400 >= c.floor {
+		c.system = now.Unix() / 86400
+	}
 }
 
 // advance moves on to the time of day tod. A jump without a fix makes the date
@@ -53,24 +65,42 @@ func (c *calendar) advance(tod time.Duration, fix bool) {
 	c.tod = tod
 }
 
-// set takes the date that a receiver with a fix stated for the latest time of
-// day, and undoes the week rollover. Around midnight the date that was carried
-// there is trusted more than one beside it.
+// set takes the date that a receiver with a fix stated for the latest time of day, and undoes the week rollover. Around
+// midnight the date that was carried there is trusted more than one beside it.
 func (c *calendar) set(d date) {
-	n := time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Unix() / 86400
-	was := n
-	if c.system != 0 {
-		for n+rollover/2 < c.system {
-			n += rollover
+	stated := time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Unix() / 86400
+	if n := stated + int64(c.moved); c.known && n >= c.day-1 && n <= c.day+1 { // goes on from the last one
+		late := n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight
+		if !late {
+			c.day = n
 		}
-	}
-	for n < c.floor {
-		n += rollover
-	}
-	if c.known && (n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight) {
 		return
 	}
-	c.known, c.day, c.moved = true, n, int(n-was)/7
+	n, ok := c.correct(stated)
+	c.known, c.day, c.moved = ok, n, int(n-stated)
+}
+
+// correct returns the day that a receiver means by the one that it states. Zero bounds leave every day as it is.
+//
+// It is the latest one, whole rollovers later, that is not after the system's day (and a few more), if that is not before the
+// floor; without a system's day, the first that is not before the floor. When there is none the receiver may be a simulator, a
+// replay, or new from the shelf: its day stays when it is plausible as it is, and is refused otherwise.
+func (c *calendar) correct(stated int64) (n int64, ok bool) {
+	n = stated
+	if c.system == 0 {
+		for n < c.floor {
+			n += rollover
+		}
+		return n, true
+	}
+	latest := c.system + c.ahead
+	for n+rollover <= latest {
+		n += rollover
+	}
+	if n >= c.floor && n <= latest {
+		return n, true
+	}
+	return stated, stated >= plausible && stated <= latest
 }
 
 // time returns the time of the latest time of day, zero when the date is

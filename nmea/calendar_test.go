@@ -124,7 +124,16 @@ func TestRollover(t *testing.T) {
 		{name: "right date", date: "231126", o: Options{Floor: at("2026-10-01")}, want: "2026-11-23"},
 		{name: "system", date: "100407", o: Options{System: at("2026-11-24")}, want: "2026-11-24", n: 1},
 		{name: "system, right date", date: "231126", o: Options{Floor: at("2026-10-01"), System: at("2026-11-24")}, want: "2026-11-23"},
-		{name: "system of the past", date: "231126", o: Options{System: at("2000-01-01")}, want: "2026-11-23"},
+		{name: "system of the past", date: "231126", o: Options{Floor: at("2026-10-01"), System: at("2000-01-01")}, want: "2026-11-23"},
+		{name: "a day before the floor", date: "221126", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2026-11-22"},
+		{name: "a replay", date: "150619", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2019-06-15"},
+		{name: "a cold receiver", date: "060180", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
+		{name: "the first rollover", date: "220899", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
+		{name: "a few days ahead", date: "011226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2026-12-01"},
+		{name: "too far ahead", date: "021226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
+		{name: "a board that was off", date: "021226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2026-12-02"},
+		{name: "a board that was off, and a rollover", date: "130607", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2027-01-27", n: 1},
+		{name: "a board that was off, and a replay", date: "221126", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2026-11-22"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

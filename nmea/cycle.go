@@ -3,17 +3,24 @@ package nmea
 import "time"
 
 const (
-	// confirmations is how many epochs a sentence is waited for after it last
-	// added something, and how many times it may be missed in a row.
+	// confirmations is how many epochs a sentence is waited for after it last added something.
 	confirmations = 3
+	// maxMissed is how many epochs in a row a sentence is waited for in vain that used to come in every one, and seldomMissed
+	// the same for others. At 5 % of losses six in a row happen once in a year of 1 Hz.
+	maxMissed    = 6
+	seldomMissed = 3
 	// jitter is how much two intervals may differ and still be the same.
 	jitter = 15 * time.Millisecond
 	// maxMembers bounds the cycle; receivers have at most a dozen.
 	maxMembers = 24
+	// sure is the number of votes that make the place of a sentence between two epochs certain, and maxVotes bounds them, so
+	// that what has changed is learned again.
+	sure     = 2
+	maxVotes = 4
 )
 
-// member is a sentence of the receiver's cycle, by its kind and its number
-// among those of the kind within the epoch.
+// member is a sentence of the receiver's cycle, by its kind and its number among those of the kind since the first sentence
+// of the epoch.
 type member struct {
 	kind   kind
 	number uint8
@@ -25,39 +32,102 @@ type member struct {
 	epoch    int           // and its number
 	interval time.Duration // between its epochs; 0 when it comes in every one
 	previous time.Duration // the latest difference of its stamps
+	alike    int8          // how often that has repeated
+	steady   bool          // has come in two epochs in a row
 	adds     int8          // epochs for which it is still waited
 	missed   int8          // epochs in a row in which it was waited for in vain
+
+	place int  // how many sentences came before it, counted from the first of the epoch
+	votes int8 // for a place in the epoch before (above 0) or after (below 0) when it stands between two
+	head  bool // is taken to be of the epoch after
 }
 
-// cycle learns which sentences of this receiver add to a fix, and how often
-// each comes. A fix may leave when those that are due have arrived, in whatever
-// order. What is learned is lost again when the receiver stops confirming it.
+// cycle learns which sentences of this receiver add to a fix, how often each comes, and to which epoch those between two
+// belong. A fix may leave when the sentences that are due have arrived, in whatever order. What is learned is lost again when
+// the receiver stops confirming it.
 type cycle struct {
 	learned int           // epochs
 	stamp   time.Duration // of the latest one
 	base    time.Duration // between that and the one before
 	members []member
+
+	count  [kinds]uint8 // sentences of each kind since the first of the epoch
+	places int          // all of them
+	headed bool         // the very first sentence of the stream was one of those whose place is learned
 }
 
-// note records that a sentence arrived in the open epoch, and whether it added.
-func (c *cycle) note(k kind, number uint8, added bool) {
+// begin starts an epoch.
+func (c *cycle) begin() { c.count, c.places = [kinds]uint8{}, 0 }
+
+// arrive counts a sentence and returns its member, -1 when there are too many.
+func (c *cycle) arrive(k kind) int {
+	if c.count[k] < maxMembers {
+		c.count[k]++
+	}
+	c.places++
 	for i := range c.members {
-		if m := &c.members[i]; m.kind == k && m.number == number {
-			m.here = true
-			m.added = m.added || added
-			return
+		if m := &c.members[i]; m.kind == k && m.number == c.count[k] {
+			m.place = c.places
+			return i
 		}
 	}
-	if len(c.members) < maxMembers {
-		c.members = append(c.members, member{kind: k, number: number, here: true, added: added, adds: 1})
+	if len(c.members) == maxMembers {
+		return -1
+	}
+	c.members = append(c.members, member{kind: k, number: c.count[k], place: c.places})
+	return len(c.members) - 1
+}
+
+// note records that a sentence was merged into the open epoch, and whether it added something.
+func (c *cycle) note(i int, added bool) {
+	if i < 0 {
+		return
+	}
+	m := &c.members[i]
+	if !m.before && !m.here {
+		m.adds = 1 // waited for once, whatever it adds
+	}
+	m.here, m.head = true, false
+	m.added = m.added || added
+}
+
+// vote counts evidence for the place of a sentence between two epochs.
+func (c *cycle) vote(i int, votes int8) {
+	if i >= 0 {
+		m := &c.members[i]
+		m.votes = min(max(m.votes+votes, -maxVotes), maxVotes)
 	}
 }
 
-// due tells whether the member is to be waited for in the epoch of stamp. One
-// that comes less often than the epochs is due when a multiple of its interval
-// has passed, give or take half an epoch.
+// side returns to which epoch a sentence between two belongs: the one before (tail) or the one after, and whether that is
+// certain. Where its own place is not known that of its neighbours may tell: what precedes a certain tail is one too, and what
+// follows a certain head. Else it is assumed to be of the epoch before, unless a head follows or the stream began with such a
+// sentence.
+func (c *cycle) side(i int) (tail, certain bool) {
+	if i < 0 {
+		return true, false
+	}
+	m := &c.members[i]
+	m.head = c.headed
+	for j := range c.members {
+		switch n := &c.members[j]; {
+		case n.votes >= sure && (j == i || n.place > m.place):
+			m.head = false
+			return true, true
+		case n.votes <= -sure && (j == i || n.place < m.place):
+			m.head = true
+			return false, true
+		case n.votes <= -sure:
+			m.head = true
+		}
+	}
+	return !m.head, false
+}
+
+// due reports whether the member is to be waited for in the epoch of stamp. One that comes less often than the epochs is due
+// when a multiple of its interval has passed, give or take half an epoch.
 func (c *cycle) due(m *member, stamp time.Duration) bool {
-	if m.adds <= 0 || m.missed >= confirmations {
+	if m.head || m.adds <= 0 || m.missed >= m.limit() {
 		return false
 	}
 	if m.interval == 0 {
@@ -67,16 +137,16 @@ func (c *cycle) due(m *member, stamp time.Duration) bool {
 	return since < c.base/2 || m.interval-since < c.base/2
 }
 
-// forward returns the time from a to b, over midnight when need be.
-func forward(a, b time.Duration) time.Duration {
-	if b < a {
-		b += day
+// limit is how many epochs in a row the member may be missed.
+func (m *member) limit() int8 {
+	if m.steady {
+		return maxMissed
 	}
-	return b - a
+	return seldomMissed
 }
 
-// complete tells whether every member that is due in the epoch of stamp has
-// arrived. Before a first epoch was learned nothing is complete.
+// complete reports whether every member that is due in the epoch of stamp has arrived. Before a first epoch was learned
+// nothing is complete.
 func (c *cycle) complete(stamp time.Duration) bool {
 	if c.learned == 0 {
 		return false
@@ -94,14 +164,13 @@ func (c *cycle) complete(stamp time.Duration) bool {
 	return some
 }
 
-// learn closes the epoch of stamp. An epoch without a fix shows when sentences
-// come, but not what they would add to a fix.
+// learn closes the epoch of stamp. An epoch without a fix shows when sentences come, but not what they would add to a fix.
 func (c *cycle) learn(stamp time.Duration, fix bool) {
 	c.base, c.stamp = forward(c.stamp, stamp), stamp
 	for i := range c.members {
 		m := &c.members[i]
 		if m.here {
-			c.arrived(m, stamp)
+			c.learnArrival(m, stamp)
 			switch {
 			case fix && m.added && c.learned > 0:
 				m.adds = confirmations
@@ -113,32 +182,47 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 		} else if c.due(m, stamp) {
 			c.miss(m)
 		}
-		m.here, m.added = false, false
 	}
+	c.skip()
 	c.learned++
 }
 
-// arrived learns how often the member comes. One that was in the epoch before
-// comes in every one. Another interval must be seen twice in a row: once is a
-// lost sentence.
-func (c *cycle) arrived(m *member, stamp time.Duration) {
+// skip closes an epoch from which nothing is learned.
+func (c *cycle) skip() {
+	for i := range c.members {
+		c.members[i].here, c.members[i].added = false, false
+	}
+}
+
+// learnArrival learns how often the member comes. One that was in the epoch before comes in every one. A longer interval must
+// repeat, once for a member that has never come in two epochs in a row: else two lost sentences make an interval.
+func (c *cycle) learnArrival(m *member, stamp time.Duration) {
 	d := forward(m.last, stamp)
+	repeats := int8(1)
+	if m.steady {
+		repeats = maxMissed
+	}
+	m.alike++
+	if d-m.previous >= jitter || m.previous-d >= jitter {
+		m.alike = 0
+	}
 	switch {
 	case !m.before:
 	case m.epoch == c.learned-1:
-		m.interval = 0
-	case d < m.interval-jitter, d-m.previous < jitter && m.previous-d < jitter:
-		m.interval = d
+		m.interval, m.steady = 0, true
+	case d < m.interval-jitter, m.alike >= repeats:
+		m.interval, m.steady = d, false
 	}
+	m.alike = min(m.alike, maxMissed)
 	m.previous, m.last, m.epoch, m.missed, m.before = d, stamp, c.learned, 0, true
 }
 
-// miss notes that the member was waited for in vain. When a fast receiver stops
-// sending a sentence in every epoch, once a second is what to expect.
+// miss notes that the member was waited for in vain. When a fast receiver stops sending a sentence in every epoch, once a
+// second is what to expect.
 func (c *cycle) miss(m *member) {
 	m.missed++
-	if m.missed == confirmations && m.interval == 0 && c.base <= time.Second/2 {
-		m.interval, m.missed = time.Second, 0
+	if m.missed == m.limit() && m.interval == 0 && c.base <= time.Second/2 {
+		m.interval, m.missed, m.steady = time.Second, 0, false
 	}
 }
 

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// sameStamp is how far the times of day of one epoch may lie apart: receivers
-// round them differently in different sentences. It is gpsd's, and leaves room
-// for 50 epochs a second.
+// sameStamp is how far the times of day of one epoch may lie apart: receivers round them differently in different sentences.
+// It is gpsd's, and leaves room for 50 epochs a second.
 const sameStamp = 10 * time.Millisecond
 
-// epoch is what the sentences of one instant say together.
+// epoch is what the sentences of one instant state together.
 type epoch struct {
 	open, sent bool
 	paused     bool // Flush came, and was not followed
@@ -19,16 +18,19 @@ type epoch struct {
 	frozen     bool // the clock stands, so the position is an old one
 	stamped    bool
 	stamp      time.Duration
-	decimals   int    // of the stamp, as written
-	sentences  int    // since the epoch began
-	starter    origin // the first sentence with a position or a time
+	decimals   int // of the stamp, as written
+	sentences  int // since the epoch began
 
-	said   [kinds]uint8 // sentences of each kind
-	voids  uint8        // of the sentences with a position: receiver has no fix
-	valids uint8        // receiver vouches for the position
-	dim    Mode         // the best of the GSA
+	starter   origin       // the first sentence with a position
+	positions [12]position // the sentences that could carry a position
+	npos      int
+
+	listed bool  // GSA listed satellites
+	voids  uint8 // sentences that state that the receiver has no fix
+	valids uint8 // sentences that state that it has one
+	dim    Mode  // the best of the GSA
 	status Status
-	date   date // stated by a sentence that vouches for it
+	date   date // stated by a sentence with a fix, or by ZDA
 
 	placed   bool
 	minutes  int // decimals of the minutes of the position
@@ -36,27 +38,38 @@ type epoch struct {
 
 	values values
 	weak   [numQuantities]bool // stated only by a sentence that gives way to others
-
-	origins  [8]origin        // of the sentences that could carry a position
-	stamps   [8]time.Duration // of their first
-	norigins int
+	stated values              // by the sentences with a time alone
 }
 
-// origin tells sentences apart: kind and talker.
+// origin identifies a source of positions: a type of sentence and its talker.
 type origin struct {
 	kind   kind
 	talker [2]byte
 }
 
-func originOf(r *reading) origin {
-	o := origin{kind: r.kind}
-	copy(o.talker[:], r.Talker)
-	return o
+func originOf(r *reading) origin { return origin{r.kind, talkerOf(r)} }
+
+func talkerOf(r *reading) (t [2]byte) {
+	copy(t[:], r.Talker)
+	return t
+}
+
+// position is a sentence of an epoch that could carry a position.
+type position struct {
+	origin
+	tod     time.Duration
+	verdict verdict
+	known   bool // its talker has had a fix
+}
+
+// setStamp gives the epoch the time of r.
+func (e *epoch) setStamp(r *reading) {
+	e.stamped, e.stamp, e.decimals = true, r.tod, r.timeDecimals
 }
 
 // merge adds what r states and reports whether that is more than the epoch knew. The later sentence wins, except that a
-// position with more decimals stays.
-func (e *epoch) merge(r *reading) (added bool) {
+// position with more decimals stays. While it is not certain that r is of this epoch, fast quantities are left out.
+func (e *epoch) merge(r *reading, certain bool) (added bool) {
 	if r.verdict == void {
 		added = e.voids == 0
 		e.voids++
@@ -74,11 +87,16 @@ func (e *epoch) merge(r *reading) (added bool) {
 	if r.lat.Set {
 		added = e.mergePlace(r) || added
 	}
-	for q := range r.values {
-		if r.values[q].Set {
-			added = e.mergeValue(quantity(q), r.values[q], r.kind.weak()) || added
+	for q, v := range r.values {
+		if !v.Set || !certain && quantities[q].fast {
+			continue
+		}
+		added = e.mergeValue(quantity(q), v, r.kind.weak()) || added
+		if r.timed {
+			e.stated[q] = v
 		}
 	}
+	e.listed = e.listed || r.kind == kindGSA
 	return added
 }
 
@@ -104,34 +122,30 @@ func (e *epoch) mergeValue(q quantity, v Value, weak bool) bool {
 	return added
 }
 
-// count numbers the sentences of a kind within the epoch, from 1.
-func (e *epoch) count(k kind) uint8 {
-	if e.said[k] < math.MaxUint8 {
-		e.said[k]++
-	}
-	return e.said[k]
-}
-
-// has returns the place of an origin among those that were here, -1 when it was
-// not.
+// has returns the place of an origin among those that were here, -1 when it was not.
 func (e *epoch) has(o origin) int {
-	return slices.Index(e.origins[:e.norigins], o)
+	return slices.IndexFunc(e.positions[:e.npos], func(p position) bool { return p.origin == o })
 }
 
-// note remembers the origin of a sentence and its time, up to eight of them.
-func (e *epoch) note(r *reading) {
+// note remembers a sentence that could carry a position. known reports whether its talker has had a fix.
+func (e *epoch) note(r *reading, known bool) {
 	o := originOf(r)
-	if e.norigins == 0 {
+	if e.npos == 0 {
 		e.starter = o
 	}
-	if e.norigins < len(e.origins) && e.has(o) < 0 {
-		e.origins[e.norigins], e.stamps[e.norigins] = o, r.tod
-		e.norigins++
+	i := e.has(o)
+	switch {
+	case i >= 0 && e.positions[i].verdict != void:
+		e.positions[i].verdict = r.verdict
+	case i >= 0:
+	case e.npos < len(e.positions):
+		e.positions[e.npos] = position{o, r.tod, r.verdict, known}
+		e.npos++
 	}
 }
 
-// matches tells whether the time of r is the epoch's. A sentence whose like was
-// here with another time is of another epoch, however close.
+// matches reports whether the time of r is the epoch's. A sentence whose like was here with another time is of another epoch,
+// however close.
 func (e *epoch) matches(r *reading) bool {
 	if !near(e.stamp, r.tod) &&
 		!shortened(e.stamp, e.decimals, r.tod, r.timeDecimals) &&
@@ -139,12 +153,11 @@ func (e *epoch) matches(r *reading) bool {
 		return false
 	}
 	i := e.has(originOf(r))
-	return i < 0 || e.stamps[i]-r.tod < time.Millisecond && r.tod-e.stamps[i] < time.Millisecond
+	return i < 0 || e.positions[i].tod-r.tod < time.Millisecond && r.tod-e.positions[i].tod < time.Millisecond
 }
 
-// shortened tells whether b is a with the zero behind the point dropped: the
-// receivers of Magellan's eXplorist line write .076 in one sentence and .76 in
-// another.
+// shortened reports whether b is a with the zero after the point dropped: the receivers of Magellan's eXplorist line write
+// .076 in one sentence and .76 in another.
 func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) bool {
 	if aDecimals != 3 || bDecimals != 2 || a/time.Second != b/time.Second {
 		return false
@@ -153,17 +166,44 @@ func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) b
 	return ms == hundredths && ms >= 10
 }
 
-// fix tells whether the receiver vouches for a position: one sentence does, and
-// none says that there is none. What is simulated or entered by hand is a fix all
-// the same, though the standard wants RMC and GLL to call it void.
-func (e *epoch) fix() bool {
-	made := e.status == StatusSimulated || e.status == StatusSurveyed
-	return e.placed && e.valids > 0 && (e.voids == 0 || made) && !e.frozen
+// near reports whether two stamps are of one epoch.
+func near(a, b time.Duration) bool { return a-b <= sameStamp && b-a <= sameStamp }
+
+// forward returns the time from a to b, over midnight when need be.
+func forward(a, b time.Duration) time.Duration {
+	if b < a {
+		b += day
+	}
+	return b - a
 }
 
-// mode returns the dimension of the fix. dim is the latest GSA's when that is
-// fresh. Like gpsd, an altitude makes the fix three-dimensional, also when GSA
-// says 2: the receiver then holds the altitude of before.
+// backward reports whether b lies before a, seen over midnight.
+func backward(a, b time.Duration) bool { return forward(a, b) > wrap }
+
+// fix reports whether the receiver has one: a sentence states a position, and none states that there is none. What is
+// simulated or entered by hand is a fix all the same, though the standard wants RMC and GLL to call it void.
+func (e *epoch) fix() bool {
+	made := e.status == StatusSimulated || e.status == StatusSurveyed
+	return e.placed && e.valids > 0 && !e.frozen && (e.voids == 0 || made || !e.denied())
+}
+
+// denied reports whether a sentence without a fix counts: those of a talker that has never had one do not, beside a position
+// of another talker.
+func (e *epoch) denied() bool {
+	for i, p := range e.positions[:e.npos] {
+		if p.verdict != void {
+			continue
+		}
+		same := func(other position) bool { return other.talker == p.talker && other.verdict == valid }
+		if p.known || slices.ContainsFunc(e.positions[i:e.npos], same) || slices.ContainsFunc(e.positions[:i], same) {
+			return true
+		}
+	}
+	return false
+}
+
+// mode returns the dimension of the fix. dim is the latest GSA's when that is fresh. Like gpsd, an altitude makes the fix
+// three-dimensional, also when GSA states 2: the receiver then holds an earlier altitude.
 func (e *epoch) mode(dim Mode) Mode {
 	switch {
 	case !e.fix():

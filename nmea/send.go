@@ -2,24 +2,100 @@ package nmea
 
 import "time"
 
-// Errors of a range at 95 %, in metres, by which a DOP becomes an estimated
-// error. They are gpsd's.
+// Errors of a range at 95 %, in metres, by which a DOP becomes an estimated error. They are gpsd's.
 const (
 	rangeH, rangeHDGPS = 19.0, 4.75
 	rangeV, rangeVDGPS = 23.0, 5.75
 )
 
-// send hands out the fix of the open epoch, once, if the epoch says anything
-// about one.
+const (
+	// dimAge is how long the dimension that GSA stated holds for epochs without one: GSA may come every few seconds only.
+	dimAge = 10 * time.Second
+	// estimateAge is the same for error estimates. They often come after everything else, and the fix does not wait for them:
+	// the previous epoch's serve.
+	estimateAge = 2500 * time.Millisecond
+	// climbBase and climbAge are how far apart two altitudes are that give a climb.
+	climbBase = time.Second - jitter
+	climbAge  = 5 * time.Second
+)
+
+// carried is what a fix may take from earlier epochs, because receivers state it late or seldom. The satellites in view are
+// carried too, by sky.
+type carried struct {
+	dim      Mode // latest of GSA
+	dimAt    time.Duration
+	eph, epv Value // latest estimates
+	errorsAt time.Duration
+	listed   int       // satellites in the GSA of the latest epoch that had them
+	heights  [2]height // of 3D fixes a second apart, latest first
+}
+
+// height is an altitude and the time of day of its epoch.
+type height struct {
+	alt Value
+	at  time.Duration
+}
+
+// keep takes what later epochs need from a closed one, whose fix had the mode.
+func (c *carried) keep(e *epoch, mode Mode, listed int, now time.Duration) {
+	if e.listed {
+		c.listed = listed
+	}
+	switch {
+	case e.dim != ModeUnknown:
+		c.dimension(e.dim, now)
+	case mode == Mode3D && e.values[altMSL].Set:
+		c.dimension(max(c.dim, mode), now)
+	}
+	c.estimates(&e.values, now)
+	alt := e.values[altMSL]
+	switch newest := &c.heights[0]; {
+	case mode != Mode3D || !alt.Set || !e.stamped:
+		c.heights = [2]height{}
+	case !newest.alt.Set || forward(newest.at, now) >= climbBase:
+		c.heights[1], *newest = *newest, height{alt, now}
+	}
+}
+
+// dimension keeps a dimension that was stated.
+func (c *carried) dimension(dim Mode, now time.Duration) {
+	if dim != ModeUnknown {
+		c.dim, c.dimAt = dim, now
+	}
+}
+
+// estimates keeps estimated errors that were stated.
+func (c *carried) estimates(v *values, now time.Duration) {
+	if v[eph].Set || v[epv].Set {
+		c.eph, c.epv, c.errorsAt = v[eph], v[epv], now
+	}
+}
+
+// climb returns the slope between an altitude and an earlier one, like gpsd. That is a second old at least: over a tenth of it
+// the last digit of the altitude alone would make 1 m/s.
+func (c *carried) climb(alt Value, now time.Duration) Value {
+	for _, h := range c.heights {
+		if dt := forward(h.at, now); alt.Set && h.alt.Set && dt >= climbBase && dt <= climbAge {
+			return some((alt.V - h.alt.V) / dt.Seconds())
+		}
+	}
+	return Value{}
+}
+
+// send hands out the fix of the open epoch, once, if the epoch states anything about one.
 func (a *Assembler) send() {
 	e := &a.epoch
-	if e.sent || e.norigins == 0 {
+	if e.sent || e.npos == 0 {
 		return
 	}
 	e.sent = true
 	f := &a.fix
 	*f = Fix{Mode: e.mode(a.dimension())}
-	a.date(f)
+	if e.stamped {
+		a.calendar.advance(e.stamp, e.fix())
+		a.settleDate()
+		f.Time, f.LeapSecond = a.calendar.time()
+	}
 	a.satellites(f)
 	if f.Mode >= Mode2D {
 		a.position(f)
@@ -28,26 +104,20 @@ func (a *Assembler) send() {
 	a.h.Fix(f)
 }
 
-// date sets the time of the fix.
-func (a *Assembler) date(f *Fix) {
-	e := &a.epoch
-	if !e.stamped {
-		return
-	}
-	a.calendar.advance(e.stamp, e.fix())
-	if e.fix() && e.date != (date{}) {
+// settleDate takes the date of an epoch with a fix.
+func (a *Assembler) settleDate() {
+	if e := &a.epoch; e.stamped && e.fix() && e.date != (date{}) {
 		a.calendar.set(e.date)
 	}
-	f.Time, f.LeapSecond = a.calendar.time()
 }
 
-// dimension returns what GSA said, in this epoch or lately.
+// dimension returns what GSA stated, in this epoch or recently.
 func (a *Assembler) dimension() Mode {
-	if a.epoch.dim != ModeUnknown {
+	switch c := &a.carried; {
+	case a.epoch.dim != ModeUnknown:
 		return a.epoch.dim
-	}
-	if a.dim != ModeUnknown && (a.dimAt < 0 || forward(a.dimAt, a.now()) <= dimAge) {
-		return a.dim
+	case forward(c.dimAt, a.now()) <= dimAge:
+		return c.dim
 	}
 	return ModeUnknown
 }
@@ -58,9 +128,9 @@ func (a *Assembler) satellites(f *Fix) {
 	f.NSat = a.sky.seen(a.now())
 	f.USat = e.values[uSat]
 	switch {
-	case f.USat.Set && f.USat.V == 12 && a.listed > 12:
-		f.USat = some(float64(a.listed)) // GGA of many receivers ends at 12
-	case !f.USat.Set && e.said[kindGSA] > 0:
+	case f.USat.Set && f.USat.V == 12 && a.carried.listed > 12:
+		f.USat = some(float64(a.carried.listed)) // GGA of many receivers ends at 12
+	case !f.USat.Set && e.listed:
 		f.USat = some(float64(len(a.sky.used)))
 	}
 }
@@ -73,55 +143,29 @@ func (a *Assembler) position(f *Fix) {
 		f.Status = StatusGPS
 	}
 	f.Lat, f.Lon, f.decimals = some(e.lat), some(e.lon), uint8(e.minutes+2)
-	for q := range quantities {
-		if v := e.values[q]; v.Set && quantity(q) != uSat {
+	for q, v := range e.values {
+		if v.Set && quantity(q) != uSat {
 			*quantities[q].field(f) = v
 		}
 	}
-	a.height(f)
+	a.vertical(f)
 	a.errors(f)
 }
 
-// height sets what needs a position in three dimensions.
-func (a *Assembler) height(f *Fix) {
+// vertical sets what needs a position in three dimensions.
+func (a *Assembler) vertical(f *Fix) {
 	if f.Mode < Mode3D {
 		f.AltMSL, f.AltHAE, f.GeoidSep, f.Climb = Value{}, Value{}, Value{}, Value{}
 		return
+	}
+	if !f.Climb.Set && a.epoch.stamped {
+		f.Climb = a.carried.climb(f.AltMSL, a.epoch.stamp)
 	}
 	switch {
 	case f.AltMSL.Set && f.GeoidSep.Set:
 		f.AltHAE = some(f.AltMSL.V + f.GeoidSep.V)
 	case f.AltHAE.Set && f.GeoidSep.Set:
 		f.AltMSL = some(f.AltHAE.V - f.GeoidSep.V)
-	}
-	f.Climb = a.climb()
-}
-
-// climb returns the vertical speed that was stated, or like gpsd the slope
-// between this altitude and an earlier one. That is a second old at least: over a
-// tenth of it the last digit of the altitude alone would make 1 m/s.
-func (a *Assembler) climb() Value {
-	e := &a.epoch
-	alt := e.values[altMSL]
-	if e.values[climb].Set || !e.stamped || !alt.Set {
-		return e.values[climb]
-	}
-	for _, h := range a.heights {
-		if dt := forward(h.at, e.stamp); h.alt.Set && dt >= climbBase && dt <= climbAge {
-			return some((alt.V - h.alt.V) / dt.Seconds())
-		}
-	}
-	return Value{}
-}
-
-// climbFrom keeps the altitude of a closed epoch for later ones, a second after
-// the one before.
-func (a *Assembler) climbFrom(now time.Duration) {
-	switch newest := &a.heights[0]; {
-	case a.fix.Mode != Mode3D || !a.epoch.values[altMSL].Set || !a.epoch.stamped:
-		a.heights = [2]height{}
-	case !newest.alt.Set || forward(newest.at, now) >= climbBase:
-		a.heights[1], *newest = *newest, height{a.epoch.values[altMSL], now}
 	}
 }
 
@@ -131,45 +175,24 @@ func (a *Assembler) errors(f *Fix) {
 	if f.Status == StatusDGPS {
 		h, v = rangeHDGPS, rangeVDGPS
 	}
-	f.Eph = a.estimate(f.Eph, a.eph, f.HDOP, h)
+	f.Eph = a.estimate(f.Eph, a.carried.eph, f.HDOP, h)
 	if f.Mode == Mode3D {
-		f.Epv = a.estimate(f.Epv, a.epv, f.VDOP, v)
+		f.Epv = a.estimate(f.Epv, a.carried.epv, f.VDOP, v)
 	} else {
 		f.Epv = Value{}
 	}
 }
 
-// estimate returns the error that the receiver stated in this epoch, or else
-// lately, or else the dilution times the error of a range.
-func (a *Assembler) estimate(stated, lately, dop Value, ranging float64) Value {
+// estimate returns the error that the receiver stated in this epoch, or else recently, or else the dilution times the error of
+// a range.
+func (a *Assembler) estimate(stated, recent, dop Value, ranging float64) Value {
 	switch {
 	case stated.Set:
 		return stated
-	case lately.Set && forward(a.errorsAt, a.now()) <= estimateAge:
-		return lately
+	case recent.Set && forward(a.carried.errorsAt, a.now()) <= estimateAge:
+		return recent
 	case dop.Set:
 		return some(dop.V * ranging)
 	}
 	return Value{}
-}
-
-// settle keeps from a closed epoch what later ones need.
-func (a *Assembler) settle() {
-	e := &a.epoch
-	now := a.now()
-	if e.fix() && e.stamped && e.date != (date{}) {
-		a.calendar.set(e.date)
-	}
-	if e.said[kindGSA] > 0 {
-		a.listed = len(a.sky.used)
-	}
-	if e.dim != ModeUnknown {
-		a.dim, a.dimAt = e.dim, now
-	} else if a.dimAt < 0 || a.fix.Mode == Mode3D && e.values[altMSL].Set {
-		a.dim, a.dimAt = max(a.dim, a.fix.Mode), now
-	}
-	if e.values[eph].Set || e.values[epv].Set {
-		a.eph, a.epv, a.errorsAt = e.values[eph], e.values[epv], now
-	}
-	a.climbFrom(now)
 }

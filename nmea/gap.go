@@ -1,0 +1,42 @@
+package nmea
+
+// maxGap bounds the companions in a row; receivers have at most a dozen.
+const maxGap = 24
+
+// companion is a sentence with neither a time nor a position of its own. It belongs to an epoch all the same.
+type companion struct {
+	reading
+	member  int  // of the cycle
+	tail    bool // of the open epoch, and not of the next one
+	certain bool // that is known, and not assumed
+}
+
+// gap is a row of companions, with no sentence between them that has a time or a position.
+type gap struct{ list []companion }
+
+// add appends a copy of r, and returns nil when there is no room.
+func (g *gap) add(r *reading, member int) *companion {
+	n := len(g.list)
+	if n == maxGap {
+		return nil
+	}
+	if n < cap(g.list) {
+		g.list = g.list[:n+1]
+	} else {
+		g.list = append(g.list, companion{})
+	}
+	c := &g.list[n]
+	satellites := append(c.sats[:0], r.sats...)
+	*c = companion{reading: *r, member: member}
+	c.sats = satellites
+	return c
+}
+
+// doubt makes nothing certain.
+func (g *gap) doubt() {
+	for i := range g.list {
+		g.list[i].certain = false
+	}
+}
+
+func (g *gap) clear() { g.list = g.list[:0] }
