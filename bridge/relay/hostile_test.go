@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -137,21 +136,17 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
-// An intake fills again with time: who says little is never closed.
-func TestIntake(t *testing.T) {
-	var i intake
-	now := time.Unix(0, 0)
+// A viewer that sends little is never closed, however long it stays.
+func TestViewerBudget(t *testing.T) {
+	budget, now := newViewerBudget(), time.Unix(0, 0)
 	for range 1000 {
-		if err := i.take(viewerRate, now); err != nil {
-			t.Fatalf("at the rate that is allowed: %v", err)
+		if !budget.AllowN(now, viewerRate) {
+			t.Fatal("refused at the rate that is allowed")
 		}
 		now = now.Add(time.Second)
 	}
-	if err := i.take(viewerBurst, now); err != nil {
-		t.Errorf("one burst: %v", err)
-	}
-	if err := i.take(1, now); !errors.Is(err, errFlood) {
-		t.Errorf("a byte more: %v", err)
+	if !budget.AllowN(now, viewerBurst) || budget.AllowN(now, 1) {
+		t.Error("a burst and no more must be allowed")
 	}
 }
 

@@ -1,15 +1,27 @@
 package relay
 
 import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io/fs"
+	"mime"
 	"net/http"
+	"os"
+	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/relay/page"
 )
 
 // deviceID is what the route and a Django channel layer accept together.
@@ -58,6 +70,19 @@ func (r *Relay) handler() http.Handler {
 	}
 	servePage(mux)
 	return r.hostOnly(mux)
+}
+
+// throttled answers clients that ask too often with 429.
+func (r *Relay) throttled(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !r.throttle.allow(q.RemoteAddr, 1, time.Now()) {
+			r.hub.refuse(refusedRate, q.RemoteAddr)
+			w.Header().Set("Retry-After", "5")
+			answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
+			return
+		}
+		next.ServeHTTP(w, q)
+	})
 }
 
 // hostOnly puts on every answer what keeps a browser from going elsewhere, and
@@ -216,4 +241,170 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		return
 	}
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", wish.publish)
+}
+
+// serveStatus answers with what the program says of itself.
+func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.status()) }
+
+// device is what GET /api/v1/devices answers with of each.
+type device struct {
+	DeviceStatus
+	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
+}
+
+// serveDevices answers with every device of which something is known, by ID.
+func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now()
+	r.hub.mu.RLock()
+	list := make([]device, 0, len(r.hub.groups))
+	for _, g := range r.hub.groups {
+		list = append(list, device{g.status(now), g.lastFix()})
+	}
+	r.hub.mu.RUnlock()
+	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
+	writeJSON(w, map[string]any{"devices": list})
+}
+
+// serveDevice answers with one device.
+func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) {
+	g := r.hub.lookup(q.PathValue("device_id"))
+	if g == nil {
+		writeError(w, http.StatusNotFound, fmt.Sprintf("nothing is known of device %q", q.PathValue("device_id")))
+		return
+	}
+	writeJSON(w, device{g.status(time.Now()), g.lastFix()})
+}
+
+// serveFix answers with the last TPV of a device, byte for byte as published.
+func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) {
+	var fix []byte
+	if g := r.hub.lookup(q.PathValue("device_id")); g != nil {
+		fix = g.lastFix()
+	}
+	if fix == nil {
+		noFix(w, q)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(fix)
+}
+
+// serveTrack answers with the fixes that are kept of a device, as a file.
+func (r *Relay) serveTrack(kind, suffix string, format func(device string, track [][]point) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		name := q.PathValue("device_id")
+		var kept []*message
+		if g := r.hub.lookup(name); g != nil {
+			kept = g.fixes()
+		}
+		if len(kept) == 0 {
+			noFix(w, q)
+			return
+		}
+		body, err := format(name, trackOf(kept))
+		if err != nil {
+			writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode track: %v", err))
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
+		w.Write(body)
+	}
+}
+
+func noFix(w http.ResponseWriter, q *http.Request) {
+	writeError(w, http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", q.PathValue("device_id")))
+}
+
+// serveHealth is for supervisors, so it needs no token and says no more than a
+// line. A relay in which something hangs does not answer.
+func (r *Relay) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	r.hub.pass()
+	if r.config.Ready != nil {
+		if err := r.config.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode answer: %v", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(body)
+}
+
+// writeError answers with {"error":...} in one line.
+func writeError(w http.ResponseWriter, code int, text string) {
+	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n'))
+}
+
+// servePage serves the viewer page: index.html at /, everything else under
+// /static/, and what was generated beside it under /dist/. The files carry a hash
+// of their content, so that a browser asks again after an upgrade and is told
+// "not modified" otherwise.
+func servePage(mux *http.ServeMux) {
+	serveFiles(mux, page.Files(), "/static")
+	serveFiles(mux, page.Dist(), "/dist")
+}
+
+func serveFiles(mux *http.ServeMux, files fs.FS, below string) {
+	fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
+			return err
+		}
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		where := path.Join(below, name)
+		if where == "/static/index.html" {
+			where = "/{$}"
+		}
+		mux.HandleFunc("GET "+where, serveFile(name, data))
+		return nil
+	})
+}
+
+func serveFile(name string, data []byte) http.HandlerFunc {
+	sum := sha256.Sum256(data)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	return func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("ETag", tag)
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(data))
+	}
+}
+
+// serveBasemap serves the base map as it is on disk now, with range requests,
+// which is how a PMTiles archive is read.
+func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) {
+	f, err := os.Open(r.config.Basemap)
+	if err != nil {
+		r.log.Debug("no base map", "err", err)
+		answerError(w, q, http.StatusNotFound, "the file that relay.basemap names cannot be read")
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		answerError(w, q, http.StatusNotFound, "relay.basemap does not name a file")
+		return
+	}
+	// A reader that puts ranges of two files together would see garbage, so each
+	// version has a tag of its own.
+	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()))
+	w.Header().Set("Cache-Control", "private, max-age=3600")
+	w.Header().Set("Content-Type", "application/vnd.pmtiles")
+	http.ServeContent(w, q, "", info.ModTime(), f)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 )
 
 var (
@@ -37,12 +38,11 @@ type hub struct {
 	repeats    atomic.Int64 // messages that a publisher sent again
 	refused    [refusals]atomic.Int64
 
-	refusedSaid [refusals]minutely
-	slowSaid    minutely
-	closedSaid  minutely
-	kept        atomic.Int64 // bytes in all histories
-	swept       minutely
-	crowded     atomic.Int64 // unix seconds at which no group could make room
+	refusedLog [refusals]rate.Sometimes
+	slowLog    rate.Sometimes
+	closedLog  rate.Sometimes
+	kept       atomic.Int64 // bytes in all histories
+	crowded    atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
 
@@ -53,7 +53,32 @@ type hub struct {
 }
 
 func newHub(l limits, log *slog.Logger) *hub {
-	return &hub{limits: l, log: log, groups: make(map[string]*group)}
+	h := &hub{limits: l, log: log, groups: make(map[string]*group)}
+	h.slowLog.Interval, h.closedLog.Interval = time.Minute, time.Minute
+	for why := range h.refusedLog {
+		h.refusedLog[why].Interval = time.Minute
+	}
+	return h
+}
+
+// refusal is why a request or a connection was refused.
+type refusal int
+
+const (
+	refusedToken  refusal = iota // no token, or a wrong one
+	refusedOrigin                // a page of another site, or a name that is not this machine's
+	refusedRate                  // too many requests from one address
+	refusedFull                  // too many connections or groups
+	refusals                     // how many there are
+)
+
+var refusalNames = [refusals]string{"token", "origin", "rate", "full"}
+
+// refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong token
+// must be found, and a flood must not fill the log.
+func (h *hub) refuse(why refusal, peer string) {
+	n := h.refused[why].Add(1)
+	h.refusedLog[why].Do(func() { h.log.Warn("refused", "why", refusalNames[why], "peer", peer, "so_far", n) })
 }
 
 // lookup gives the group if it exists, without making one.
@@ -115,12 +140,8 @@ func (h *hub) remove(g *group, when func() bool) bool {
 	return true
 }
 
-// sweep forgets the groups that nobody used for limits.forget, at most once a
-// minute, whoever happens to publish then.
+// sweep forgets the groups that were not used for limits.forget.
 func (h *hub) sweep(now time.Time) {
-	if !h.swept.due(now) {
-		return
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, g := range h.groups {
@@ -140,7 +161,6 @@ func (h *hub) quota() int {
 // program itself. The loop is for a group that was forgotten in between.
 func (h *hub) publish(device string, m *message, from *viewer) error {
 	now := time.Now()
-	h.sweep(now)
 	for {
 		g, err := h.group(device)
 		if err != nil {
@@ -211,7 +231,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	}
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
 	if !v.publisher {
-		v.wire.from = new(intake)
+		v.wire.budget = newViewerBudget()
 	}
 	h.running.Go(v.write)
 	h.running.Go(v.read)

@@ -164,11 +164,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
-	var err error
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-	}
+	err := r.untilEnd(ctx, ended)
 	// Shutdown stops the intake and ends plain requests; WebSockets are not its
 	// business but the hub's.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -181,6 +177,22 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
+}
+
+// untilEnd waits until the server has ended or ctx ends, and meanwhile forgets groups that are not used any more.
+func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
+	sweep := time.NewTicker(time.Minute)
+	defer sweep.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return nil
+		case now := <-sweep.C:
+			r.hub.sweep(now)
+		}
+	}
 }
 
 // Wants says whether anybody would get a message of class in the group of device

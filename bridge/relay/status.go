@@ -2,10 +2,13 @@ package relay
 
 import (
 	"cmp"
+	"io/fs"
+	"os"
 	"slices"
 	"time"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/relay/page"
 )
 
 // maxListed bounds the devices in a Status: a page polls it every second.
@@ -121,4 +124,62 @@ func (r *Relay) status() any {
 		Now     time.Time `json:"now"`
 		Relay   Status    `json:"relay"`
 	}{"server", r.started.UTC(), time.Now().UTC(), r.Status()}
+}
+
+// PageStatus says what the viewer page may ask for beside its own files. A
+// browser writes an error on its console for everything that it asks for in
+// vain, so the page asks for nothing that is not there.
+type PageStatus struct {
+	Map     bool `json:"map"`     // /dist/map.js was generated
+	Basemap bool `json:"basemap"` // /basemap.pmtiles can be read
+}
+
+func (r *Relay) pageStatus() PageStatus {
+	_, err := fs.Stat(page.Dist(), "map.js")
+	s := PageStatus{Map: err == nil}
+	if r.config.Basemap != "" {
+		_, err = os.Stat(r.config.Basemap)
+		s.Basemap = err == nil
+	}
+	return s
+}
+
+// Metric is one thing that the relay counts, for who watches over many. None of them has a device ID or an address for a
+// label.
+type Metric struct {
+	Name, Help string // Name as Prometheus has it, without a prefix
+	Counter    bool   // it only grows; otherwise it is a gauge
+	Samples    []Sample
+}
+
+// Sample is a value of a Metric.
+type Sample struct {
+	Value  float64
+	Labels []string // names and values in turn
+}
+
+// Metrics are the relay's numbers as they are now.
+func (r *Relay) Metrics() []Metric {
+	h := r.hub
+	gauge := func(name, help string, v float64) Metric { return Metric{name, help, false, []Sample{{Value: v}}} }
+	counter := func(name, help string, v int64) Metric {
+		return Metric{name, help, true, []Sample{{Value: float64(v)}}}
+	}
+	refused := Metric{Name: "refused_total", Help: "Requests and connections refused.", Counter: true}
+	for why, name := range refusalNames {
+		refused.Samples = append(refused.Samples, Sample{float64(h.refused[why].Load()), []string{"why", name}})
+	}
+	return []Metric{
+		gauge("viewers", "Members of groups that listen.", float64(h.viewers.Load())),
+		gauge("publishers", "Members of groups that may send.", float64(h.publishers.Load())),
+		gauge("groups", "Device IDs with members or with messages kept.", float64(h.count())),
+		gauge("history_bytes", "Memory of the messages kept for those who join.", float64(h.kept.Load())),
+		counter("messages_total", "Messages published, without repeats.", h.messages.Load()),
+		counter("repeats_total", "Messages that a publisher sent again.", h.repeats.Load()),
+		counter("deliveries_total", "Messages written to members, history included.", h.delivered.Load()),
+		counter("dropped_total", "Messages that a viewer's full queue lost.", h.dropped.Load()),
+		counter("closed_slow_total", "Members closed for taking nothing or too little.", h.closedSlow.Load()),
+		counter("ignored_total", "Text frames of viewers, who may not send.", h.ignored.Load()),
+		refused,
+	}
 }

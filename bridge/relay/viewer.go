@@ -97,7 +97,7 @@ func (v *viewer) push(m *message, now time.Time) {
 		lost += v.live.n + v.raw.n
 		v.live, v.raw = ring{}, ring{}
 	}
-	first := v.dropped == 0 && lost > 0 && v.hub.slowSaid.due(now)
+	first := v.dropped == 0 && lost > 0
 	v.dropped += uint64(lost)
 	v.mu.Unlock()
 	signal(v.wake)
@@ -105,7 +105,9 @@ func (v *viewer) push(m *message, now time.Time) {
 		v.hub.dropped.Add(int64(lost))
 	}
 	if first {
-		v.hub.log.Info("viewer is slow and loses its oldest messages", "device_id", v.group.device, "viewer", v.peer)
+		v.hub.slowLog.Do(func() {
+			v.hub.log.Info("viewer is slow and loses its oldest messages", "device_id", v.group.device, "viewer", v.peer)
+		})
 	}
 	if late && v.shut(websocket.CloseTryAgainLater, "too slow for this group: its messages were lost all the time") {
 		v.closedSlow("it lost messages all the time", v.patience)
@@ -118,9 +120,9 @@ func (v *viewer) closedSlow(why string, after time.Duration) {
 	dropped := v.dropped
 	v.mu.Unlock()
 	n := v.hub.closedSlow.Add(1)
-	if v.hub.closedSaid.due(time.Now()) { // a page comes back at once
+	v.hub.closedLog.Do(func() { // a page comes back at once
 		v.hub.log.Info("viewer closed: "+why, "device_id", v.group.device, "viewer", v.peer, "for", after, "dropped", dropped, "so_far", n)
-	}
+	})
 }
 
 // echo queues the publisher's own message.

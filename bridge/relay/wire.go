@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // wire is the connection of a member below gorilla's. All that goes out passes
@@ -27,8 +28,8 @@ type wire struct {
 	raw  syscall.RawConn // of the socket; nil where there is none
 	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
 
-	from  *intake     // bounds what is read; nil for no bound. Owned by who reads
-	ended atomic.Bool // a close frame has gone out
+	budget *rate.Limiter // of the bytes that are read; nil for no bound
+	ended  atomic.Bool   // a close frame has gone out
 
 	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
 
@@ -66,8 +67,8 @@ func isTLS(c net.Conn) bool {
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	if w.from != nil && err == nil {
-		err = w.from.take(n, time.Now())
+	if w.budget != nil && err == nil && !w.budget.AllowN(time.Now(), n) {
+		err = errFlood
 	}
 	return n, err
 }

@@ -27,12 +27,16 @@ type machine struct {
 }
 
 func (m *machine) open(t interface{ Fatal(...any) }, readers ...string) {
-	o := Options{Dir: "simulated", Max: m.max, Readers: readers, Log: slog.New(slog.DiscardHandler), segment: testSegment, recent: m.recent, Sync: time.Hour}
+	o := Options{Dir: "simulated", Max: m.max, Readers: readers, Log: slog.New(slog.DiscardHandler), Sync: time.Hour}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}
-	m.spool = newSpool(o)
-	if err := m.spool.attach(o, m.disk, m.tmpfs, [16]byte{m.boot}); err != nil {
+	z := sizes{testSegment, m.recent}
+	if z.recent == 0 {
+		z.recent = o.sizes().recent
+	}
+	m.spool = newSpool(o, z)
+	if err := m.spool.attach(o, z, m.disk, m.tmpfs, [16]byte{m.boot}); err != nil {
 		t.Fatal(err)
 	}
 	if m.background {

@@ -214,7 +214,7 @@ func TestConnectedWritesNothingToDisk(t *testing.T) {
 // runOn opens a spool with its goroutine on simulated folders.
 func runOn(t testing.TB, disk, tmpfs files, log slog.Handler, readers ...string) *Spool {
 	t.Helper()
-	return runWith(t, Options{Readers: readers, Max: MinMax, Log: slog.New(log), segment: minSegment}, disk, tmpfs)
+	return runWith(t, Options{Readers: readers, Max: MinMax, Log: slog.New(log)}, disk, tmpfs)
 }
 
 // runWith is runOn with options.
@@ -224,8 +224,8 @@ func runWith(t testing.TB, o Options, disk, tmpfs files) *Spool {
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}
-	s := newSpool(o)
-	if err := s.attach(o, disk, tmpfs, [16]byte{1}); err != nil {
+	s := newSpool(o, o.sizes())
+	if err := s.attach(o, o.sizes(), disk, tmpfs, [16]byte{1}); err != nil {
 		t.Fatal(err)
 	}
 	go s.run()

@@ -123,26 +123,6 @@ func Drop(dir, runtime string) (records int, err error) {
 	return before.Records, s.Close()
 }
 
-func (s *Spool) acknowledgeAll() {
-	s.out.Lock()
-	defer s.out.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.readers {
-		r.acked.add(0, s.last)
-	}
-	for _, l := range []*log{s.disk, s.recent} {
-		for _, seg := range l.segs {
-			if seg != l.active {
-				seg.unload()
-			}
-			seg.index, seg.live, seg.bytes = nil, 0, 0
-		}
-	}
-	s.saved = s.last
-	s.change()
-}
-
 // survey gives every segment with the records held that count in it, oldest first.
 func survey(dir, runtime string, each func(Segment, []Record) error) (state, error) {
 	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {

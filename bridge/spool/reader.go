@@ -119,6 +119,27 @@ func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 	return true
 }
 
+// acknowledgeAll acknowledges everything for every reader.
+func (s *Spool) acknowledgeAll() {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.readers {
+		r.acked.add(0, s.last)
+	}
+	for _, l := range []*log{s.disk, s.recent} {
+		for _, seg := range l.segs {
+			if seg != l.active {
+				seg.unload()
+			}
+			seg.index, seg.live, seg.bytes = nil, 0, 0
+		}
+	}
+	s.saved = s.last
+	s.change()
+}
+
 // advance takes into acked what is not held any more at its low end: thinned, damaged, or never there. It says whether
 // that end has reached the newest record. spool.out is held.
 func (r *Reader) advance() (done bool) {

@@ -1,13 +1,21 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
 )
@@ -76,9 +84,20 @@ type Options struct {
 	Turn func(within time.Duration)
 	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
 	Log *slog.Logger
+}
 
-	segment, recent int64            // bytes, for tests; 0 for what suits Max
-	wall            func() time.Time // the system's clock, for tests
+// sizes of what the files of a spool hold, in bytes.
+type sizes struct {
+	segment int64 // a segment on the disk, or in memory
+	recent  int64 // the recent log
+}
+
+func (o Options) sizes() sizes {
+	return sizes{
+		// A sixteenth of the bound in whole blocks of 4 KiB, within reason.
+		segment: min(maxSegment, max(minSegment, o.Max/16)&^4095),
+		recent:  min(recentMax, o.Max),
+	}
 }
 
 // Spool is a bounded queue of records. Its methods may be called from any goroutine.
@@ -142,7 +161,7 @@ func Open(o Options) (*Spool, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := newSpool(o)
+	s := newSpool(o, o.sizes())
 	if o.Dir == "" || len(o.Readers) == 0 {
 		close(s.stopped)
 		return s, nil
@@ -164,18 +183,18 @@ func directoryProblem(dir string, err error) *problem.Problem {
 }
 
 // newSpool returns a spool in memory.
-func newSpool(o Options) *Spool {
+func newSpool(o Options, z sizes) *Spool {
 	s := &Spool{
 		max: o.Max, every: o.Sync, log: o.Log, turn: o.Turn, readers: map[string]*Reader{}, wake: make(chan struct{}),
 		hurry: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
-		clock: clock{wall: o.wall, opened: time.Now()},
+		clock: clock{opened: time.Now()},
 	}
 	for _, name := range o.Readers {
 		s.readers[name] = &Reader{spool: s, name: name, acked: ranges{{0, 0}}}
 	}
 	s.recent = &log{
 		files: memory{}, guard: unguarded{}, needed: s.unsaved, state: func() record { return record{kind: kindState} },
-		name: "the spool in memory", segment: o.segment, max: o.Max, log: o.Log,
+		name: "the spool in memory", segment: z.segment, max: o.Max, log: o.Log,
 	}
 	return s
 }
@@ -188,21 +207,11 @@ func (o *Options) complete() error {
 			o.Max = DefaultDiskMax
 		}
 	}
-	if o.segment == 0 {
-		// A sixteenth of the bound in whole blocks of 4 KiB, within reason.
-		o.segment = min(maxSegment, max(minSegment, o.Max/16)&^4095)
-	}
-	if o.recent == 0 {
-		o.recent = min(recentMax, o.Max)
-	}
 	if o.Sync == 0 {
 		o.Sync = DefaultSync
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
-	}
-	if o.wall == nil {
-		o.wall = time.Now
 	}
 	if o.Turn == nil {
 		o.Turn = func(time.Duration) {}
@@ -310,7 +319,7 @@ func (s *Spool) Stats() Stats {
 		oldest, e, _ = s.recent.find(0)
 	}
 	if oldest != nil {
-		st.Oldest = s.clock.age(e.pos, e.at).Seconds()
+		st.Oldest = s.clock.age(e.pos, e.at, time.Now()).Seconds()
 	}
 	switch {
 	case s.problem != nil:
@@ -347,4 +356,326 @@ func (s *Spool) Close() error {
 		s.mu.Unlock()
 	}
 	return errors.Join(err, s.release())
+}
+
+// openSegments is how many segments of the disk are kept loaded, each 100 KB for a full one: some for every place that
+// is being read, the backlog and its end for each of a few readers.
+const openSegments = 8
+
+// reserved is the distance to the next positions when nobody knows how many were given before a power cut: 13 years at
+// 10 Hz, and room for 4 billion power cuts.
+const reserved = 1 << 32
+
+// openDisk makes the folders that are missing, takes the lock and opens what is there.
+func (s *Spool) openDisk(o Options) error {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lock(o.Dir); err != nil {
+		return err
+	}
+	recent, err := recentFolder(o.Dir, o.Runtime)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(recent, 0o700); err != nil {
+		s.log.Warn("the spool's runtime folder cannot be made, a daemon that is killed loses the fixes of its last second: "+
+			"free space on its tmpfs, or mend spool.runtime", "err", err)
+		return s.attach(o, o.sizes(), folder(o.Dir), memory{}, [16]byte{})
+	}
+	handOver(recent)
+	return s.attach(o, o.sizes(), folder(o.Dir), folder(recent), bootID(recent))
+}
+
+// attach puts the spool on two folders, and takes over what they hold. Nobody else knows the spool yet.
+func (s *Spool) attach(o Options, z sizes, disk, recent files, boot [16]byte) error {
+	s.boot = boot
+	s.disk = &log{
+		files: disk, guard: &s.out, needed: s.wanted, state: s.stateRecord, durable: true, name: fmt.Sprintf("spool %q", o.Dir),
+		segment: z.segment, max: o.Max, floor: o.MinFree, open: openSegments, log: o.Log,
+	}
+	s.recent = &log{
+		files: recent, guard: unguarded{}, needed: s.unsaved, state: s.stateHeld, name: "recent part of " + s.disk.name,
+		segment: min(z.segment, minSegment), max: z.recent, log: o.Log,
+	}
+	known, onDisk, err := s.disk.load()
+	if err != nil {
+		return err
+	}
+	lately, inRecent, err := s.recent.load()
+	if err != nil {
+		return err
+	}
+	sameBoot := inRecent && lately.boot == boot && boot != [16]byte{}
+	if lately.dropped > known.dropped || s.ackedSince(known, lately) {
+		s.changed = time.Now()
+	}
+	known.merge(lately)
+	s.partly = true // what the recent log knows the disk may not
+	s.last, s.dropped, s.saved = known.last, known.dropped, s.disk.newest
+	if (onDisk || inRecent) && !sameBoot || s.disk.opaque || s.recent.opaque {
+		s.last = (s.last/reserved + 1) * reserved
+	}
+	s.adopt(known.readers)
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if n := s.disk.damaged + s.recent.damaged; n > 0 {
+		s.log.Warn("parts of the spool are damaged and were passed over", "places", n)
+	}
+	if !sameBoot {
+		// From here on both logs know this boot. An error is met again when there is something to write.
+		_ = s.recent.rotate(s.last + 1)
+		s.changed = time.Now()
+		s.report(s.flush(false))
+	}
+	for _, r := range s.readers {
+		r.advance()
+	}
+	return nil
+}
+
+// ackedSince says whether the recent log knows of acknowledgements of records that the disk may have, and the disk does not.
+func (s *Spool) ackedSince(known, lately state) bool {
+	of := ranges{{0, s.disk.newest}}
+	for name, acked := range lately.readers {
+		if !slices.Equal(intersect(acked, of), intersect(known.readers[name], of)) {
+			return true
+		}
+	}
+	return false
+}
+
+// recentFolder is where the records are that are not in dir yet. In a runtime folder its name tells spools apart: the
+// positions of one mean nothing to another.
+func recentFolder(dir, runtime string) (string, error) {
+	if runtime == "" {
+		return filepath.Join(dir, "recent"), nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	return filepath.Join(runtime, fmt.Sprintf("spool-%08x", crc32.Checksum([]byte(abs), castagnoli))), nil
+}
+
+// bootID tells one boot of the machine from the next: what the recent log has noted is of this boot when it is the same.
+// On a tmpfs it is of this boot because it is there. Elsewhere it is zero where the boot cannot be known, as in a service
+// that may see nothing of /proc but processes: then every start is taken for the first after a power cut.
+func bootID(recent string) (id [16]byte) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(recent, &st); err == nil && int64(st.Type) == unix.TMPFS_MAGIC {
+		copy(id[:], "tmpfs")
+		return id
+	}
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		copy(id[:], strings.ReplaceAll(string(bytes.TrimSpace(b)), "-", ""))
+	}
+	return id
+}
+
+// adopt gives the readers what they have acknowledged. A new one begins where all those before it had been.
+func (s *Spool) adopt(known map[string]ranges) {
+	all := intersect(slices.Collect(maps.Values(known))...)
+	for name, r := range s.readers {
+		acked, ok := known[name]
+		if !ok {
+			acked = all
+		}
+		r.acked.union(acked)
+	}
+}
+
+// settle finds out which records somebody still wants, once it is known who has acknowledged what.
+func (s *Spool) settle() error {
+	var sets []ranges
+	for _, r := range s.readers {
+		sets = append(sets, r.acked)
+	}
+	all := intersect(sets...)
+	if err := s.disk.settle(all); err != nil {
+		return err
+	}
+	all.add(0, s.saved)
+	return s.recent.settle(all)
+}
+
+// release gives the folder free. Nothing runs in the background any more.
+func (s *Spool) release() error {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, l := range []*log{s.disk, s.recent} {
+		if l == nil {
+			continue
+		}
+		l.shut = true
+		for _, seg := range l.segs {
+			seg.unload()
+		}
+		if l.spare != nil {
+			errs = append(errs, l.spare.Close())
+			if err := l.files.remove(spareName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+		s.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// Append stores a copy of a record as the newest and returns its position. A full spool thins its oldest part, counted.
+// The error is ErrTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
+// or that of writing; the record is then counted as dropped.
+//
+// It waits for the disk only when the recent log is full (4 MiB, or Max when that is less), which a burst can bring about
+// and a receiver at its own pace cannot: then until the disk has taken a batch, of a quarter of a segment. When that
+// takes more than 10 s, or the disk has failed, it waits no more and the recent log thins. It never waits for a sync that
+// it does not need. With a Runtime folder it does not touch the disk; without one it writes to it, not synced, and that
+// takes what the kernel makes it take.
+func (s *Spool) Append(data []byte) (pos uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, ErrClosed
+	}
+	size := recordHeader + int64(len(data))
+	if limit := s.recent.capacity() / 2; size > limit {
+		s.drop()
+		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), ErrTooLarge, limit-recordHeader)
+	}
+	s.makeRoom(size)
+	if s.closed { // meanwhile
+		return 0, ErrClosed
+	}
+	r := record{kind: kindData, pos: s.last + 1, at: s.clock.stamp(s.last+1, time.Now()), data: data}
+	err = s.recent.append(r.pos, r)
+	if err != nil { // in a new segment it may go
+		err = s.recent.append(r.pos, r)
+	}
+	if err != nil {
+		s.drop()
+		return 0, fmt.Errorf("append: %w", err)
+	}
+	s.last = r.pos
+	s.appended++
+	s.recent.publish()
+	s.signal()
+	return r.pos, nil
+}
+
+// makeRoom sees to it that the recent log can take a record of so many bytes. Once it is half full the disk is to take
+// it over, before it is due; a full one waits for that, and is thinned only where there is no disk to hope for. mu is
+// held, and given away while it waits.
+func (s *Spool) makeRoom(size int64) {
+	for !s.closed && !s.recent.fits(size) {
+		_ = s.recent.sweep() // what could not be removed is not needed, and is found at the next start
+		patience := s.patience()
+		if patience > 0 && s.recent.size() > s.recent.max/2 {
+			select {
+			case s.hurry <- struct{}{}:
+			default: // it was asked for
+			}
+		}
+		switch {
+		case !s.recent.full():
+			return
+		case patience > 0:
+			s.await(patience)
+		default:
+			s.change() // of the count of what was dropped
+			if s.recent.shrink() != nil {
+				return // appending meets it again and says it
+			}
+		}
+	}
+}
+
+// patience returns how much longer the disk may take for what it is at, 0 or less when there is none or it has failed.
+// mu is held.
+func (s *Spool) patience() time.Duration {
+	switch {
+	case s.disk == nil || s.problem != nil:
+		return 0
+	case s.busy.IsZero():
+		return diskPatience
+	}
+	return diskPatience - time.Since(s.busy)
+}
+
+// await waits for the next signal, for a time at the most. mu is held, and given away meanwhile.
+func (s *Spool) await(atMost time.Duration) {
+	wake, timer := s.wake, time.NewTimer(atMost)
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-timer.C:
+	}
+}
+
+// drop counts a record that could not be taken. mu is held.
+func (s *Spool) drop() {
+	s.dropped++
+	s.change()
+}
+
+// lockName is the file that the one process holds which has a spool open. It stays when the spool is closed: the lock
+// is on the file, not in its existence, so a crash leaves nothing to clear away.
+const lockName = "lock"
+
+// ErrInUse is what a problem with CodeInUse wraps.
+var ErrInUse = errors.New("another gpsbridge is using this spool")
+
+// lock takes a folder for this process until the file is closed.
+func lock(dir string) (*os.File, error) {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.Open(path) // where there has been a spool before
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := hold(f, dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// hold takes the lock until f is closed.
+func hold(f *os.File, dir string) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return &problem.Problem{Code: CodeInUse, Key: "dir", Cause: fmt.Sprintf("%v: %q", ErrInUse, dir), Err: ErrInUse,
+			Fix: "stop it, or give this one a directory of its own"}
+	}
+	if err != nil {
+		return fmt.Errorf("lock %q: %w", dir, err)
+	}
+	return nil
+}
+
+// Free says whether a folder could be opened now, as Open would: an error that is ErrInUse names the folder. It changes
+// nothing.
+func Free(dir string) error {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(hold(f, dir), f.Close())
 }

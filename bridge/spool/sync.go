@@ -45,7 +45,7 @@ func (s *Spool) due() time.Duration {
 	defer s.mu.Unlock()
 	wait := s.every
 	if seg, e, _ := s.recent.find(s.saved + 1); seg != nil {
-		wait = min(wait, s.every-s.clock.age(e.pos, e.at))
+		wait = min(wait, s.every-s.clock.age(e.pos, e.at, time.Now()))
 	}
 	if !s.changed.IsZero() {
 		wait = min(wait, s.every-time.Since(s.changed))

@@ -22,9 +22,8 @@ var sane = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 
 // clock stamps records and tells their age.
 type clock struct {
-	wall     func() time.Time // the system's
-	opened   time.Time        // read for the time that has passed alone
-	settings []setting        // in the order of their positions
+	opened   time.Time // read for the time that has passed alone
+	settings []setting // in the order of their positions
 }
 
 // setting is where the clock stood when records were stamped.
@@ -34,8 +33,8 @@ type setting struct {
 }
 
 // stamp returns the time of a record that is appended at a position, in Unix ms.
-func (c *clock) stamp(pos uint64) int64 {
-	at := c.wall().UnixMilli()
+func (c *clock) stamp(pos uint64, wall time.Time) int64 {
+	at := wall.UnixMilli()
 	now := setting{pos, at - time.Since(c.opened).Milliseconds()}
 	n := len(c.settings)
 	if n > 0 && c.settings[n-1].from == pos { // which could not be appended
@@ -66,14 +65,14 @@ func apart(a, b setting) int64 { return max(a.zero-b.zero, b.zero-a.zero) }
 
 // age returns how long ago a record was appended that was stamped so. Of an earlier run it is by the system's clock; where
 // that, or the stamp, cannot be right it is the time since the spool was opened: it is that at the least.
-func (c *clock) age(pos uint64, at int64) time.Duration {
+func (c *clock) age(pos uint64, at int64, wall time.Time) time.Duration {
 	open := time.Since(c.opened)
 	for _, s := range slices.Backward(c.settings) {
 		if pos >= s.from {
 			return max(0, open-time.Duration(at-s.zero)*time.Millisecond)
 		}
 	}
-	now := c.wall().UnixMilli()
+	now := wall.UnixMilli()
 	if at < sane || now < sane {
 		return open
 	}

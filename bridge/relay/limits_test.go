@@ -1,0 +1,157 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestThrottle(t *testing.T) {
+	h := newThrottle()
+	now := time.Unix(0, 0)
+	// used asks until the answer is no, and wants it after n requests.
+	used := func(remote string, n int) {
+		t.Helper()
+		for i := range n {
+			if !h.allow(remote, 1, now) {
+				t.Fatalf("%s: request %d of %d is refused", remote, i+1, n)
+			}
+		}
+		if h.allow(remote, 1, now) {
+			t.Errorf("%s: request %d is allowed", remote, n+1)
+		}
+	}
+	used("192.0.2.1:1000", requestBurst)
+	used("192.0.2.1:1001", 0)                                        // another port of the same
+	used("[::ffff:192.0.2.1]:1002", 0)                               // the same, written as IPv6
+	used("192.0.2.2:1000", requestBurst)                             // another
+	used("[2001:db8::1]:1", requestBurst)                            // a subscriber
+	used("[2001:db8::ffff:1]:1", 0)                                  // with another address
+	used("[2001:db8:0:1::1]:1", requestBurst)                        // another subscriber
+	for _, remote := range []string{"127.0.0.1:1", "[::1]:1", "@"} { // this machine, and what is not from a network
+		for range requestBurst + 1 {
+			if !h.allow(remote, 1, now) {
+				t.Fatalf("%s is throttled", remote)
+			}
+		}
+	}
+	now = now.Add(time.Second)
+	used("192.0.2.1:1000", requestRate)
+	now = now.Add(time.Hour)
+	used("192.0.2.1:1000", requestBurst)
+	for i := range 3 * maxRemotes {
+		h.allow(fmt.Sprintf("198.51.%d.%d:1", i/256, i%256), 1, now)
+		if len(h.limiters) > maxRemotes {
+			t.Fatalf("%d addresses are remembered, want %d at most", len(h.limiters), maxRemotes)
+		}
+	}
+}
+
+// remotely is a listener whose connections come from an address of the network.
+type remotely struct {
+	net.Listener
+	from net.Addr
+}
+
+type remoteConn struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c remoteConn) RemoteAddr() net.Addr { return c.from }
+
+func (l remotely) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return remoteConn{c, l.from}, nil
+}
+
+// serveRemotely serves c to clients that all come from one address of the network, and returns where they connect to.
+func serveRemotely(t *testing.T, c Config) (*Relay, string) {
+	t.Helper()
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	from := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
+	go func() { done <- r.serve(ctx, boundListener(remotely{l, from}, r.hub, r.throttle)) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return r, l.Addr().String()
+}
+
+func TestTooManyRequests(t *testing.T) {
+	r, address := serveRemotely(t, Config{})
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// More than the burst, and what comes by the rate while they are answered.
+	const sent = requestBurst + 20*requestRate
+	go func() {
+		io.WriteString(conn, strings.Repeat("GET /api/v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", sent)+
+			"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	}()
+	conn.SetReadDeadline(time.Now().Add(patience))
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(answer)
+	if n := strings.Count(text, " 404 "); n < requestBurst-1 || n > sent-1 { // one for the connection
+		t.Errorf("%d requests of %d were answered, want %d and a few", n, sent, requestBurst-1)
+	}
+	if strings.Count(text, " 429 ") == 0 || !strings.Contains(text, "Retry-After") || !strings.Contains(text, `{"error":"too many requests`) {
+		t.Errorf("no request was refused:\n%.2000s", text)
+	}
+	if r.Status().Refused == 0 {
+		t.Error("refusals are not counted")
+	}
+}
+
+// One address cannot take every place.
+func TestPlacesOfOneAddress(t *testing.T) {
+	h := newHub(Config{MaxConns: 64}.limits(), slog.New(slog.DiscardHandler))
+	l := boundListener(nil, h, newThrottle())
+	var leave func()
+	for i := range l.each {
+		var ok bool
+		if leave, ok = l.enter(fmt.Sprintf("192.0.2.1:%d", i)); !ok {
+			t.Fatalf("connection %d was refused", i)
+		}
+	}
+	if _, ok := l.enter("192.0.2.1:9"); ok || l.each >= l.all {
+		t.Errorf("one address had %d of %d places and more", l.each, l.all)
+	}
+	if _, ok := l.enter("192.0.2.2:9"); !ok {
+		t.Error("another address found no place")
+	}
+	leave()
+	if _, ok := l.enter("192.0.2.1:9"); !ok {
+		t.Error("a place that was given back is not free")
+	}
+	for i := 0; l.open < l.all; i++ {
+		l.enter(fmt.Sprintf("198.51.100.%d:1", i))
+	}
+	if _, ok := l.enter("203.0.113.1:1"); ok {
+		t.Error("there were more places than all")
+	}
+}
