@@ -18,8 +18,8 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 		want    []string // how the errors begin; FILE stands for the file's path
 	}{
 		"key":             {file: "\n\ndevice_id = 'a-b'", want: []string{"FILE:3: device_id"}},
-		"second section":  {file: "[[uplink]]\nserver = 'ws://a'\nping = '1s'\n[[uplink]]\nping = 20\nserver = 'ws://b'", want: []string{"FILE:5: uplink.ping is 20"}},
-		"section":         {file: "[spool]\n[[uplink]]\nname = 'server'", want: []string{"FILE:2: uplink.server is empty"}},
+		"second section":  {file: "[[uplink]]\nserver = 'ws://a'\nping = '1s'\n[[uplink]]\nping = 20\nserver = 'ws://b'", want: []string{"FILE:5: uplink.ping: the value is not a text"}},
+		"section":         {file: "[spool]\n[[uplink]]\nname = 'server'", want: []string{"FILE:2: uplink.server: it is empty"}},
 		"one table":       {file: "[uplink]\nserver = 'ws://a'\nack = 'x'", want: []string{"FILE:3: uplink.ack"}},
 		"dotted":          {file: "log.level = 'info'\nrelay . 'history' = -1", want: []string{"FILE:2: relay.history"}},
 		"inline":          {file: "device_id = 'a'\nrelay = { history = -1 }", want: []string{"FILE:2: relay.history"}},
@@ -27,16 +27,16 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 		"behind a text":   {file: "device_id = \"\"\"\na\"\"\"\r\n[relay]\r\nhistory = -1", want: []string{"FILE:4: relay.history"}},
 		"several":         {file: "[report]\nspeed = -1.0\nturn = -1.0\n[log]\nformat = 'x'", want: []string{"FILE:3: report.turn", "FILE:2: report.speed", "FILE:5: log.format"}},
 		"relay's own":     {file: "[relay]\nopen = false\nlisten = '8947'", want: []string{"FILE:3: relay.listen"}},
-		"receiver's own":  {file: "[[receiver]]\nsource = '-'\n[[receiver]]\nsilence = '5s'\nsource = 'ttyUSB0'", want: []string{"FILE:5: receiver: source"}},
-		"uplink's own":    {file: "[[uplink]]\nname = 'window'\nserver = 'ws://a'\nwindow = 100", want: []string{`FILE:4: uplink "window": check window 100`}},
-		"half a pair":     {file: "[[uplink]]\nserver = 'ws://a'\nkey_file = 'k'", want: []string{"FILE:3: uplink"}},
-		"variable":        {file: "[relay]\nlisten = 'off'", environ: []string{"GPSBRIDGE_LISTEN=8947"}, want: []string{"environment variable GPSBRIDGE_LISTEN: relay.listen"}},
-		"flag":            {file: "[relay]\nlisten = '8947'", environ: []string{"GPSBRIDGE_LISTEN=8948"}, flags: map[string]string{"listen": "8949"}, want: []string{`--listen: relay.listen "8949"`}},
-		"another by flag": {file: "[[uplink]]\nserver = 'x'\nwindow = 100", flags: map[string]string{"server": "ws://a"}, want: []string{"FILE:3: uplink"}},
-		"receiver's flag": {file: "[[receiver]]\nsource = 'a'\nsilence = 1", flags: map[string]string{"device": "ttyUSB0"}, want: []string{"--device: receiver: source"}},
-		"empty token":     {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/dev/null'", want: []string{`FILE:3: uplink "a": token_file: /dev/null must hold one line`}},
-		"missing map":     {file: "[relay]\nbasemap = '/nonexistent/m'", want: []string{`FILE:2: relay.basemap "/nonexistent/m" does not exist`}},
-		"missing file":    {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/nonexistent/t'", want: []string{`FILE:3: uplink "a": token_file`}},
+		"receiver's own":  {file: "[[receiver]]\nsource = '-'\n[[receiver]]\nsilence = '5s'\nsource = 'ttyUSB0'", want: []string{"FILE:5: receiver.source: "}},
+		"uplink's own":    {file: "[[uplink]]\nname = 'window'\nserver = 'ws://a'\nwindow = 100", want: []string{`FILE:4: uplink.window: `}},
+		"half a pair":     {file: "[[uplink]]\nserver = 'ws://a'\nkey_file = 'k'", want: []string{"FILE:1: uplink.cert_file: "}},
+		"variable":        {file: "[relay]\nlisten = 'off'", environ: []string{"GPSBRIDGE_LISTEN=8947"}, want: []string{`environment variable GPSBRIDGE_LISTEN: "8947"`}},
+		"flag":            {file: "[relay]\nlisten = '8947'", environ: []string{"GPSBRIDGE_LISTEN=8948"}, flags: map[string]string{"listen": "8949"}, want: []string{`--listen: "8949"`}},
+		"another by flag": {file: "[[uplink]]\nserver = 'x'\nwindow = 100", flags: map[string]string{"server": "ws://a"}, want: []string{"FILE:3: uplink."}},
+		"receiver's flag": {file: "[[receiver]]\nsource = 'a'\nsilence = '1s'", flags: map[string]string{"device": "ttyUSB0"}, want: []string{"--device: "}},
+		"empty token":     {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/dev/null'", want: []string{`FILE:3: uplink.token_file: file "/dev/null" does not hold a token`}},
+		"missing map":     {file: "[relay]\nbasemap = '/nonexistent/m'", want: []string{`FILE:2: relay.basemap: file "/nonexistent/m" does not exist`}},
+		"missing file":    {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/nonexistent/t'", want: []string{`FILE:3: uplink.token_file`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "gpsbridge.toml")
@@ -48,7 +48,7 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 				err = Check(c)
 			}
 			if err == nil {
-				err = c.BadFile()
+				err = c.CheckFiles()
 			}
 			if err == nil {
 				t.Fatal("no error")
@@ -67,12 +67,13 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 // Checking a configuration makes no files; one that is to be there and is not is named.
 func TestCheckKnowsTheCertificate(t *testing.T) {
 	folder := t.TempDir()
-	c := config.Default()
-	c.DeviceID, c.Spool = "van_7", config.Spool{}
-	c.Receivers = []config.Receiver{{Source: "sim:"}}
-	c.Relay.Cert, c.Relay.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
+	f := config.Default()
+	f.DeviceID = "van_7"
+	f.Receivers = []config.ReceiverSection{{Source: "sim:"}}
+	f.Relay.Cert, f.Relay.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
 	check := func() error {
-		if err := c.Validate(); err != nil {
+		c, err := f.Check()
+		if err != nil {
 			return err
 		}
 		return Check(c)
@@ -80,7 +81,7 @@ func TestCheckKnowsTheCertificate(t *testing.T) {
 	if err := check(); err == nil || !strings.Contains(err.Error(), "relay.tls_cert_file") {
 		t.Errorf("error %v, want relay.tls_cert_file", err)
 	}
-	c.Relay.TLS = "self-signed"
+	f.Relay.TLS = "self-signed"
 	if err := check(); err != nil {
 		t.Error(err)
 	}

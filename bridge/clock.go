@@ -18,7 +18,7 @@ const sourceDate = "2026-11-23"
 // calendar says what the nmea package may take for certain of the date, to undo the rollover of the 10-bit GPS week
 // (every 1024 weeks, IS-GPS-200): no receiver sends a date from before this build, and one that is far from the system's
 // is wrong too, if the system's is sane. A board without a clock boots before its build, and is not asked then.
-func calendar(rollover string, recorded bool, now time.Time) nmea.Options {
+func calendar(rollover config.Rollover, recorded bool, now time.Time) nmea.Options {
 	if rollover == config.RolloverKeep || rollover == config.RolloverAuto && recorded {
 		return nmea.Options{}
 	}

@@ -124,9 +124,9 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []config.Uplink{{
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.UplinkSection{{
 			Server: "wss://" + front.Addr(), CA: put("authority", foreign.Authority),
 			Cert: put("cert", foreign.Cert), Key: put("key", foreign.Key), Token: put("token", wrong),
 		}}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/config"
 	"gpsbridge/nmea"
 )
 
@@ -14,7 +15,7 @@ func TestCalendarTrustsBuildAndSaneClock(t *testing.T) {
 	}
 	later, dead := built.AddDate(1, 0, 0), time.Unix(0, 0)
 	for name, test := range map[string]struct {
-		rollover string
+		rollover config.Rollover
 		recorded bool
 		now      time.Time
 		want     nmea.Options
@@ -22,7 +23,7 @@ func TestCalendarTrustsBuildAndSaneClock(t *testing.T) {
 		"receiver":                        {"auto", false, later, nmea.Options{Floor: built, System: later}},
 		"receiver, board without a clock": {"auto", false, dead, nmea.Options{Floor: built}},
 		"recording":                       {"auto", true, later, nmea.Options{}},
-		"recording to be mended":          {"mend", true, later, nmea.Options{Floor: built, System: later}},
+		"recording to be mended":          {"correct", true, later, nmea.Options{Floor: built, System: later}},
 		"receiver to be left alone":       {"keep", false, later, nmea.Options{}},
 	} {
 		if got := calendar(test.rollover, test.recorded, test.now); got != test.want {

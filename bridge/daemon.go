@@ -33,14 +33,14 @@ type Daemon struct {
 	ready   chan struct{}
 }
 
-// New puts a daemon together from a validated configuration and opens its spool; nothing else is opened yet. An error is
+// New puts a daemon together from a checked configuration and opens its spool; nothing else is opened yet. An error is
 // ErrSpoolInUse, or else the configuration's fault and names the key. Run closes what New opened.
 func New(c config.Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
-	if c.Relay.Listen != "off" {
+	if !c.Relay.Off() {
 		var err error
 		if d.relay, err = d.newRelay(); err != nil {
-			return nil, c.At("relay", err)
+			return nil, c.Explain("relay", err)
 		}
 	}
 	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime, started: d.started}
@@ -54,7 +54,7 @@ func New(c config.Config, log *slog.Logger) (*Daemon, error) {
 	return d, nil
 }
 
-// Check finds what is wrong with a validated configuration that only the parts know. Nothing is opened.
+// Check finds what is wrong with a configuration that only the parts know. Nothing is opened.
 func Check(c config.Config) error {
 	c.Spool.Dir, c.Spool.Runtime = "", ""
 	d, err := New(c, slog.New(slog.DiscardHandler))

@@ -23,6 +23,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,18 +77,20 @@ func (l *logBuffer) String() string {
 // running is a daemon that a test has started.
 type running struct {
 	*Daemon
+	file config.File // its configuration
 	log  *logBuffer
 	stop context.CancelFunc
 	done chan error
 }
 
 // start runs a daemon with a configuration that the test has changed; it is stopped with the test.
-func start(t *testing.T, change func(*config.Config)) *running {
+func start(t *testing.T, change func(*config.File)) *running {
 	t.Helper()
-	c := config.Default()
-	c.DeviceID, c.Relay.Listen = "van_7", "127.0.0.1:0"
-	change(&c)
-	if err := c.Validate(); err != nil {
+	f := config.Default()
+	f.DeviceID, f.Relay.Listen = "van_7", "127.0.0.1:0"
+	change(&f)
+	c, err := f.Check()
+	if err != nil {
 		t.Fatal(err)
 	}
 	log := &logBuffer{}
@@ -96,7 +99,7 @@ func start(t *testing.T, change func(*config.Config)) *running {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	r := &running{Daemon: d, log: log, stop: stop, done: make(chan error, 1)}
+	r := &running{Daemon: d, file: f, log: log, stop: stop, done: make(chan error, 1)}
 	go func() {
 		r.done <- d.Run(ctx)
 		close(r.done)
@@ -125,14 +128,13 @@ func (r *running) wait(t *testing.T, limit time.Duration) {
 }
 
 // trackingServer runs the relay as a tracking server and returns an uplink to it and the group's address.
-func trackingServer(t *testing.T) (config.Uplink, string) {
+func trackingServer(t *testing.T) (config.UplinkSection, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "token")
-	token, err := Token(path)
-	if err != nil {
+	if _, err := secret.ReadOrCreate(path); err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(ServerConfig{Listen: "127.0.0.1:0", PublishToken: token, History: relay.DefaultHistory},
+	s, err := NewServer(ServerConfig{Config: relay.Config{Listen: "127.0.0.1:0"}, PublishTokenFile: path},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +148,7 @@ func trackingServer(t *testing.T) (config.Uplink, string) {
 			t.Errorf("the tracking server ended with %v", err)
 		}
 	})
-	return config.Uplink{Server: "ws://" + s.Addr(), Token: path}, "ws://" + s.Addr() + "/ws/gps-tracking/van_7/"
+	return config.UplinkSection{Server: "ws://" + s.Addr(), Token: path}, "ws://" + s.Addr() + "/ws/gps-tracking/van_7/"
 }
 
 func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
@@ -154,9 +156,9 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first" // the recording is read before there is a connection
 	member := realtest.Join(t, group)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 	})
 	d.wait(t, patience) // the recording ends, and with it the daemon, when all is acknowledged
 	got := member.WaitDistinct(n, patience)
@@ -185,9 +187,9 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 func TestStopAcknowledgesWhatWasSent(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "sim:?rate=25"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "sim:?rate=25"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 	})
 	member.WaitDistinct(30, patience)
 	d.stop()
@@ -209,9 +211,9 @@ func TestWithoutServerFixesWaitAndTheLossIsSaid(t *testing.T) {
 	}
 	address := taken.Addr().String()
 	taken.Close()
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []config.Uplink{{Server: "ws://" + address}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.UplinkSection{{Server: "ws://" + address}}
 	})
 	viewer := watchLocally(t, d)
 	for viewer.seq < n {
@@ -268,9 +270,9 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 	defer taken.Close()
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "sim:?rate=10"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "sim:?rate=10"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 		c.Relay.Listen = taken.Addr().String()
 	})
 	member.WaitDistinct(5, patience)
@@ -282,9 +284,9 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 func TestStatusSaysWhatGoesOn(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "sim:?rate=10"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "sim:?rate=10"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 	})
 	member.WaitDistinct(15, patience)
 	text, err := json.Marshal(d.Status())
@@ -331,9 +333,9 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(patience))
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "sim:?rate=5"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "sim:?rate=5"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 		c.Report.Sky = true
 	})
 	for {
@@ -368,17 +370,17 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member, sent := realtest.Join(t, group), 0
 	for _, test := range []struct {
-		receiver    config.Receiver
+		receiver    config.ReceiverSection
 		fixes       uint64
 		year, rolls int
 	}{
-		{config.Receiver{}, 0, 0, 0},
-		{config.Receiver{AllowNoChecksum: true}, 1, 2007, 0},
-		{config.Receiver{AllowNoChecksum: true, Rollover: "mend"}, 1, 2026, 1},
+		{config.ReceiverSection{}, 0, 0, 0},
+		{config.ReceiverSection{AllowNoChecksum: true}, 1, 2007, 0},
+		{config.ReceiverSection{AllowNoChecksum: true, Rollover: "correct"}, 1, 2026, 1},
 	} {
 		test.receiver.Source = "file:" + path + "?rate=0"
-		d := start(t, func(c *config.Config) {
-			c.Receivers, c.Uplinks = []config.Receiver{test.receiver}, []config.Uplink{uplink}
+		d := start(t, func(c *config.File) {
+			c.Receivers, c.Uplinks = []config.ReceiverSection{test.receiver}, []config.UplinkSection{uplink}
 		})
 		d.wait(t, patience)
 		st := d.Status().Receivers[0]
@@ -405,24 +407,25 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	}
 	nowhere.Close()
 	dir := t.TempDir()
-	configure := func(server config.Uplink) func(*config.Config) {
+	configure := func(server config.UplinkSection) func(*config.File) {
 		server.Name = "fleet"
-		return func(c *config.Config) {
-			c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
-			c.Uplinks = []config.Uplink{server}
+		return func(c *config.File) {
+			c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, n) + "?rate=0"}}
+			c.Uplinks = []config.UplinkSection{server}
 			c.Spool.Dir = filepath.Join(dir, "disk")
 			c.Spool.Runtime = filepath.Join(dir, "tmpfs")
 		}
 	}
-	first := start(t, configure(config.Uplink{Server: "ws://" + nowhere.Addr().String()}))
+	first := start(t, configure(config.UplinkSection{Server: "ws://" + nowhere.Addr().String()}))
 	viewer := watchLocally(t, first)
 	for viewer.seq < n {
 		viewer.read(t)
 	}
 
-	c := config.Default()
-	configure(config.Uplink{Server: "ws://a.example"})(&c)
-	if err := c.Validate(); err != nil {
+	f := config.Default()
+	configure(config.UplinkSection{Server: "ws://a.example"})(&f)
+	c, err := f.Check()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(c, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrSpoolInUse) {
@@ -455,9 +458,9 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 	const n = 10
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, n) + "?rate=0"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, n) + "?rate=0"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 		c.Spool.Dir = filepath.Join(file, "spool")
 	})
 	member.WaitDistinct(n, patience)
@@ -470,9 +473,9 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	uplink, _ := trackingServer(t)
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []config.Uplink{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.UplinkSection{uplink, {Name: "gone", Server: "ws://127.0.0.1:1"}}
 	})
 	d.await(t, "a failed attempt", func(st observe.Status) bool {
 		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Problem != nil

@@ -12,7 +12,7 @@ var receivers = []string{
 	"nmea", "bridge/receiver", "bridge/receiver/source", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share",
 }
 
-// The parts know no other part, but the leaf and what is listed.
+// The parts know no other part, but the leaves and what is listed.
 var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/page"}, receivers...)
 
 // daemon are the packages that put the parts together, and the parts.
@@ -23,6 +23,7 @@ var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe
 var mayImport = map[string][]string{
 	"nmea":                    {},
 	"bridge/problem":          {},
+	"bridge/secret":           {},
 	"bridge/receiver/source":  {},
 	"bridge/receiver/sim":     {},
 	"bridge/receiver/record":  {},
@@ -55,8 +56,8 @@ var mustNotImport = map[string][]string{
 	"cmd/gpsbridge": {"go.bug.st/serial", "github.com/adrianmo/go-nmea", "github.com/gorilla/websocket"},
 }
 
-// leaf is what every package may depend on.
-const leaf = "bridge/problem"
+// leaves are what every package may depend on.
+var leaves = []string{"bridge/problem", "bridge/secret"}
 
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
@@ -80,13 +81,29 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 		for _, dep := range goList(t, "-deps", pkg) {
 			dep, ours := strings.CutPrefix(dep, module)
-			if ours && dep != name && dep != leaf && !slices.Contains(allowed, dep) {
+			if ours && dep != name && !slices.Contains(leaves, dep) && !slices.Contains(allowed, dep) {
 				t.Errorf("%s depends on %s and must not know it", name, dep)
 			}
 		}
 		for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, pkg) {
 			if slices.Contains(mustNotImport[name], imported) {
 				t.Errorf("%s imports %s and must not know it", name, imported)
+			}
+		}
+	}
+}
+
+// TestImportsOfRealtest: real parts are for tests, and for cmd/compare, which measures them beside the daemon.
+func TestImportsOfRealtest(t *testing.T) {
+	const realtest = "gpsbridge/bridge/realtest"
+	for _, line := range goList(t, "-f", `{{.ImportPath}}={{join .Imports "="}}`, "./...") {
+		names := strings.Split(line, "=")
+		if strings.HasPrefix(names[0], realtest) || names[0] == "gpsbridge/cmd/compare" {
+			continue
+		}
+		for _, imported := range names[1:] {
+			if strings.HasPrefix(imported, realtest) {
+				t.Errorf("%s imports %s outside its tests", names[0], imported)
 			}
 		}
 	}

@@ -13,8 +13,6 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
-	"gpsbridge/bridge/receiver/record"
-	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 )
@@ -62,26 +60,27 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 // openSpool opens the spool for the uplinks. A disk that cannot be used does not stop tracking: then fixes are held in
 // memory, and the log shows it.
 func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
-	o := spool.Options{Max: int64(c.Spool.Max), MinFree: int64(c.Spool.MinFree), Sync: time.Duration(c.Spool.Sync), Turn: beat, Log: d.log}
-	o.Dir, o.Runtime = c.SpoolFolders(d.id)
+	o := c.Spool
+	o.Turn, o.Log = beat, d.log
+	o.Dir, o.Runtime = c.SpoolDirs(d.id)
 	for _, u := range c.Uplinks {
 		o.Readers = append(o.Readers, u.Name)
 	}
 	var err error
 	if d.spool, err = spool.Open(o); err != nil && o.Dir != "" && !errors.Is(err, ErrSpoolInUse) {
-		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", inSection("spool", err))
+		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", c.Explain("spool", err))
 		o.Dir, o.Runtime, o.Max = "", "", min(o.Max, spool.DefaultMax)
 		d.spool, err = spool.Open(o)
 	}
 	d.spoolDir = o.Dir
-	return inSection("spool", err)
+	return c.Explain("spool", err)
 }
 
 func (d *device) addLinks(c *config.Config, s surroundings) error {
 	for i, u := range c.Uplinks {
 		l, err := newLink(d, u, s)
 		if err != nil {
-			return c.At(config.Section("uplink", i), fmt.Errorf("uplink %q: %w", u.Name, err))
+			return c.Explain(fmt.Sprintf("uplink[%d]", i), err)
 		}
 		d.links = append(d.links, l)
 	}
@@ -93,30 +92,28 @@ func (d *device) addReceivers(c *config.Config, s surroundings) error {
 	if s.relay != nil {
 		show = s.relay.Publish
 	}
-	d.feed = pipeline.NewFeed(pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report.Limits(), Keep: d.spool.Append, Show: show, Log: s.log})
+	d.feed = pipeline.NewFeed(pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report, Keep: d.spool.Append, Show: show, Log: s.log})
 	for i, r := range c.Receivers {
 		if r.DeviceID != d.id {
 			continue
 		}
 		if err := d.addReceiver(r, s); err != nil {
-			return c.At(config.Section("receiver", i), fmt.Errorf("receiver: %w", err))
+			return c.Explain(fmt.Sprintf("receiver[%d]", i), err)
 		}
 	}
 	return nil
 }
 
 func (d *device) addReceiver(c config.Receiver, s surroundings) error {
-	rec, err := receiver.New(receiver.Config{
-		Source: c.Source, Silence: time.Duration(c.Silence), State: config.StateFolder(),
-		Turn: s.beats.Add("receiver " + c.Source), Log: s.log,
-	})
+	c.Log, c.Record.Log, c.Share.Log = s.log, s.log, s.log
+	c.Turn = s.beats.Add("receiver " + c.Source)
+	rec, err := receiver.New(c.Config)
 	if err != nil {
 		return err
 	}
 	in := pipeline.IntakeConfig{
 		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite(), s.started), AllowNoChecksum: c.AllowNoChecksum,
-		Record: record.Config{Path: c.Record, Source: c.Source, Total: int64(c.RecordMax), Log: s.log},
-		Share:  share.Config{Listen: c.NMEAListen, Open: c.NMEAOpen, Log: s.log},
+		Record: c.Record, Share: c.Share,
 	}
 	if s.relay != nil {
 		in.Viewers = pipeline.RawViewers(s.relay, d.id, c.Source)

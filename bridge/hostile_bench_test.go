@@ -38,11 +38,12 @@ func BenchmarkBesideHostileViewers(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer line.Close()
-	c := config.Default()
-	c.DeviceID, c.Relay.Listen, c.Spool.Dir = "van_7", "127.0.0.1:0", b.TempDir()
-	c.Receivers = []config.Receiver{{Source: "tcp://" + line.Addr().String()}}
-	c.Uplinks = []config.Uplink{{Server: "ws" + strings.TrimPrefix(server.URL, "http")}}
-	if err := c.Validate(); err != nil {
+	f := config.Default()
+	f.DeviceID, f.Relay.Listen, f.Spool.Dir = "van_7", "127.0.0.1:0", b.TempDir()
+	f.Receivers = []config.ReceiverSection{{Source: "tcp://" + line.Addr().String()}}
+	f.Uplinks = []config.UplinkSection{{Server: "ws" + strings.TrimPrefix(server.URL, "http")}}
+	c, err := f.Check()
+	if err != nil {
 		b.Fatal(err)
 	}
 	d, err := New(c, slog.New(slog.DiscardHandler))

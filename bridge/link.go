@@ -62,10 +62,7 @@ func (l *link) set(c config.Uplink) error {
 
 // build makes an uplink, and finds what is wrong with its configuration.
 func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
-	u, err := c.Uplink(l.deviceID)
-	if err != nil {
-		return nil, err
-	}
+	u := c.For(l.deviceID)
 	u.Key, u.Backlog, u.Quarantine = pipeline.Key, pipeline.Late, l.quarantine.of(c.Name, u.URL)
 	u.Changed, u.Clock, u.Turn, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.reader)

@@ -34,10 +34,10 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
 		uplink.Name = "fleet"
-		c.Uplinks = []config.Uplink{uplink}
+		c.Uplinks = []config.UplinkSection{uplink}
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	for s := range 5 {
@@ -85,7 +85,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 // TestRawBytesReachViewersThatAsk follows what a receiver sent to a viewer, and to none that did not ask.
 func TestRawBytesReachViewersThatAsk(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) { c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}} })
+	d := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}} })
 	<-d.Ready()
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	group := "ws://" + d.relay.Addr().String() + "/ws/gps-tracking/van_7/"

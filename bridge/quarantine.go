@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"gpsbridge/bridge/secret"
 )
 
 // quarantineName is the file in the spool's directory with the messages that a server does not accept.
@@ -32,7 +33,7 @@ type quarantine struct {
 type quarantined struct {
 	Time    time.Time       `json:"time"`    // by the system's clock
 	Uplink  string          `json:"uplink"`  // its name
-	Server  string          `json:"server"`  // its address, without user and query
+	Server  string          `json:"server"`  // its address, without what may be secret
 	Reason  string          `json:"reason"`  // what the server does with the message
 	Message json.RawMessage `json:"message"` // the object itself, or a string where it is not JSON
 }
@@ -47,7 +48,7 @@ func newQuarantine(dir string, log *slog.Logger) *quarantine {
 
 // of returns what keeps the messages that one server does not accept. When it returns nil, nothing waits for them any more.
 func (q *quarantine) of(uplink, server string) func(msg []byte, reason string) error {
-	server = withoutSecrets(server)
+	server = secret.RedactURL(server)
 	return func(msg []byte, reason string) error {
 		log := q.log.With("uplink", uplink)
 		if q.path == "" {
@@ -153,14 +154,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// withoutSecrets is an address without user, password and query.
-func withoutSecrets(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	u.User, u.RawQuery = nil, ""
-	return u.String()
 }

@@ -63,7 +63,7 @@ func TestQuarantinedMessagesAreKept(t *testing.T) {
 	if !strings.HasSuffix(lines[3], `"message":"no JSON\n"}`+"\n") {
 		t.Errorf("no JSON is kept as %s", lines[3])
 	}
-	if servers["fleet"] != "wss://one.example/ws/van_7/" || servers["backup"] != "ws://two.example/ws/" {
+	if servers["fleet"] != "wss://one.example/ws/van_7/?token=..." || servers["backup"] != "ws://two.example/ws/" {
 		t.Errorf("servers %v", servers)
 	}
 }

@@ -47,8 +47,8 @@ func (r *running) await(t *testing.T, what string, reached func(observe.Status) 
 // TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix.
 func TestAnotherReceiverTakesOver(t *testing.T) {
 	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
 	})
 	viewer := watchLocally(t, d)
 	d.await(t, "open ports", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })
@@ -86,9 +86,9 @@ func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first"
 	dir := t.TempDir()
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, 20) + "?rate=0"}, {Source: "file:" + recording(t, 30) + "?rate=0", DeviceID: "trailer"}}
-		c.Uplinks = []config.Uplink{uplink}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, 20) + "?rate=0"}, {Source: "file:" + recording(t, 30) + "?rate=0", DeviceID: "trailer"}}
+		c.Uplinks = []config.UplinkSection{uplink}
 		c.Spool.Dir = dir + "/spool"
 	})
 	d.wait(t, patience)
@@ -110,7 +110,7 @@ func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
 			}
 		}
 	}
-	if own, _ := d.config.SpoolFolders("trailer"); own != dir+"/spool-trailer" {
+	if own, _ := d.config.SpoolDirs("trailer"); own != dir+"/spool-trailer" {
 		t.Errorf("the trailer's spool is in %s", own)
 	}
 	if st := d.Status(); len(st.Uplinks) != 2 || st.Uplinks[1].DeviceID != "trailer" || st.Spool.Records != 0 {

@@ -8,7 +8,7 @@ import (
 	"gpsbridge/bridge/config"
 )
 
-// Reload lays a validated configuration over the running one without losing a fix. It takes over [report], and [[uplink]]
+// Reload lays a checked configuration over the running one without losing a fix. It takes over [report], and [[uplink]]
 // while the servers' names are the same: an uplink whose settings changed connects anew, and what waits for it stays.
 // The level of the log is the caller's. needRestart names what else differs and goes on as it was. An error leaves
 // everything as it was and names the key. Only one call may be under way at a time.
@@ -24,7 +24,7 @@ func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	}
 	if c.Report != old.Report {
 		for _, t := range d.devices {
-			t.feed.Limit(c.Report.Limits())
+			t.feed.Limit(c.Report)
 		}
 		d.config.Report = c.Report
 	}
@@ -72,7 +72,7 @@ func (d *Daemon) reloadUplinks(now config.Config) error {
 		for _, t := range d.devices {
 			l := t.links[slices.IndexFunc(t.links, func(l *link) bool { return l.name == c.Name })]
 			if _, err := l.build(c); err != nil {
-				return now.At(config.Section("uplink", n), fmt.Errorf("uplink %q: %w", c.Name, err))
+				return now.Explain(fmt.Sprintf("uplink[%d]", n), err)
 			}
 			changes = append(changes, change{l, c})
 		}

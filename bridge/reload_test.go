@@ -14,12 +14,13 @@ import (
 )
 
 // changed is the daemon's configuration with a change, validated as a reload has it.
-func (r *running) changed(t *testing.T, change func(*config.Config)) config.Config {
+func (r *running) changed(t *testing.T, change func(*config.File)) config.Config {
 	t.Helper()
-	c := r.config
-	c.Receivers, c.Uplinks = slices.Clone(c.Receivers), slices.Clone(c.Uplinks)
-	change(&c)
-	if err := c.Validate(); err != nil {
+	f := r.file
+	f.Receivers, f.Uplinks = slices.Clone(f.Receivers), slices.Clone(f.Uplinks)
+	change(&f)
+	c, err := f.Check()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -33,9 +34,9 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	}
 	nowhere.Close()
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []config.Uplink{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.UplinkSection{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	tell := func(from, to int) {
@@ -49,7 +50,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	d.await(t, "fixes that wait", func(st observe.Status) bool { return st.Spool.Records == n/2 })
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
-	restart, err := d.Reload(d.changed(t, func(c *config.Config) {
+	restart, err := d.Reload(d.changed(t, func(c *config.File) {
 		uplink.Name = "fleet"
 		c.Uplinks[0] = uplink
 	}))
@@ -65,7 +66,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 
 func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) { c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}} })
+	d := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}} })
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	tell := func(from, to int, reported uint64) {
 		t.Helper()
@@ -80,30 +81,30 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 		}
 	}
 	tell(0, 5, 5)
-	if restart, err := d.Reload(d.changed(t, func(c *config.Config) { c.Report.Interval = config.Duration(10e9) })); err != nil || restart != nil {
+	if restart, err := d.Reload(d.changed(t, func(c *config.File) { c.Report.Interval = "10s" })); err != nil || restart != nil {
 		t.Fatalf("reload: %v, %v", restart, err)
 	}
 	tell(5, 25, 7) // the first under the limit, and another after ten seconds
 }
 
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "sim:"}}
-		c.Uplinks = []config.Uplink{{Name: "a", Server: "ws://127.0.0.1:1"}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "sim:"}}
+		c.Uplinks = []config.UplinkSection{{Name: "a", Server: "ws://127.0.0.1:1"}}
 	})
 	<-d.Ready()
 	for name, test := range map[string]struct {
-		change func(*config.Config)
+		change func(*config.File)
 		want   []string
 	}{
-		"nothing":      {func(*config.Config) {}, nil},
-		"log level":    {func(c *config.Config) { c.Log.Level.Level = 4 }, nil},
-		"device ID":    {func(c *config.Config) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
-		"receiver":     {func(c *config.Config) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
-		"spool":        {func(c *config.Config) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},
-		"relay":        {func(c *config.Config) { c.Relay.History = 7 }, []string{"[relay]"}},
-		"log format":   {func(c *config.Config) { c.Log.Format = "json" }, []string{"log.format"}},
-		"another name": {func(c *config.Config) { c.Uplinks[0].Name = "b" }, []string{"[[uplink]]: servers added, removed or renamed"}},
+		"nothing":      {func(*config.File) {}, nil},
+		"log level":    {func(c *config.File) { c.Log.Level = "warn" }, nil},
+		"device ID":    {func(c *config.File) { c.DeviceID = "other"; c.Receivers[0].DeviceID = "" }, []string{"device_id", "[[receiver]]"}},
+		"receiver":     {func(c *config.File) { c.Receivers[0].Source = "sim:?rate=2" }, []string{"[[receiver]]"}},
+		"spool":        {func(c *config.File) { c.Spool.Dir = "/elsewhere" }, []string{"[spool]"}},
+		"relay":        {func(c *config.File) { c.Relay.History = 7 }, []string{"[relay]"}},
+		"log format":   {func(c *config.File) { c.Log.Format = "json" }, []string{"log.format"}},
+		"another name": {func(c *config.File) { c.Uplinks[0].Name = "b" }, []string{"[[uplink]]: servers added, removed or renamed"}},
 	} {
 		restart, err := d.Reload(d.changed(t, test.change))
 		if err != nil {
@@ -113,9 +114,9 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 			t.Errorf("%s: needs a restart (-want +got):\n%s", name, diff)
 		}
 	}
-	_, err := d.Reload(d.changed(t, func(c *config.Config) { c.Uplinks[0].Window = 1000 }))
-	if err == nil || !strings.Contains(err.Error(), `uplink "a"`) {
-		t.Errorf("a window of 1000: %v, want an error that names the uplink", err)
+	_, err := d.Reload(d.changed(t, func(c *config.File) { c.Uplinks[0].Window = 1000 }))
+	if err == nil || !strings.Contains(err.Error(), "uplink[0].window") {
+		t.Errorf("a window of 1000: %v, want an error that names the key", err)
 	}
 	if got := d.config.Uplinks[0].Window; got != 0 {
 		t.Errorf("the window is %d after a reload that failed", got)

@@ -2,33 +2,22 @@ package bridge
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"time"
 
-	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 )
 
-// ServerConfig is what the relay needs to be a tracking server of its own.
+// ServerConfig is what the relay needs to be a tracking server of its own. Its tokens are read from files, "" for none.
 type ServerConfig struct {
-	Listen       string   // host:port
-	Open         bool     // serve viewers without a token on an address that is not loopback
-	ViewerToken  string   // file with the viewers' token, "" for none
-	PublishToken string   // the token that trackers present, "" for those of DeviceTokens alone
-	DeviceTokens string   // file with a device ID and its token a line, "" for none; see relay.ReadDeviceTokens
-	Origins      []string // further origins that pages may come from
-	History      int      // messages kept a device
-	MaxConns     int      // WebSockets at a time; 0: package relay's default
-	Basemap      string   // a .pmtiles file for the page's map, "" for none
-	Cert, Key    string   // files of a certificate for TLS, "" for none
-	SelfSigned   bool     // they are made when they are not there
+	relay.Config
+	TokenFile        string // with the viewers' token
+	PublishTokenFile string // with the token that trackers present
+	DeviceTokensFile string // with a device ID and its token a line; see relay.ReadDeviceTokens
 }
 
 // Server is a tracking server: groups, publishers and viewers, no receiver.
@@ -42,49 +31,42 @@ type Server struct {
 // that cannot be taken, the server comes with it.
 func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
-	viewers, err := config.ReadSecret(c.ViewerToken)
-	if err != nil {
-		return nil, fmt.Errorf("relay.token_file: %w", err)
+	r := c.Config
+	var err [3]error
+	r.Token, err[0] = readToken("token_file", c.TokenFile)
+	r.PublishToken, err[1] = readToken("publish_token_file", c.PublishTokenFile)
+	r.DeviceTokens, err[2] = readDeviceTokens(c.DeviceTokensFile)
+	if err := errors.Join(err[:]...); err != nil {
+		return nil, err
 	}
-	tokens, err := readDeviceTokens(c.DeviceTokens)
-	if err != nil {
-		return nil, inSection("relay", err)
+	r.Status, r.Log = func() any { return s.Status() }, log
+	r.Metrics = observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() })
+	var failed error
+	if s.relay, failed = relay.New(r); failed != nil {
+		return nil, failed
 	}
-	s.relay, err = relay.New(relay.Config{
-		Listen: c.Listen, Open: c.Open, Token: viewers, PublishToken: c.PublishToken, DeviceTokens: tokens, Origins: c.Origins,
-		History: kept(c.History), MaxConns: c.MaxConns, Basemap: c.Basemap,
-		CertFile: c.Cert, KeyFile: c.Key, SelfSigned: c.SelfSigned,
-		Status: func() any { return s.Status() }, Metrics: observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() }), Log: log,
-	})
-	if err != nil {
-		return nil, inSection("relay", err)
-	}
-	return s, inSection("relay", s.relay.Listen())
+	return s, s.relay.Listen()
 }
 
-// readDeviceTokens reads a file of tokens; none when there is no file to read.
+// readDeviceTokens reads the trackers' file of tokens; none without a file.
 func readDeviceTokens(path string) (map[string][]string, error) {
 	if path == "" {
 		return nil, nil
 	}
+	bad := func(cause string, err error) error {
+		return &problem.Problem{Code: relay.CodeTokenInvalid, Key: "device_tokens_file", Cause: cause,
+			Fix: "name a file with a device ID and its token a line", Err: err}
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, deviceTokensProblem(err.Error(), err)
+		return nil, bad(err.Error(), err)
 	}
 	defer f.Close()
 	tokens, err := relay.ReadDeviceTokens(f)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(tokens) == 0:
-		return nil, deviceTokensProblem(path+" has no token", nil)
+	if err == nil && len(tokens) == 0 {
+		return nil, bad(path+" has no token", nil)
 	}
-	return tokens, nil
-}
-
-func deviceTokensProblem(cause string, err error) *problem.Problem {
-	return &problem.Problem{Code: relay.CodeTokenInvalid, Key: "device_tokens_file", Cause: cause,
-		Fix: "name a file with a device ID and its token a line", Err: err}
+	return tokens, err
 }
 
 // Run serves until ctx ends; then every member is told 1001, going away.
@@ -104,14 +86,4 @@ func (s *Server) Status() observe.ServerStatus {
 	rs := s.relay.Status()
 	rs.Problem = rs.Problem.In("relay")
 	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: rs}
-}
-
-// Token reads a token from a file, and makes both when the file is not there: 128 random bits, readable by the owner alone.
-func Token(path string) (string, error) {
-	token, err := config.ReadSecret(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return token, err
-	}
-	token = rand.Text()
-	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // silentServer takes what it is sent, answers pings, and echoes nothing.
-func silentServer(t *testing.T) config.Uplink {
+func silentServer(t *testing.T) config.UplinkSection {
 	t.Helper()
 	var upgrade websocket.Upgrader
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func silentServer(t *testing.T) config.Uplink {
 		}
 	}))
 	t.Cleanup(s.Close)
-	return config.Uplink{Name: "silent", Server: "ws" + strings.TrimPrefix(s.URL, "http"), Ack: "echo"}
+	return config.UplinkSection{Name: "silent", Server: "ws" + strings.TrimPrefix(s.URL, "http"), Ack: "echo"}
 }
 
 // TestServerThatHangsCostsTheOtherNothing stops a daemon while one of two servers answers nothing: that has the whole time of
@@ -41,9 +41,9 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	live, _ := trackingServer(t)
 	live.Name = "live"
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []config.Uplink{silentServer(t), live}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
+		c.Uplinks = []config.UplinkSection{silentServer(t), live}
 		c.Report.Sky = true
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
@@ -69,9 +69,9 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 func TestBytesADay(t *testing.T) {
 	server, _ := trackingServer(t)
 	server.Name = "fleet"
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: "file:" + recording(t, 50) + "?rate=1"}}
-		c.Uplinks = []config.Uplink{server}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, 50) + "?rate=1"}}
+		c.Uplinks = []config.UplinkSection{server}
 	})
 	d.await(t, "acknowledgements", func(st observe.Status) bool { return st.Uplinks[0].Acked > 0 })
 	l := d.devices[0].links[0]

@@ -19,8 +19,8 @@ func TestBytesAreRecordedAndShared(t *testing.T) {
 	const n = 10
 	path := filepath.Join(t.TempDir(), "drive.nmea")
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{Source: pty.Path() + "?baud=9600", Record: path, NMEAListen: "127.0.0.1:0"}}
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600", Record: path, NMEAListen: "127.0.0.1:0"}}
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[0].Shared != nil })
 	other, err := net.Dial("tcp", d.Status().Receivers[0].Shared.Listen)
@@ -53,7 +53,7 @@ func TestBytesAreRecordedAndShared(t *testing.T) {
 	d.stop()
 	d.wait(t, patience)
 
-	again := start(t, func(c *config.Config) { c.Receivers = []config.Receiver{{Source: "file:" + path + "?rate=0"}} })
+	again := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: "file:" + path + "?rate=0"}} })
 	again.wait(t, patience)
 	if st := again.Status().Receivers[0]; st.Fixes != n || st.Bytes != uint64(sent.Len()) {
 		t.Errorf("played back: %d fixes and %d bytes, want %d and %d", st.Fixes, st.Bytes, n, sent.Len())
@@ -66,8 +66,8 @@ func TestRecordingAndSharingThatFailAreSaidAndTrackingGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	d := start(t, func(c *config.Config) {
-		c.Receivers = []config.Receiver{{
+	d := start(t, func(c *config.File) {
+		c.Receivers = []config.ReceiverSection{{
 			Source: "file:" + recording(t, 20) + "?rate=0", Record: "/nonexistent/drive.nmea", NMEAListen: taken.Addr().String(),
 		}}
 	})

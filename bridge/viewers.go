@@ -2,48 +2,36 @@ package bridge
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 )
 
 // newRelay makes the relay of the daemon.
 func (d *Daemon) newRelay() (*relay.Relay, error) {
-	r := d.config.Relay
-	token, err := config.ReadSecret(r.Token)
+	c := d.config.Relay.Config
+	var err error
+	if c.Token, err = readToken("token_file", d.config.Relay.TokenFile); err != nil {
+		return nil, err
+	}
+	c.Status, c.Ready = func() any { return d.Status() }, func() error { return observe.Health(d.Status()) }
+	c.Metrics, c.Log = observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }), d.log
+	return relay.New(c)
+}
+
+// readToken reads the token in the file that a key names; "" without a file.
+func readToken(key, path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	token, err := secret.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("relay.token_file: %w", err)
+		return "", problem.Of(err).In(key)
 	}
-	built, err := relay.New(relay.Config{
-		Listen: r.Listen, Open: r.Open, Token: token, Origins: r.Origins,
-		History: kept(r.History), SlowTimeout: time.Duration(r.SlowTimeout), MaxConns: r.MaxConns, Basemap: r.Basemap,
-		CertFile: r.Cert, KeyFile: r.Key, SelfSigned: r.TLS == config.SelfSigned,
-		Status: func() any { return d.Status() }, Ready: func() error { return observe.Health(d.Status()) }, Log: d.log,
-		Metrics: observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }),
-	})
-	return built, inSection("relay", err)
-}
-
-// inSection returns the problems of err with a section in front of their keys.
-func inSection(section string, err error) error {
-	var errs []error
-	for _, p := range problem.All(err) {
-		errs = append(errs, p.In(section))
-	}
-	return errors.Join(errs...)
-}
-
-// kept is a history as package relay counts it, whose 0 means its default: here 0 means none.
-func kept(history int) int {
-	if history == 0 {
-		return -1
-	}
-	return history
+	return token, nil
 }
 
 // relayRetry paces the attempts at an address that another program holds.
@@ -65,7 +53,7 @@ func (d *Daemon) serveViewers(ctx context.Context) error {
 			return d.relay.Serve(ctx)
 		}
 		if first {
-			d.log.Error("no viewers can be served, tracking goes on", "err", inSection("relay", err))
+			d.log.Error("no viewers can be served, tracking goes on", "err", d.config.Explain("relay", err))
 		}
 		select {
 		case <-ctx.Done():

@@ -4,10 +4,19 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/record"
+	"gpsbridge/bridge/receiver/share"
+	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -50,17 +59,31 @@ level = "debug"
 	}
 	want := Default()
 	want.DeviceID = "from_env"
-	want.Receivers = []Receiver{{Source: "/dev/ttyUSB0", Silence: Duration(90 * time.Second), DeviceID: "from_env", Rollover: "auto"}}
-	want.Uplinks = []Uplink{{
-		Name: "flag.example:8000", Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong",
-		endpoint: "ws://flag.example:8000/live/{device_id}/",
-	}}
-	want.Spool.Max = 2 << 20
+	want.Receivers = []ReceiverSection{{Source: "/dev/ttyUSB0", Silence: "90s"}}
+	want.Uplinks = []UplinkSection{{Server: "ws://flag.example:8000/live/{device_id}/", Ack: "pong"}}
+	want.Spool.Max = "2048KiB"
 	want.Relay.Listen = "off"
-	want.Log.Level.Level = -4
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Uplink{}), cmpopts.IgnoreUnexported(Config{})); diff != "" {
+	want.Log.Level = "debug"
+	wanted, err := want.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wanted, c, comparable); diff != "" {
 		t.Errorf("configuration differs (-want +got):\n%s", diff)
 	}
+	if u := c.Uplinks[0].For("van_7"); u.Name != "flag.example:8000" || u.URL != "ws://flag.example:8000/live/van_7/" || u.Ack != uplink.AckPong {
+		t.Errorf("uplink %+v", u)
+	}
+	if c.Receivers[0].Silence != 90*time.Second || c.Receivers[0].DeviceID != "from_env" || c.Spool.Max != 2<<20 || !c.Relay.Off() || c.Log.Level != slog.LevelDebug {
+		t.Errorf("receiver %+v, spool %+v, log %+v", c.Receivers[0], c.Spool, c.Log)
+	}
+}
+
+// comparable leaves out what a test does not compare: where values were given, and what the daemon fills in.
+var comparable = cmp.Options{
+	cmpopts.IgnoreUnexported(Config{}, spool.Options{}, uplink.Config{}, receiver.Config{}, record.Config{}, share.Config{}, relay.Config{}),
+	cmp.Comparer(func(a, b func(time.Duration)) bool { return (a == nil) == (b == nil) }),
+	cmp.FilterPath(func(p cmp.Path) bool { return p.Last().Type() != nil && p.Last().Type().Kind() == reflect.Func }, cmp.Ignore()),
 }
 
 func TestLoadRefusesInOneLine(t *testing.T) {
@@ -70,42 +93,42 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		flags   map[string]string
 		want    string // regular expression
 	}{
-		"unknown key":         {file: "device_id = \"a\"\n[relay]\nlissten = \"x\"", want: `gpsbridge\.toml:3: unknown key "relay\.lissten"`},
-		"unknown section":     {file: "[sppol]\nmax = \"1MiB\"", want: `gpsbridge\.toml:1: unknown key "sppol`},
+		"unknown key":         {file: "device_id = \"a\"\n[relay]\nlissten = \"x\"", want: `gpsbridge\.toml:3: unknown key "relay\.lissten": did you mean relay\.listen\? `},
+		"unknown section":     {file: "[sppol]\nmax = \"1MiB\"", want: `gpsbridge\.toml:1: unknown key "sppol.*did you mean spool`},
 		"not TOML":            {file: "device_id = ", want: `gpsbridge\.toml:1: `},
-		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: relay\.open: cannot be a TOML string: gpsbridge\.toml, the reference, shows`},
-		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `/gpsbridge\.toml:2: receiver\.silence is 10 without a unit: use for example "10s"`},
-		"bad duration":        {file: "[[receiver]]\nsilence = \"10\"", want: `gpsbridge\.toml.*"10" is not a duration: use`},
-		"bad size":            {file: "[spool]\nmax = \"32 apples\"", want: `gpsbridge\.toml.*"32 apples" is not a size: use`},
-		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml:2: "loud" is no level: use debug, info, warn or error`},
-		"bad format":          {file: "[log]\nformat = \"xml\"", want: `gpsbridge\.toml:2: log\.format "xml" is unknown: use "text" or "json"`},
-		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `^--device-id: device_id "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
-		"device ID café":      {flags: map[string]string{"device-id": "café"}, want: `device_id "café" is not allowed`},
-		"empty device ID":     {flags: map[string]string{"device-id": ""}, want: `device_id "" is not allowed`},
+		"wrong type":          {file: "\n[relay]\nopen = \"yes\"", want: `gpsbridge\.toml:3: relay\.open: the value is not true or false: gpsbridge\.toml, the reference, shows`},
+		"no unit":             {file: "[[receiver]]\nsilence = 10", want: `/gpsbridge\.toml:2: receiver\.silence: the value is not a text in quotes, such as "10s" for a duration`},
+		"bad duration":        {file: "[[receiver]]\nsilence = \"10\"", want: `gpsbridge\.toml:2: receiver\.silence: "10" is not a duration: use`},
+		"bad size":            {file: "[spool]\nmax = \"32 apples\"", want: `gpsbridge\.toml:2: spool\.max: "32 apples" is not a size: use`},
+		"bad level":           {file: "[log]\nlevel = \"loud\"", want: `gpsbridge\.toml:2: log\.level: "loud" is unknown: use "info", "debug", "warn" or "error"`},
+		"bad format":          {file: "[log]\nformat = \"xml\"", want: `gpsbridge\.toml:2: log\.format: "xml" is unknown: use "text" or "json"`},
+		"device ID":           {flags: map[string]string{"device-id": "van-7"}, want: `^--device-id: "van-7" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`},
+		"device ID café":      {flags: map[string]string{"device-id": "café"}, want: `"café" is not allowed`},
+		"empty device ID":     {flags: map[string]string{"device-id": ""}, want: `"" is not allowed|it is not set`},
 		"device ID too long":  {flags: map[string]string{"device-id": strings.Repeat("x", 81)}, want: `is not allowed`},
-		"server without host": {flags: map[string]string{"server": "ws://"}, want: `uplink\.server "ws://" is not a WebSocket URL: use ws://HOST or wss://HOST`},
+		"server without host": {flags: map[string]string{"server": "ws://"}, want: `^--server: "ws://" is not a WebSocket URL: use ws://HOST or wss://HOST`},
 		"server http":         {flags: map[string]string{"server": "https://a.example"}, want: `is not a WebSocket URL`},
-		"server with a space": {flags: map[string]string{"server": "ws://a b"}, want: `^--server: uplink\.server is not a URL`},
+		"server with a space": {flags: map[string]string{"server": "ws://a b"}, want: `^--server: it is not a URL`},
 		"password in the URL": {flags: map[string]string{"server": "ws://me:hunter2@a.example"}, want: `^[^h]*xxxxx[^h]*holds a password: .*token_file`},
-		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server is empty`},
-		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: .*maybe`},
-		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: .*lifo`},
-		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: two \[\[uplink\]\] sections are called "a"`},
-		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `gpsbridge\.toml:4: two \[\[receiver\]\] sections have the source "-"`},
-		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `gpsbridge\.toml:2: receiver\.device_id "van-8" is not allowed`},
-		"one group for two":   {file: "[[receiver]]\n[[receiver]]\nsource = \"-\"\ndevice_id = \"b\"\n[[uplink]]\nserver = \"ws://a/fixed/\"", want: `uplink\.server "ws://a/fixed/" has no \{device_id\}`},
+		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server: it is empty`},
+		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: "maybe" is unknown`},
+		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: "lifo" is unknown`},
+		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: uplink\.name: two \[\[uplink\]\] sections are called "a"`},
+		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `gpsbridge\.toml:4: receiver\.source: another \[\[receiver\]\] section has the source "-"`},
+		"receiver's ID":       {file: "[[receiver]]\ndevice_id = \"van-8\"", want: `gpsbridge\.toml:2: receiver\.device_id: "van-8" is not allowed`},
+		"one group for two":   {file: "[[receiver]]\n[[receiver]]\nsource = \"-\"\ndevice_id = \"b\"\n[[uplink]]\nserver = \"ws://a/fixed/\"", want: `uplink\.server: "ws://a/fixed/" has no \{device_id\}`},
 		"two servers, flag":   {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"", flags: map[string]string{"server": "ws://c"}, want: `--server: the configuration names 2 servers`},
-		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: use one of GPSBRIDGE_DEVICE, `},
+		"unknown variable":    {environ: []string{"GPSBRIDGE_SEVRER=x"}, want: `environment variable GPSBRIDGE_SEVRER is not known: did you mean GPSBRIDGE_SERVER\? there are GPSBRIDGE_DEVICE, `},
 		"bad variable":        {environ: []string{"GPSBRIDGE_SPOOL_MAX=big"}, want: `environment variable GPSBRIDGE_SPOOL_MAX: "big" is not a size`},
-		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover "no" is unknown: use "auto", "mend" or "keep"`},
-		"negative history":    {file: "[relay]\nhistory = -1", want: `gpsbridge\.toml:2: relay\.history is -1`},
-		"negative distance":   {file: "[report]\nsky = true\ndistance = -1.5", want: `gpsbridge\.toml:3: report\.distance is -1\.5: use metres, 0 or more`},
-		"no number":           {file: "[report]\nspeed = nan", want: `gpsbridge\.toml:2: report\.speed is NaN: use metres a second`},
-		"half a circle":       {file: "[report]\nturn = 181", want: `gpsbridge\.toml:2: report\.turn is 181: use degrees, 0 to 180`},
-		"bad header":          {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { \"X Fleet\" = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has "X Fleet"`},
-		"header with lines":   {file: "[[uplink]]\nserver = \"ws://a\"\nheaders.X = \"a\\nb\"", want: `gpsbridge\.toml:1: uplink\.headers has "X"`},
-		"WebSocket's header":  {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { sec-WebSocket-key = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers has .* WebSocket's own`},
-		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `gpsbridge\.toml:2: spool\.max is 1000 bytes: use a size such as "32MiB", at least \d+ bytes`},
+		"unknown rollover":    {file: "[[receiver]]\nrollover = \"no\"", want: `receiver\.rollover: "no" is unknown: use "auto", "correct" or "keep"`},
+		"negative history":    {file: "[relay]\nhistory = -1", want: `gpsbridge\.toml:2: relay\.history: -1 is out of range`},
+		"negative distance":   {file: "[report]\nsky = true\ndistance = -1.5", want: `gpsbridge\.toml:3: report\.distance: -1\.5 is out of range: use metres, 0 or more`},
+		"no number":           {file: "[report]\nspeed = nan", want: `gpsbridge\.toml:2: report\.speed: NaN is out of range: use metres a second`},
+		"half a circle":       {file: "[report]\nturn = 181", want: `gpsbridge\.toml:2: report\.turn: 181 is out of range: use degrees, 0 to 180`},
+		"bad header":          {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { \"X Fleet\" = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers: "X Fleet" is not a header`},
+		"header with lines":   {file: "[[uplink]]\nserver = \"ws://a\"\nheaders.X = \"a\\nb\"", want: `gpsbridge\.toml:1: uplink\.headers: "X" is not a header`},
+		"WebSocket's header":  {file: "[[uplink]]\nserver = \"ws://a\"\nheaders = { sec-WebSocket-key = \"a\" }", want: `gpsbridge\.toml:3: uplink\.headers: .* belongs to the WebSocket`},
+		"spool too small":     {file: "[spool]\nmax = \"1kB\"", want: `gpsbridge\.toml:2: spool\.max: "1kB" is too small: use a size such as "32MiB", at least "\d+B"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, test.file, test.environ, test.flags)
@@ -120,7 +143,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 }
 
 func TestLoadTakesAFileFromWindows(t *testing.T) {
-	if c, err := load(t, "\ufeffdevice_id = \"van_7\"\r\n[log]\r\nlevel = \"WARN\"\r\n", nil, nil); err != nil || c.DeviceID != "van_7" || c.Log.Level.Level != slog.LevelWarn {
+	if c, err := load(t, "\ufeffdevice_id = \"van_7\"\r\n[log]\r\nlevel = \"WARN\"\r\n", nil, nil); err != nil || c.DeviceID != "van_7" || c.Log.Level != slog.LevelWarn {
 		t.Errorf("device %q, level %v, %v", c.DeviceID, c.Log.Level, err)
 	}
 }
@@ -139,11 +162,11 @@ func TestServerWithoutPathGetsTheTrackingRoute(t *testing.T) {
 		"ws://a.example/x/{device_id}/?a=1": "ws://a.example/x/van_7/?a=1",
 		"ws://a.example/fixed/":             "ws://a.example/fixed/",
 	} {
-		c := Default()
-		c.DeviceID, c.Uplinks = "van_7", []Uplink{{Server: server}}
-		if err := c.Validate(); err != nil {
+		f := Default()
+		f.DeviceID, f.Uplinks = "van_7", []UplinkSection{{Server: server}}
+		if c, err := f.Check(); err != nil {
 			t.Errorf("%s: %v", server, err)
-		} else if got := c.Uplinks[0].Endpoint("van_7"); got != want {
+		} else if got := c.Uplinks[0].For("van_7").URL; got != want {
 			t.Errorf("%s became %s, want %s", server, got, want)
 		}
 	}
@@ -167,11 +190,62 @@ func TestDeviceIDFromHostName(t *testing.T) {
 	}
 }
 
-func TestCredentialsDirectoryIsReplaced(t *testing.T) {
-	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/gpsbridge.service")
-	c, err := load(t, "device_id = \"a\"\n[[uplink]]\nserver = \"ws://a\"\ntoken_file = \"${CREDENTIALS_DIRECTORY}/token\"", nil, nil)
-	if err != nil || c.Uplinks[0].Token != "/run/credentials/gpsbridge.service/token" {
-		t.Errorf("token_file %q, %v", c.Uplinks[0].Token, err)
+// TestPathsOfTheService: systemd names directories in the environment. Outside the service its configuration leads to them.
+func TestPathsOfTheService(t *testing.T) {
+	started := []string{"PATH=/bin", "STATE_DIRECTORY=/state:/more", "RUNTIME_DIRECTORY=/run/x", "CREDENTIALS_DIRECTORY=/credentials"}
+	for name, test := range map[string]struct {
+		environ []string
+		path    string
+		want    service
+	}{
+		"started by systemd":      {started, ServiceFile, service{"/state", "/run/x", "/credentials"}},
+		"started by systemd, run": {started, "", service{"/state", "/run/x", "/credentials"}},
+		"by hand":                 {nil, ServiceFile, service{"/var/lib/gpsbridge", "/run/gpsbridge", "/etc/gpsbridge"}},
+		"by hand, an instance":    {nil, "/etc/gpsbridge/../gpsbridge/ttyACM0.toml", service{"/var/lib/gpsbridge-ttyACM0", "/run/gpsbridge-ttyACM0", "/etc/gpsbridge"}},
+		"another file":            {nil, "/home/me/gpsbridge.toml", service{}},
+		"no file":                 {nil, "", service{}},
+	} {
+		if got := serviceOf(test.environ, test.path); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+	f := Default()
+	f.DeviceID, f.service = "van_7", service{"/state", "/tmpfs", "/credentials"}
+	f.Relay.TLS, f.Relay.Token = selfSigned, "${CREDENTIALS_DIRECTORY}/viewers"
+	f.Uplinks = []UplinkSection{{Server: "ws://a", Token: "${CREDENTIALS_DIRECTORY}/token"}}
+	c, err := f.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.Spool.Dir, c.Spool.Runtime, c.Relay.CertFile, c.Relay.KeyFile, c.Relay.TokenFile, c.Uplinks[0].TokenFile, c.Receivers[0].State}
+	want := []string{"/state/spool", "/tmpfs/spool", "/state/relay.pem", "/state/relay.key", "/credentials/viewers", "/credentials/token", "/state"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+}
+
+func TestRelaySection(t *testing.T) {
+	for name, test := range map[string]struct {
+		relay RelaySection
+		code  problem.Code
+		key   string
+	}{
+		"own certificate":    {RelaySection{Cert: "/a", Key: "/b"}, "", ""},
+		"created and named":  {RelaySection{TLS: "self-signed", Cert: "/a", Key: "/b"}, "", ""},
+		"created, not named": {RelaySection{TLS: "self-signed", Cert: "/a"}, CodeMissing, "relay.tls"},
+		"another word":       {RelaySection{TLS: "on"}, CodeValue, "relay.tls"},
+		"no room":            {RelaySection{MaxConns: -1}, CodeValue, "relay.max_conns"},
+	} {
+		f := Default()
+		f.DeviceID, f.Relay = "van_7", test.relay
+		_, err := f.Check()
+		var got problem.Problem
+		if p := problem.Of(err); p != nil {
+			got = *problem.All(err)[0]
+		}
+		if got.Code != test.code || got.Key != test.key {
+			t.Errorf("%s: %v (code %q), want code %q at %q", name, err, got.Code, test.code, test.key)
+		}
 	}
 }
 
@@ -183,7 +257,6 @@ var commentedKey = regexp.MustCompile(`(?m)^#(\[\[?\w+\]\]?|\w+ = .*)$`)
 // TestReferenceConfiguration holds the reference against the code: as installed it is the default, and with every key
 // uncommented it is understood and valid.
 func TestReferenceConfiguration(t *testing.T) {
-	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	text, err := os.ReadFile(reference)
 	if err != nil {
 		t.Fatal(err)
@@ -192,11 +265,11 @@ func TestReferenceConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	standard := Default()
-	if err := standard.Validate(); err != nil {
+	standard, err := Default().Check()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(standard, installed, cmpopts.IgnoreUnexported(Config{}, Uplink{})); diff != "" {
+	if diff := cmp.Diff(standard, installed, comparable); diff != "" {
 		t.Errorf("as installed it is not the default (-default +reference):\n%s", diff)
 	}
 	full := commentedKey.ReplaceAllString(string(text), "$1")
@@ -204,7 +277,7 @@ func TestReferenceConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Uplinks) != 1 || c.Uplinks[0].Headers["X-Fleet"] != "north" {
+	if len(c.Uplinks) != 1 || c.Uplinks[0].Header.Get("X-Fleet") != "north" {
 		t.Errorf("uplinks %+v", c.Uplinks)
 	}
 }
@@ -215,17 +288,10 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("config.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tags := regexp.MustCompile("`toml:\"(\\w+)\"`").FindAllStringSubmatch(string(source), -1)
-	if len(tags) < 20 {
-		t.Fatalf("%d keys found in the code, want 20 or more", len(tags))
-	}
-	for _, tag := range tags {
-		if !regexp.MustCompile(`(?m)^#?(` + tag[1] + ` = |\[\[?` + tag[1] + `\]\]?$)`).Match(text) {
-			t.Errorf("key %q is not in the reference", tag[1])
+	for key := range keys() {
+		key = key[strings.LastIndexByte(key, '.')+1:]
+		if !regexp.MustCompile(`(?m)^#?(` + key + ` = |\[\[?` + key + `\]\]?$)`).Match(text) {
+			t.Errorf("key %q is not in the reference", key)
 		}
 	}
 	for _, s := range Settings {
@@ -236,7 +302,6 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 }
 
 func TestMissingFileIsNamed(t *testing.T) {
-	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	there := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(there, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -244,13 +309,13 @@ func TestMissingFileIsNamed(t *testing.T) {
 	for path, want := range map[string]string{
 		there:                            "",
 		"${CREDENTIALS_DIRECTORY}/token": "",
-		"/nonexistent/token":             `uplink "a": token_file "/nonexistent/token" does not exist`,
+		"/nonexistent/token":             `uplink.token_file: file "/nonexistent/token" does not exist`,
 	} {
 		c, err := load(t, "[[uplink]]\nserver = \"ws://a\"\ntoken_file = \""+path+"\"", nil, map[string]string{"device-id": "van_7"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.BadFile(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := c.CheckFiles(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
@@ -259,8 +324,8 @@ func TestMissingFileIsNamed(t *testing.T) {
 // TestHostNameWithoutAnID: of a host name without a letter or digit no device ID can be made, and the error says so.
 func TestHostNameWithoutAnID(t *testing.T) {
 	for host, want := range map[string]string{
-		"---":   `device_id is not set, and none can be made of the host name "---": set it, for example "van_7"`,
-		"van-7": `device_id "" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`,
+		"---":   `device_id: it is not set, and none can be made of the host name "---": set it, for example "van_7"`,
+		"van-7": `device_id: "" is not allowed: use 1 to 80 letters, digits and underscores, for example "van_7"`,
 	} {
 		if err := checkTrackerID("", host); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", host, err, want)

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"gpsbridge/bridge/problem"
 )
 
-// origins says where the values of a configuration were given, for who has to mend one: "gpsbridge.toml:12", "--listen",
-// "environment variable GPSBRIDGE_LISTEN". It goes by key ("relay.listen", "uplink[1].ping") and by section ("uplink[1]").
-// What is not in it is a default.
+// origins holds where values were given, by key ("relay.listen", "uplink[1].ping") and section ("uplink[1]"):
+// "gpsbridge.toml:12", "--listen", "environment variable GPSBRIDGE_LISTEN". What is not in it is a default.
 type origins map[string]string
 
 // readFile notes the lines of a TOML file that is known to be right.
@@ -28,7 +28,7 @@ func (o origins) readFile(path string, text []byte) {
 			key = section + "." + key
 		case e.Kind == unstable.KeyValue:
 		case key == "receiver" || key == "uplink":
-			section = Section(key, repeated[key])
+			section = numbered(key, repeated[key])
 			repeated[key]++
 			key = section
 		default:
@@ -50,8 +50,8 @@ func keyOf(p *unstable.Parser, e *unstable.Node) (key string, line int) {
 	return strings.Join(parts, "."), line
 }
 
-// Section is a section of which there may be several.
-func Section(section string, i int) string { return fmt.Sprintf("%s[%d]", section, i) }
+// numbered is one of the sections of a name, the first of which is 0.
+func numbered(section string, i int) string { return fmt.Sprintf("%s[%d]", section, i) }
 
 // set notes that a flag or variable gave a value. A receiver is given as a whole.
 func (o origins) set(key, where string) {
@@ -61,34 +61,50 @@ func (o origins) set(key, where string) {
 	o[key] = where
 }
 
-var (
-	quoted  = regexp.MustCompile(`"[^"]*"`)
-	keyWord = regexp.MustCompile(`[a-z_]+`)
-)
+var number = regexp.MustCompile(`\[\d+\]`)
 
-// At puts before an error where the value was given that it complains of: the first key of its section that the error names
-// and somebody gave, or else the section as a whole. The section of the keys in front of all sections is "".
-func (c *Config) At(section string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if several, joined := err.(interface{ Unwrap() []error }); joined {
-		var errs []error
-		for _, one := range several.Unwrap() {
-			errs = append(errs, c.At(section, one))
+// of returns where the value of a key was given, or else its section; "" for a default.
+func (o origins) of(key string) string {
+	for key != "" {
+		for _, k := range []string{key, number.ReplaceAllString(key, "")} { // uplink = [{...}] has one line
+			if where := o[k]; where != "" {
+				return where
+			}
 		}
-		return errors.Join(errs...)
+		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
-	where := cmp.Or(c.origins[section], c.origins[strings.TrimRight(section, "[0123456789]")]) // uplink = [{...}]
-	prefix := strings.TrimPrefix(section+".", ".")
-	for _, word := range keyWord.FindAllString(quoted.ReplaceAllString(err.Error(), ""), -1) {
-		if key, given := c.origins[prefix+word]; given {
-			where = key
-			break
-		}
+	return ""
+}
+
+// located is a problem with where its value was given.
+type located struct {
+	*problem.Problem
+	origin string
+}
+
+// Error is one line that begins with the origin. A flag or variable stands for the key, whose number no longer helps.
+func (l *located) Error() string {
+	switch {
+	case l.origin == "":
+		return l.Problem.Error()
+	case strings.HasPrefix(l.origin, "--"), strings.HasPrefix(l.origin, "environment"):
+		return l.origin + ": " + l.Text()
 	}
-	if where == "" {
-		return err
+	p := *l.Problem
+	p.Key = number.ReplaceAllString(p.Key, "")
+	return l.origin + ": " + p.Error()
+}
+
+// Unwrap returns the problem.
+func (l *located) Unwrap() error { return l.Problem }
+
+// Explain returns the problems of an error that concerns a section ("relay", "uplink[1]", "" for the keys before all sections),
+// one line each that begins with where the value was given. errors.As finds the *problem.Problem in it, whose key is complete.
+func (c *Config) Explain(section string, err error) error {
+	var all []error
+	for _, p := range problem.All(err) {
+		p = p.In(section)
+		all = append(all, &located{p, c.origins.of(p.Key)})
 	}
-	return fmt.Errorf("%s: %w", where, err)
+	return errors.Join(all...)
 }

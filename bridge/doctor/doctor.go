@@ -73,7 +73,7 @@ func (e *examination) daemon(ctx context.Context) {
 	case err != nil:
 		seen, mend := part(err.Error(), ": ")
 		e.add(Link{Name: name, State: Warning, Seen: seen, Mend: mend, mark: ": "})
-	case st == nil && e.Config.Relay.Listen == "off":
+	case st == nil && e.Config.Relay.Off():
 		e.add(Link{Name: name, State: Skipped, Seen: "its relay is off, so it cannot be asked: the port is opened here"})
 	case st == nil:
 		e.add(Link{Name: name, State: Skipped, Seen: "none answers at " + e.Config.Relay.Listen + ": the port is opened here"})
@@ -84,7 +84,7 @@ func (e *examination) daemon(ctx context.Context) {
 		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("running for %v, version %s", st.Now.Sub(st.Started).Round(time.Second), st.Version)})
 	}
 	e.status = st
-	e.alone = err == nil && st == nil && e.Config.Relay.Listen != "off"
+	e.alone = err == nil && st == nil && !e.Config.Relay.Off()
 }
 
 // ask asks the daemon again, if one runs. One that has gone meanwhile leaves what it said last.

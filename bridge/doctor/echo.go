@@ -84,7 +84,7 @@ func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u c
 	if ctx.Err() != nil {
 		return
 	}
-	l := judgeEcho(h, uplink.AckMode(u.Ack))
+	l := judgeEcho(h, u.Ack)
 	l.Name = name
 	e.add(l)
 }

@@ -47,7 +47,7 @@ func TestWatchDaemon(t *testing.T) {
 				}
 				e := &examination{Options: Options{Daemon: ask}}
 				e.status, _ = ask(t.Context())
-				o := e.watchDaemon(t.Context(), config.Receiver{Source: receiver.DefaultSource})
+				o := e.watchDaemon(t.Context(), config.Receiver{Config: receiver.Config{Source: receiver.DefaultSource}})
 				if took := time.Since(began); o.Sentences != test.want || took > test.took {
 					t.Errorf("%d sentences after %v, want %d within %v", o.Sentences, took, test.want, test.took)
 				}
@@ -74,7 +74,7 @@ func TestDaemonReceiver(t *testing.T) {
 		{nil, "auto", ""},
 	} {
 		e := &examination{status: &observe.Status{Receivers: test.daemon}}
-		if r, beside := e.daemonReceiver(config.Receiver{Source: test.source}); r.Source != test.want || beside != (test.want != "") {
+		if r, beside := e.daemonReceiver(config.Receiver{Config: receiver.Config{Source: test.source}}); r.Source != test.want || beside != (test.want != "") {
 			t.Errorf("%s means the daemon's %q, want %q", test.source, r.Source, test.want)
 		}
 	}

@@ -81,7 +81,7 @@ func daemonLink(name string, u observe.UplinkStatus) Link {
 func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix string) {
 	t := &trail{started: time.Now()}
 	e.ask(ctx) // what the daemon has sent so far
-	dial, at := u.Dialing(id), e.receiverTime()
+	dial, at := u.For(id), e.receiverTime()
 	dial.Clock = func() (time.Time, string) { return bridge.CertificateTime(at) }
 	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), dial)
 	if err != nil && ctx.Err() != nil {
@@ -89,18 +89,18 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 	}
 	if err == nil {
 		for i, name := range serverLinks[:echo] {
-			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
+			e.add(t.seen(i, name+suffix, u.For(id).URL))
 		}
 		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
 		return
 	}
-	failed, tried := t.stage(err, u.Endpoint(id))
+	failed, tried := t.stage(err, u.For(id).URL)
 	for i, name := range serverLinks {
 		switch {
 		case i == failed:
 			e.add(problemLink(name+suffix, err))
 		case i < failed && tried:
-			e.add(t.seen(i, name+suffix, u.Endpoint(id)))
+			e.add(t.seen(i, name+suffix, u.For(id).URL))
 		default:
 			e.blocked(name+suffix, serverLinks[failed]+suffix)
 		}

@@ -18,7 +18,7 @@ func (e *examination) spool(id string) {
 	if id != e.Config.DeviceID {
 		suffix = " " + id
 	}
-	dir, runtime := e.Config.SpoolFolders(id)
+	dir, runtime := e.Config.SpoolDirs(id)
 	switch {
 	case e.status != nil:
 		e.spoolOfDaemon("spool" + suffix)
@@ -103,7 +103,7 @@ func (e *examination) disk(name, dir string) {
 		return
 	}
 	free, err := freeSpace(dir)
-	floor := int64(e.Config.Spool.MinFree)
+	floor := e.Config.Spool.MinFree
 	seen := fmt.Sprintf("%.0f MiB free on the disk of %s", mebibytes(free), dir)
 	switch {
 	case err != nil:

@@ -8,7 +8,7 @@ func Suggest(word string, known []string) string {
 	word = strings.ToLower(strings.TrimLeft(word, "-"))
 	best, nearest := max(1, len(word)/3)+1, ""
 	for _, name := range known {
-		letters := strings.TrimLeft(name, "-")
+		letters := strings.ToLower(strings.TrimLeft(name, "-"))
 		d := distance(word, letters)
 		if len(word) > 1 && strings.HasPrefix(letters, word) {
 			d = 1

@@ -24,8 +24,11 @@ import (
 	"gpsbridge/bridge/relay/page"
 )
 
-// deviceID is what the route and a Django channel layer accept together.
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
+
+// ValidDeviceID reports whether an ID names a group: 1 to 80 ASCII letters, digits and underscores, which the route (\w+) of a
+// Django server and the group names of its channel layer (ASCII, under 100 characters with a prefix) accept together.
+func ValidDeviceID(id string) bool { return deviceID.MatchString(id) }
 
 // Small buffers: messages are framed already and written past gorilla, and a
 // viewer sends control frames only. They decide what an idle viewer costs.

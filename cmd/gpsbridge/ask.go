@@ -93,7 +93,7 @@ func fixTime(ctx context.Context, c config.Relay, deviceID string) time.Time {
 
 // fetch asks the daemon through its relay, which is on this machine whatever address it listens at.
 func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
-	if c.Listen == "off" {
+	if c.Off() {
 		return nil, command.Misusef("a daemon whose relay.listen is \"off\" serves no status: see its log")
 	}
 	address, err := localAddress(c.Listen)
@@ -103,16 +103,16 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	scheme, client := "http://", http.DefaultClient
-	if c.Cert != "" {
+	if c.CertFile != "" {
 		scheme = "https://"
-		if client, err = pinned(c.Cert); err != nil {
+		if client, err = pinned(c.CertFile); err != nil {
 			return nil, err
 		}
 		defer client.CloseIdleConnections()
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+path, nil)
 	if err == nil {
-		err = authorize(req, c.Token)
+		err = authorize(req, c.TokenFile)
 	}
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func otherAnswer(resp *http.Response, c config.Relay) error {
 		return nil
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("the daemon at %s requires the viewers' token (%s): name its configuration with -c FILE", c.Listen, resp.Status)
-	case resp.StatusCode == http.StatusBadRequest && c.Cert == "":
+	case resp.StatusCode == http.StatusBadRequest && c.CertFile == "":
 		return fmt.Errorf("%s does not accept plain HTTP (%s): if the daemon serves TLS, name its configuration with -c FILE", c.Listen, resp.Status)
 	}
 	return fmt.Errorf("%s does not answer as a gpsbridge daemon (%s): name the daemon's address with --listen", c.Listen, resp.Status)

@@ -35,7 +35,7 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bridge.Check(config), config.BadFile()); err != nil {
+	if err := errors.Join(bridge.Check(config), config.CheckFiles()); err != nil {
 		return command.AsMisuse(err)
 	}
 	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), config.Secrets())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -33,8 +33,8 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(filepath.Dir(token.file))
-	server, err := demoServer(*listen, token.secret, log)
+	defer os.RemoveAll(filepath.Dir(token))
+	server, err := demoServer(*listen, token, log)
 	switch {
 	case err != nil && server == nil:
 		return command.Misusef("--listen %q: the demo serves only this machine: use host:port, such as %q", *listen, relay.DefaultListen)
@@ -43,14 +43,15 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	}
 	van := config.Default()
 	van.DeviceID = "demo_van"
-	van.Receivers = []config.Receiver{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
-	van.Uplinks = []config.Uplink{{Name: "demo", Server: "ws://" + server.Addr(), Token: token.file}}
+	van.Receivers = []config.ReceiverSection{{Source: fmt.Sprintf("sim:?rate=%d", *rate)}}
+	van.Uplinks = []config.UplinkSection{{Name: "demo", Server: "ws://" + server.Addr(), Token: token}}
 	van.Report.Sky = true
 	van.Relay.Listen = "127.0.0.1:0"
-	if err := van.Validate(); err != nil {
+	checked, err := van.Check()
+	if err != nil {
 		return err
 	}
-	d, err := bridge.New(van, log)
+	d, err := bridge.New(checked, log)
 	if err != nil {
 		return command.AsMisuse(err)
 	}
@@ -82,7 +83,7 @@ func runTogether(ctx context.Context, p command.Process, server *bridge.Server, 
 // demoServer listens at an address; without one at the usual, or where that is in use at any free port.
 func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) {
 	open := func(listen string) (*bridge.Server, error) {
-		return bridge.NewServer(bridge.ServerConfig{Listen: listen, PublishToken: token, History: relay.DefaultHistory}, log)
+		return bridge.NewServer(bridge.ServerConfig{Config: relay.Config{Listen: listen}, PublishTokenFile: token}, log)
 	}
 	if listen != "" {
 		return open(listen)
@@ -93,13 +94,13 @@ func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) 
 	return open("127.0.0.1:0")
 }
 
-type secretFile struct{ file, secret string }
-
-func demoToken() (secretFile, error) {
+// demoToken creates a token in a directory of its own, and returns its file.
+func demoToken() (file string, err error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-demo-")
 	if err != nil {
-		return secretFile{}, fmt.Errorf("keep the demo's token: %w: have TMPDIR name a directory", err)
+		return "", fmt.Errorf("keep the demo's token: %w: have TMPDIR name a directory", err)
 	}
-	s := secretFile{filepath.Join(dir, "token"), rand.Text()}
-	return s, os.WriteFile(s.file, []byte(s.secret), 0o600)
+	file = filepath.Join(dir, "token")
+	_, err = secret.ReadOrCreate(file)
+	return file, err
 }

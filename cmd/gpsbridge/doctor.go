@@ -61,7 +61,7 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 // daemonOf returns how to ask the daemon at the relay's address; nil is the answer where none listens.
 func daemonOf(c config.Relay) func(context.Context) (*observe.Status, error) {
 	return func(ctx context.Context) (*observe.Status, error) {
-		if c.Listen == "off" {
+		if c.Off() {
 			return nil, nil
 		}
 		st, err := askDaemon(ctx, c)

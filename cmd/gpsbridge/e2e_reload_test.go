@@ -38,7 +38,7 @@ func TestHangupReloadsTheConfiguration(t *testing.T) {
 		}
 	}
 	write("[[uplink]]\nserver = \"http://wrong\"")
-	hangup("configuration not reloaded, the old one stays")
+	hangup("configuration not reloaded, the old one is kept")
 	write(fleet + `"ws://127.0.0.1:1"` + "\n[relay]\nhistory = 7")
 	hangup("needs a restart\" restart=[relay]")
 

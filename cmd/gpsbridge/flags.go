@@ -43,15 +43,12 @@ func (f *configFlags) give(name, value string) error {
 	return nil
 }
 
-// serviceConfig is the configuration of the service (systemd/gpsbridge.service).
-const serviceConfig = "/etc/gpsbridge/gpsbridge.toml"
-
 // useService takes the service's configuration where none is named, and reports that on stderr. A given --listen names
 // another daemon than the service's.
 func (f *configFlags) useService(p command.Process, c command.Command) {
-	if _, err := os.Stat(serviceConfig); err == nil && f.path == "" && f.values["listen"] == "" {
-		f.path = serviceConfig
-		fmt.Fprintf(p.Stderr, "gpsbridge %s: reading %s\n", c.Name, serviceConfig)
+	if _, err := os.Stat(config.ServiceFile); err == nil && f.path == "" && f.values["listen"] == "" {
+		f.path = config.ServiceFile
+		fmt.Fprintf(p.Stderr, "gpsbridge %s: reading %s\n", c.Name, config.ServiceFile)
 	}
 }
 

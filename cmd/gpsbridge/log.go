@@ -94,6 +94,6 @@ func (p prefixed) Write(line []byte) (int, error) {
 // logLevel is the level of the daemon's log, which a reload may change.
 func logLevel(c config.Log) *slog.LevelVar {
 	level := &slog.LevelVar{}
-	level.Set(c.Level.Level)
+	level.Set(c.Level)
 	return level
 }

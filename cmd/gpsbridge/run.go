@@ -57,7 +57,7 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 			}
 			needRestart, err := d.Reload(config)
 			if err == nil {
-				level.Set(config.Log.Level.Level)
+				level.Set(config.Log.Level)
 			}
 			return needRestart, err
 		})

@@ -47,7 +47,7 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 	}
 	ids := config.DeviceIDs()
 	for _, id := range ids {
-		dir, runtime := config.SpoolFolders(id)
+		dir, runtime := config.SpoolDirs(id)
 		if dir == "" {
 			return command.Misusef("no directory: name one with --dir DIRECTORY, or the daemon's configuration with -c FILE")
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -69,11 +68,11 @@ func watchHere(ctx context.Context, c config.Relay, w *bridge.WatchConfig) error
 		return err
 	}
 	scheme := "ws://"
-	if c.Cert != "" {
+	if c.CertFile != "" {
 		scheme = "wss://"
 	}
 	w.URL = scheme + address + "/ws/gps-tracking/" + st.DeviceID + "/"
-	w.TokenFile, w.CAFile = cmp.Or(w.TokenFile, c.Token), cmp.Or(w.CAFile, c.Cert)
+	w.TokenFile, w.CAFile = cmp.Or(w.TokenFile, c.TokenFile), cmp.Or(w.CAFile, c.CertFile)
 	return nil
 }
 
@@ -100,15 +99,12 @@ func logJoined(log *slog.Logger, url string) func(error) {
 		case err == nil:
 			log.Info("joined", "url", url)
 			logged = ""
-		case err.Error() != logged:
-			logged = err.Error()
-			log.Warn("not joined", "err", watchFlags.Replace(logged))
+		case byFlag(err).Error() != logged:
+			logged = byFlag(err).Error()
+			log.Warn("not joined", "err", logged)
 		}
 	}
 }
-
-// watchFlags are the flags for what a configuration file calls by a key: package uplink's errors name the keys.
-var watchFlags = strings.NewReplacer("token_file", "--token-file", "ca_file", "--ca-file")
 
 // panelEvery is how often the panel is drawn: ages count in tenths, and a person reads no faster.
 const panelEvery = 200 * time.Millisecond
@@ -135,7 +131,7 @@ func watchPanel(ctx context.Context, t *command.Terminal, c bridge.WatchConfig, 
 		return bridge.Watch(ctx, c, func(err error) {
 			now, state := time.Now(), "joined"
 			if err != nil {
-				state = "not joined: " + watchFlags.Replace(command.OneLine(err))
+				state = "not joined: " + command.OneLine(byFlag(err))
 			}
 			change(func() { p.enter(state, now) })
 		}, func(msg []byte) error {

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/relay"
+)
+
+// File is a configuration as it is written in TOML. Durations, sizes and choices are texts; an empty one stands for the default.
+type File struct {
+	DeviceID  string            `toml:"device_id"` // names the tracking group
+	Receivers []ReceiverSection `toml:"receiver"`
+	Report    ReportSection     `toml:"report"`
+	Uplinks   []UplinkSection   `toml:"uplink"`
+	Spool     SpoolSection      `toml:"spool"`
+	Relay     RelaySection      `toml:"relay"`
+	Log       LogSection        `toml:"log"`
+
+	service service
+}
+
+// ReceiverSection is one [[receiver]].
+type ReceiverSection struct {
+	Source          string `toml:"source"`            // see package receiver
+	Silence         string `toml:"silence"`           // duration; a port that sends nothing for this long is opened again
+	DeviceID        string `toml:"device_id"`         // that it feeds; default: the tracker's
+	Record          string `toml:"record"`            // file
+	RecordMax       string `toml:"record_max"`        // size
+	NMEAListen      string `toml:"nmea_listen"`       // host:port
+	NMEAOpen        bool   `toml:"nmea_open"`         // NMEAListen need not be loopback
+	Rollover        string `toml:"rollover"`          // a Rollover
+	AllowNoChecksum bool   `toml:"allow_no_checksum"` // accept sentences that noise may have changed
+}
+
+// ReportSection is [report], see pipeline.Limits.
+type ReportSection struct {
+	Interval string  `toml:"interval"` // duration
+	Distance float64 `toml:"distance"` // m
+	Turn     float64 `toml:"turn"`     // degrees
+	Speed    float64 `toml:"speed"`    // m/s
+	Stopped  string  `toml:"stopped"`  // duration
+	NoFix    string  `toml:"no_fix"`   // duration
+	Sky      bool    `toml:"sky"`
+}
+
+// UplinkSection is one [[uplink]].
+type UplinkSection struct {
+	Name    string            `toml:"name"`   // default: the server's host
+	Server  string            `toml:"server"` // WebSocket URL; {device_id} is replaced, without a path the tracking route is used
+	Origin  string            `toml:"origin"`
+	Headers map[string]string `toml:"headers"`
+	Token   string            `toml:"token_file"`
+	CA      string            `toml:"ca_file"`
+	Cert    string            `toml:"cert_file"`
+	Key     string            `toml:"key_file"`
+	Ack     string            `toml:"ack"`
+	Order   string            `toml:"order"`
+	Window  int               `toml:"window"`
+	Ping    string            `toml:"ping"` // duration
+}
+
+// SpoolSection is [spool], see spool.Options.
+type SpoolSection struct {
+	Dir     string `toml:"dir"`
+	Runtime string `toml:"runtime"`
+	Max     string `toml:"max"`      // size
+	MinFree string `toml:"min_free"` // size
+	Sync    string `toml:"sync"`     // duration
+}
+
+// RelaySection is [relay], see relay.Config.
+type RelaySection struct {
+	Listen      string   `toml:"listen"` // host:port; "off" for none
+	Open        bool     `toml:"open"`
+	Token       string   `toml:"token_file"`
+	Origins     []string `toml:"origins"`
+	History     int      `toml:"history"`      // messages, 0 for none
+	SlowTimeout string   `toml:"slow_timeout"` // duration
+	MaxConns    int      `toml:"max_conns"`
+	Basemap     string   `toml:"basemap"`
+	TLS         string   `toml:"tls"` // "self-signed" creates Cert and Key where they are missing
+	Cert        string   `toml:"tls_cert_file"`
+	Key         string   `toml:"tls_key_file"`
+}
+
+// LogSection is [log].
+type LogSection struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+const (
+	// trackingRoute is the path of the tracking server's route, and of the relay's.
+	trackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
+	// deviceIDPlace is where the device ID goes in a server's URL.
+	deviceIDPlace = "{device_id}"
+	// relayOff is the value of relay.listen that serves nobody.
+	relayOff = "off"
+	// selfSigned is the value of relay.tls that creates a certificate.
+	selfSigned = "self-signed"
+)
+
+// Default returns the configuration of a daemon without file, environment and flags: it finds the receiver by itself and
+// serves viewers on this machine.
+func Default() File {
+	host, _ := os.Hostname()
+	return File{
+		DeviceID:  deviceIDFrom(host),
+		Receivers: []ReceiverSection{{Source: receiver.DefaultSource}},
+		Spool:     SpoolSection{MinFree: "64MiB"},
+		Relay:     RelaySection{Listen: relay.DefaultListen, History: relay.DefaultHistory},
+		Log:       LogSection{Level: "info", Format: "text"},
+	}
+}
+
+var notInDeviceID = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+
+// deviceIDFrom makes a valid device ID of a host name: rpi-7.local becomes rpi_7_local.
+func deviceIDFrom(host string) string {
+	id := strings.Trim(notInDeviceID.ReplaceAllString(host, "_"), "_")
+	return id[:min(len(id), 80)]
+}
+
+// Codes of what is wrong with a configuration.
+const (
+	CodeFile     problem.Code = "config-file-unreadable"
+	CodeSyntax   problem.Code = "config-syntax"
+	CodeUnknown  problem.Code = "config-unknown"  // a key or an environment variable that does not exist
+	CodeType     problem.Code = "config-type"     // a text where a number is wanted, and so on
+	CodeValue    problem.Code = "config-value"    // a value that is not allowed
+	CodeMissing  problem.Code = "config-missing"  // a value that is needed
+	CodeRepeated problem.Code = "config-repeated" // sections that must differ do not
+	CodeNamed    problem.Code = "config-named-file"
+)
+
+// readFile reads a TOML file over f and notes where its values were given.
+func (f *File) readFile(path string, o origins) error {
+	text, err := os.ReadFile(path)
+	fail := func(cause, fix string) error {
+		return &problem.Problem{Code: CodeFile, Cause: fmt.Sprintf("configuration %q %s", path, cause), Fix: fix, Err: err}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail("does not exist", "name the file with -c FILE")
+	case errors.Is(err, syscall.EISDIR):
+		return fail("is a directory", "name a file in it with -c FILE")
+	case errors.Is(err, fs.ErrPermission):
+		return fail("may not be read by this user", "use sudo, or let the file be read")
+	case err != nil:
+		return fail("cannot be read: "+errors.Unwrap(err).Error(), "")
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
+	if line, err := f.decode(text); err != nil {
+		return &located{err, fmt.Sprintf("%s:%d", path, line)}
+	}
+	o.readFile(path, text)
+	return nil
+}
+
+// decode reads a TOML text over f. A problem comes with its line.
+func (f *File) decode(text []byte) (line int, p *problem.Problem) {
+	var wrong *toml.DecodeError
+	if err := toml.Unmarshal(text, new(map[string]any)); errors.As(err, &wrong) {
+		line, _ = wrong.Position()
+		return line, &problem.Problem{Code: CodeSyntax, Cause: strings.TrimPrefix(wrong.Error(), "toml: "), Err: err}
+	}
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(f)
+	var unknown *toml.StrictMissingError
+	switch {
+	case errors.As(err, &unknown):
+		line, _ = unknown.Errors[0].Position()
+		return line, unknownKey(strings.Join(unknown.Errors[0].Key(), "."))
+	case errors.As(err, &wrong):
+		line, _ = wrong.Position()
+		key := strings.Join(wrong.Key(), ".")
+		return line, &problem.Problem{Code: CodeType, Key: key, Cause: "the value is not " + wanted(keys()[key]), Err: err,
+			Fix: "gpsbridge.toml, the reference, shows how it is written"}
+	case err != nil:
+		return 1, problem.Of(err)
+	}
+	return 0, nil
+}
+
+func unknownKey(key string) *problem.Problem {
+	known := keys()
+	names := make([]string, 0, len(known))
+	for name := range known {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return &problem.Problem{Code: CodeUnknown, Cause: fmt.Sprintf("unknown key %q", key),
+		Fix: problem.Suggest(key, names) + "gpsbridge.toml, the reference, has every key"}
+}
+
+// wanted describes the values of a type to a person.
+func wanted(t reflect.Type) string {
+	if t == nil {
+		return "a section"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return `a text in quotes, such as "10s" for a duration or "32MiB" for a size`
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	}
+	return "a section"
+}
+
+// keys are all keys of a file with their types: "device_id", "uplink.server". Those of repeated sections have no number.
+func keys() map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	collectKeys(all, "", reflect.TypeFor[File]())
+	return all
+}
+
+func collectKeys(all map[string]reflect.Type, section string, t reflect.Type) {
+	for field := range t.Fields() {
+		key := field.Tag.Get("toml")
+		if key == "" {
+			continue
+		}
+		inner := field.Type
+		if inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		all[section+key] = field.Type
+		if inner.Kind() == reflect.Struct {
+			collectKeys(all, section+key+".", inner)
+		}
+	}
+}
