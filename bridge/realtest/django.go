@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -35,24 +37,24 @@ const (
 	Uvicorn
 )
 
-// Options say which tracking server [StartDjango] starts. The zero value is Daphne with the in-memory layer.
+// Options choose which tracking server [StartDjango] starts. The zero value is Daphne with the in-memory layer.
 type Options struct {
 	Layer    Layer
 	Server   ASGI
 	RedisURL string // redis://HOST:PORT/DB; with Layer Redis and no URL a Redis is started for this server
 	Capacity int    // of the channel layer, in messages; 0 leaves its default (100)
 	Refuse   bool   // close every WebSocket before accepting it: the client sees HTTP 403
-	Host     string // the one host from whose pages WebSockets are taken (ALLOWED_HOSTS and its Origin validator); "" for any
+	Host     string // the one host whose pages may open a WebSocket (ALLOWED_HOSTS and its Origin validator); "" for any
 	Token    string // close a WebSocket without it in Authorization before accepting it; "" for none
 	Device   string // close the WebSocket of any other device ID with 4403 once it is accepted; "" for none
+	Store    bool   // the project's own consumer, with a database and tokens, in place of the plain one with a journal
 }
 
-// Server is a running Django Channels tracking server on a port of its own, with the route
-// ws/gps-tracking/DEVICE_ID/.
+// Server is a running tracking server of bridge/django on a port of its own, with the route ws/gps-tracking/DEVICE_ID/.
 type Server struct {
 	t       testing.TB
 	options Options
-	dir     string // holds the package "tracking" and the journal
+	dir     string // holds the database or the journal
 	port    int
 	env     []string // beside this process's
 	process *Process
@@ -73,22 +75,26 @@ func StartDjango(t testing.TB, o Options) *Server {
 		}
 	}
 	s := &Server{t: t, options: o, dir: t.TempDir(), port: FreePort(t)}
-	if err := django.Write(s.dir); err != nil {
-		t.Fatal(err)
-	}
+	values := map[string]string{"TRACKING_HOSTS": o.Host, "TEST_TOKEN": o.Token, "TEST_DEVICE": o.Device, "TRACKING_CONSUMER": "journal.JournalConsumer"}
 	if o.Layer == Redis {
-		s.env = append(s.env, "TRACKING_REDIS_URL="+o.RedisURL)
+		values["TRACKING_REDIS_URL"] = o.RedisURL
 	}
 	if o.Capacity > 0 {
-		s.env = append(s.env, "TRACKING_CAPACITY="+strconv.Itoa(o.Capacity))
+		values["TRACKING_CAPACITY"] = strconv.Itoa(o.Capacity)
 	}
 	if o.Refuse {
-		s.env = append(s.env, "TRACKING_REFUSE=1")
+		values["TEST_REFUSE"] = "1"
 	}
-	for name, value := range map[string]string{"TRACKING_HOST": o.Host, "TRACKING_TOKEN": o.Token, "TRACKING_DEVICE": o.Device} {
+	if o.Store {
+		delete(values, "TRACKING_CONSUMER")
+	}
+	for name, value := range values {
 		if value != "" {
 			s.env = append(s.env, name+"="+value)
 		}
+	}
+	if o.Store {
+		s.Manage("migrate", "--verbosity=0")
 	}
 	s.start()
 	return s
@@ -100,7 +106,7 @@ func (s *Server) start() {
 	cmd, err := django.Daphne(s.dir, s.port)
 	if s.options.Server == Uvicorn {
 		name = "Uvicorn"
-		cmd, err = django.Serve(s.dir, "-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", strconv.Itoa(s.port),
+		cmd, err = django.Run(s.dir, "-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", strconv.Itoa(s.port),
 			"tracking.asgi:application")
 	}
 	if err != nil {
@@ -148,7 +154,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// Terminate sends SIGTERM and does not wait for the end: a server may take long, and has stopped listening meanwhile.
+// Terminate sends SIGTERM and does not wait for the end: it may last, and the server has stopped listening meanwhile.
 func (s *Server) Terminate() {
 	s.process.Signal(syscall.SIGTERM)
 }
@@ -160,13 +166,42 @@ func (s *Server) Restart() {
 	s.start()
 }
 
-// Taken is a message that a server's consumer has taken up, as Python serialised it.
+// Manage runs a command of the project's manage.py and returns what it printed on stdout.
+func (s *Server) Manage(args ...string) string {
+	s.t.Helper()
+	cmd, err := django.Run(s.dir, append([]string{"manage.py"}, args...)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, s.env...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("manage.py %q: %v: %s", args, err, complaint.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// Rows returns the stored fixes of a device, by run and seq, each as often as it is stored. It needs Options.Store.
+func (s *Server) Rows(deviceID string) []Message {
+	s.t.Helper()
+	text := s.Manage("shell", "--command", fmt.Sprintf(`import json; from tracking.models import Fix
+print(json.dumps(list(Fix.objects.filter(device_id=%q).order_by("run", "seq").values("run", "seq"))))`, deviceID))
+	var rows []Message
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
+		s.t.Fatalf("read the rows: %v: %q", err, text)
+	}
+	return rows
+}
+
+// Taken is a message that a server's consumer has processed, as Python serialised it.
 type Taken struct {
 	Connection int64 // over which it came: when that began, in nanoseconds of Unix time
 	Message    json.RawMessage
 }
 
-// Processed returns every message that the server's consumers have taken up so far, in their order, over all restarts and
+// Processed returns every message that the server's consumers have processed so far, in their order, over all restarts and
 // with repeats. It is what a client may call delivered.
 func (s *Server) Processed() ([]json.RawMessage, error) {
 	taken, err := s.Taken()
@@ -180,7 +215,7 @@ func (s *Server) Processed() ([]json.RawMessage, error) {
 // Taken returns what Processed returns, and over which connection each message came. Frames of a connection that has
 // broken may still be waiting in the server while those of the next are processed.
 func (s *Server) Taken() ([]Taken, error) {
-	data, err := os.ReadFile(django.Journal(s.dir))
+	data, err := os.ReadFile(filepath.Join(s.dir, "processed.jsonl"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -121,7 +121,7 @@ func corpusFolder() (string, error) {
 	if folder := os.Getenv(EnvCorpus); folder != "" {
 		return folder, isFolder(folder)
 	}
-	root, err := checkout()
+	root, err := django.Checkout()
 	if err != nil {
 		return "", err
 	}
@@ -129,27 +129,9 @@ func corpusFolder() (string, error) {
 	return folder, isFolder(folder)
 }
 
-// checkout is the folder with go.mod, found upwards from the working directory, which for a test is its package's folder.
-func checkout() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", fmt.Errorf("no go.mod above the working directory")
-		}
-		dir = up
-	}
-}
-
 // generatedMap looks where go generate puts the map, which a test binary that is built afterwards embeds.
 func generatedMap() error {
-	root, err := checkout()
+	root, err := django.Checkout()
 	if err != nil {
 		return err
 	}

@@ -115,15 +115,12 @@ func startRelay(ctx context.Context, path, dir string, cores int) (*serving, err
 	return s, nil
 }
 
-// startDaphne starts the Django application of the tests, with further settings in its environment.
+// startDaphne starts the project in bridge/django with its plain consumer, with further settings in its environment.
 func startDaphne(ctx context.Context, dir string, settings ...string) (*serving, error) {
-	if err := django.Write(dir); err != nil {
-		return nil, err
-	}
 	s, err := startServer(ctx, "Daphne", func(port int) (*exec.Cmd, error) {
 		cmd, err := django.Daphne(dir, port)
 		if err == nil {
-			cmd.Env = append(cmd.Env, settings...)
+			cmd.Env = append(append(cmd.Env, "TRACKING_CONSUMER=tracking.consumers.TrackingConsumer"), settings...)
 		}
 		return cmd, err
 	})

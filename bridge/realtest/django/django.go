@@ -1,9 +1,9 @@
-// Package django is a tracking server of Django Channels: the application, and how Daphne and Uvicorn serve it. What can
-// be chosen of it is in the environment; see settings.py and consumers.py.
+// Package django runs the tracking server of bridge/django. What can be chosen of it is in the environment: see its
+// settings.py, and journal.py here, which adds what tests need.
 package django
 
 import (
-	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,14 +12,11 @@ import (
 	"strings"
 )
 
-//go:embed *.py
-var files embed.FS
-
 // EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
 const EnvPython = "TEST_GPSBRIDGE_PYTHON"
 
-// Python returns the interpreter to run servers with. The distribution's own comes before PATH: Debian's packages are
-// seen by no other.
+// Python returns the interpreter to run servers with. The distribution's own comes before PATH, because no other sees
+// Debian's packages.
 func Python() (string, error) {
 	if p := os.Getenv(EnvPython); p != "" {
 		return p, nil
@@ -48,32 +45,42 @@ func Lacks(modules ...string) error {
 	return nil
 }
 
-// Write lays the application out in folder, as the Python package "tracking".
-func Write(folder string) error {
-	if err := os.CopyFS(filepath.Join(folder, "tracking"), files); err != nil {
-		return fmt.Errorf("write the Django application: %w", err)
+// Checkout is the directory with go.mod, found upwards from the working directory, which for a test is its package's.
+func Checkout() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
 	}
-	return nil
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("no go.mod above the working directory: run it in the checkout")
+		}
+		dir = up
+	}
 }
 
-// Journal is the file in folder in which the application writes what its consumers have taken up.
-func Journal(folder string) string {
-	return filepath.Join(folder, "processed.jsonl")
-}
-
-// Daphne returns the server of the Channels project for the application in folder, on a port of 127.0.0.1.
-func Daphne(folder string, port int) (*exec.Cmd, error) {
-	return Serve(folder, "-m", "daphne", "-b", "127.0.0.1", "-p", strconv.Itoa(port), "tracking.asgi:application")
-}
-
-// Serve returns a run of the interpreter with these arguments for the application in folder.
-func Serve(folder string, args ...string) (*exec.Cmd, error) {
+// Run returns a run of the interpreter in the project, which keeps its data in dir and accepts every host name.
+func Run(dir string, args ...string) (*exec.Cmd, error) {
 	interpreter, err := Python()
 	if err != nil {
 		return nil, err
 	}
+	root, err := Checkout()
+	if err != nil {
+		return nil, err
+	}
 	cmd := exec.Command(interpreter, args...)
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "TRACKING_JOURNAL="+Journal(folder), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+	cmd.Dir = filepath.Join(root, "bridge", "django")
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", "TRACKING_DATA="+dir, "TRACKING_HOSTS=*",
+		"PYTHONPATH="+filepath.Join(root, "bridge", "realtest", "django"))
 	return cmd, nil
+}
+
+// Daphne returns a run of the server of the Channels project on a port of 127.0.0.1, as [Run].
+func Daphne(dir string, port int) (*exec.Cmd, error) {
+	return Run(dir, "-m", "daphne", "-b", "127.0.0.1", "-p", strconv.Itoa(port), "tracking.asgi:application")
 }

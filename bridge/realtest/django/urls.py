@@ -1,3 +1,0 @@
-"""No pages: a test that needs one serves it from elsewhere."""
-
-urlpatterns = []
