@@ -15,18 +15,24 @@ import (
 // commit has a later one.
 const sourceDate = "2026-11-23"
 
-// calendar says what the nmea package may take for certain of the date, to undo the rollover of the 10-bit GPS week
-// (every 1024 weeks, IS-GPS-200): no receiver sends a date from before this build, and one that is far from the system's
-// is wrong too, if the system's is sane. A board without a clock boots before its build, and is not asked then.
-func calendar(rollover config.Rollover, recorded bool, now time.Time) nmea.Options {
+// calendar is what the nmea package may assume of the date, to undo the rollover of the 10-bit GPS week (every 1024 weeks,
+// IS-GPS-200): no receiver sends a date from before this build, and none one that is after the system's, if that is sane.
+func calendar(rollover config.Rollover, recorded bool) nmea.Options {
 	if rollover == config.RolloverKeep || rollover == config.RolloverAuto && recorded {
 		return nmea.Options{}
 	}
-	o := nmea.Options{Floor: builtAfter()}
-	if now.After(o.Floor) {
-		o.System = now
+	return nmea.Options{Floor: builtAfter(), System: SystemTime}
+}
+
+// longestOff is how long a board without a clock of its own may have been switched off, and its time stood: years, in a store.
+const longestOff = 5 * 365 * 24 * time.Hour
+
+// SystemTime is the system's time, and how far it may be behind the true time.
+func SystemTime() (now time.Time, behind time.Duration) {
+	if synchronised() {
+		return time.Now(), 0
 	}
-	return o
+	return time.Now(), longestOff
 }
 
 // builtAfter is the time of the commit that was built, else sourceDate.

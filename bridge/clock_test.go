@@ -5,29 +5,25 @@ import (
 	"time"
 
 	"gpsbridge/bridge/config"
-	"gpsbridge/nmea"
 )
 
-func TestCalendarTrustsBuildAndSaneClock(t *testing.T) {
-	built := builtAfter()
-	if built.Year() < 2026 {
+func TestCalendarIsBoundedByBuildAndClock(t *testing.T) {
+	if built := builtAfter(); built.Year() < 2026 {
 		t.Fatalf("built after %v", built)
 	}
-	later, dead := built.AddDate(1, 0, 0), time.Unix(0, 0)
 	for name, test := range map[string]struct {
 		rollover config.Rollover
 		recorded bool
-		now      time.Time
-		want     nmea.Options
+		bounded  bool
 	}{
-		"receiver":                        {"auto", false, later, nmea.Options{Floor: built, System: later}},
-		"receiver, board without a clock": {"auto", false, dead, nmea.Options{Floor: built}},
-		"recording":                       {"auto", true, later, nmea.Options{}},
-		"recording to be mended":          {"correct", true, later, nmea.Options{Floor: built, System: later}},
-		"receiver to be left alone":       {"keep", false, later, nmea.Options{}},
+		"receiver":                  {"auto", false, true},
+		"recording":                 {"auto", true, false},
+		"recording to be corrected": {config.RolloverCorrect, true, true},
+		"receiver to be left alone": {"keep", false, false},
 	} {
-		if got := calendar(test.rollover, test.recorded, test.now); got != test.want {
-			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		got := calendar(test.rollover, test.recorded)
+		if bounded := !got.Floor.IsZero() && got.System != nil; bounded != test.bounded {
+			t.Errorf("%s: bounded %t, want %t", name, bounded, test.bounded)
 		}
 	}
 }

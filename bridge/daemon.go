@@ -43,7 +43,7 @@ func New(c config.Config, log *slog.Logger) (*Daemon, error) {
 			return nil, c.Explain("relay", err)
 		}
 	}
-	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime, started: d.started}
+	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime}
 	for _, id := range c.DeviceIDs() {
 		dv, err := newDevice(&c, id, parts)
 		if err != nil {

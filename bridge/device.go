@@ -33,11 +33,10 @@ type device struct {
 
 // surroundings are what a device gets from its daemon.
 type surroundings struct {
-	log     *slog.Logger
-	beats   *observe.Beats
-	relay   *relay.Relay               // nil when off
-	clock   func() (time.Time, string) // the time at which certificates are verified, and its source
-	started time.Time
+	log   *slog.Logger
+	beats *observe.Beats
+	relay *relay.Relay               // nil when off
+	clock func() (time.Time, string) // the time at which certificates are verified, and its source
 }
 
 // newDevice opens the spool of a device ID and builds what is around it, from the servers back to the receivers.
@@ -112,7 +111,7 @@ func (d *device) addReceiver(c config.Receiver, s surroundings) error {
 		return err
 	}
 	in := pipeline.IntakeConfig{
-		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite(), s.started), AllowNoChecksum: c.AllowNoChecksum,
+		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite()), AllowNoChecksum: c.AllowNoChecksum,
 		Record: c.Record, Share: c.Share,
 	}
 	if s.relay != nil {

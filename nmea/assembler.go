@@ -32,11 +32,10 @@ type Options struct {
 	// 1024 weeks, after which the week number of GPS starts again. Zero leaves every date as it is, which is right for old
 	// recordings.
 	Floor time.Time
-	// System is the system's time, zero when it is not known. No date is taken to be more than a few days later. A System
-	// before Floor counts as not known. SetSystem renews it.
-	System time.Time
-	// Behind is how far System may be behind the true time, as that of a board that was switched off and has no clock.
-	Behind time.Duration
+	// System returns the system's time when it is needed, zero when it is not known, and how far that may be behind the true
+	// time: that of a board without a clock of its own is by as long as it was switched off. A time before Floor counts as not
+	// known. nil is always zero.
+	System func() (now time.Time, behind time.Duration)
 }
 
 // Assembler merges sentences into exactly one Fix an epoch, and satellites into one Sky an epoch that completes a group of
@@ -99,13 +98,6 @@ const (
 // NewAssembler returns an Assembler that calls h.
 func NewAssembler(h Handler, o Options) *Assembler {
 	return &Assembler{h: h, parser: newParser(), calendar: newCalendar(o), allowed: copies}
-}
-
-// SetSystem renews Options.System, for an Assembler that runs for longer than a few days. Without a Floor it does nothing.
-func (a *Assembler) SetSystem(now time.Time) {
-	if a.calendar.floor != 0 {
-		a.calendar.setSystem(now)
-	}
 }
 
 // Push takes one sentence as the Scanner yields it; the checksum is not looked at again. The sentence is not retained.

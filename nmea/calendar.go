@@ -29,26 +29,17 @@ type calendar struct {
 	tod   time.Duration // latest time of day
 	moved int           // days added to the last date that was stated
 
-	floor, system int64 // days since 1970; 0 for none
-	ahead         int64 // days by which a date may be after system
+	floor  int64 // days since 1970; 0 for none
+	system func() (now time.Time, behind time.Duration)
 }
 
 // newCalendar takes the options that bound a date.
 func newCalendar(o Options) calendar {
-	c := calendar{ahead: aheadDays + int64(o.Behind/day)}
+	c := calendar{system: o.System}
 	if !o.Floor.IsZero() {
 		c.floor = o.Floor.Unix() / 86400
 	}
-	c.setSystem(o.System)
 	return c
-}
-
-// setSystem takes the system's time. Zero, or one before the floor, counts as not known.
-func (c *calendar) setSystem(now time.Time) {
-	c.system = 0
-	if !now.IsZero() && now.Unix()/86400 >= c.floor {
-		c.system = now.Unix() / 86400
-	}
 }
 
 // advance moves on to the time of day tod. A jump without a fix makes the date
@@ -69,38 +60,46 @@ func (c *calendar) advance(tod time.Duration, fix bool) {
 // midnight the date that was carried there is trusted more than one beside it.
 func (c *calendar) set(d date) {
 	stated := time.Date(d.year, time.Month(d.month), d.day, 0, 0, 0, 0, time.UTC).Unix() / 86400
-	if n := stated + int64(c.moved); c.known && n >= c.day-1 && n <= c.day+1 { // goes on from the last one
-		late := n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight
-		if !late {
-			c.day = n
-		}
+	n, ok := c.correct(stated)
+	if ok && c.known && (n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight) {
 		return
 	}
-	n, ok := c.correct(stated)
 	c.known, c.day, c.moved = ok, n, int(n-stated)
 }
 
-// correct returns the day that a receiver means by the one that it states. Zero bounds leave every day as it is.
+// correct returns the day that a receiver means by the one that it states. Without bounds every day is right as it is.
 //
-// It is the latest one, whole rollovers later, that is not after the system's day (and a few more), if that is not before the
-// floor; without a system's day, the first that is not before the floor. When there is none the receiver may be a simulator, a
+// It is the latest one, whole rollovers later, that is not after the system's (and a few days), if that is not before the
+// floor; without a system's time, the first that is not before the floor. When there is none, the receiver may be a simulator, a
 // replay, or new from the shelf: its day stays when it is plausible as it is, and is refused otherwise.
 func (c *calendar) correct(stated int64) (n int64, ok bool) {
+	today, off := c.today()
 	n = stated
-	if c.system == 0 {
+	if today == 0 {
 		for n < c.floor {
 			n += rollover
 		}
 		return n, true
 	}
-	latest := c.system + c.ahead
-	for n+rollover <= latest {
+	for n+rollover <= today+aheadDays {
 		n += rollover
 	}
-	if n >= c.floor && n <= latest {
+	if n >= c.floor && n <= today+aheadDays {
 		return n, true
 	}
-	return stated, stated >= plausible && stated <= latest
+	return stated, stated >= plausible && stated <= today+aheadDays+off
+}
+
+// today returns the system's day, 0 when it is not known, and by how many days it may be behind.
+func (c *calendar) today() (n, behind int64) {
+	if c.system == nil {
+		return 0, 0
+	}
+	now, off := c.system()
+	if now.IsZero() || now.Unix()/86400 < c.floor {
+		return 0, 0
+	}
+	return now.Unix() / 86400, int64(off / day)
 }
 
 // time returns the time of the latest time of day, zero when the date is

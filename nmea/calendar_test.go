@@ -103,6 +103,15 @@ func TestLeapSecond(t *testing.T) {
 	}
 }
 
+// system is a system's clock that stands.
+func system(day string, behind time.Duration) func() (time.Time, time.Duration) {
+	now, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		panic(err)
+	}
+	return func() (time.Time, time.Duration) { return now, behind }
+}
+
 // TestRollover holds that whole 1024 weeks are added when a date is before the
 // floor, or nearer to the system's time then.
 func TestRollover(t *testing.T) {
@@ -122,18 +131,18 @@ func TestRollover(t *testing.T) {
 		{name: "floor", date: "220899", o: Options{Floor: at("2019-01-01")}, want: "2019-04-07", n: 1},
 		{name: "floor, twice", date: "220899", o: Options{Floor: at("2026-10-01")}, want: "2038-11-21", n: 2},
 		{name: "right date", date: "231126", o: Options{Floor: at("2026-10-01")}, want: "2026-11-23"},
-		{name: "system", date: "100407", o: Options{System: at("2026-11-24")}, want: "2026-11-24", n: 1},
-		{name: "system, right date", date: "231126", o: Options{Floor: at("2026-10-01"), System: at("2026-11-24")}, want: "2026-11-23"},
-		{name: "system of the past", date: "231126", o: Options{Floor: at("2026-10-01"), System: at("2000-01-01")}, want: "2026-11-23"},
-		{name: "a day before the floor", date: "221126", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2026-11-22"},
-		{name: "a replay", date: "150619", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2019-06-15"},
-		{name: "a cold receiver", date: "060180", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
-		{name: "the first rollover", date: "220899", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
-		{name: "a few days ahead", date: "011226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "2026-12-01"},
-		{name: "too far ahead", date: "021226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28")}, want: "0001-01-01"},
-		{name: "a board that was off", date: "021226", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2026-12-02"},
-		{name: "a board that was off, and a rollover", date: "130607", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2027-01-27", n: 1},
-		{name: "a board that was off, and a replay", date: "221126", o: Options{Floor: at("2026-11-23"), System: at("2026-11-28"), Behind: 365 * 24 * time.Hour}, want: "2026-11-22"},
+		{name: "system", date: "100407", o: Options{System: system("2026-11-24", 0)}, want: "2026-11-24", n: 1},
+		{name: "system, right date", date: "231126", o: Options{Floor: at("2026-10-01"), System: system("2026-11-24", 0)}, want: "2026-11-23"},
+		{name: "system of the past", date: "231126", o: Options{Floor: at("2026-10-01"), System: system("2000-01-01", 0)}, want: "2026-11-23"},
+		{name: "a day before the floor", date: "221126", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2026-11-22"},
+		{name: "a replay", date: "150619", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2019-06-15"},
+		{name: "a cold receiver", date: "060180", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "0001-01-01"},
+		{name: "the first rollover", date: "220899", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "0001-01-01"},
+		{name: "a few days ahead", date: "011226", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2026-12-01"},
+		{name: "too far ahead", date: "021226", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "0001-01-01"},
+		{name: "a board that was off", date: "021226", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 365*24*time.Hour)}, want: "2026-12-02"},
+		{name: "a rollover that is a month ahead of a board that was off", date: "130607", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 365*24*time.Hour)}, want: "2007-06-13"},
+		{name: "a board that was off, and a replay", date: "221126", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 365*24*time.Hour)}, want: "2026-11-22"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

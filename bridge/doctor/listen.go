@@ -162,7 +162,7 @@ func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	}
 	h := &ear{assembler: nil}
 	h.scanner.AllowNoChecksum = c.AllowNoChecksum
-	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter()})
+	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter(), System: bridge.SystemTime})
 	ctx, cancel := context.WithTimeout(ctx, listenMost)
 	var running sync.WaitGroup
 	running.Go(func() {
