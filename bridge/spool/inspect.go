@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listing is what a spool's folders hold.
@@ -125,20 +126,32 @@ func Drop(dir, runtime string) (records int, err error) {
 
 // survey gives every segment with the records held that count in it, oldest first.
 func survey(dir, runtime string, each func(Segment, []Record) error) (state, error) {
-	if _, err := os.Stat(filepath.Join(dir, lockName)); err != nil {
-		return state{}, err
-	}
-	recent, err := recentFolder(dir, runtime)
+	recent, err := recentPath(dir, runtime)
 	if err != nil {
 		return state{}, err
 	}
-	disk, lately := surveyed(dir), surveyed(recent)
+	disk, err := surveyed(dir)
+	if err != nil {
+		return state{}, err
+	}
+	defer disk.files.close()
+	if err := disk.files.(readDirectory).has(lockName); err != nil {
+		return state{}, err
+	}
+	lately, err := surveyed(recent)
+	if errors.Is(err, fs.ErrNotExist) {
+		lately, err = &log{files: memory{}, guard: unguarded{}}, nil
+	}
+	if err != nil {
+		return state{}, err
+	}
+	defer lately.files.close()
 	st, _, err := disk.load()
 	if err != nil {
 		return st, err
 	}
 	now, _, err := lately.load()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return st, err
 	}
 	st.merge(now)
@@ -170,8 +183,12 @@ func survey(dir, runtime string, each func(Segment, []Record) error) (state, err
 	return st, nil
 }
 
-func surveyed(dir string) *log {
-	return &log{files: readFolder{folder(dir)}, guard: unguarded{}, name: dir, log: slog.New(slog.DiscardHandler)}
+func surveyed(dir string) (*log, error) {
+	d, err := openDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &log{files: readDirectory{d}, guard: unguarded{}, name: dir, log: slog.New(slog.DiscardHandler)}, nil
 }
 
 // survey reads one segment. Records up to a position are held elsewhere.
@@ -213,11 +230,11 @@ func (s state) waiting(pos uint64) (names []string) {
 	return names
 }
 
-// readFolder is a folder of which nothing is written.
-type readFolder struct{ folder }
+// readDirectory is a directory of which nothing is written.
+type readDirectory struct{ *directory }
 
-func (d readFolder) open(name string) (file, error) {
-	f, err := os.Open(d.path(name))
+func (d readDirectory) open(name string) (file, error) {
+	f, err := d.openat(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sort"
 	"sync"
@@ -151,6 +152,59 @@ func (l *log) held() (records int, bytes int64) {
 		bytes += s.bytes
 	}
 	return records, bytes
+}
+
+// restore puts the log into its directory, which was opened again and may be empty or another: what is there under the name
+// of a segment is used, what is open is copied, and the rest is lost. guard is held, and nothing is being written.
+func (l *log) restore() (lost int) {
+	kept := l.segs[:0]
+	for _, s := range l.segs {
+		switch f, err := l.files.open(segmentName(s.base)); {
+		case err == nil:
+			_ = f.Close() // it is opened again when it is read
+			l.letGo(s)
+		case s.file == nil || l.copy(s) != nil:
+			lost += s.live
+			l.letGo(s)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	clear(l.segs[len(kept):])
+	l.segs = kept
+	l.limit()
+	if l.spare != nil {
+		_ = l.spare.Close() // it is empty
+		l.spare = nil
+	}
+	l.dropped.Add(uint64(lost))
+	return lost
+}
+
+// letGo closes a segment and has the next record begin another.
+func (l *log) letGo(s *segment) {
+	s.unload()
+	if s == l.active {
+		l.abandon()
+	}
+}
+
+// copy writes a segment whose file was deleted under its name again.
+func (l *log) copy(s *segment) error {
+	b := make([]byte, s.size)
+	if _, err := s.file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	f, err := l.files.create(nextName, s.size)
+	if err != nil {
+		return err
+	}
+	if err := l.finish(f, nextName, segmentName(s.base), b); err != nil {
+		return err
+	}
+	_ = s.file.Close() // it has no name any more
+	s.file = f
+	return nil
 }
 
 // capacity is the room for records in a segment.

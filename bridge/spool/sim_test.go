@@ -113,6 +113,9 @@ func (d *simFolder) list() ([]string, error) {
 }
 
 func (d *simFolder) free() (int64, error) { return d.space, nil }
+func (d *simFolder) moved() (bool, error) { return false, nil }
+func (d *simFolder) reopen() error        { return nil }
+func (d *simFolder) close() error         { return nil }
 
 func (d *simFolder) sync() error {
 	if err := d.failed("syncdir", ""); err != nil {

@@ -40,6 +40,9 @@ const (
 	// slowDisk is how long the disk may take for what it is given at once before whoever writes it counts as hung: far above
 	// diskPatience, since to start anew makes no card faster.
 	slowDisk = 2 * time.Minute
+	// noticeTime is how long Stats shows what was wrong and is over: long enough for a page or a monitor that asks once in
+	// half a minute.
+	noticeTime = time.Minute
 )
 
 // Codes of what Open finds wrong, and of Stats.Problem. The keys of the problems are those of the section [spool].
@@ -52,6 +55,8 @@ const (
 	CodeDiskFull     problem.Code = "spool-disk-full"          // no space, or no quota, left
 	CodeDiskReadOnly problem.Code = "spool-disk-read-only"     // as a worn card becomes
 	CodeDiskFailed   problem.Code = "spool-disk-failed"        // any other error of writing
+	CodeDirGone      problem.Code = "spool-directory-gone"     // and cannot be made again
+	CodeDirDeleted   problem.Code = "spool-directory-deleted"  // and was made again: shown for noticeTime
 	CodeDiskStalled  problem.Code = "spool-disk-stalled"       // no answer for diskPatience
 )
 
@@ -139,7 +144,9 @@ type Spool struct {
 	changed  time.Time        // the first change of the state that is not on disk, zero when there is none
 	partly   bool             // the state on disk lacks acknowledgements of records that others still want
 	problem  *problem.Problem // why the disk could not be written the last time
-	busy     time.Time        // since when the disk has been taking a batch, zero when it is not
+	notice   *problem.Problem // what was wrong and is over
+	noticed  time.Time
+	busy     time.Time // since when the disk has been taking a batch, zero when it is not
 }
 
 // Stats count what went through a spool.
@@ -324,6 +331,8 @@ func (s *Spool) Stats() Stats {
 	switch {
 	case s.problem != nil:
 		st.Problem = s.problem
+	case s.notice != nil && time.Since(s.noticed) < noticeTime:
+		st.Problem = s.notice
 	case s.patience() < 0:
 		st.Problem = &problem.Problem{Code: CodeDiskStalled, Key: "dir",
 			Cause: fmt.Sprintf("the disk has not answered for %s", time.Since(s.busy).Round(time.Second)), Fix: checkDisk}
@@ -348,7 +357,10 @@ func (s *Spool) Close() error {
 	if s.disk == nil {
 		return nil
 	}
-	err := s.flush(true)
+	err := s.follow()
+	if err == nil {
+		err = s.flush(true)
+	}
 	if err != nil {
 		err = fmt.Errorf("close spool: %w", err)
 		s.mu.Lock()
@@ -366,26 +378,34 @@ const openSegments = 8
 // 10 Hz, and room for 4 billion power cuts.
 const reserved = 1 << 32
 
-// openDisk makes the folders that are missing, takes the lock and opens what is there.
+// openDisk makes the directories that are missing, takes the lock and opens what is there.
 func (s *Spool) openDisk(o Options) error {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return err
-	}
-	var err error
-	if s.lock, err = lock(o.Dir); err != nil {
-		return err
-	}
-	recent, err := recentFolder(o.Dir, o.Runtime)
+	dir, err := makeDirectory(o.Dir)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(recent, 0o700); err != nil {
-		s.log.Warn("the spool's runtime folder cannot be made, a daemon that is killed loses the fixes of its last second: "+
-			"free space on its tmpfs, or mend spool.runtime", "err", err)
-		return s.attach(o, o.sizes(), folder(o.Dir), memory{}, [16]byte{})
+	if s.lock, err = lock(dir); err != nil {
+		return errors.Join(err, dir.close())
 	}
-	handOver(recent)
-	return s.attach(o, o.sizes(), folder(o.Dir), folder(recent), bootID(recent))
+	recent, err := openRecent(dir, o.Runtime)
+	if err != nil {
+		s.log.Warn("the spool's runtime directory cannot be made, a daemon that is killed loses the fixes of its last second: "+
+			"free space on its tmpfs, or correct spool.runtime", "err", err)
+		return s.attach(o, o.sizes(), dir, memory{}, [16]byte{})
+	}
+	return s.attach(o, o.sizes(), dir, recent, bootID(recent.path))
+}
+
+// openRecent opens the directory of the recent log, and makes it when it is missing.
+func openRecent(dir *directory, runtime string) (*directory, error) {
+	if runtime == "" {
+		return dir.sub(recentName)
+	}
+	path, err := recentPath(dir.path, runtime)
+	if err != nil {
+		return nil, err
+	}
+	return makeDirectory(path)
 }
 
 // attach puts the spool on two folders, and takes over what they hold. Nobody else knows the spool yet.
@@ -447,11 +467,14 @@ func (s *Spool) ackedSince(known, lately state) bool {
 	return false
 }
 
-// recentFolder is where the records are that are not in dir yet. In a runtime folder its name tells spools apart: the
-// positions of one mean nothing to another.
-func recentFolder(dir, runtime string) (string, error) {
+// recentName is the directory of the recent log in that of the spool, where there is no runtime directory.
+const recentName = "recent"
+
+// recentPath is the directory of the recent log. In a runtime directory its name tells spools apart: the positions of one
+// mean nothing to another.
+func recentPath(dir, runtime string) (string, error) {
 	if runtime == "" {
-		return filepath.Join(dir, "recent"), nil
+		return filepath.Join(dir, recentName), nil
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -505,7 +528,7 @@ func (s *Spool) settle() error {
 	return s.recent.settle(all)
 }
 
-// release gives the folder free. Nothing runs in the background any more.
+// release lets go of the directories. Nothing runs in the background any more.
 func (s *Spool) release() error {
 	s.out.Lock()
 	defer s.out.Unlock()
@@ -526,6 +549,7 @@ func (s *Spool) release() error {
 				errs = append(errs, err)
 			}
 		}
+		errs = append(errs, l.files.close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
@@ -638,19 +662,19 @@ const lockName = "lock"
 // ErrInUse is what a problem with CodeInUse wraps.
 var ErrInUse = errors.New("another gpsbridge is using this spool")
 
-// lock takes a folder for this process until the file is closed.
-func lock(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// lock takes a directory for this process until the file is closed.
+func lock(d *directory) (*os.File, error) {
+	f, err := d.openat(lockName, unix.O_RDWR|unix.O_CREAT)
 	if errors.Is(err, unix.EROFS) {
-		f, err = os.Open(path) // where there has been a spool before
+		f, err = d.openat(lockName, unix.O_RDONLY) // where there has been a spool before
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := hold(f, dir); err != nil {
+	if err := hold(f, d.path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	d.handOver(f)
 	return f, nil
 }
 
@@ -667,10 +691,17 @@ func hold(f *os.File, dir string) error {
 	return nil
 }
 
-// Free says whether a folder could be opened now, as Open would: an error that is ErrInUse names the folder. It changes
-// nothing.
+// Free reports whether Open could use a directory now: an error that is ErrInUse names it. It changes nothing.
 func Free(dir string) error {
-	f, err := os.Open(filepath.Join(dir, lockName))
+	d, err := openDirectory(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	f, err := d.openat(lockName, unix.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -26,6 +26,12 @@ func (s *Spool) run() {
 		case <-s.hurry:
 			urgent = true
 		}
+		if err := s.follow(); err != nil {
+			s.report(err)
+			wait = s.every
+			timer.Reset(wait)
+			continue
+		}
 		wait = s.due()
 		if urgent || wait <= 0 {
 			err := s.flush(false)
@@ -37,6 +43,65 @@ func (s *Spool) run() {
 		wait = max(wait, 0)
 		timer.Reset(wait)
 	}
+}
+
+// follow looks whether the directories are still at their paths. One that was deleted is made again, and what is still open
+// of it is written there. The error says that a directory cannot be had: nothing that is written is found at the next start.
+func (s *Spool) follow() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for _, l := range []*log{s.disk, s.recent} {
+		moved, err := l.files.moved()
+		if err == nil && moved {
+			err = s.restore(l)
+		}
+		if err != nil {
+			return &problem.Problem{Code: CodeDirGone, Key: "dir", Cause: fmt.Sprintf("the directory of %s is gone: %v", l.name, rootOf(err)), Err: err,
+				Fix: "put it back, or restart gpsbridge with another"}
+		}
+	}
+	return nil
+}
+
+// rootOf is the error at the end of the chain: what the system answered, without the path.
+func rootOf(err error) error {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err
+}
+
+// restore opens the directory of a log again, and writes there what is still open of it. writing is held.
+func (s *Spool) restore(l *log) error {
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := l.files.reopen(); err != nil {
+		return err
+	}
+	if l == s.disk {
+		d, ok := l.files.(*directory)
+		if ok && s.lock != nil {
+			held, err := lock(d)
+			if err != nil {
+				return err
+			}
+			s.lock, err = held, s.lock.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	lost := l.restore()
+	kept, _ := l.held()
+	s.change()
+	s.partly = true
+	p := &problem.Problem{Code: CodeDirDeleted, Key: "dir", Fix: "find out which program deleted it",
+		Cause: fmt.Sprintf("the directory of %s was deleted and is made again: %d records are lost, %d are kept", l.name, lost, kept)}
+	s.notice, s.noticed = p, time.Now()
+	s.log.Error("the spool's directory was deleted while in use", "problem", p)
+	return nil
 }
 
 // due returns how long it is until something has to go to the disk, no more than one interval.
@@ -75,6 +140,9 @@ const checkDisk = "check the card and its mount"
 func (s *Spool) diskProblem(err error) *problem.Problem {
 	if err == nil {
 		return nil
+	}
+	if p := problem.Of(err); p.Code != "" {
+		return p
 	}
 	var errno unix.Errno
 	errors.As(err, &errno)

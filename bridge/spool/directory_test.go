@@ -1,0 +1,169 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
+)
+
+// TestDeletedDirectoryIsMadeAgain deletes it under a running spool: what is open is kept, and it is reported.
+func TestDeletedDirectoryIsMadeAgain(t *testing.T) {
+	for name, runtime := range map[string]bool{"with a runtime directory": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logged strings.Builder
+				o := Options{Dir: filepath.Join(t.TempDir(), "spool"), Readers: []string{"r"}, Log: slog.New(slog.NewTextHandler(&logged, nil))}
+				if runtime {
+					o.Runtime = t.TempDir()
+				}
+				s := mustOpen(t, o)
+				for i := range 10 {
+					mustAppend(t, s, fmt.Sprint("before ", i))
+				}
+				time.Sleep(3 * time.Second) // they are on the disk
+				if err := os.RemoveAll(o.Dir); err != nil {
+					t.Fatal(err)
+				}
+				mustAppend(t, s, "after")
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				if p := s.Stats().Problem; p == nil || p.Code != CodeDirDeleted || p.Fix == "" {
+					t.Errorf("problem %v, want %s", p, CodeDirDeleted)
+				}
+				if n := strings.Count(logged.String(), "was deleted while in use"); n == 0 {
+					t.Errorf("not logged:\n%s", logged.String())
+				}
+				mustAppend(t, s, "later")
+				time.Sleep(2 * noticeTime)
+				if p := s.Stats().Problem; p != nil {
+					t.Errorf("problem %v, long after", p)
+				}
+				mustClose(t, s)
+				s = mustOpen(t, o)
+				got := contents(t, s.Reader("r"))
+				if len(got) != 12 || got[1] != "before 0" || got[11] != "after" || got[12] != "later" {
+					t.Errorf("kept %v, want all 12", got)
+				}
+				mustClose(t, s)
+			})
+		})
+	}
+}
+
+// TestDeletedJustBeforeTheEnd: what Close writes is found at the next start.
+func TestDeletedJustBeforeTheEnd(t *testing.T) {
+	o := Options{Dir: filepath.Join(t.TempDir(), "spool"), Readers: []string{"r"}, Log: slog.New(slog.DiscardHandler), Sync: time.Hour}
+	s := mustOpen(t, o)
+	mustAppend(t, s, "x")
+	if err := os.RemoveAll(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, o)
+	if got := contents(t, s.Reader("r")); len(got) != 1 || got[1] != "x" {
+		t.Errorf("kept %v, want x", got)
+	}
+	mustClose(t, s)
+}
+
+// TestGoneDirectoryIsAnErrorOfClose: nothing that is written to a directory that was moved away is kept for the next start.
+func TestGoneDirectoryIsAnErrorOfClose(t *testing.T) {
+	o := Options{Dir: filepath.Join(t.TempDir(), "spool"), Readers: []string{"r"}, Log: slog.New(slog.DiscardHandler)}
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, o)
+		mustAppend(t, s, "x")
+		if err := os.Rename(o.Dir, o.Dir+".old"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if p := s.Stats().Problem; p == nil || p.Code != CodeDirGone {
+			t.Errorf("problem %v, want %s", p, CodeDirGone)
+		}
+		if err := s.Close(); problem.CodeOf(err) != CodeDirGone {
+			t.Errorf("Close: %v, want %s", err, CodeDirGone)
+		}
+	})
+}
+
+// TestPlantedLinksAreNotFollowed: whoever may write in the directory cannot lead the spool, or root's command, to another
+// file.
+func TestPlantedLinksAreNotFollowed(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	const secret = "not the spool's"
+	fill := func(o Options) {
+		t.Helper()
+		s := mustOpen(t, o)
+		for range 3 {
+			mustAppend(t, s, "x")
+		}
+		mustClose(t, s)
+	}
+	for name, plant := range map[string]func(dir string) error{
+		"next":    func(dir string) error { return os.Symlink(outside, filepath.Join(dir, nextName)) },
+		"spare":   func(dir string) error { return os.Symlink(outside, filepath.Join(dir, spareName)) },
+		"segment": func(dir string) error { return os.Symlink(outside, filepath.Join(dir, segmentName(7))) },
+		"lock": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, lockName)), os.Symlink(outside, filepath.Join(dir, lockName)))
+		},
+		"recent": func(dir string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(dir, recentName)), os.Symlink(filepath.Dir(outside), filepath.Join(dir, recentName)))
+		},
+		"hard link": func(dir string) error { return os.Link(outside, filepath.Join(dir, nextName)) },
+		"fifo":      func(dir string) error { return unix.Mkfifo(filepath.Join(dir, segmentName(7)), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(outside, []byte(secret), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.ReadDir(filepath.Dir(outside))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Options{Dir: t.TempDir(), Readers: []string{"r"}, Log: slog.New(slog.DiscardHandler)}
+			fill(o)
+			if err := plant(o.Dir); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = Drop(o.Dir, "") // it may refuse
+			if s, err := Open(o); err == nil {
+				_, _ = s.Append([]byte("more"))
+				_ = s.flush(false)
+				_ = s.Close()
+			}
+			if got, err := os.ReadFile(outside); err != nil || string(got) != secret {
+				t.Errorf("the file outside is now %d bytes (%v), want it as it was", len(got), err)
+			}
+			if after, err := os.ReadDir(filepath.Dir(outside)); err != nil || len(after) != len(before) {
+				t.Errorf("files were made outside: %v, %v", after, err)
+			}
+		})
+	}
+}
+
+// TestLinkInPlaceOfTheDirectory is followed only if root made it.
+func TestLinkInPlaceOfTheDirectory(t *testing.T) {
+	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		mustClose(t, mustOpen(t, Options{Dir: link, Readers: []string{"r"}}))
+		if err := os.Lchown(link, 65534, 65534); err != nil {
+			t.Skip("cannot give a link to another user: ", err)
+		}
+	}
+	if _, err := Open(Options{Dir: link, Readers: []string{"r"}}); !errors.Is(err, errLink) {
+		t.Errorf("a link of another user: %v, want %v", err, errLink)
+	}
+}
