@@ -16,12 +16,11 @@ type DecodeOptions struct {
 	Sky bool
 }
 
-// Decode reads NMEA from r to its end, or until ctx is done, and writes one JSON
-// object a line to w. Lines that start with `#` are comments. Whatever else is
-// no sentence is skipped and counted: only reading and writing can fail. Sentences
-// without a checksum count until one comes that has it: a receiver sends it always
-// or never, and what lacks it among others is damaged. The output is flushed
-// whenever r gives nothing more at once, so it follows a pipe.
+// Decode reads NMEA from r to its end, or until ctx is done, and writes one JSON object a line to w. UTF-16 and gzip are read
+// too, see NewReader. Lines that start with `#` are comments. Whatever else is not a sentence is skipped and counted: only
+// reading and writing can fail. Sentences without a checksum count until one comes that has it: a receiver sends it always or
+// never, and what lacks it among others is damaged. The output is flushed whenever r gives nothing more at once, so it follows a
+// pipe.
 func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (DecodeStats, error) {
 	out := &lines{w: bufio.NewWriterSize(w, 64<<10), sky: o.Sky}
 	a := NewAssembler(out, o.Options)
@@ -33,7 +32,7 @@ func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (Dec
 		a.Push(sentence)
 	}
 	var c comments
-	err := decode(ctx, r, out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, take) }) })
+	err := decode(ctx, NewReader(r), out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, take) }) })
 	a.Flush()
 	err = errors.Join(err, out.flush())
 	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err

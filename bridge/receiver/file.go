@@ -56,7 +56,7 @@ func (f logFile) open(context.Context) (stream, error) {
 		return stream{conn: newReplay(file, f.rate), port: f.path}, nil
 	}
 	if f.rate == 0 {
-		return stream{conn: onceCloser{conn: file, close: sync.OnceValue(file.Close)}, port: f.path}, nil
+		return stream{conn: onceCloser{conn: logText{file, nmea.NewReader(file)}, close: sync.OnceValue(file.Close)}, port: f.path}, nil
 	}
 	return stream{conn: newPaced(file, f.rate), port: f.path}, nil
 }
@@ -94,6 +94,14 @@ type onceCloser struct {
 
 func (c onceCloser) Close() error { return c.close() }
 
+// logText is a file whose text is read, in whatever way it was saved.
+type logText struct {
+	conn
+	reader io.Reader
+}
+
+func (t logText) Read(p []byte) (int, error) { return t.reader.Read(p) }
+
 // maxPause bounds what a gap in a log, the hours between two trips, costs whoever plays it.
 const maxPause = 10 * time.Second
 
@@ -112,7 +120,7 @@ type paced struct {
 }
 
 func newPaced(r io.ReadCloser, rate float64) *paced {
-	return &paced{timeline: newTimeline(r), in: bufio.NewReader(r), rate: rate}
+	return &paced{timeline: newTimeline(r), in: bufio.NewReader(nmea.NewReader(r)), rate: rate}
 }
 
 func (p *paced) Read(b []byte) (int, error) {

@@ -1,0 +1,103 @@
+package nmea
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"gpsbridge/bridge/problem"
+)
+
+// IsZip is the code of the problem that NewReader has with a zip archive.
+const IsZip problem.Code = "log-is-zip"
+
+// NewReader returns a reader of the text of a log, in whatever way it was saved: as it is, in UTF-16 with or without a byte
+// order mark, as editors and terminals on Windows do, or compressed with gzip. It finds out at the first Read. A zip archive is
+// a *problem.Problem, because it may hold many files.
+func NewReader(r io.Reader) io.Reader { return &textReader{raw: r} }
+
+// textReader finds out how the text in raw is written with its first bytes.
+type textReader struct {
+	raw  io.Reader
+	text io.Reader // nil until the first Read
+	err  error     // of finding out
+}
+
+func (t *textReader) Read(p []byte) (int, error) {
+	if t.text == nil && t.err == nil {
+		t.text, t.err = open(t.raw)
+	}
+	if t.err != nil {
+		return 0, t.err
+	}
+	return t.text.Read(p)
+}
+
+// open returns a reader of the text in raw.
+func open(raw io.Reader) (io.Reader, error) {
+	var head [4]byte
+	n, err := io.ReadFull(raw, head[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	rest := io.MultiReader(bytes.NewReader(head[:n]), raw)
+	switch low, high := plain(head[0]) && plain(head[2]), plain(head[1]) && plain(head[3]); {
+	case bytes.HasPrefix(head[:n], []byte{0x1f, 0x8b}): // RFC 1952
+		z, err := gzip.NewReader(rest)
+		if err != nil {
+			return nil, fmt.Errorf("read gzip: %w", err)
+		}
+		return NewReader(z), nil
+	case bytes.HasPrefix(head[:n], []byte("\xef\xbb\xbf")): // byte order mark of UTF-8
+		return io.MultiReader(bytes.NewReader(head[3:n]), raw), nil
+	case bytes.Equal(head[:], []byte("PK\x03\x04")):
+		return nil, &problem.Problem{Code: IsZip, Cause: "this is a zip archive", Fix: "unpack it, and name the log in it"}
+	case head[0] == 0xff && head[1] == 0xfe, low && head[1] == 0 && head[3] == 0:
+		return &utf16Reader{raw: rest}, nil
+	case head[0] == 0xfe && head[1] == 0xff, high && head[0] == 0 && head[2] == 0:
+		return &utf16Reader{raw: rest, bigEndian: true}, nil
+	}
+	return rest, nil
+}
+
+// plain reports whether b is a character that a line of text may start with.
+func plain(b byte) bool { return b >= ' ' && b <= '~' || b == '\r' || b == '\n' || b == '\t' }
+
+// utf16Reader returns the ASCII characters of a text in UTF-16, and a `?` for every other one.
+type utf16Reader struct {
+	raw       io.Reader
+	bigEndian bool
+	buf       [4096]byte
+	n         int // bytes in buf: half a character, between two reads
+}
+
+func (u *utf16Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := u.raw.Read(u.buf[u.n:min(len(u.buf), 2*len(p))])
+		u.n += n
+		text := 0
+		for i := 0; i+1 < u.n; i += 2 {
+			low, high := u.buf[i], u.buf[i+1]
+			if u.bigEndian {
+				low, high = high, low
+			}
+			switch {
+			case high == 0xfe && low == 0xff: // byte order mark
+				continue
+			case high != 0 || low > 0x7f:
+				low = '?'
+			}
+			p[text] = low
+			text++
+		}
+		u.n = copy(u.buf[:], u.buf[u.n-u.n%2:u.n])
+		if text > 0 || err != nil {
+			return text, err
+		}
+	}
+}
