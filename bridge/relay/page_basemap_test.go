@@ -15,7 +15,12 @@ import (
 	"gpsbridge/bridge/relay/page"
 )
 
-// TestPageBasemap looks at the generated map, with a base map of a town round the beginning of the road of fixAt and
+// hamlet is a base map, made for these tests, of 3 by 3 km around 51.5 north, 0.12 west, in vector tiles of zoom 14. In metres
+// east and north of the middle it has a park from (-700, 60) to (-60, 690), with a lake from (-480, 240) to (-240, 360) in it, a
+// major road north through the middle, and in a layer "sensors", which no base map has, a line and a point east of it.
+const hamlet = "testdata/hamlet.pmtiles"
+
+// TestPageBasemap looks at the generated map, with the hamlet around the beginning of the road of fixAt and
 // without one.
 func TestPageBasemap(t *testing.T) {
 	realtest.Need(t, realtest.GeneratedMap)
@@ -39,7 +44,7 @@ func generatedMap(t *testing.T) string {
 	return string(script)
 }
 
-// openTown opens the page of a van that has come 200 m up the North Road of the town, whose middle is at 51.5, -0.12.
+// openTown opens the page of a van that has come 200 m up the road of the hamlet.
 func openTown(t *testing.T, p *tab, basemap string) *Relay {
 	t.Helper()
 	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Basemap: basemap})
@@ -108,7 +113,7 @@ const (
 func testStreets(t *testing.T, p *tab) {
 	p.scheme("light")
 	p.screen(1440, 900, 1)
-	r := openTown(t, p, realtest.Basemap(t, 51.5, -0.12))
+	r := openTown(t, p, hamlet)
 	look := func() {
 		t.Helper()
 		p.isAt(-150, 400, lightPark)
@@ -143,7 +148,7 @@ func testStreets(t *testing.T, p *tab) {
 
 // The base map is for those who may watch.
 func testBasemapToken(t *testing.T, p *tab) {
-	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me", Basemap: realtest.Basemap(t, 51.5, -0.12)})
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me", Basemap: hamlet})
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + r.Addr().String() + "/#token=see-me")
 	p.shows("credit", "© OpenStreetMap")
@@ -169,7 +174,9 @@ func testNoBasemap(t *testing.T, p *tab) {
 
 // Where the base map has nothing there is the grid.
 func testBasemapElsewhere(t *testing.T, p *tab) {
-	openTown(t, p, realtest.Basemap(t, 48.2, 16.4))
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Basemap: hamlet})
+	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","run":"5f1c09ae77b2d041","seq":1,"mode":3,"time":"2026-11-23T09:00:00Z","lat":48.2,"lon":16.4}`))
+	p.open("http://" + r.Addr().String() + "/")
 	p.shows("credit", "© OpenStreetMap")
 	p.until(`gpsbridge.map.ground() === true && !!gpsbridge.map.base.tiles`)
 	p.clean()
@@ -189,12 +196,12 @@ func testBadBasemap(t *testing.T, p *tab) {
 
 // An archive that was not copied to its end shows what it has.
 func testCutBasemap(t *testing.T, p *tab) {
-	path := realtest.Basemap(t, 51.5, -0.12)
-	info, err := os.Stat(path)
-	if err == nil {
-		err = os.Truncate(path, info.Size()/2)
-	}
+	whole, err := os.ReadFile(hamlet)
 	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "half.pmtiles")
+	if err := os.WriteFile(path, whole[:len(whole)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
 	openTown(t, p, path)
@@ -208,7 +215,7 @@ func testCutBasemap(t *testing.T, p *tab) {
 
 // A map that cannot go on gives way to the page's own, with the whole trail.
 func testDrawingFails(t *testing.T, p *tab) {
-	r := openTown(t, p, realtest.Basemap(t, 51.5, -0.12))
+	r := openTown(t, p, hamlet)
 	p.shows("credit", "© OpenStreetMap")
 	eval[bool](p, `!!(gpsbridge.map.base.map.renderSync = () => { throw new Error("the graphics card is gone"); })`)
 	r.Publish("van_7", "TPV", fixAt(21))
@@ -221,7 +228,7 @@ func testDrawingFails(t *testing.T, p *tab) {
 func TestPageWithoutGeneratedMap(t *testing.T) {
 	p := openTab(t, realtest.Chromium(t))
 	var r *Relay
-	r, _ = serveOn(t, Config{Listen: "127.0.0.1:0", Basemap: realtest.Basemap(t, 51.5, -0.12), Status: func() any {
+	r, _ = serveOn(t, Config{Listen: "127.0.0.1:0", Basemap: hamlet, Status: func() any {
 		s := r.Status()
 		s.Page = PageStatus{Basemap: true}
 		return map[string]any{"role": "server", "relay": s}
