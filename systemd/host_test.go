@@ -29,13 +29,13 @@ const (
 	group      = "ws://" + trackingAt + "/ws/gps-tracking/van_7/"
 )
 
-// shelf holds what the tests build once: the package and the probe.
-var shelf = sync.OnceValues(func() (string, error) {
+// built holds what the tests build once: the package and the probe.
+var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-systemd-test-")
 	if err != nil {
 		return "", err
 	}
-	shelfDir = dir
+	builtDir = dir
 	arch := map[string]string{"arm": "armhf"}[runtime.GOARCH]
 	if arch == "" {
 		arch = runtime.GOARCH
@@ -58,13 +58,13 @@ func firstMatch(pattern string) string {
 	return append(paths, pattern)[0]
 }
 
-// shelfDir is where it is, "" while no test has asked for it.
-var shelfDir string
+// builtDir is where it is, "" while no test has asked for it.
+var builtDir string
 
-// removeShelf is for the end of all tests.
-func removeShelf(int) {
-	if shelfDir != "" {
-		_ = os.RemoveAll(shelfDir)
+// removeBuilt is for the end of all tests.
+func removeBuilt(int) {
+	if builtDir != "" {
+		_ = os.RemoveAll(builtDir)
 	}
 }
 
@@ -78,7 +78,7 @@ type host struct {
 func boot(t *testing.T) *host {
 	t.Helper()
 	realtest.Need(t, realtest.Root, realtest.Nspawn)
-	dir, err := shelf()
+	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

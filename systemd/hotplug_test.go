@@ -38,7 +38,7 @@ func emulate(t *testing.T) *emulated {
 		t.Skipf("needs some minutes: set %s=1 to run it", envQEMU)
 	}
 	realtest.Need(t, realtest.Root, realtest.Nspawn, realtest.QEMU)
-	shelf, err := shelf()
+	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func emulate(t *testing.T) *emulated {
 		t.Fatal(err)
 	}
 	m := &emulated{t: t, dir: t.TempDir()}
-	image := exec.Command("testdata/qemu-image", realtest.RootFS(), filepath.Join(shelf, "gpsbridge.deb"),
+	image := exec.Command("testdata/qemu-image", realtest.RootFS(), filepath.Join(dir, "gpsbridge.deb"),
 		filepath.Join(cache, "gpsbridge", "kernel"), m.dir)
 	if out, err := image.CombinedOutput(); err != nil {
 		t.Fatalf("make the image: %v\n%s", err, out)

@@ -18,7 +18,7 @@ const browserTimeout = 2 * time.Minute
 func Chromium(t testing.TB) context.Context {
 	t.Helper()
 	Need(t, Browser)
-	// Chromium leaves sockets in the temporary folder; in one of its own they go with it. Not t.TempDir: the name of a
+	// Chromium leaves sockets in the temporary directory; in one of its own they are removed with it. Not t.TempDir: the name of a
 	// long test would not fit into a socket's path.
 	dir, err := os.MkdirTemp("", "browser")
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"testing"
 )
 
-// EnvRootFS names the folder with the root file system that containers boot, where it is not gpsbridge/rootfs in the
-// user's cache folder.
+// EnvRootFS names the directory with the root file system that containers boot, where it is not gpsbridge/rootfs in the
+// user's cache directory.
 const EnvRootFS = "TEST_GPSBRIDGE_ROOTFS"
 
 // rootFSPackages are in the root file system beyond what Debian calls essential.
 const rootFSPackages = "systemd,systemd-sysv,udev,dbus,procps,kmod,iproute2,libnss-systemd"
 
-// Container is a machine of its own as far as systemd can tell: real systemd is PID 1 in it, with a network of its own
+// Container is a machine of its own for all that systemd can see: real systemd is PID 1 in it, with a network of its own
 // that has no way out.
 type Container struct {
 	t      testing.TB
@@ -29,15 +29,15 @@ type Container struct {
 	init   int // process ID of its PID 1, as seen from here
 }
 
-// StartContainer boots a container and returns when its start is over. Inside, /mnt is the folder, read-only. Whatever
-// the container writes is gone with it, which is at the latest when the test ends. It needs [Nspawn] and [Root].
+// StartContainer boots a container and returns when its start is over. Inside, /mnt is dir, read-only. All that
+// the container writes is removed with it, which is at the latest when the test ends. It needs [Nspawn] and [Root].
 //
 // Limits of devices and addresses are enforced in it, those of memory and tasks need not be, and udev does not run.
-func StartContainer(t testing.TB, folder string) *Container {
+func StartContainer(t testing.TB, dir string) *Container {
 	t.Helper()
 	Need(t, Root, Nspawn)
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+RootFS(), "--volatile=overlay", "--private-network",
-		"--bind-ro="+folder+":/mnt", "--register=no", "--keep-unit", "--console=read-only",
+		"--bind-ro="+dir+":/mnt", "--register=no", "--keep-unit", "--console=read-only",
 		// Without these two the limits of devices and addresses, which systemd leaves to BPF, are silently not enforced.
 		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot", "systemd.show_status=0")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
@@ -70,7 +70,7 @@ func (c *Container) booted() error {
 	}
 	state, err := c.Try("systemctl", "is-system-running")
 	if state = strings.TrimSpace(state); state != "running" && state != "degraded" {
-		return fmt.Errorf("systemd says %q: %w", state, err)
+		return fmt.Errorf("systemd reports %q: %w", state, err)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (c *Container) Run(args ...string) string {
 	return out
 }
 
-// Write writes a file inside the container, with the folders above it.
+// Write writes a file inside the container, with the directories above it.
 func (c *Container) Write(path, text string) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -117,7 +117,7 @@ func (c *Container) Write(path, text string) {
 	}
 }
 
-// RootFS returns the folder where the root file system of containers should be.
+// RootFS returns the directory where the root file system of containers should be.
 func RootFS() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -126,7 +126,7 @@ func RootFS() string {
 	return cmp.Or(os.Getenv(EnvRootFS), filepath.Join(cache, "gpsbridge", "rootfs"))
 }
 
-// findNspawn says what of a container is missing.
+// findNspawn returns what a container lacks.
 func findNspawn() error {
 	for _, name := range []string{"systemd-nspawn", "nsenter"} {
 		if _, err := exec.LookPath(name); err != nil {

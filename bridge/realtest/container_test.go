@@ -8,11 +8,11 @@ import (
 )
 
 func TestContainerIsAMachineOfItsOwn(t *testing.T) {
-	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "here"), []byte("from outside"), 0o600); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "here"), []byte("from outside"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := StartContainer(t, folder)
+	c := StartContainer(t, dir)
 	if got := c.Run("cat", "/mnt/here"); got != "from outside" {
 		t.Errorf("/mnt/here holds %q", got)
 	}

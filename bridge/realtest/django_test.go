@@ -109,7 +109,7 @@ func TestServerHangs(t *testing.T) {
 	server := StartDjango(t, Options{})
 	member := Join(t, server.GroupURL("van_7"))
 	server.Hang()
-	member.Send(fix("a1", 1)) // taken by the kernel
+	member.Send(fix("a1", 1)) // accepted by the kernel
 	if got, err := server.Processed(); err != nil || len(got) != 0 {
 		t.Errorf("a hung server processed %d messages (%v)", len(got), err)
 	}
@@ -159,7 +159,7 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
-// The route of the real server takes \w and a trailing slash; anything else must be refused here too.
+// The route accepts \w and a trailing slash; anything else is refused.
 func TestRouteIsTheRealOne(t *testing.T) {
 	server := StartDjango(t, Options{})
 	for _, path := range []string{"/ws/gps-tracking/van_7", "/ws/gps-tracking/van-7/", "/gps-tracking/van_7/"} {

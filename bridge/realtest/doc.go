@@ -2,8 +2,8 @@
 // Daphne or Uvicorn, Redis, Chromium, pseudo-terminals, a network that fails, and a member of a tracking group that
 // keeps what it receives.
 //
-// It owns finding, starting, killing and ending those parts, and says in one line what to install when one is missing
-// ([Need]). It must not know anything of gpsbridge itself: of the project it imports only the two packages below it,
+// It owns finding, starting, killing and ending those parts, and reports in one line what to install when one is missing
+// ([Need]). It must not know gpsbridge itself: of the project it imports only the two packages below it,
 // [gpsbridge/bridge/realtest/program] and [gpsbridge/bridge/realtest/django], which cmd/compare uses too, and what it
 // asserts is only that a part started. Only tests import it, so nothing of it is in the program.
 //

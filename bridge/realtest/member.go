@@ -27,7 +27,7 @@ type key struct {
 }
 
 // Member is a client of a tracking group that keeps every message in the order of arrival. When the server goes, it
-// joins again as soon as the server takes it.
+// joins again as soon as the server accepts it.
 type Member struct {
 	t    testing.TB
 	url  string
@@ -112,7 +112,7 @@ func (m *Member) add(text []byte) {
 	}
 }
 
-// change makes a change under the lock and wakes whoever waits for one.
+// change makes a change under the lock and wakes the callers that wait for one.
 func (m *Member) change(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,7 +121,7 @@ func (m *Member) change(f func()) {
 	m.changed = make(chan struct{})
 }
 
-// wait returns when reached, asked under the lock after each change, says true. It fails the test after the timeout, or
+// wait returns when reached, called under the lock after each change, returns true. It fails the test after the timeout, or
 // when a frame was not JSON.
 func (m *Member) wait(timeout time.Duration, reached func() bool, got func() string) {
 	m.t.Helper()
@@ -144,7 +144,7 @@ func (m *Member) wait(timeout time.Duration, reached func() bool, got func() str
 	}
 }
 
-// WaitDistinct waits until n different messages, told apart by (run, seq), have arrived, and returns all different
+// WaitDistinct waits until n different messages, by (run, seq), have arrived, and returns all different
 // ones in the order in which they first arrived. It fails the test after the timeout.
 func (m *Member) WaitDistinct(n int, timeout time.Duration) []Message {
 	m.t.Helper()
@@ -194,7 +194,7 @@ func (m *Member) Send(text string) {
 	}
 }
 
-// Complete says whether the messages, repeats already removed, are seq 1, 2, 3 ... of each run, in order and without a
+// Complete checks that the messages, repeats already removed, are seq 1, 2, 3 ... of each run, in order and without a
 // gap; the error names the first that is not.
 func Complete(messages []Message) error {
 	last := make(map[string]uint64)

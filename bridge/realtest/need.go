@@ -17,8 +17,8 @@ import (
 const (
 	// EnvReal names the environment variable under which a missing part fails a test instead of skipping it.
 	EnvReal = "TEST_GPSBRIDGE_REAL"
-	// EnvCorpus names the folder of recorded receiver logs, where it is not ../shared/corpus/gpsd beside the checkout.
-	// The value "absent" says that there is none: then its tests skip even under EnvReal, because no package has it.
+	// EnvCorpus names the directory of recorded receiver logs, where it is not ../shared/corpus/gpsd beside the checkout.
+	// The value "absent" means that there is none: its tests then skip even under EnvReal, because no package has it.
 	EnvCorpus = "TEST_GPSBRIDGE_CORPUS"
 	// EnvPython names the Python interpreter that has Django Channels, where it is not the distribution's own.
 	EnvPython = django.EnvPython
@@ -38,7 +38,7 @@ const (
 	GPSD          Part = "gpsd"
 	GPSPipe       Part = "gpspipe"
 	Corpus        Part = "the recorded receiver logs"
-	Root          Part = "root, who may run a program as somebody else"
+	Root          Part = "root, who may run a program as another user"
 	Mount         Part = "a loop device to mount ext4 from"
 	Namespaces    Part = "network namespaces"
 	GeneratedMap  Part = "the page's generated map"
@@ -46,13 +46,13 @@ const (
 	QEMU          Part = "QEMU"
 )
 
-// part says how to find one Part (an error says what is missing) and how to install it.
+// part says how to find one Part (an error names what is missing) and how to install it.
 type part struct {
 	find    func() error
 	install string
 }
 
-// parts finds each part at most once in a test binary: starting an interpreter takes a tenth of a second.
+// parts finds each part at most once in a test binary: starting an interpreter needs a tenth of a second.
 var parts = map[Part]part{
 	Django:        {sync.OnceValue(pythonHas("django", "channels", "daphne")), apt("python3-django python3-django-channels daphne")},
 	UvicornServer: {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
@@ -66,8 +66,8 @@ var parts = map[Part]part{
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},
 	QEMU: {sync.OnceValue(inPath("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
-	Corpus: {func() error { _, err := corpusFolder(); return err },
-		"put them in ../shared/corpus/gpsd beside the checkout, or name their folder in " + EnvCorpus},
+	Corpus: {func() error { _, err := corpusDir(); return err },
+		"put them in ../shared/corpus/gpsd beside the checkout, or name their directory in " + EnvCorpus},
 	Root: {func() error {
 		if os.Getuid() != 0 {
 			return fmt.Errorf("this is user %d", os.Getuid())
@@ -97,36 +97,36 @@ func Need(t testing.TB, needed ...Part) {
 		if err == nil {
 			continue
 		}
-		said := fmt.Sprintf("%s is missing (%v): %s", name, err, p.install)
+		text := fmt.Sprintf("%s is missing (%v): %s", name, err, p.install)
 		if must && !(name == Corpus && os.Getenv(EnvCorpus) == "absent") {
-			t.Fatal(said)
+			t.Fatal(text)
 		}
-		t.Skip(said)
+		t.Skip(text)
 	}
 }
 
-// CorpusFolder returns the folder of recorded receiver logs (NAME.log, NAME.tpv.jsonl), as [Need] with [Corpus].
-func CorpusFolder(t testing.TB) string {
+// CorpusDir returns the directory of recorded receiver logs (NAME.log, NAME.tpv.jsonl), as [Need] with [Corpus].
+func CorpusDir(t testing.TB) string {
 	t.Helper()
 	Need(t, Corpus)
-	folder, err := corpusFolder()
+	dir, err := corpusDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return folder
+	return dir
 }
 
-// corpusFolder looks where EnvCorpus says, else beside the checkout.
-func corpusFolder() (string, error) {
-	if folder := os.Getenv(EnvCorpus); folder != "" {
-		return folder, isFolder(folder)
+// corpusDir looks where EnvCorpus names a directory, else beside the checkout.
+func corpusDir() (string, error) {
+	if dir := os.Getenv(EnvCorpus); dir != "" {
+		return dir, isDir(dir)
 	}
 	root, err := django.Checkout()
 	if err != nil {
 		return "", err
 	}
-	folder := filepath.Join(filepath.Dir(root), "shared", "corpus", "gpsd")
-	return folder, isFolder(folder)
+	dir := filepath.Join(filepath.Dir(root), "shared", "corpus", "gpsd")
+	return dir, isDir(dir)
 }
 
 // generatedMap looks where go generate puts the map, which a test binary that is built afterwards embeds.
@@ -139,13 +139,13 @@ func generatedMap() error {
 	return err
 }
 
-func isFolder(path string) error {
+func isDir(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("no folder %s", path)
+		return fmt.Errorf("no directory %s", path)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder", path)
+		return fmt.Errorf("%s is not a directory", path)
 	}
 	return nil
 }
@@ -175,11 +175,11 @@ func mounts() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	image, folder := filepath.Join(dir, "image"), filepath.Join(dir, "folder")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 1<<20), os.Mkdir(folder, 0o700)); err != nil {
+	image, mounted := filepath.Join(dir, "image"), filepath.Join(dir, "mounted")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 1<<20), os.Mkdir(mounted, 0o700)); err != nil {
 		return err
 	}
-	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, folder}, {"umount", folder}} {
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, mounted}, {"umount", mounted}} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", command[0], err, bytes.ReplaceAll(bytes.TrimSpace(out), []byte("\n"), []byte(" ")))
 		}

@@ -98,11 +98,11 @@ func TestCorpusBesideTheCheckout(t *testing.T) {
 	}
 	t.Setenv(EnvCorpus, "")
 	t.Chdir(inside)
-	got, err := corpusFolder()
+	got, err := corpusDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got != want {
-		t.Errorf("corpus folder %s, want %s", got, want)
+		t.Errorf("corpus directory %s, want %s", got, want)
 	}
 }

@@ -71,6 +71,6 @@ func TestChromiumRunsAPage(t *testing.T) {
 	}
 	got, err := chromedp.Run(ctx, chromedp.Poll[int](`window.answer`, chromedp.WithPollingTimeout(10*time.Second)))
 	if err != nil || got != 42 {
-		t.Errorf("the page says %d, %v, want 42", got, err)
+		t.Errorf("the page shows %d, %v, want 42", got, err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// startTimeout bounds the start of a server: they take 0.3 to 1 s on a quiet machine, and tests share theirs.
+	// startTimeout bounds the start of a server: they need 0.3 to 1 s on a quiet machine, and tests share theirs.
 	startTimeout = 30 * time.Second
 	// stopTimeout bounds an orderly stop. A Uvicorn with Redis has been seen to stay for minutes after SIGTERM.
 	stopTimeout = 10 * time.Second
@@ -19,7 +19,7 @@ const (
 type Process = program.Program
 
 // Start starts a program. What it prints on stdout and stderr is kept, and shown when the test fails; the fields for
-// them must not be set in cmd. A test binary that dies without cleaning up (a timeout, SIGKILL) leaves no program behind.
+// them must not be set in cmd. A test binary that dies without cleaning up (a timeout, SIGKILL) leaves no program running.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p, err := program.Start(name, cmd)
@@ -35,7 +35,7 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// FreePort returns a TCP port of 127.0.0.1 on which nobody listens, as [program.FreePort].
+// FreePort returns a TCP port of 127.0.0.1 that is free, as [program.FreePort].
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := program.FreePort()

@@ -54,7 +54,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	return proxyOn(t, l, target)
 }
 
-// proxyOn is a Proxy that listens where somebody else has chosen.
+// proxyOn is a Proxy on a listener.
 func proxyOn(t testing.TB, l net.Listener, target string) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Proxy{listener: l, target: target, ctx: ctx, changed: make(chan struct{}), links: make(map[*link]bool)}
@@ -80,12 +80,12 @@ func (p *Proxy) Stall() {
 }
 
 // BlackHole swallows everything in both directions without closing anything. A connection of which something was swallowed
-// never recovers, not even after Restore: a router on the way has forgotten it, and neither end is told.
+// never recovers, not even after Restore: a router on the way has forgotten it, and neither end learns of it.
 func (p *Proxy) BlackHole() {
 	p.change(swallowing, 0)
 }
 
-// Slow makes each piece of up to 2 KiB take so long, in each direction: 200 ms are a round trip of 400 ms and 10 KiB/s.
+// Slow delays each piece of up to 2 KiB so long, in each direction: 200 ms are a round trip of 400 ms and 10 KiB/s.
 func (p *Proxy) Slow(each time.Duration) {
 	p.change(passing, each)
 }
@@ -95,7 +95,7 @@ func (p *Proxy) Restore() {
 	p.change(passing, 0)
 }
 
-// Reset breaks every connection with a TCP reset towards both ends. New ones are taken as before.
+// Reset breaks every connection with a TCP reset towards both ends. New ones are accepted as before.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,7 +187,7 @@ func (p *Proxy) pump(l *link, from, to net.Conn) {
 		switch {
 		case err == nil:
 			continue
-		case !passes: // the other end is not told
+		case !passes: // the other end learns nothing of it
 		case errors.Is(err, io.EOF):
 			if tcp, ok := to.(*net.TCPConn); ok {
 				_ = tcp.CloseWrite()

@@ -18,7 +18,7 @@ func proxied(t *testing.T) (*Proxy, <-chan net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken := make(chan net.Conn, 10)
+	accepted := make(chan net.Conn, 10)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -27,31 +27,31 @@ func proxied(t *testing.T) (*Proxy, <-chan net.Conn) {
 			if err != nil {
 				return
 			}
-			taken <- c
+			accepted <- c
 		}
 	}()
 	t.Cleanup(func() {
 		l.Close()
 		<-ended
 	})
-	return StartProxy(t, l.Addr().String()), taken
+	return StartProxy(t, l.Addr().String()), accepted
 }
 
 // both opens a connection through a proxy and returns its two ends.
-func both(t *testing.T, p *Proxy, taken <-chan net.Conn) (client, server net.Conn) {
+func both(t *testing.T, p *Proxy, accepted <-chan net.Conn) (client, server net.Conn) {
 	t.Helper()
 	client, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	server = <-taken
+	server = <-accepted
 	t.Cleanup(func() { client.Close(); server.Close() })
-	say(t, client, "hello\n")
+	send(t, client, "hello\n")
 	hear(t, server, "hello\n")
 	return client, server
 }
 
-func say(t *testing.T, c net.Conn, text string) {
+func send(t *testing.T, c net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
@@ -77,12 +77,12 @@ func silent(t *testing.T, c net.Conn) {
 }
 
 func TestProxyPassesBothWaysAndTheEnd(t *testing.T) {
-	p, taken := proxied(t)
-	client, server := both(t, p, taken)
+	p, accepted := proxied(t)
+	client, server := both(t, p, accepted)
 	long := make([]byte, 100_000)
 	go client.Write(long)
 	hear(t, server, string(long))
-	say(t, server, "answer\n")
+	send(t, server, "answer\n")
 	hear(t, client, "answer\n")
 	client.Close()
 	if _, err := server.Read(make([]byte, 1)); err != io.EOF {
@@ -91,11 +91,11 @@ func TestProxyPassesBothWaysAndTheEnd(t *testing.T) {
 }
 
 func TestProxyStalls(t *testing.T) {
-	p, taken := proxied(t)
-	client, server := both(t, p, taken)
+	p, accepted := proxied(t)
+	client, server := both(t, p, accepted)
 	p.Stall()
-	say(t, client, "up\n")
-	say(t, server, "down\n")
+	send(t, client, "up\n")
+	send(t, server, "down\n")
 	silent(t, server)
 	silent(t, client)
 	p.Restore()
@@ -104,41 +104,41 @@ func TestProxyStalls(t *testing.T) {
 }
 
 func TestProxyBlackHole(t *testing.T) {
-	p, taken := proxied(t)
-	client, server := both(t, p, taken)
-	idle, idleServer := both(t, p, taken)
+	p, accepted := proxied(t)
+	client, server := both(t, p, accepted)
+	idle, idleServer := both(t, p, accepted)
 	p.BlackHole()
-	say(t, client, "up\n")
+	send(t, client, "up\n")
 	silent(t, server)
 	late, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer late.Close()
-	say(t, late, "hello\n")
+	send(t, late, "hello\n")
 	silent(t, late)
 	p.Restore()
-	say(t, client, "more\n")
-	say(t, server, "down\n")
+	send(t, client, "more\n")
+	send(t, server, "down\n")
 	silent(t, server)
 	silent(t, client)
 	client.Close()
 	silent(t, server)
-	say(t, idle, "up\n") // of which nothing was swallowed
+	send(t, idle, "up\n") // of which nothing was swallowed
 	hear(t, idleServer, "up\n")
-	both(t, p, taken)
+	both(t, p, accepted)
 }
 
 func TestProxyIsSlow(t *testing.T) {
-	p, taken := proxied(t)
-	client, server := both(t, p, taken)
+	p, accepted := proxied(t)
+	client, server := both(t, p, accepted)
 	const each = 50 * time.Millisecond
 	p.Slow(each)
 	start := time.Now()
 	for range 3 {
-		say(t, client, "ping\n")
+		send(t, client, "ping\n")
 		hear(t, server, "ping\n")
-		say(t, server, "pong\n")
+		send(t, server, "pong\n")
 		hear(t, client, "pong\n")
 	}
 	if took := time.Since(start); took < 6*each {
@@ -147,8 +147,8 @@ func TestProxyIsSlow(t *testing.T) {
 }
 
 func TestProxyResets(t *testing.T) {
-	p, taken := proxied(t)
-	client, server := both(t, p, taken)
+	p, accepted := proxied(t)
+	client, server := both(t, p, accepted)
 	p.Reset()
 	for name, c := range map[string]net.Conn{"client": client, "server": server} {
 		c.SetReadDeadline(time.Now().Add(answer))
@@ -156,7 +156,7 @@ func TestProxyResets(t *testing.T) {
 			t.Errorf("%s read %v, want a reset", name, err)
 		}
 	}
-	both(t, p, taken)
+	both(t, p, accepted)
 }
 
 func TestProxyWithoutServer(t *testing.T) {

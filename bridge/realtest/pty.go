@@ -40,7 +40,7 @@ func (p *Pty) Path() string {
 	return p.path
 }
 
-// Write sends bytes to whoever reads Path. In raw mode none is lost: when the reader is behind by what the kernel holds
+// Write sends bytes to the reader of Path. In raw mode none is lost: when as much is unread as the kernel holds
 // (some 4 to 64 KiB) Write waits for it, up to 10 s.
 func (p *Pty) Write(b []byte) (int, error) {
 	if err := p.master.SetWriteDeadline(time.Now().Add(stopTimeout)); err != nil {

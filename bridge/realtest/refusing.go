@@ -7,7 +7,7 @@ import (
 )
 
 // Refusing returns a host:port on this machine that refuses connections until the test ends: it is bound and does not listen,
-// so nobody else can take it.
+// so no other program can use it.
 func Refusing(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

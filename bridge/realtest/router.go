@@ -29,16 +29,16 @@ const (
 )
 
 // Router is a real network of three hosts, each a namespace of the kernel: a client's, a server's, and a router between
-// them that can be made to drop packets. TCP at both ends does what it does on any network: it sends again, and nobody
-// is told anything.
+// them that can be made to drop packets. TCP at both ends does what it does on any network: it sends again, and no end
+// learns anything.
 type Router struct {
 	t                      testing.TB
 	client, router, server namespace
 	proxy                  *Proxy
 }
 
-// StartRouter sets the network up. At the server's host somebody listens and passes connections on to a server of this
-// machine, target being host:port; it needs [Namespaces]. Everything is gone when the test ends.
+// StartRouter sets the network up. At the server's host a proxy passes connections on to a server of this machine,
+// target being host:port; it needs [Namespaces]. Everything is removed when the test ends.
 func StartRouter(t testing.TB, target string) *Router {
 	t.Helper()
 	Need(t, Namespaces)
@@ -77,7 +77,7 @@ func (r *Router) AtClient(cmd *exec.Cmd) *exec.Cmd {
 	return at
 }
 
-// Drop makes the router drop what goes some way, without a word to anybody, until Restore.
+// Drop makes the router silently drop what goes some way, until Restore.
 func (r *Router) Drop(way Way) {
 	r.t.Helper()
 	r.Restore()
@@ -117,7 +117,7 @@ func newNamespace(t testing.TB) namespace {
 // path is where other processes find it.
 func (n namespace) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
 
-// do calls f in the namespace: what it opens belongs there for ever.
+// do calls f in the namespace: what it opens stays there.
 func (n namespace) do(f func() error) error {
 	return onThread(func() error {
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -146,7 +146,7 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-// namespaces says why there can be none here.
+// namespaces returns why there can be none here.
 func namespaces() error {
 	for _, name := range []string{"ip", "nsenter"} {
 		if err := inPath(name)(); err != nil {

@@ -31,7 +31,7 @@ type Client struct {
 	Cert, Key string // the client's own
 }
 
-// StartMutualTLS is [StartTLS] that takes only clients with a certificate of its own authority. To it, it is always from.
+// StartMutualTLS is [StartTLS] that accepts only clients with a certificate of its own authority. To it, it is always from.
 func StartMutualTLS(t testing.TB, target string, from, until time.Time) (*Proxy, Client) {
 	t.Helper()
 	a := newAuthority(t, from, until)

@@ -102,7 +102,7 @@ func checkAfterRejoin(t *testing.T, member *realtest.Member) {
 // A recorded log, played over and over, comes out as decode prints it, whatever lies between: terminal, daemon, server,
 // Python's JSON.
 func TestRecordedLogReachesTheGroup(t *testing.T) {
-	log := readFile(t, filepath.Join(realtest.CorpusFolder(t), "quectel-l76k-nmea.log"))
+	log := readFile(t, filepath.Join(realtest.CorpusDir(t), "quectel-l76k-nmea.log"))
 	const times = 25 // 150 fixes each
 	drive := bytes.Repeat(log, times)
 	decode := gpsbridge(t, "decode")

@@ -62,7 +62,7 @@ func Start(name string, cmd *exec.Cmd) (*Program, error) {
 	return p, nil
 }
 
-// Name is what Start was told.
+// Name is the name that was given to Start.
 func (p *Program) Name() string { return p.name }
 
 // PID is its process ID.
@@ -79,7 +79,7 @@ func (p *Program) Signal(sig os.Signal) {
 	_ = p.cmd.Process.Signal(sig)
 }
 
-// Stop ends the process with SIGTERM, and with SIGKILL when that took longer than timeout; the error says so.
+// Stop ends the process with SIGTERM, and with SIGKILL when that lasted longer than timeout, which is the error.
 func (p *Program) Stop(timeout time.Duration) error {
 	p.Signal(syscall.SIGTERM)
 	if _, err := p.Exit(timeout); err != nil {
@@ -89,7 +89,7 @@ func (p *Program) Stop(timeout time.Duration) error {
 	return nil
 }
 
-// Exit waits for the process to end by itself and returns its exit code, -1 when a signal ended it. The error says that
+// Exit waits for the process to end by itself and returns its exit code, -1 when a signal ended it. The error is that
 // it has not ended within the timeout.
 func (p *Program) Exit(timeout time.Duration) (code int, err error) {
 	select {
@@ -100,7 +100,7 @@ func (p *Program) Exit(timeout time.Duration) (code int, err error) {
 	}
 }
 
-// Alive returns nil while the process runs, then an error that says how it ended and what it printed last.
+// Alive returns nil while the process runs, then an error with how it ended and what it printed last.
 func (p *Program) Alive() error {
 	select {
 	case <-p.done:
@@ -116,12 +116,12 @@ func (p *Program) Output() string {
 	return text
 }
 
-// LastLine returns the last line of Output, where a program says why it ended.
+// LastLine returns the last line of Output, where a program reports why it ended.
 func (p *Program) LastLine() string {
 	return lastLine(p.Output())
 }
 
-// WaitOutput waits until what the process has printed satisfies reached, and returns it. The error says that the process
+// WaitOutput waits until what the process has printed satisfies reached, and returns it. The error is that the process
 // ended, or the time was over, before that.
 func (p *Program) WaitOutput(timeout time.Duration, reached func(output string) bool) (string, error) {
 	deadline := time.After(timeout)
@@ -165,7 +165,7 @@ func (p *Program) Await(ctx context.Context, timeout time.Duration, ready func()
 	}
 }
 
-// FreePort returns a TCP port of 127.0.0.1 on which nobody listens. It lies below the range from which Linux takes the
+// FreePort returns a TCP port of 127.0.0.1 that is free. It lies below the range from which Linux takes the
 // ports of outgoing connections: a client that keeps dialling a killed server inside that range can be given that very
 // port, connect to itself, and hold the port against the server's return.
 func FreePort() (int, error) {
@@ -178,7 +178,7 @@ func FreePort() (int, error) {
 		}
 		return port, l.Close()
 	}
-	return 0, errors.New("find a free port of 127.0.0.1: all that were tried are taken")
+	return 0, errors.New("find a free port of 127.0.0.1: all that were tried are in use")
 }
 
 // Loopback returns 127.0.0.1:port.
@@ -186,7 +186,7 @@ func Loopback(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-// Listens is for Await: nil when somebody accepts connections on the port of 127.0.0.1.
+// Listens is for Await: nil when a program accepts connections on the port of 127.0.0.1.
 func Listens(port int) func() error {
 	return func() error {
 		c, err := net.DialTimeout("tcp", Loopback(port), time.Second)

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// answer is far longer than a shell takes on a loaded machine.
+// answer is far longer than a shell needs on a loaded machine.
 const answer = 20 * time.Second
 
 func start(t *testing.T, name string, args ...string) *Program {
