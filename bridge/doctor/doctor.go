@@ -7,6 +7,7 @@ import (
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 )
 
 // Options say what is examined.
@@ -14,32 +15,32 @@ type Options struct {
 	Config config.Config // validated, and checked with bridge.Check
 	Source string        // where the configuration came from, for people: a file's path, "" for none
 
-	// Daemon asks the running daemon for its status. It returns nil when none runs; an error says that something answers in
-	// its place, or that it does not let itself be asked.
+	// Daemon asks the running daemon for its status. It returns nil when none runs, and a problem when something else
+	// answers, or the daemon does not answer the question.
 	Daemon func(context.Context) (*observe.Status, error)
 	// FixTime asks the running daemon for the receiver's time in the last fix of a device ID, zero where there is none.
 	FixTime func(ctx context.Context, deviceID string) time.Time
 
-	// NoSend keeps the one message from the group that proves the echo without a daemon.
+	// NoSend leaves out the one message to the group that proves the echo without a daemon.
 	NoSend bool
 
-	// Each, if set, is given each link as soon as it has been looked at.
+	// Each, if set, is called with each link as soon as it has been examined.
 	Each func(Link)
 }
 
 // examination is one walk along the chain.
 type examination struct {
-	chain
 	Options
+	links  []Link
 	status *observe.Status // of the running daemon, nil without one
 	alone  bool            // no daemon runs, as far as can be known
 	time   time.Time       // the receiver's, zero while it is not known
-	timeAt time.Time       // when it said so
+	timeAt time.Time       // when the receiver stated it
 }
 
 // Examine walks the chain and returns its links in order. It ends early, with what it has, when ctx ends.
 func Examine(ctx context.Context, o Options) []Link {
-	e := &examination{chain: chain{each: o.Each}, Options: o}
+	e := &examination{Options: o}
 	e.configuration()
 	e.daemon(ctx)
 	for _, r := range o.Config.Receivers {
@@ -57,12 +58,19 @@ func Examine(ctx context.Context, o Options) []Link {
 	return e.links
 }
 
+func (e *examination) add(l Link) {
+	e.links = append(e.links, l)
+	if e.Each != nil {
+		e.Each(l)
+	}
+}
+
 func (e *examination) configuration() {
 	seen := "defaults"
 	if e.Source != "" {
 		seen = e.Source
 	}
-	e.add(Link{Name: "configuration", State: OK, Seen: fmt.Sprintf("%s, device %s", seen, e.Config.DeviceID)})
+	e.add(ok("configuration", fmt.Sprintf("%s, device %s", seen, e.Config.DeviceID)))
 }
 
 // daemon finds out whether one runs.
@@ -71,23 +79,24 @@ func (e *examination) daemon(ctx context.Context) {
 	st, err := e.Daemon(ctx)
 	switch {
 	case err != nil:
-		seen, mend := part(err.Error(), ": ")
-		e.add(Link{Name: name, State: Warning, Seen: seen, Mend: mend, mark: ": "})
+		p := *problem.Of(err)
+		p.Code = DaemonUnclear
+		e.add(warning(name, &p))
 	case st == nil && e.Config.Relay.Off():
-		e.add(Link{Name: name, State: Skipped, Seen: "its relay is off, so it cannot be asked: the port is opened here"})
+		e.add(skipped(name, "its relay is off, so it cannot be asked: the port is opened here"))
 	case st == nil:
-		e.add(Link{Name: name, State: Skipped, Seen: "none answers at " + e.Config.Relay.Listen + ": the port is opened here"})
+		e.add(skipped(name, "none answers at "+e.Config.Relay.Listen+": the port is opened here"))
 	case st.DeviceID != e.Config.DeviceID:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("running as device %s, which is not the configuration's", st.DeviceID),
-			Mend: "name its configuration with -c FILE, or restart it"})
+		e.add(warning(name, &problem.Problem{Code: OtherDaemon, Key: "device_id",
+			Cause: fmt.Sprintf("running as device %s, which is not the configuration's", st.DeviceID), Fix: "name its configuration with -c FILE, or restart it"}))
 	default:
-		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("running for %v, version %s", st.Now.Sub(st.Started).Round(time.Second), st.Version)})
+		e.add(ok(name, fmt.Sprintf("running for %v, version %s", st.Now.Sub(st.Started).Round(time.Second), st.Version)))
 	}
 	e.status = st
 	e.alone = err == nil && st == nil && !e.Config.Relay.Off()
 }
 
-// ask asks the daemon again, if one runs. One that has gone meanwhile leaves what it said last.
+// ask asks the daemon again, if one runs. The last status of one that has gone meanwhile stays.
 func (e *examination) ask(ctx context.Context) {
 	if e.status == nil {
 		return

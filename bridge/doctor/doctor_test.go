@@ -26,7 +26,7 @@ func lineOf(o observed) []Link {
 	return e.links
 }
 
-// TestLine: one trouble is one broken link, and what is behind it is skipped.
+// TestLine: one problem is one broken link, with a code and a fix, and the links after it are skipped.
 func TestLine(t *testing.T) {
 	good := func(change func(*observed)) observed {
 		o := observed{}
@@ -40,37 +40,41 @@ func TestLine(t *testing.T) {
 		state  State // of the link
 		link   string
 		change func(*observed)
+		code   problem.Code
 		wants  string
 	}{
-		{"well", OK, "fix", func(*observed) {}, "3D, 0.5 s old"},
-		{"no byte yet", Broken, "bytes", func(o *observed) { o.LastByteAge = nil }, "check the receiver's power and cable"},
+		{"well", OK, "fix", func(*observed) {}, "", "3D, 0.5 s old"},
+		{"no byte yet", Broken, "bytes", func(o *observed) { o.LastByteAge = nil }, source.Silent, "check the receiver's power and cable"},
 		{"wrong speed", Broken, "baud", func(o *observed) {
 			o.Sentences, o.Warning = 0, &problem.Problem{Code: source.NoSentenceAt, Cause: "no NMEA sentence comes at 9600 baud", Fix: "leave ?baud= out and the speed is found"}
-		}, "leave ?baud= out"},
+		}, source.NoSentenceAt, "leave ?baud= out"},
 		{"full line", Warning, "baud", func(o *observed) {
 			o.Warning = &problem.Problem{Code: source.LineFull, Cause: "the line is full", Fix: "turn off GSV"}
-		}, "turn off GSV"},
+		}, source.LineFull, "turn off GSV"},
 		{"binary", Broken, "sentences", func(o *observed) {
 			o.Sentences, o.Warning = 0, &problem.Problem{Code: source.BinaryUBX, Cause: "/dev/ttyUSB0 sends UBX", Fix: "switch NMEA output on"}
-		}, "switch NMEA output on"},
-		{"no receiver", Broken, "sentences", func(o *observed) { o.Sentences, o.Source, o.Port = 0, "tcp://h:1", "tcp://h:1" }, "no NMEA sentence; see that it is a receiver"},
-		{"no checksums", Broken, "sentences", func(o *observed) { o.Sentences, o.NoChecksum = 0, 20 }, "without a checksum; set allow_no_checksum = true"},
-		{"bad cable", Warning, "sentences", func(o *observed) { o.BadChecksum = 20 }, "20 of 120 sentences are damaged"},
-		{"one damaged", OK, "sentences", func(o *observed) { o.BadChecksum = 1 }, "100 good, 1 damaged"},
-		{"no sky", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge = new(0.0), nmea.ModeNone, nil }, "none in view; check the antenna's plug"},
-		{"no antenna", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge, o.Antenna = nil, nmea.ModeNone, nil, "OPEN" }, "antenna OPEN"},
-		{"satellites not told", Skipped, "satellites", func(o *observed) { o.NSat = nil }, "does not say"},
-		{"no fix", Broken, "fix", func(o *observed) { o.Mode, o.FixAge = nmea.ModeNone, nil }, "takes a minute"},
-		{"lost fix", Broken, "fix", func(o *observed) { o.FixAge = new(30.0) }, "free view of the sky"},
+		}, source.BinaryUBX, "switch NMEA output on"},
+		{"no receiver", Broken, "sentences", func(o *observed) { o.Sentences, o.Source, o.Port = 0, "tcp://h:1", "tcp://h:1" }, NoSentences, "no NMEA sentence: check that it is a GPS receiver"},
+		{"no checksums", Broken, "sentences", func(o *observed) { o.Sentences, o.NoChecksum = 0, 20 }, NoChecksums, "without a checksum: set allow_no_checksum = true"},
+		{"bad cable", Warning, "sentences", func(o *observed) { o.BadChecksum = 20 }, Damaged, "20 of 120 sentences are damaged"},
+		{"one damaged", OK, "sentences", func(o *observed) { o.BadChecksum = 1 }, "", "100 good, 1 damaged"},
+		{"two senders", Warning, "sentences", func(o *observed) {
+			o.Warning = &problem.Problem{Code: source.OtherSenders, Cause: "two send", Fix: "choose one"}
+		}, source.OtherSenders, "choose one"},
+		{"no sky", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge = new(0.0), nmea.ModeNone, nil }, NoSatellite, "none in view: check the antenna's plug"},
+		{"no signal", Broken, "satellites", func(o *observed) { o.noSignal = true }, NoSignal, "14 should be in view, no signal from any"},
+		{"no antenna", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge, o.Antenna = nil, nmea.ModeNone, nil, "OPEN" }, Antenna, "antenna OPEN"},
+		{"no list of satellites", Skipped, "satellites", func(o *observed) { o.NSat = nil }, "", "does not list them"},
+		{"no fix", Broken, "fix", func(o *observed) { o.Mode, o.FixAge = nmea.ModeNone, nil }, NoFix, "takes a minute"},
+		{"lost fix", Broken, "fix", func(o *observed) { o.FixAge = new(30.0) }, NoFix, "free view of the sky"},
 	} {
 		links, broken := lineOf(good(test.change)), ""
 		for _, l := range links {
-			sentence := strings.ReplaceAll(l.Sentence(), ": ", "; ")
 			switch {
 			case broken != "" && (l.State != Skipped || !strings.Contains(l.Seen, broken+" is broken")):
-				t.Errorf("%s: %+v behind broken %s", test.name, l, broken)
-			case l.Name == test.link && (l.State != test.state || !strings.Contains(sentence, test.wants)):
-				t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
+				t.Errorf("%s: %+v after broken %s", test.name, l, broken)
+			case l.Name == test.link && (l.State != test.state || l.Code != test.code || !strings.Contains(l.Text(), test.wants)):
+				t.Errorf("%s: %+v, want %s, %q, with %q", test.name, l, test.state, test.code, test.wants)
 			case l.Name != test.link && l.State != OK && broken == "" && test.name != "no receiver":
 				t.Errorf("%s: %+v, want %s only", test.name, l, test.link)
 			}
@@ -102,14 +106,14 @@ func TestDelivery(t *testing.T) {
 		{"not connected", status(func(s *observe.UplinkStatus) {
 			s.State = uplink.Waiting
 			s.Problem = &problem.Problem{Cause: "connection refused: nothing listens on port 80 of h", Fix: "check that the server runs"}
-		}), Broken, "connection refused: nothing listens on port 80 of h; check that the server runs"},
+		}), Broken, "connection refused: nothing listens on port 80 of h: check that the server runs"},
 		{"nothing to send", status(func(s *observe.UplinkStatus) { s.LastAckAge = new(40.0) }), OK, "acknowledged 40 s ago"},
 		{"nothing sent ever", status(func(*observe.UplinkStatus) {}), Skipped, "sent no fix yet"},
-		{"deaf", status(func(s *observe.UplinkStatus) { s.Sent = 20 }), Broken, "sent none back for 5s; see that its channel layer (Redis) is up"},
+		{"no acknowledgement", status(func(s *observe.UplinkStatus) { s.Sent = 20 }), Broken, "sent none back for 5s: check that its channel layer (Redis) is up"},
 		{"two processes, two groups", status(func(s *observe.UplinkStatus) { s.Sent, s.Acked = 20, 20 }), Warning, "share one channel layer"},
 		{"no echo", status(func(s *observe.UplinkStatus) { s.Sent, s.Acked, s.Ack = 20, 20, uplink.AckPong }), OK, "goes by pong"},
 	} {
-		if l := judgeDelivery(before, test.after); l.State != test.state || !strings.Contains(l.Sentence(), test.wants) {
+		if l := judgeDelivery("echo", before, test.after); l.State != test.state || !strings.Contains(l.Text(), test.wants) {
 			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
 		}
 	}
@@ -130,7 +134,7 @@ func TestModemManager(t *testing.T) {
 	port := receiver.Port{Path: "/dev/ttyACM0", Device: os.DevNull, IDs: "1546:01a8"} // any character device will do: 1:3
 	check := func(p receiver.Port, want State) {
 		t.Helper()
-		if l := m.modemManager(p); l.State != want || (l.State == Warning) != strings.Contains(l.Mend, "ID_MM_DEVICE_IGNORE") {
+		if l := m.modemManager("modemmanager", p); l.State != want || (l.State == Warning) != strings.Contains(l.Fix, "ID_MM_DEVICE_IGNORE") {
 			t.Errorf("%+v, want %s", l, want)
 		}
 	}
@@ -143,7 +147,7 @@ func TestModemManager(t *testing.T) {
 	check(port, OK)
 }
 
-// TestClock: the receiver's word is compared with the system's.
+// TestClock: the receiver's time is compared with the system's.
 func TestClock(t *testing.T) {
 	for _, test := range []struct {
 		off  time.Duration

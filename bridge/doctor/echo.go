@@ -14,12 +14,13 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
 )
 
 const (
-	// holdTime is how long the connection must stay open behind the handshake. Servers that accept and then refuse do it at
+	// holdTime is how long the connection must stay open after the handshake. Servers that accept and then refuse do it at
 	// once; Daphne's application checker, which ends an application that failed, runs each second.
 	holdTime = 2 * time.Second
 	// echoTime is how long an echo is waited for, of the daemon's own fixes or of the doctor's message: receivers send a fix a
@@ -55,19 +56,16 @@ func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u
 	after, beside := e.uplinkStatus(u.Name, id)
 	switch {
 	case h.lost != nil:
-		e.add(problemLink(name, uplink.ExplainLoss(h.lost)))
+		e.add(broken(name, uplink.ExplainLoss(h.lost)))
 	case h.seq > 0:
-		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)})
+		e.add(ok(name, fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)))
 	case h.pong == 0:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("the server has not answered a ping for %v", limit),
-			Mend: "it or the network is overloaded; look again in a while"})
+		e.add(warning(name, &problem.Problem{Code: NoPong, Cause: fmt.Sprintf("the server has not answered a ping for %v", limit),
+			Fix: "it or the network is overloaded; run the doctor again in a while"}))
 	case !beside:
-		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf(
-			"%s is taken, a ping answered in %d ms; no fix was sent to see it come back", id, max(1, h.pong.Milliseconds()))})
+		e.add(ok(name, fmt.Sprintf("%s is accepted, a ping answered in %d ms; no fix was sent to see it come back", id, max(1, h.pong.Milliseconds()))))
 	default:
-		l := judgeDelivery(before, after)
-		l.Name = name
-		e.add(l)
+		e.add(judgeDelivery(name, before, after))
 	}
 }
 
@@ -84,54 +82,54 @@ func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u c
 	if ctx.Err() != nil {
 		return
 	}
-	l := judgeEcho(h, u.Ack)
-	l.Name = name
-	e.add(l)
+	e.add(judgeEcho(name, h, u.Ack))
 }
 
 // judgeEcho judges by what became of the one message that was sent.
-func judgeEcho(h heard, ack uplink.AckMode) Link {
+func judgeEcho(name string, h heard, ack uplink.AckMode) Link {
 	const sent = "one message without a position was sent"
 	switch {
 	case h.lost != nil:
-		l := problemLink("", uplink.ExplainLoss(h.lost))
-		l.Seen, l.Mend = sent+", and then: "+l.Seen, cmp.Or(l.Mend, "read the server's log")
-		return l
+		p := *uplink.ExplainLoss(h.lost)
+		p.Cause, p.Fix = sent+", and then: "+p.Cause, cmp.Or(p.Fix, "read the server's log")
+		return broken(name, &p)
 	case h.seq > 0:
-		return Link{State: OK, Seen: fmt.Sprintf("%s, and echoed after %d ms", sent, max(1, h.echo.Milliseconds()))}
+		return ok(name, fmt.Sprintf("%s, and echoed after %d ms", sent, max(1, h.echo.Milliseconds())))
 	case h.pong == 0:
-		return Link{State: Warning, Seen: fmt.Sprintf("%s, and no ping was answered for %v", sent, echoTime),
-			Mend: "the server or the network is overloaded; look again in a while"}
+		return warning(name, &problem.Problem{Code: NoPong, Cause: fmt.Sprintf("%s, and no ping was answered for %v", sent, echoTime),
+			Fix: "the server or the network is overloaded; run the doctor again in a while"})
 	case ack == uplink.AckEcho:
-		return Link{State: Broken, Seen: fmt.Sprintf(`%s, and not echoed for %v, while ack = "echo" waits for that`, sent, echoTime),
-			Mend: "see that the server's channel layer (Redis) is up, or for a server that never echoes, take ack out"}
+		return broken(name, &problem.Problem{Code: EchoMissing, Key: "ack", Cause: fmt.Sprintf(`%s, and not echoed for %v, while ack = "echo" requires that`, sent, echoTime),
+			Fix: "check that the server's channel layer (Redis) is up; for a server that never echoes, remove ack"})
 	case ack == uplink.AckNone:
-		return Link{State: OK, Seen: sent + `; the server does not echo, and ack = "none" waits for nothing`}
+		return ok(name, sent+`; the server does not echo, and ack = "none" requires nothing`)
 	}
-	return Link{State: OK, Seen: fmt.Sprintf("%s; the server does not echo: pong, in %d ms, will acknowledge", sent, max(1, h.pong.Milliseconds()))}
+	return ok(name, fmt.Sprintf("%s; the server does not echo: pong, in %d ms, will acknowledge", sent, max(1, h.pong.Milliseconds())))
 }
 
 // judgeDelivery judges by the daemon's own counts, when none of its fixes came by in echoTime.
-func judgeDelivery(before, after observe.UplinkStatus) Link {
+func judgeDelivery(name string, before, after observe.UplinkStatus) Link {
 	acked := after.Acked > before.Acked
 	switch {
 	case after.State != uplink.Connected:
-		return daemonLink("", after)
+		return broken(name, notConnected(after))
 	case after.Sent == before.Sent && after.LastAckAge != nil:
-		return Link{State: OK, Seen: fmt.Sprintf("the daemon's last fix was acknowledged %.0f s ago, none was sent since", *after.LastAckAge)}
+		return ok(name, fmt.Sprintf("the daemon's last fix was acknowledged %.0f s ago, none was sent since", *after.LastAckAge))
 	case after.Sent == before.Sent:
-		return Link{State: Skipped, Seen: "the daemon has sent no fix yet"}
+		return skipped(name, "the daemon has sent no fix yet")
+	case acked && after.Warning != nil:
+		return warning(name, after.Warning)
 	case acked && after.Ack == uplink.AckEcho:
-		return Link{State: Warning, Seen: "fixes come back to the daemon, and not to the group's other members",
-			Mend: "have all processes of the server share one channel layer (Redis)"}
+		return warning(name, &problem.Problem{Code: GroupNotShared, Cause: "fixes come back to the daemon, and not to other members of the group",
+			Fix: "let all processes of the server share one channel layer (Redis)"})
 	case acked:
-		return Link{State: OK, Seen: fmt.Sprintf("the server sends nothing back, the daemon goes by %s", after.Ack)}
+		return ok(name, fmt.Sprintf("the server sends nothing back, the daemon goes by %s", after.Ack))
 	}
-	return Link{State: Broken, Seen: fmt.Sprintf("the server takes the daemon's fixes and has sent none back for %v", echoTime),
-		Mend: "see that its channel layer (Redis) is up, and its log"}
+	return broken(name, &problem.Problem{Code: NoDelivery, Cause: fmt.Sprintf("the server accepts the daemon's fixes and has sent none back for %v", echoTime),
+		Fix: "check that its channel layer (Redis) is up, and read its log"})
 }
 
-// uplinkStatus is what the daemon says of its way to a server.
+// uplinkStatus is the daemon's status of its way to a server.
 func (e *examination) uplinkStatus(name, id string) (observe.UplinkStatus, bool) {
 	if e.status == nil {
 		return observe.UplinkStatus{}, false
@@ -164,7 +162,7 @@ func (e *examination) isNew(id string) func(msg []byte) uint64 {
 	}
 }
 
-// keyOf is what identifies a message, "" and 0 for what is none of a tracker's.
+// keyOf is what identifies a message, "" and 0 for one that is not a tracker's.
 func keyOf(msg []byte) (run string, seq uint64) {
 	var key struct {
 		Run string `json:"run"`
@@ -176,9 +174,9 @@ func keyOf(msg []byte) (run string, seq uint64) {
 	return key.Run, key.Seq
 }
 
-// follow sends what there is to say, pings, and listens until a message that isNew came by, the limit is over or the connection
-// ends, and closes it. Behind its own message it holds the connection for holdTime: a server may echo it and fail then.
-func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, say []byte, isNew func([]byte) uint64) (h heard) {
+// follow sends a message if there is one, pings, and listens until a message that isNew came by, the limit is over or the
+// connection ends, and closes it. After its own message it holds the connection for holdTime: a server may echo it and fail then.
+func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, message []byte, isNew func([]byte) uint64) (h heard) {
 	began := time.Now()
 	pongs, fixes, lost := make(chan struct{}, 1), make(chan uint64, 1), make(chan error, 1)
 	conn.SetPongHandler(func(string) error {
@@ -194,9 +192,9 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, say 
 		_ = conn.Close()
 		reader.Wait()
 	}()
-	if say != nil {
+	if message != nil {
 		_ = conn.SetWriteDeadline(began.Add(limit))
-		h.lost = conn.WriteMessage(websocket.TextMessage, say)
+		h.lost = conn.WriteMessage(websocket.TextMessage, message)
 	}
 	if err := conn.WriteControl(websocket.PingMessage, nil, began.Add(limit)); err != nil && !errors.Is(err, websocket.ErrCloseSent) {
 		h.lost = err
@@ -209,12 +207,12 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, say 
 			h.pong = max(time.Since(began), 1)
 		case h.seq = <-fixes:
 			h.echo = time.Since(began)
-			if say == nil {
+			if message == nil {
 				return h
 			}
 			over.Reset(min(holdTime, limit) - h.echo)
 		case err := <-lost:
-			h.lost = err // it knows better than the write
+			h.lost = err // the reader's error has the close code, the writer's does not
 			return h
 		case <-over.C:
 			return h
@@ -224,16 +222,16 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, say 
 	}
 }
 
-// read reads until the connection ends, and tells of the first new fix.
+// read reads until the connection ends, and passes on the first new fix.
 func read(conn *websocket.Conn, isNew func([]byte) uint64, fixes chan<- uint64, lost chan<- error) {
-	for told := false; ; {
+	for found := false; ; {
 		_, msg, err := conn.ReadMessage()
 		if err != nil {
 			lost <- err
 			return
 		}
-		if seq := isNew(msg); seq > 0 && !told {
-			told = true
+		if seq := isNew(msg); seq > 0 && !found {
+			found = true
 			fixes <- seq
 		}
 	}

@@ -94,7 +94,7 @@ func TestFollow(t *testing.T) {
 				t.Errorf("heard %+v", h)
 			}
 			if test.limit == long && time.Since(began) >= long {
-				t.Error("it waited for the end of its patience")
+				t.Error("it waited until the limit")
 			}
 		})
 	}
@@ -115,9 +115,9 @@ func TestSendToGroup(t *testing.T) {
 		state State
 		wants []string
 	}{
-		{"refuses", closes(1008), Broken, []string{"one message without a position was sent, and then: server closed with code 1008", "; check token_file"}},
-		{"fails", closes(1011), Broken, []string{"server closed with code 1011: its application failed", "; read the server's log"}},
-		{"too long", closes(1009), Broken, []string{"longer than the server accepts", "; read the server's log"}},
+		{"refuses", closes(1008), Broken, []string{"one message without a position was sent, and then: server closed with code 1008", ": check token_file"}},
+		{"fails", closes(1011), Broken, []string{"server closed with code 1011: its application failed", ": read the server's log"}},
+		{"too long", closes(1009), Broken, []string{"longer than the server accepts", ": read the server's log"}},
 		{"echoes and fails", func(conn *websocket.Conn, msg []byte) { echoes(conn, msg); closes(1011)(conn, msg) }, Broken, []string{"1011"}},
 		{"echoes", echoes, OK, []string{"was sent, and echoed after "}},
 	} {
@@ -138,19 +138,19 @@ func TestSendToGroup(t *testing.T) {
 				t.Fatalf("%+v, want one that is %s", e.links, test.state)
 			}
 			for _, want := range test.wants {
-				if !strings.Contains(e.links[0].Sentence(), want) {
-					t.Errorf("%q lacks %q", e.links[0].Sentence(), want)
+				if !strings.Contains(e.links[0].Text(), want) {
+					t.Errorf("%q lacks %q", e.links[0].Text(), want)
 				}
 			}
 		})
 	}
 }
 
-// TestSendsNothing: where it was told not to, and where a daemon may run.
+// TestSendsNothing: where the options forbid it, and where a daemon may run.
 func TestSendsNothing(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]*examination{
-		"told":           {alone: true, Options: Options{NoSend: true}},
+		"forbidden":      {alone: true, Options: Options{NoSend: true}},
 		"daemon unknown": {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,11 +198,11 @@ func TestJudgeEcho(t *testing.T) {
 		{"echo", heard{pong: answered, seq: 1, echo: 12 * time.Millisecond}, "", OK, "echoed after 12 ms"},
 		{"no echo", heard{pong: answered}, "", OK, "does not echo: pong, in 3 ms, will acknowledge"},
 		{"no echo, auto", heard{pong: answered}, uplink.AckAuto, OK, "pong, in 3 ms, will acknowledge"},
-		{"no echo, asked for", heard{pong: answered}, uplink.AckEcho, Broken, `while ack = "echo" waits for that; see that the server's channel layer`},
-		{"no echo, nothing asked for", heard{pong: answered}, uplink.AckNone, OK, `ack = "none" waits for nothing`},
-		{"nothing", heard{}, "", Warning, "no ping was answered for 5s; the server or the network is overloaded"},
+		{"no echo, asked for", heard{pong: answered}, uplink.AckEcho, Broken, `while ack = "echo" requires that: check that the server's channel layer`},
+		{"no echo, nothing asked for", heard{pong: answered}, uplink.AckNone, OK, `ack = "none" requires nothing`},
+		{"nothing", heard{}, "", Warning, "no ping was answered for 5s: the server or the network is overloaded"},
 	} {
-		if l := judgeEcho(test.heard, test.ack); l.State != test.state || !strings.Contains(l.Sentence(), test.wants) {
+		if l := judgeEcho("echo", test.heard, test.ack); l.State != test.state || !strings.Contains(l.Text(), test.wants) {
 			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
 		}
 	}

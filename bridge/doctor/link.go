@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"cmp"
-	"strings"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
+	"gpsbridge/bridge/uplink"
 )
 
 // State is how a link was found.
@@ -12,46 +15,32 @@ type State string
 const (
 	OK      State = "ok"
 	Broken  State = "broken"
-	Skipped State = "skipped" // not in use here, or not to be seen while an earlier link is broken
-	Warning State = "warning" // works, and will not for long or not always
+	Skipped State = "skipped" // not in use here, or it cannot be checked while an earlier link is broken
+	Warning State = "warning" // works, but not always or not for long
 )
 
 // Link is one place of the chain.
 type Link struct {
-	Name  string `json:"name"`
-	State State  `json:"state"`
-	Seen  string `json:"seen"` // what was found, in half a line
-	Mend  string `json:"mend"` // what to do; empty while there is nothing to do
-
-	mark string // between Seen and Mend in the sentence that both are of; "" for mendMark
+	Name  string       `json:"name"`
+	State State        `json:"state"`
+	Seen  string       `json:"seen"` // what was found, in half a line
+	Code  problem.Code `json:"code"` // of the problem; "" where there is none
+	Fix   string       `json:"fix"`  // what to do, in half a line; "" where there is nothing to do
 }
 
-// Sentence is the trouble of a link and its mend in one line, as the daemon's own status and log word it.
-func (l Link) Sentence() string {
-	if l.Mend == "" {
-		return l.Seen
-	}
-	return l.Seen + cmp.Or(l.mark, mendMark) + l.Mend
+// Text is what was found and the fix, in one line.
+func (l Link) Text() string {
+	return (&problem.Problem{Cause: l.Seen, Fix: l.Fix}).Text()
 }
 
-// mendMark stands before the mend in the sentences of package uplink, and in those of this package.
-const mendMark = "; "
+func ok(name, seen string) Link                    { return Link{Name: name, State: OK, Seen: seen} }
+func skipped(name, why string) Link                { return Link{Name: name, State: Skipped, Seen: why} }
+func blocked(name, by string) Link                 { return skipped(name, "not checked: "+by+" is broken") }
+func broken(name string, p *problem.Problem) Link  { return withProblem(name, Broken, p) }
+func warning(name string, p *problem.Problem) Link { return withProblem(name, Warning, p) }
 
-// part cuts a sentence of another package into what was seen and the mend, which stands behind its last mark that is not in
-// brackets. A sentence without the mark is all seen.
-func part(sentence, mark string) (seen, mend string) {
-	depth := 0
-	for i := len(sentence) - 1; i > 0; i-- {
-		switch {
-		case sentence[i] == ')':
-			depth++
-		case sentence[i] == '(':
-			depth--
-		case depth == 0 && strings.HasPrefix(sentence[i:], mark):
-			return sentence[:i], sentence[i+len(mark):]
-		}
-	}
-	return sentence, ""
+func withProblem(name string, s State, p *problem.Problem) Link {
+	return Link{Name: name, State: s, Seen: p.Cause, Code: p.Code, Fix: p.Fix}
 }
 
 // FirstBroken returns the first broken link of a chain. It is false when none is.
@@ -69,26 +58,82 @@ func first(links []Link, s State) (Link, bool) {
 	return Link{}, false
 }
 
-// chain collects links in their order.
-type chain struct {
-	links []Link
-	each  func(Link)
+// The links of a receiver, in their order.
+var (
+	portLinks = []string{"port", "permission", "console", "holder", "modemmanager"}
+	lineLinks = []string{"bytes", "baud", "sentences", "satellites", "fix"}
+)
+
+// serverLinks are the links of the way to a server, in their order.
+var serverLinks = []string{"dns", "tcp", "tls", "upgrade", "echo"}
+
+// Codes of what only the doctor finds.
+const (
+	DaemonUnclear problem.Code = "daemon-unclear" // what answers is not a tracker, or does not let itself be asked
+	OtherDaemon   problem.Code = "daemon-of-another-device"
+	ModemManager  problem.Code = "modemmanager-probes-port"
+
+	NoSentences problem.Code = "no-sentence" // bytes, and no NMEA sentence among them
+	NoChecksums problem.Code = "no-checksums"
+	Damaged     problem.Code = "many-damaged-sentences"
+	NoSatellite problem.Code = "no-satellite"
+	NoSignal    problem.Code = "no-signal" // the receiver lists satellites and receives none
+	Antenna     problem.Code = "antenna"   // the receiver reports that it is open or shorted
+	NoFix       problem.Code = "no-fix"
+
+	ClockNotSet problem.Code = "clock-not-set" // before the build of the program
+	ClockOff    problem.Code = "clock-off"     // from the receiver's
+	ClockFree   problem.Code = "clock-not-synchronised"
+
+	NoPong         problem.Code = "server-no-pong"
+	EchoMissing    problem.Code = "echo-missing"     // ack = "echo", and the message did not come back
+	NoDelivery     problem.Code = "no-delivery"      // the daemon sends, and nothing is acknowledged
+	GroupNotShared problem.Code = "group-not-shared" // the sender gets its fixes back, other members do not
+	NotConnected   problem.Code = "not-connected"    // the daemon, for no reason that it reports
+
+	SpoolNotWritable problem.Code = "spool-not-writable"
+	SpoolDamaged     problem.Code = "spool-damaged"
+	SpoolDropped     problem.Code = "spool-dropped"
+	DiskUnreadable   problem.Code = "disk-unreadable"
+	DiskLow          problem.Code = "disk-low" // less is free than is to be left to others
+)
+
+// linkOfCode holds the link that a problem of package receiver or uplink breaks. The codes of timeouts are not here: see
+// trail.linkOf.
+var linkOfCode = map[problem.Code]string{
+	source.Unknown: "port", source.InvalidOption: "port",
+	source.NoPort: "port", source.PortMissing: "port", source.NotAPort: "port", source.NoHardware: "port", source.PortLost: "port",
+	source.PortFailed:  "port",
+	source.HostUnknown: "port", source.LookupFailed: "port", source.Refused: "port", source.Unreachable: "port", source.NoAnswer: "port",
+	source.ConnectFailed: "port", source.Closed: "port", source.Lost: "port",
+	source.ListenTaken: "port", source.ListenDenied: "port", source.ListenForeign: "port", source.ListenFailed: "port",
+	source.NotGPSD: "port", source.GPSDError: "port", source.GPSDNoDevice: "port", source.GPSDDeviceUnknown: "port",
+	source.FileMissing: "port", source.NotALog: "port", source.FileFailed: "port", source.StdinFailed: "port",
+
+	source.Permission: "permission", source.DevicePolicy: "permission",
+	source.Console: "console",
+	source.Held:    "holder",
+
+	source.Silent: "bytes", source.Empty: "bytes",
+
+	source.Speed: "baud", source.NoSentence: "baud", source.NoSentenceAt: "baud", source.SentencesStopped: "baud",
+
+	source.NotNMEA: "sentences", source.BinaryUBX: "sentences", source.BinarySiRF: "sentences", source.NoSentenceInLog: "sentences",
+
+	source.LineOverrun: "baud", source.LineFull: "baud", source.LineErrors: "baud", source.LineBreaks: "baud",
+	source.SentencesDamaged: "sentences", source.OtherSenders: "sentences",
+
+	uplink.NameNotFound: "dns",
+	uplink.Refused:      "tcp", uplink.NoRoute: "tcp", uplink.ProxyProblem: "tcp",
+	uplink.Untrusted: "tls", uplink.CertTime: "tls", uplink.ClientCert: "tls", uplink.WrongTLS: "tls",
+	uplink.Unauthorized: "upgrade", uplink.Forbidden: "upgrade", uplink.NotFound: "upgrade", uplink.Redirect: "upgrade",
+	uplink.ServerError: "upgrade", uplink.BadStatus: "upgrade", uplink.HandshakeSize: "upgrade",
 }
 
-func (c *chain) add(l Link) {
-	c.links = append(c.links, l)
-	if c.each != nil {
-		c.each(l)
+// linkOf is the link of a receiver that a problem breaks, "" for no problem.
+func linkOf(p *problem.Problem) string {
+	if p == nil {
+		return ""
 	}
-}
-
-// broken adds a broken link by a sentence of another package that cuts at a mark.
-func (c *chain) broken(name, sentence, mark string) {
-	seen, mend := part(sentence, mark)
-	c.add(Link{Name: name, State: Broken, Seen: seen, Mend: mend, mark: mark})
-}
-
-// blocked adds a link that cannot be seen because of another.
-func (c *chain) blocked(name, by string) {
-	c.add(Link{Name: name, State: Skipped, Seen: "not to be seen: " + by + " is broken"})
+	return cmp.Or(linkOfCode[p.Code], "port")
 }

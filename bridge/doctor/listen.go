@@ -17,7 +17,7 @@ import (
 // How long a receiver is listened to.
 const (
 	lookEvery = 50 * time.Millisecond
-	// listenMost bounds the whole: finding a port and its speed takes some seconds a candidate, silence is told after 10.
+	// listenMost bounds the whole: finding a port and its speed takes some seconds a candidate, silence is reported after 10.
 	listenMost = 25 * time.Second
 	// fixWait is how long a fix is waited for once sentences come: some epochs of a receiver that sends one a second, or one
 	// of a receiver that was set to 5 s.
@@ -43,7 +43,7 @@ func (e *examination) observe(ctx context.Context, c config.Receiver) (observed,
 	return listen(ctx, c)
 }
 
-// daemonReceiver is what the daemon says of the receiver of a source. A source that the daemon does not read is for the
+// daemonReceiver is the daemon's status of the receiver of a source. A source that the daemon does not read is for the
 // doctor to open; but when none was named, the daemon's one receiver is meant.
 func (e *examination) daemonReceiver(c config.Receiver) (pipeline.ReceiverStatus, bool) {
 	if e.status == nil {
@@ -61,7 +61,7 @@ func (e *examination) daemonReceiver(c config.Receiver) (pipeline.ReceiverStatus
 	return pipeline.ReceiverStatus{}, false
 }
 
-// watchDaemon asks until what matters is seen to come now, and not only since the daemon's start.
+// watchDaemon asks until what matters comes now, and not only came at some time since the daemon's start.
 func (e *examination) watchDaemon(ctx context.Context, c config.Receiver) observed {
 	first, _ := e.daemonReceiver(c)
 	tick := time.NewTicker(5 * lookEvery)
@@ -89,37 +89,37 @@ func (e *examination) watchDaemon(ctx context.Context, c config.Receiver) observ
 	}
 }
 
-// ear is the consumer of a receiver that is only listened to.
-type ear struct {
+// probe is the consumer of a receiver that is only listened to.
+type probe struct {
 	mu        sync.Mutex
 	scanner   nmea.Scanner
 	assembler *nmea.Assembler
 	last      nmea.Fix
 	fixAt     time.Time
 	nSat      *float64
-	mute      bool
+	noSignal  bool
 }
 
-func (h *ear) Data(p []byte) {
+func (h *probe) Data(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.scanner.Scan(p, h.assembler.Push)
 }
 
-func (h *ear) Quiet() {
+func (h *probe) Quiet() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.assembler.Flush()
 }
 
-func (h *ear) Opened() {
+func (h *probe) Opened() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.assembler.Reset()
 }
 
 // Fix is called by the assembler; mu is held.
-func (h *ear) Fix(f *nmea.Fix) {
+func (h *probe) Fix(f *nmea.Fix) {
 	h.last = *f
 	if f.Mode >= nmea.Mode2D {
 		h.fixAt = time.Now()
@@ -127,17 +127,17 @@ func (h *ear) Fix(f *nmea.Fix) {
 }
 
 // Sky is called by the assembler; mu is held.
-func (h *ear) Sky(s *nmea.Sky) {
+func (h *probe) Sky(s *nmea.Sky) {
 	n := float64(s.NSat)
 	h.nSat = &n
-	h.mute = n > 0 && !slices.ContainsFunc(s.Satellites, func(one nmea.Satellite) bool { return one.SS.Set && one.SS.V > 0 })
+	h.noSignal = n > 0 && !slices.ContainsFunc(s.Satellites, func(one nmea.Satellite) bool { return one.SS.Set && one.SS.V > 0 })
 }
 
-// hears adds what was heard to what the port itself says.
-func (h *ear) hears(st receiver.Status) observed {
+// observed adds what came over the line to the state of the port.
+func (h *probe) observed(st receiver.Status) observed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o := observed{clock: h.last.Time, mute: h.mute}
+	o := observed{clock: h.last.Time, noSignal: h.noSignal}
 	sc := h.scanner.Stats()
 	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
 	o.Sentences, o.BadChecksum, o.NoChecksum = sc.Sentences, sc.BadChecksum, sc.NoChecksum
@@ -160,14 +160,14 @@ func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	if err != nil {
 		return observed{}, err
 	}
-	h := &ear{assembler: nil}
+	h := &probe{assembler: nil}
 	h.scanner.AllowNoChecksum = c.AllowNoChecksum
 	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter(), System: bridge.SystemTime})
 	ctx, cancel := context.WithTimeout(ctx, listenMost)
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer cancel()
-		_ = r.Run(ctx, h) // its status says it
+		_ = r.Run(ctx, h) // the error is in its status
 	})
 	seeking := isSerial(c.Source) && !strings.Contains(c.Source, "baud=")
 	o := h.until(ctx, r, seeking)
@@ -179,14 +179,14 @@ func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	return o, nil
 }
 
-// until looks at the receiver until it can be judged. Seeking says that the speed of its line is being looked for.
-func (h *ear) until(ctx context.Context, r *receiver.Receiver, seeking bool) observed {
+// until waits until the receiver can be judged. seeking: the speed of its line is being looked for.
+func (h *probe) until(ctx context.Context, r *receiver.Receiver, seeking bool) observed {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	began := time.Now()
 	var bytes, sentences time.Time // since when they come
 	for {
-		o := h.hears(r.Status())
+		o := h.observed(r.Status())
 		now := time.Now()
 		if o.Bytes > 0 && bytes.IsZero() {
 			bytes = now
@@ -205,7 +205,7 @@ func (h *ear) until(ctx context.Context, r *receiver.Receiver, seeking bool) obs
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return h.hears(r.Status())
+			return h.observed(r.Status())
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +18,6 @@ import (
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/uplink"
 )
-
-// The links of the way to a server, in its order.
-var serverLinks = []string{"dns", "tcp", "tls", "upgrade", "echo"}
 
 // Places in serverLinks.
 const (
@@ -50,31 +48,31 @@ func (e *examination) servers(ctx context.Context) {
 	}
 }
 
-// unknownServers tells of servers that only the daemon knows, in its words.
+// unknownServers reports the servers that only the daemon knows.
 func (e *examination) unknownServers() {
 	if e.status == nil || len(e.status.Uplinks) == 0 {
 		for _, name := range serverLinks {
-			e.add(Link{Name: name, State: Skipped, Seen: "no tracking server is configured"})
+			e.add(skipped(name, "no tracking server is configured"))
 		}
 		return
 	}
 	for _, u := range e.status.Uplinks {
 		name := "server " + u.Name
 		if u.State != uplink.Connected {
-			e.add(daemonLink(name, u))
+			e.add(broken(name, notConnected(u)))
 			continue
 		}
-		e.add(Link{Name: name, State: OK, Seen: fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)})
+		e.add(ok(name, fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)))
 	}
-	e.add(Link{Name: serverLinks[dns], State: Skipped, Seen: "only the daemon's configuration names its servers: give it with -c FILE"})
+	e.add(skipped(serverLinks[dns], "only the daemon's configuration names its servers: give it with -c FILE"))
 }
 
-// daemonLink is the link of a server to which the daemon is not connected.
-func daemonLink(name string, u observe.UplinkStatus) Link {
+// notConnected is why the daemon is not connected to a server.
+func notConnected(u observe.UplinkStatus) *problem.Problem {
 	if u.Problem == nil {
-		return Link{Name: name, State: Broken, Seen: "the daemon is " + string(u.State)}
+		return &problem.Problem{Code: NotConnected, Cause: "the daemon is " + string(u.State)}
 	}
-	return problemLink(name, u.Problem)
+	return u.Problem
 }
 
 // server walks the way to one server, for one device ID.
@@ -94,27 +92,29 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
 		return
 	}
-	failed, tried := t.stage(err, u.For(id).URL)
+	failed, tried := t.linkOf(err, u.For(id).URL)
+	stop := slices.Index(serverLinks, failed)
 	for i, name := range serverLinks {
 		switch {
-		case i == failed:
-			e.add(problemLink(name+suffix, err))
-		case i < failed && tried:
+		case i == stop:
+			e.add(broken(name+suffix, dialProblem(err)))
+		case i < stop && tried:
 			e.add(t.seen(i, name+suffix, u.For(id).URL))
 		default:
-			e.blocked(name+suffix, serverLinks[failed]+suffix)
+			e.add(blocked(name+suffix, failed+suffix))
 		}
 	}
 }
 
-// problemLink is the link at which an error was found.
-func problemLink(name string, err error) Link {
+// dialProblem is the problem of an error of Dial. The doctor may be another user than the daemon.
+func dialProblem(err error) *problem.Problem {
 	p := problem.Of(err)
-	l := Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix}
 	if errors.Is(err, fs.ErrPermission) {
-		l.Mend = "let the daemon's user read it, or run the doctor with sudo"
+		other := *p
+		other.Fix = "let the daemon's user read it, or run the doctor with sudo"
+		return &other
 	}
-	return l
+	return p
 }
 
 // trail is what was seen on the way to a server.
@@ -129,29 +129,24 @@ type trail struct {
 	encrypted bool
 }
 
-// stage is the link at which Dial failed. Not tried: it failed before the first step, on a file that goes into the
-// handshake.
-func (t *trail) stage(err error, url string) (link int, tried bool) {
+// linkOf is the link at which Dial failed. A timeout breaks the one after the last that was reached. Not tried: Dial failed
+// before the first step, on a file or a key that goes into the handshake.
+func (t *trail) linkOf(err error, url string) (link string, tried bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch problem.CodeOf(err) {
-	case "", uplink.BadURL, uplink.BadToken, uplink.BadCA, uplink.BadCert:
-		return upgrade, false
-	case uplink.NameNotFound:
-		return dns, true
-	case uplink.Refused, uplink.NoRoute, uplink.ProxyProblem:
-		return tcp, true
-	case uplink.Untrusted, uplink.CertTime, uplink.ClientCert, uplink.WrongTLS:
-		return secure, true
-	case uplink.Timeout, uplink.NoConnection:
-		switch {
-		case t.address == "":
-			return tcp, true
-		case strings.HasPrefix(url, "wss://") && !t.encrypted:
-			return secure, true
-		}
+	code := problem.CodeOf(err)
+	link, known := linkOfCode[code]
+	switch {
+	case known:
+		return link, true
+	case code != uplink.Timeout && code != uplink.NoConnection:
+		return serverLinks[upgrade], false
+	case t.address == "":
+		return serverLinks[tcp], true
+	case strings.HasPrefix(url, "wss://") && !t.encrypted:
+		return serverLinks[secure], true
 	}
-	return upgrade, true
+	return serverLinks[upgrade], true
 }
 
 func (t *trail) trace() *httptrace.ClientTrace {
@@ -182,25 +177,23 @@ func (t *trail) trace() *httptrace.ClientTrace {
 func (t *trail) seen(link int, name, url string) Link {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := Link{Name: name, State: OK}
 	switch link {
 	case dns:
-		l.Seen = strings.Join(t.addresses, ", ")
-		if l.Seen == "" {
-			l.Seen = "an address, no name to look up"
+		if len(t.addresses) == 0 {
+			return ok(name, "an address, no name to look up")
 		}
+		return ok(name, strings.Join(t.addresses, ", "))
 	case tcp:
-		l.Seen = fmt.Sprintf("connected to %s in %d ms", t.address, t.connected.Milliseconds())
+		return ok(name, fmt.Sprintf("connected to %s in %d ms", t.address, t.connected.Milliseconds()))
 	case secure:
 		if strings.HasPrefix(url, "ws://") {
-			return Link{Name: name, State: Skipped, Seen: "not encrypted: the server's URL begins with ws://"}
+			return skipped(name, "not encrypted: the server's URL begins with ws://")
 		}
-		l.Seen = tls.VersionName(t.tls.Version)
+		seen := tls.VersionName(t.tls.Version)
 		if len(t.tls.PeerCertificates) > 0 {
-			l.Seen += ", certificate valid until " + t.tls.PeerCertificates[0].NotAfter.UTC().Format(time.DateOnly)
+			seen += ", certificate valid until " + t.tls.PeerCertificates[0].NotAfter.UTC().Format(time.DateOnly)
 		}
-	case upgrade:
-		l.Seen = fmt.Sprintf("the server speaks WebSocket, %d ms since the first step", time.Since(t.started).Milliseconds())
+		return ok(name, seen)
 	}
-	return l
+	return ok(name, fmt.Sprintf("the server speaks WebSocket, %d ms since the first step", time.Since(t.started).Milliseconds()))
 }

@@ -12,82 +12,70 @@ import (
 	"gpsbridge/bridge/spool"
 )
 
-// spool looks at where the fixes of a device ID wait.
+// spool examines where the fixes of a device ID wait.
 func (e *examination) spool(id string) {
 	suffix := ""
 	if id != e.Config.DeviceID {
 		suffix = " " + id
 	}
 	dir, runtime := e.Config.SpoolDirs(id)
-	switch {
+	switch name := "spool" + suffix; {
 	case e.status != nil:
-		e.spoolOfDaemon("spool" + suffix)
+		e.add(spoolOfDaemon(name, e.status.Spool))
 	case dir == "":
-		e.add(Link{Name: "spool" + suffix, State: OK, Seen: "in memory: fixes not sent yet end with the daemon"})
+		e.add(ok(name, "in memory: fixes not sent yet are lost when the daemon ends"))
 	default:
-		e.spoolFolder("spool"+suffix, dir, runtime)
+		e.add(spoolDirectory(name, dir, runtime))
 	}
-	e.disk("disk"+suffix, dir)
+	e.add(e.disk("disk"+suffix, dir))
 }
 
-// spoolOfDaemon is what the daemon that uses it says.
-func (e *examination) spoolOfDaemon(name string) {
-	st := e.status.Spool
+// spoolOfDaemon judges what the daemon reports of its own.
+func spoolOfDaemon(name string, st spool.Stats) Link {
+	if st.Problem != nil {
+		return broken(name, st.Problem)
+	}
 	held := fmt.Sprintf("%d waiting, %.1f of %.0f MiB", st.Records, mebibytes(st.Bytes), mebibytes(st.MaxBytes))
-	switch {
-	case st.Problem != nil:
-		e.add(Link{Name: name, State: Broken, Seen: st.Problem.Cause, Mend: st.Problem.Fix})
-	case st.Damaged > 0:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("%s, %d damaged places", held, st.Damaged),
-			Mend: "the disk does not give back what was written: copy the SD card to a new one"})
-	case st.Dropped > 0:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("%s, %d dropped for want of room", held, st.Dropped),
-			Mend: "raise spool.max, or see why the server was away so long"})
-	default:
-		e.add(Link{Name: name, State: OK, Seen: held})
-	}
+	return spoolHolds(name, held, int(st.Damaged), st.Dropped)
 }
 
-// spoolFolder looks into the folder itself and changes nothing.
-func (e *examination) spoolFolder(name, dir, runtime string) {
+// spoolHolds judges a spool that works by what it has lost.
+func spoolHolds(name, held string, damaged int, dropped uint64) Link {
+	switch {
+	case damaged > 0:
+		return warning(name, &problem.Problem{Code: SpoolDamaged, Key: "spool.dir", Cause: fmt.Sprintf("%s, %d damaged places", held, damaged),
+			Fix: "the disk does not return what was written: copy the SD card to a new one"})
+	case dropped > 0:
+		return warning(name, &problem.Problem{Code: SpoolDropped, Key: "spool.max", Cause: fmt.Sprintf("%s, %d dropped because it was full", held, dropped),
+			Fix: "raise spool.max, or find out why the server was away so long"})
+	}
+	return ok(name, held)
+}
+
+// spoolDirectory looks into the directory itself and changes nothing.
+func spoolDirectory(name, dir, runtime string) Link {
 	if err := writable(dir); err != nil {
-		e.add(Link{Name: name, State: Broken, Seen: fmt.Sprintf("%s cannot be written: %v", dir, err),
-			Mend: "give it to the daemon's user, or name another folder with spool.dir"})
-		return
+		return broken(name, &problem.Problem{Code: SpoolNotWritable, Key: "spool.dir", Cause: fmt.Sprintf("%s cannot be written: %v", dir, err),
+			Fix: "give it to the daemon's user, or name another directory with spool.dir"})
 	}
 	if err := spool.Free(dir); err != nil {
-		p := problem.Of(err)
-		e.add(Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix})
-		return
+		return broken(name, problem.Of(err))
 	}
 	l, err := spool.Inspect(dir, runtime)
 	if errors.Is(err, fs.ErrNotExist) {
-		e.add(Link{Name: name, State: OK, Seen: dir + " is empty"})
-		return
+		return ok(name, dir+" is empty")
 	}
 	if err != nil {
-		p := problem.Of(err)
-		e.add(Link{Name: name, State: Broken, Seen: p.Cause, Mend: p.Fix})
-		return
+		return broken(name, problem.Of(err))
 	}
 	damaged := 0
 	for _, s := range l.Segments {
 		damaged += s.Damaged
 	}
-	held := fmt.Sprintf("%s: %d waiting, %.1f MiB", dir, l.Records, mebibytes(l.Bytes))
-	switch {
-	case damaged > 0:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("%s, %d damaged places", held, damaged),
-			Mend: "the disk does not give back what was written: copy the SD card to a new one"})
-	case l.Dropped > 0:
-		e.add(Link{Name: name, State: Warning, Seen: fmt.Sprintf("%s, %d dropped for want of room", held, l.Dropped),
-			Mend: "raise spool.max, or see why the server was away so long"})
-	default:
-		e.add(Link{Name: name, State: OK, Seen: held})
-	}
+	return spoolHolds(name, fmt.Sprintf("%s: %d waiting, %.1f MiB", dir, l.Records, mebibytes(l.Bytes)), damaged, l.Dropped)
 }
 
-// writable asks whether files can be made in a folder, or if it is not there yet, in the nearest one above it.
+// writable checks that files can be made in a directory, or if it does not exist yet, in the nearest one above it.
 func writable(dir string) error {
 	err := unix.Access(dir, unix.W_OK|unix.X_OK)
 	if errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
@@ -96,27 +84,26 @@ func writable(dir string) error {
 	return err
 }
 
-// disk compares the free space with what is left to others.
-func (e *examination) disk(name, dir string) {
+// disk compares the free space with what is to be left to other programs.
+func (e *examination) disk(name, dir string) Link {
 	if dir == "" {
-		e.add(Link{Name: name, State: Skipped, Seen: "no spool on a disk is configured"})
-		return
+		return skipped(name, "no spool on a disk is configured")
 	}
 	free, err := freeSpace(dir)
 	floor := e.Config.Spool.MinFree
 	seen := fmt.Sprintf("%.0f MiB free on the disk of %s", mebibytes(free), dir)
 	switch {
 	case err != nil:
-		e.add(Link{Name: name, State: Broken, Seen: fmt.Sprintf("%s: %v", dir, err), Mend: "mount the disk, or name another folder with spool.dir"})
+		return broken(name, &problem.Problem{Code: DiskUnreadable, Key: "spool.dir", Cause: fmt.Sprintf("%s: %v", dir, err),
+			Fix: "mount the disk, or name another directory with spool.dir"})
 	case free < floor:
-		e.add(Link{Name: name, State: Broken, Seen: fmt.Sprintf("%s, and %.0f MiB are to be left to others", seen, mebibytes(floor)),
-			Mend: "remove files there, or lower spool.min_free"})
-	default:
-		e.add(Link{Name: name, State: OK, Seen: seen})
+		return broken(name, &problem.Problem{Code: DiskLow, Key: "spool.min_free", Cause: fmt.Sprintf("%s, and %.0f MiB are to be left to others", seen, mebibytes(floor)),
+			Fix: "remove files there, or lower spool.min_free"})
 	}
+	return ok(name, seen)
 }
 
-// freeSpace is what users have left of the disk of a folder, or if it is not to be seen, of the nearest one above it.
+// freeSpace is what users have left of the disk of a directory, or if it cannot be examined, of the nearest one above it.
 func freeSpace(dir string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)

@@ -232,7 +232,7 @@ func (a *attempt) explainRedirect(resp *http.Response, is func(c problem.Code, k
 	switch {
 	case strings.Contains(path, "login") || strings.Contains(path, "signin") || strings.Contains(path, "sso"):
 		return is(Redirect, "token_file", "it redirects to the login page "+shown, "let the application accept trackers by token instead of a login, or check the path of the server's address")
-	case to.Path == a.target.Path && to.Scheme == "https" && a.target.Scheme == "ws":
+	case to.Hostname() == a.target.Hostname() && to.Path == a.target.Path && to.Scheme == "https" && a.target.Scheme == "ws":
 		return is(Redirect, "server", "it wants TLS ("+shown+")", "use wss:// in the address")
 	case to.Hostname() != a.target.Hostname() && to.Path != a.target.Path:
 		return is(Redirect, "server", "it redirects to "+shown+": perhaps the login page of the network in between (captive portal)",

@@ -132,9 +132,9 @@ func (c *chart) link(l doctor.Link) {
 func (c *chart) verdict(links []doctor.Link) {
 	var text string
 	if l, broken := doctor.FirstBroken(links); broken {
-		text = fmt.Sprintf("Broken: %s: %s", l.Name, l.Sentence())
+		text = fmt.Sprintf("Broken: %s: %s", l.Name, l.Text())
 	} else if l, warns := doctor.FirstWarning(links); warns {
-		text = fmt.Sprintf("Nothing is broken. Look at %s: %s", l.Name, l.Sentence())
+		text = fmt.Sprintf("Nothing is broken. Look at %s: %s", l.Name, l.Text())
 	} else {
 		text = "Nothing is broken."
 	}

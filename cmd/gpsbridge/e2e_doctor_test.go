@@ -17,8 +17,10 @@ import (
 
 	"gpsbridge/bridge/doctor"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/receiver/sim"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // consult runs gpsbridge doctor with --json to its end, and returns its links and its exit code.
@@ -49,26 +51,29 @@ func aloneDoctor(t *testing.T, args ...string) *exec.Cmd {
 	return gpsbridge(t, append([]string{"doctor", "--device-id", deviceID, "--listen", realtest.Refusing(t)}, args...)...)
 }
 
-// oneBroken checks that one link is broken and nothing else, and that its sentence holds the wants.
-func oneBroken(t *testing.T, cmd *exec.Cmd, name string, wants ...string) {
+// oneBroken checks that one link is broken and nothing else, by a problem of this code whose text holds the wants.
+func oneBroken(t *testing.T, cmd *exec.Cmd, name string, code problem.Code, wants ...string) {
 	t.Helper()
-	links, code := consult(t, cmd)
-	if code != exitFailed {
-		t.Errorf("exit code %d, want %d", code, exitFailed)
+	links, exit := consult(t, cmd)
+	if exit != exitFailed {
+		t.Errorf("exit code %d, want %d", exit, exitFailed)
 	}
-	blocked := "not to be seen: " + name + " is broken"
+	blocked := "not checked: " + name + " is broken"
 	for _, l := range links {
 		switch {
 		case l.Name == name && l.State == doctor.Broken:
+			if l.Code != code {
+				t.Errorf("%s: code %q, want %q", name, l.Code, code)
+			}
 			for _, want := range wants {
-				if !strings.Contains(l.Sentence(), want) {
-					t.Errorf("%s: %q lacks %q", name, l.Sentence(), want)
+				if !strings.Contains(l.Text(), want) {
+					t.Errorf("%s: %q lacks %q", name, l.Text(), want)
 				}
 			}
 			continue
 		case l.State == doctor.Broken, l.Name == name, l.State == doctor.Warning && l.Name != "clock":
 			t.Errorf("%+v; want %s broken and nothing else", l, name)
-		case l.State == doctor.Skipped && strings.HasPrefix(l.Seen, "not to be seen") && l.Seen != blocked:
+		case l.State == doctor.Skipped && strings.HasPrefix(l.Seen, "not checked: ") && l.Seen != blocked:
 			t.Errorf("%+v; want %q", l, blocked)
 		}
 	}
@@ -150,7 +155,7 @@ func repeat(t *testing.T, line *realtest.Pty, text []byte) {
 }
 
 func TestDoctorNoPort(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", "/dev/gpsbridge-no-such-port"), "port", "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
+	oneBroken(t, doctorOf(t, "--device", "/dev/gpsbridge-no-such-port"), "port", source.PortMissing, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
 }
 
 func TestDoctorPortWithoutPermission(t *testing.T) {
@@ -158,7 +163,7 @@ func TestDoctorPortWithoutPermission(t *testing.T) {
 	if err := os.Chmod(line.Path(), 0o660); err != nil {
 		t.Fatal(err)
 	}
-	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "permission", line.Path()+": permission denied", "usermod -aG")
+	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "permission", source.Permission, line.Path()+": permission denied", "usermod -aG")
 }
 
 func TestDoctorPortHeld(t *testing.T) {
@@ -171,26 +176,26 @@ func TestDoctorPortHeld(t *testing.T) {
 	if _, err := holder.WaitOutput(soon, func(out string) bool { return strings.Contains(out, "receiver reading") }); err != nil {
 		t.Fatal(err)
 	}
-	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "holder", line.Path()+" is held by gpsbridge (pid ", "it is being read already")
+	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "holder", source.Held, line.Path()+" is held by gpsbridge (pid ", "it is being read already")
 }
 
 func TestDoctorSilentReceiver(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", realtest.OpenPty(t).Path()), "bytes", "check the receiver's power and cable")
+	oneBroken(t, doctorOf(t, "--device", realtest.OpenPty(t).Path()), "bytes", source.Silent, "check the receiver's power and cable")
 }
 
 func TestDoctorWrongSpeed(t *testing.T) {
 	port := simulate(t, sim.Config{Rate: 1, Baud: 115200, Garble: true})
-	oneBroken(t, doctorOf(t, "--device", port+"?baud=9600"), "baud", "no NMEA sentence comes at 9600 baud", "leave ?baud= out")
+	oneBroken(t, doctorOf(t, "--device", port+"?baud=9600"), "baud", source.NoSentenceAt, "no NMEA sentence comes at 9600 baud", "leave ?baud= out")
 }
 
 func TestDoctorBinaryReceiver(t *testing.T) {
 	port := simulate(t, sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true})
-	oneBroken(t, doctorOf(t, "--device", port), "sentences", "sends UBX at 9600 baud", "switch NMEA output on")
+	oneBroken(t, doctorOf(t, "--device", port), "sentences", source.BinaryUBX, "sends UBX at 9600 baud", "switch NMEA output on")
 }
 
 func TestDoctorNoSky(t *testing.T) {
 	port := simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }})
-	oneBroken(t, doctorOf(t, "--device", port), "satellites", "no signal from any", "free view of the sky")
+	oneBroken(t, doctorOf(t, "--device", port), "satellites", doctor.NoSignal, "no signal from any", "free view of the sky")
 }
 
 func TestDoctorNoFix(t *testing.T) {
@@ -200,7 +205,7 @@ func TestDoctorNoFix(t *testing.T) {
 	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
 	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
 	repeat(t, line, appendSentence(b, "GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,"))
-	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", "cold receiver")
+	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", doctor.NoFix, "cold receiver")
 }
 
 // TestDoctorAlone: a healthy chain without a daemon, over TLS. One message comes back from the group.
@@ -252,12 +257,12 @@ func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Problem != nil })
 	links, code := consult(t, gpsbridge(t, "doctor", "--device-id", "van_8", "--listen", d.addr))
 	wants := map[string]string{
-		"daemon":             "running as device van_7, which is not the configuration's; name its configuration with -c FILE",
+		"daemon":             "running as device van_7, which is not the configuration's: name its configuration with -c FILE",
 		"server 127.0.0.1:1": "connection refused, nothing listens on port 1 of 127.0.0.1",
 		"dns":                "give it with -c FILE",
 	}
 	for _, l := range links {
-		if want, named := wants[l.Name]; named && strings.Contains(l.Sentence(), want) {
+		if want, named := wants[l.Name]; named && strings.Contains(l.Text(), want) {
 			delete(wants, l.Name)
 		}
 	}
@@ -270,7 +275,7 @@ func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port")
 	d.waitStatus("the port to be missed", func(st observe.Status) bool { return st.Receivers[0].State == "waiting" })
-	oneBroken(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr), "port", "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
+	oneBroken(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr), "port", source.PortMissing, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
 
 	p := start(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr))
 	code, err := p.Exit(soon)
@@ -288,5 +293,5 @@ func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
 
 // TestDoctorMissingLog: a log that does not exist is a problem of the port, whatever its name is.
 func TestDoctorMissingLog(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", "file:/x/speaks nothing.nmea"), "port", "/x/speaks nothing.nmea does not exist", "name a recorded log")
+	oneBroken(t, doctorOf(t, "--device", "file:/x/speaks nothing.nmea"), "port", source.FileMissing, "/x/speaks nothing.nmea does not exist", "name a recorded log")
 }
