@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -80,7 +81,7 @@ func (e *examination) daemon(ctx context.Context) {
 	switch {
 	case err != nil:
 		p := *problem.Of(err)
-		p.Code = DaemonUnclear
+		p.Code = cmp.Or(p.Code, DaemonUnclear)
 		e.add(warning(name, &p))
 	case st == nil && e.Config.Relay.Off():
 		e.add(skipped(name, "its relay is off, so it cannot be asked: the port is opened here"))

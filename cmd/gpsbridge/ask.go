@@ -20,6 +20,7 @@ import (
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
 )
@@ -27,7 +28,15 @@ import (
 // statusTimeout bounds the question to a daemon on this machine.
 const statusTimeout = 5 * time.Second
 
-var errNoDaemon = errors.New("no daemon answers")
+// Codes of why the daemon of this machine cannot be asked.
+const (
+	noDaemon          problem.Code = "daemon-not-running"    // nothing listens at its address
+	daemonSilent      problem.Code = "daemon-not-answering"  // something listens and does not answer in time
+	otherProgram      problem.Code = "daemon-other-program"  // what answers is not a tracker
+	daemonToken       problem.Code = "daemon-token"          // it requires the viewers' token, or the token cannot be read
+	daemonCertificate problem.Code = "daemon-certificate"    // its certificate cannot be read, or is another one
+	daemonRequest     problem.Code = "daemon-request-failed" // for another reason
+)
 
 // askDaemon returns the status of the running daemon.
 func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
@@ -39,10 +48,10 @@ func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	err = json.Unmarshal(body, &st)
 	switch {
 	case err == nil && st.Role == "server":
-		return st, fmt.Errorf("a tracking server (gpsbridge relay) answers at %s, not a tracker: name the tracker's address with --listen,"+
-			" or see the server's groups on its page", c.Listen)
+		return st, &problem.Problem{Code: otherProgram, Cause: fmt.Sprintf("a tracking server (gpsbridge relay) answers at %s, not a tracker", c.Listen),
+			Fix: "name the tracker's address with --listen, or see the server's groups on its page"}
 	case err != nil || st.Role != "tracker":
-		return st, fmt.Errorf("%s does not answer as a gpsbridge daemon: name the daemon's address with --listen", c.Listen)
+		return st, notADaemon(c.Listen, "")
 	}
 	return st, nil
 }
@@ -120,11 +129,12 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%w at %s: start it with gpsbridge run, or name its address with --listen", errNoDaemon, c.Listen)
+		return nil, &problem.Problem{Code: noDaemon, Cause: "no daemon answers at " + c.Listen, Fix: "start it with gpsbridge run, or name its address with --listen"}
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("what listens at %s has not answered for %v: check that it is the daemon, and see its log", c.Listen, statusTimeout)
+		return nil, &problem.Problem{Code: daemonSilent, Cause: fmt.Sprintf("what listens at %s has not answered for %v", c.Listen, statusTimeout),
+			Fix: "check that it is the daemon, and see its log"}
 	case err != nil:
-		return nil, fmt.Errorf("ask the daemon at %s: %w", c.Listen, errors.Unwrap(err)) // without the URL
+		return nil, askFailed(c.Listen, errors.Unwrap(err)) // without the URL
 	}
 	defer resp.Body.Close()
 	if err := otherAnswer(resp, c); err != nil {
@@ -152,10 +162,10 @@ func authorize(req *http.Request, tokenFile string) error {
 	}
 	token, err := os.ReadFile(tokenFile)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("relay.token_file %s is not readable by this user: use sudo", tokenFile)
+		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: tokenFile + " is not readable by this user", Fix: "use sudo"}
 	}
 	if err != nil {
-		return fmt.Errorf("relay.token_file: %w", err)
+		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: err.Error(), Err: err}
 	}
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	return nil
@@ -167,30 +177,49 @@ func otherAnswer(resp *http.Response, c config.Relay) error {
 	case resp.StatusCode == http.StatusOK:
 		return nil
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("the daemon at %s requires the viewers' token (%s): name its configuration with -c FILE", c.Listen, resp.Status)
+		return &problem.Problem{Code: daemonToken, Cause: fmt.Sprintf("the daemon at %s requires the viewers' token (%s)", c.Listen, resp.Status),
+			Fix: "name its configuration with -c FILE"}
 	case resp.StatusCode == http.StatusBadRequest && c.CertFile == "":
-		return fmt.Errorf("%s does not accept plain HTTP (%s): if the daemon serves TLS, name its configuration with -c FILE", c.Listen, resp.Status)
+		return &problem.Problem{Code: daemonCertificate, Cause: fmt.Sprintf("%s does not accept plain HTTP (%s)", c.Listen, resp.Status),
+			Fix: "if the daemon serves TLS, name its configuration with -c FILE"}
 	}
-	return fmt.Errorf("%s does not answer as a gpsbridge daemon (%s): name the daemon's address with --listen", c.Listen, resp.Status)
+	return notADaemon(c.Listen, " ("+resp.Status+")")
+}
+
+func notADaemon(address, answer string) error {
+	return &problem.Problem{Code: otherProgram, Cause: address + " does not answer as a gpsbridge daemon" + answer, Fix: "name the daemon's address with --listen"}
+}
+
+// askFailed is the problem of a request that failed, which the client's own check of the certificate may have had.
+func askFailed(address string, err error) error {
+	if problem.CodeOf(err) != "" {
+		return problem.Of(err)
+	}
+	return &problem.Problem{Code: daemonRequest, Cause: fmt.Sprintf("ask the daemon at %s: %v", address, err), Err: err}
 }
 
 // pinned makes a client that accepts the certificate in a file, whatever name it is for, and no other.
 func pinned(certFile string) (*http.Client, error) {
 	text, err := os.ReadFile(certFile)
 	if err != nil {
-		return nil, fmt.Errorf("relay.tls_cert_file: %w", err)
+		return nil, badCertificate(err.Error())
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("relay.tls_cert_file %q holds no certificate in PEM", certFile)
+		return nil, badCertificate(certFile + " holds no certificate in PEM")
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true, // VerifyConnection compares the whole certificate instead of its name and issuer
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
-				return fmt.Errorf("the certificate is not that of %s: another program uses the port, or the daemon was not restarted", certFile)
+				return &problem.Problem{Code: daemonCertificate, Cause: "the daemon's certificate is not that of " + certFile,
+					Fix: "restart the daemon, or check that no other program uses its port"}
 			}
 			return nil
 		},
 	}}}, nil
+}
+
+func badCertificate(cause string) error {
+	return &problem.Problem{Code: daemonCertificate, Key: "relay.tls_cert_file", Cause: cause, Fix: "name the certificate that the daemon serves"}
 }

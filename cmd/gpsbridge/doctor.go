@@ -14,6 +14,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/doctor"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -66,7 +67,7 @@ func daemonOf(c config.Relay) func(context.Context) (*observe.Status, error) {
 		}
 		st, err := askDaemon(ctx, c)
 		switch {
-		case errors.Is(err, errNoDaemon):
+		case problem.CodeOf(err) == noDaemon:
 			return nil, nil
 		case err != nil:
 			return nil, err
