@@ -2,11 +2,13 @@
 
 import json
 import re
+from unittest import mock
 
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client, TransactionTestCase, override_settings
 
 from tracking.asgi import application
@@ -70,6 +72,15 @@ class DeliveryTests(Base):
         self.assertEqual(row.time.isoformat(), "2026-11-23T09:00:01.200000+00:00")
         self.assertEqual(row.message, tpv(1))
         await tracker.disconnect()
+
+    async def test_a_fix_that_cannot_be_stored_is_not_echoed(self):
+        tracker, viewer = await self.join(token=self.token), await self.join(cookie=True)
+        with mock.patch.object(Fix, "store", side_effect=OperationalError("database is locked")):
+            await tracker.send_to(text_data=json.dumps(tpv(1)))
+            with self.assertRaises(OperationalError):  # which ends the connection
+                await tracker.receive_from()
+        self.assertTrue(await viewer.receive_nothing())
+        await viewer.disconnect()
 
     async def test_a_repeat_is_echoed_and_not_stored_again(self):
         tracker = await self.join(token=self.token)
