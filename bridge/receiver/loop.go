@@ -3,178 +3,151 @@ package receiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/source"
 )
 
-// A port that is gone is looked for again after backoffMin, then ever more slowly up to backoffMax. One attempt costs some
-// tens of microseconds, so even the slowest pace may be quick: a receiver that is plugged in is noticed within 2 s.
+// A port that is gone is looked for again after retryFirst, then after twice the time before, up to retryMost. One attempt
+// costs some tens of microseconds, so that a receiver that is plugged in is noticed within 2 s. A remote source is reached at
+// random times, so that many clients of one server do not return together, and after retryRemote at the most: a server that
+// returns is found within seconds all the same.
 const (
-	backoffMin = 500 * time.Millisecond
-	backoffMax = 1500 * time.Millisecond
+	retryFirst  = 500 * time.Millisecond
+	retryMost   = 1500 * time.Millisecond
+	retryRemote = 5 * time.Second
 )
 
 const (
-	// openWithin is how long an open may take: those over a network give up after some seconds, and who listens for a speed
-	// says that it still does.
+	// openWithin is how long an open may take: those over a network give up after some seconds, and one that searches the
+	// speed reports that it still does.
 	openWithin = time.Minute
-	// turnSlack is for what is done between two reads.
-	turnSlack = 5 * time.Second
+	// aliveSlack is for what is done between two reads.
+	aliveSlack = 5 * time.Second
 )
 
-// How a stream that was open came to its end, beside an error of Read.
-var (
-	errSilent = errors.New("silent")
-	// errNothing: some drivers answer reads of an unplugged port with no byte and no error, for ever.
-	errNothing = errors.New("reads return nothing")
-)
+// errSilent ends a stream that sends nothing for too long.
+var errSilent = errors.New("silent")
+
+func newBackOff(t source.Traits) *backoff.ExponentialBackOff {
+	b := &backoff.ExponentialBackOff{InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost}
+	if t.Remote {
+		b.MaxInterval, b.RandomizationFactor = retryRemote*2/3, 0.5
+	}
+	b.Reset()
+	return b
+}
 
 // run is the reopen loop.
 func (r *Receiver) run(ctx context.Context, c Consumer) error {
-	defer r.turn(0) // who has ended promises nothing
-	wait := r.retry
+	defer r.alive(0)
+	host := source.Host{Reporter: &r.status, Silence: r.silence, State: r.state, Alive: r.alive, Log: r.status.log}
+	retry := newBackOff(r.src.Traits())
 	for ctx.Err() == nil {
-		r.turn(openWithin)
-		s, err := r.src.open(ctx)
-		if err == nil && r.src.finite() {
-			s.content = &content{speech: newSpeech()}
-		}
-		if err != nil {
-			if errors.Is(err, errElsewhere) {
-				continue // a port has come or gone: what is there now is tried at once
-			}
-			if ctx.Err() == nil && !errors.Is(err, errSettling) {
-				r.status.binary(err)
-				r.status.wrong(problem.Of(err))
-			}
-			wait = r.pause(ctx, wait)
+		r.alive(openWithin)
+		s, err := r.src.Open(ctx, host)
+		switch {
+		case errors.Is(err, source.ErrElsewhere):
 			continue
+		case err == nil:
+			n, err := r.stream(ctx, s, c)
+			if ctx.Err() == nil && r.Finite() {
+				return r.end(s, err)
+			}
+			if n > 0 {
+				retry.Reset()
+			}
+		case ctx.Err() == nil && !errors.Is(err, source.ErrSettling):
+			r.status.failed(problem.Of(err))
 		}
-		r.status.opened(s.port)
-		c.Opened()
-		n, err := r.read(ctx, s, c)
-		if ctx.Err() != nil {
-			break
-		}
-		if r.src.finite() {
-			return r.end(s, err)
-		}
-		r.lost(s.port, err)
-		if n > 0 {
-			wait = r.retry
-		}
-		wait = r.pause(ctx, wait)
+		pause(ctx, retry.NextBackOff())
 	}
 	r.status.ended(nil)
 	return nil
 }
 
-// pause waits, or less when ctx ends, and returns how long to wait the next time.
-func (r *Receiver) pause(ctx context.Context, d time.Duration) time.Duration {
-	most, now := backoffMax, d
-	if _, ok := r.src.(distant); ok {
-		most, now = backoffDistant, jitter(d)
+// stream reads an open stream to its end, and reports why there is one unless the source is finite or ctx has ended.
+func (r *Receiver) stream(ctx context.Context, s source.Stream, c Consumer) (n uint64, err error) {
+	r.status.opened(s.Port())
+	c.Opened()
+	n, err = r.read(ctx, s, c)
+	switch {
+	case ctx.Err() != nil || r.Finite():
+	case errors.Is(err, errSilent):
+		r.status.failed(s.Silent())
+	default:
+		r.status.failed(s.Lost(err))
 	}
-	t := time.NewTimer(now)
+	return n, err
+}
+
+// end reports how a finite source ended.
+func (r *Receiver) end(s source.Stream, err error) error {
+	p := s.Lost(err)
+	r.status.ended(p)
+	if p == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return p
+}
+
+// pause waits, or less when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-	return min(2*d, most)
-}
-
-// end reports how a finite source ended.
-func (r *Receiver) end(s stream, err error) error {
-	if errors.Is(err, io.EOF) {
-		r.status.ended(s.content.problem(s.port))
-		return nil
-	}
-	p := &problem.Problem{Code: source.FileFailed, Cause: fmt.Sprintf("read %s: %v", s.port, cause(err)), Err: err}
-	r.status.ended(p)
-	return p
-}
-
-// lost reports why a port was closed that will be opened again.
-func (r *Receiver) lost(port string, err error) {
-	far, isFar := r.src.(distant)
-	switch {
-	case errors.Is(err, errSilent):
-		r.status.wrong(r.silent(port))
-	case isFar:
-		r.status.wrong(far.lost(port, err))
-	case problem.CodeOf(err) != "":
-		r.status.wrong(problem.Of(err))
-	default:
-		r.status.wrong(wentAway(port, err))
-	}
-}
-
-// silent is the problem of an open port that sends nothing.
-func (r *Receiver) silent(port string) *problem.Problem {
-	if far, isFar := r.src.(distant); isFar {
-		return far.silent(port)
-	}
-	return silentPort(port)
-}
-
-// wentAway is the problem of a port that failed while it was open.
-func wentAway(port string, err error) *problem.Problem {
-	if errors.Is(err, io.EOF) {
-		err = errors.New("hung up") // what a terminal's end of file means
-	}
-	return &problem.Problem{Code: source.PortLost, Cause: fmt.Sprintf("%s went away (%v)", port, cause(err)), Fix: "plug the receiver in again", Err: err}
 }
 
 // read hands what s sends to c until s fails or ends, ctx ends, or a port that is not finite has been silent too long. It
 // closes s. It returns how many bytes came, and why no more do.
-func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, err error) {
+func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uint64, err error) {
 	defer closeWith(ctx, s)()
 
-	in, rests := patient{conn: s.conn}, newRests(s, c)
-	quiet := silence{quiet: r.quiet, most: r.silence, finite: r.src.finite(), elsewhere: s.elsewhere, last: time.Now()}
-	s.line.begin(quiet.last)
+	in, rests := source.Reader{Conn: s}, rests{stream: s, consumer: c}
+	quiet := newSilence(r.quiet, r.silence, r.Finite(), time.Now())
 	for {
 		deadline := quiet.deadline()
 		r.promise(deadline)
-		k, err := in.read(r.buf, deadline)
+		k, err := in.Read(r.buf, deadline)
 		if k > 0 {
 			n += uint64(k)
 			now := time.Now()
 			quiet.end(now)
 			r.status.read(k, now)
 			c.Data(r.buf[:k])
-			s.content.hear(r.buf[:k])
-			if lineErr := s.line.heard(r.buf[:k], now); lineErr != nil {
+			if lineErr := s.Heard(r.buf[:k], now); lineErr != nil {
 				err = lineErr
 			}
 			r.giveWay(k)
 			if until, ok := rests.after(k, now); ok && err == nil {
-				err = rests.line.rest(until)
-				in.set = false
+				err = s.Rest(until)
+				in.Forget()
 			}
 		}
 		passed := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case k == 0 && err == nil:
-			err = errNothing
+			err = source.ErrNothing
 		case err == nil || passed && k > 0:
 			continue
 		}
 		if quiet.open {
 			quiet.open = false
 			c.Quiet()
-			if lineErr := s.line.quiet(); lineErr != nil {
+			if lineErr := s.Quiet(time.Now()); lineErr != nil {
 				err, passed = lineErr, false
 			}
 		} else if passed {
-			err = r.waited(&quiet, s.port)
+			err = r.waited(&quiet, s)
 		}
 		if !passed || errors.Is(err, errSilent) {
 			return n, err
@@ -182,42 +155,42 @@ func (r *Receiver) read(ctx context.Context, s stream, c Consumer) (n uint64, er
 	}
 }
 
-// waited says what a silence has come to: the end, or something to be shown.
-func (r *Receiver) waited(q *silence, port string) error {
+// waited decides what a silence has come to: the end of the stream, or a report.
+func (r *Receiver) waited(q *silence, s source.Stream) error {
 	now := time.Now()
-	if !q.told && now.Sub(q.last) >= q.notice() {
-		q.told = true
-		r.status.wrong(r.silent(port))
+	if !q.reported && now.Sub(q.last) >= q.notice() {
+		q.reported = true
+		r.status.failed(s.Silent())
 	}
-	if now.Sub(q.last) >= q.most || q.elsewhere != nil && q.told && q.elsewhere() {
+	if now.Sub(q.last) >= q.limit() || q.reported && s.Elsewhere() {
 		return errSilent
 	}
 	return nil
 }
 
-// promise says that the loop will have turned at a deadline; the zero one is none.
+// promise reports that the loop will call again at a deadline; the zero one is no promise.
 func (r *Receiver) promise(deadline time.Time) {
 	if deadline.IsZero() {
-		r.turn(0)
+		r.alive(0)
 		return
 	}
-	r.turn(max(0, time.Until(deadline)) + turnSlack)
+	r.alive(max(0, time.Until(deadline)) + aliveSlack)
 }
 
-// giveWay lets others run when a read of n bytes shows that more wait: a file, or a line that is read after a pause, would
-// keep a single processor until the runtime takes it away, after 10 ms, in which queues of viewers overflow.
+// giveWay lets other goroutines run when a read of n bytes shows that more wait: a file, or a line that is read after a pause,
+// would keep a single processor until the runtime takes it away, after 10 ms, in which queues of viewers overflow.
 func (r *Receiver) giveWay(n int) {
 	if n >= len(r.buf)/2 {
 		runtime.Gosched()
 	}
 }
 
-// closeWith closes s when ctx ends, which is what interrupts a blocked read, or when the function that it returns is called.
-// When that has returned, s is closed and nothing runs any more.
-func closeWith(ctx context.Context, s stream) func() {
+// closeWith closes s when ctx ends, which interrupts a blocked read, or when the function that it returns is called. When that
+// has returned, s is closed and nothing runs any more.
+func closeWith(ctx context.Context, s io.Closer) func() {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		_ = s.Close() // the read fails, whatever this says
+		_ = s.Close() // the read fails, whatever this returns
 		close(closed)
 	})
 	return func() {

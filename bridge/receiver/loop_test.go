@@ -1,70 +1,37 @@
-package receiver
+package receiver_test
 
 import (
 	"context"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/receivertest"
 	"gpsbridge/bridge/receiver/source"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// running is a Receiver in a synctest bubble.
-type running struct {
-	*Receiver
-	rec    *recorder
-	cancel context.CancelFunc
-	err    chan error
-}
-
-func run(t *testing.T, c Config, src opener) running {
-	ctx, cancel := context.WithCancel(t.Context())
-	r := running{Receiver: newReceiver(c, src), rec: newRecorder(), cancel: cancel, err: make(chan error, 1)}
-	go func() { r.err <- r.Run(ctx, r.rec) }()
-	return r
-}
-
-// stop cancels, and wants Run to return nil at once.
-func (r running) stop(t *testing.T) {
-	t.Helper()
-	began := time.Now()
-	r.cancel()
-	if err := <-r.err; err != nil {
-		t.Errorf("Run: %v", err)
-	}
-	if took := time.Since(began); took > 0 {
-		t.Errorf("Run took %v to return", took)
-	}
-}
-
-func write(t *testing.T, w io.Writer, s string) {
-	t.Helper()
-	if _, err := io.WriteString(w, s); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestQuietOncePerSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		r := run(t, Config{}, src)
+		src, others := receivertest.Piped()
+		r := receivertest.Run(t, src, receiver.Config{})
 		other := <-others
 		for range 2 { // two bursts a second, each in pieces with pauses that are shorter than Quiet
-			write(t, other, "a")
+			receivertest.Write(t, other, "a")
 			time.Sleep(200 * time.Millisecond)
-			write(t, other, "b")
+			receivertest.Write(t, other, "b")
 			time.Sleep(800 * time.Millisecond)
 		}
-		r.stop(t)
+		r.Stop(t)
 		ms := time.Millisecond
-		want := []event{{0, "opened"}, {0, "a"}, {200 * ms, "b"}, {450 * ms, "quiet"}, {1000 * ms, "a"}, {1200 * ms, "b"}, {1450 * ms, "quiet"}}
-		if diff := cmp.Diff(want, r.rec.events); diff != "" {
+		want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: 200 * ms, What: "b"}, {At: 450 * ms, What: "quiet"}, {At: 1000 * ms, What: "a"}, {At: 1200 * ms, What: "b"}, {At: 1450 * ms, What: "quiet"}}
+		if diff := cmp.Diff(want, r.Rec.Events()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -73,16 +40,16 @@ func TestQuietOncePerSilence(t *testing.T) {
 // TestBurstIsEnded: what is under way when the port goes, or Run is told to stop, is complete too.
 func TestBurstIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		r := run(t, Config{}, src)
+		src, others := receivertest.Piped()
+		r := receivertest.Run(t, src, receiver.Config{})
 		first := <-others
-		write(t, first, "a")
+		receivertest.Write(t, first, "a")
 		_ = first.Close()
 		second := <-others
-		write(t, second, "b")
+		receivertest.Write(t, second, "b")
 		synctest.Wait()
-		r.stop(t)
-		if diff := cmp.Diff([]string{"opened", "a", "quiet", "opened", "b", "quiet"}, r.rec.what()); diff != "" {
+		r.Stop(t)
+		if diff := cmp.Diff([]string{"opened", "a", "quiet", "opened", "b", "quiet"}, r.Rec.What()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -90,15 +57,15 @@ func TestBurstIsEnded(t *testing.T) {
 
 func TestSilentPortIsReopened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		log := &logged{}
-		r := run(t, Config{Source: "fake", Log: log.logger()}, src)
+		src, others := receivertest.Piped()
+		log := &receivertest.Log{}
+		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
 		first := <-others
-		write(t, first, "a")
+		receivertest.Write(t, first, "a")
 		synctest.Wait()
 		began := time.Now()
 		second := <-others // nothing is sent: it is opened again
-		if waited := time.Since(began); waited != DefaultSilence+backoffMin {
+		if waited := time.Since(began); waited != receiver.DefaultSilence+500*time.Millisecond {
 			t.Errorf("reopened after %v", waited)
 		}
 		if _, err := first.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
@@ -107,24 +74,24 @@ func TestSilentPortIsReopened(t *testing.T) {
 		synctest.Wait()
 		s := r.Status()
 		want := "/dev/fake sends nothing: check the receiver's power and cable"
-		if s.State != Silent || text(s.Problem) != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
+		if s.State != receiver.Silent || receivertest.Text(s.Problem) != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
 			t.Errorf("status of a silent port: %+v", s)
 		}
 		third := <-others // still silent: again, and nothing new to say
 		_ = second
-		write(t, third, "b")
+		receivertest.Write(t, third, "b")
 		synctest.Wait()
-		if s := r.Status(); s.State != Reading || text(s.Problem) != "" || s.Bytes != 2 {
+		if s := r.Status(); s.State != receiver.Reading || receivertest.Text(s.Problem) != "" || s.Bytes != 2 {
 			t.Errorf("status of a port that speaks again: %+v", s)
 		}
-		r.stop(t)
+		r.Stop(t)
 		wantLog := []string{
 			`level=INFO msg="receiver reading" source=fake port=/dev/fake`,
 			`level=WARN msg="receiver silent" source=fake port=/dev/fake problem="` + want + `"`,
 			`level=INFO msg="receiver reading" source=fake port=/dev/fake`,
 			`level=INFO msg="receiver ended" source=fake port=/dev/fake`,
 		}
-		if diff := cmp.Diff(wantLog, log.lines); diff != "" {
+		if diff := cmp.Diff(wantLog, log.Lines()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
@@ -134,20 +101,20 @@ func TestSilentPortIsReopened(t *testing.T) {
 // more than two seconds; and said once.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &logged{}
+		log := &receivertest.Log{}
 		var at []time.Duration
 		began := time.Now()
-		src := &fakeSource{try: func(int) (conn, error) {
+		src := &receivertest.FakeSource{Try: func(int) (source.Conn, error) {
 			at = append(at, time.Since(began))
-			return nil, errFake
+			return nil, receivertest.ErrFake
 		}}
-		r := run(t, Config{Source: "fake", Log: log.logger()}, src)
+		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := r.Status(); s.State != Waiting || text(s.Problem) != errFake.Error() || s.Opens != 0 || s.LastByteAge != nil || s.Since.Sub(began) != 0 {
+		if s := r.Status(); s.State != receiver.Waiting || receivertest.Text(s.Problem) != receivertest.ErrFake.Error() || s.Opens != 0 || s.LastByteAge != nil || s.Since.Sub(began) != 0 {
 			t.Errorf("status: %+v", s)
 		}
-		r.stop(t)
+		r.Stop(t)
 		ms := time.Millisecond
 		if diff := cmp.Diff([]time.Duration{0, 500 * ms, 1500 * ms, 3000 * ms, 4500 * ms}, at[:5]); diff != "" {
 			t.Errorf("attempts (-want +got):\n%s", diff)
@@ -159,7 +126,7 @@ func TestBackoff(t *testing.T) {
 			`level=WARN msg="receiver waiting" source=fake problem="the fake port is not there"`,
 			`level=INFO msg="receiver ended" source=fake`,
 		}
-		if diff := cmp.Diff(want, log.lines); diff != "" {
+		if diff := cmp.Diff(want, log.Lines()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
@@ -180,18 +147,18 @@ func TestDeadPortDoesNotSpin(t *testing.T) {
 	for _, err := range []error{nil, io.EOF, errors.New("input/output error")} {
 		synctest.Test(t, func(t *testing.T) {
 			reads := 0
-			src := &fakeSource{try: func(int) (conn, error) { return deadConn{reads: &reads, err: err}, nil }}
-			log := &logged{}
-			r := run(t, Config{Log: log.logger()}, src)
+			src := &receivertest.FakeSource{Try: func(int) (source.Conn, error) { return deadConn{reads: &reads, err: err}, nil }}
+			log := &receivertest.Log{}
+			r := receivertest.Run(t, src, receiver.Config{Log: log.Logger()})
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if len(log.lines) != 1 {
-				t.Errorf("what stays the same is said %d times", len(log.lines))
+			if len(log.Lines()) != 1 {
+				t.Errorf("what stays the same is said %d times", len(log.Lines()))
 			}
-			if s := r.Status(); s.State != Opening && s.State != Waiting {
+			if s := r.Status(); s.State != receiver.Opening && s.State != receiver.Waiting {
 				t.Errorf("status: %+v", s)
 			}
-			r.stop(t)
+			r.Stop(t)
 			if reads < 10 || reads > 50 {
 				t.Errorf("reads that return %v: %d in a minute", err, reads)
 			}
@@ -202,74 +169,74 @@ func TestDeadPortDoesNotSpin(t *testing.T) {
 // TestBackoffStartsAgain: a port that gave bytes and is pulled out is looked for quickly again.
 func TestBackoffStartsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		open := src.try
-		src.try = func(n int) (conn, error) {
+		src, others := receivertest.Piped()
+		open := src.Try
+		src.Try = func(n int) (source.Conn, error) {
 			if n < 5 {
-				return nil, errFake
+				return nil, receivertest.ErrFake
 			}
 			return open(n)
 		}
-		r := run(t, Config{}, src)
+		r := receivertest.Run(t, src, receiver.Config{})
 		other := <-others
 		for range 3 {
-			write(t, other, "a")
+			receivertest.Write(t, other, "a")
 			synctest.Wait()
 			began := time.Now()
 			_ = other.Close()
 			synctest.Wait()
 			want := "/dev/fake went away (hung up): plug the receiver in again"
-			if s := r.Status(); s.State != Waiting || text(s.Problem) != want {
+			if s := r.Status(); s.State != receiver.Waiting || receivertest.Text(s.Problem) != want {
 				t.Errorf("status: %+v", s)
 			}
 			other = <-others
-			if waited := time.Since(began); waited != backoffMin {
+			if waited := time.Since(began); waited != 500*time.Millisecond {
 				t.Errorf("reopened after %v", waited)
 			}
 		}
-		r.stop(t)
+		r.Stop(t)
 	})
 }
 
 // TestUnpluggedIsSaidOnce: that a port does not exist is no news after it went away, but is after anything else.
 func TestUnpluggedIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		open, missing := src.try, explain("/dev/fake", os.ErrNotExist)
-		src.try = func(n int) (conn, error) {
+		src, others := receivertest.Piped()
+		open, missing := src.Try, &problem.Problem{Code: source.PortMissing, Cause: "/dev/fake does not exist"}
+		src.Try = func(n int) (source.Conn, error) {
 			switch n {
 			case 0, 4:
 				return open(n)
 			case 8:
-				return nil, errFake
+				return nil, receivertest.ErrFake
 			}
 			return nil, missing
 		}
-		log := &logged{}
-		r := run(t, Config{Source: "fake", Log: log.logger()}, src)
+		log := &receivertest.Log{}
+		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
 		for range 2 {
 			other := <-others
-			write(t, other, "a")
+			receivertest.Write(t, other, "a")
 			synctest.Wait()
 			_ = other.Close()
-			time.Sleep(backoffMin)
+			time.Sleep(500 * time.Millisecond)
 			synctest.Wait()
-			if s := r.Status(); s.State != Waiting || s.Problem.Code != source.PortLost {
+			if s := r.Status(); s.State != receiver.Waiting || s.Problem.Code != source.PortLost {
 				t.Errorf("status: %+v", s)
 			}
 		}
 		time.Sleep(time.Minute)
-		r.stop(t)
+		r.Stop(t)
 		const (
 			reading = `level=INFO msg="receiver reading" source=fake port=/dev/fake`
 			waiting = `level=WARN msg="receiver waiting" source=fake port=/dev/fake problem="`
 			gone    = waiting + `/dev/fake went away (hung up): plug the receiver in again"`
 		)
 		want := []string{
-			reading, gone, reading, waiting + errFake.Error() + `"`, waiting + missing.Error() + `"`,
+			reading, gone, reading, waiting + receivertest.ErrFake.Error() + `"`, waiting + missing.Error() + `"`,
 			`level=INFO msg="receiver ended" source=fake port=/dev/fake`,
 		}
-		if diff := cmp.Diff(want, log.lines); diff != "" {
+		if diff := cmp.Diff(want, log.Lines()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 	})
@@ -277,42 +244,42 @@ func TestUnpluggedIsSaidOnce(t *testing.T) {
 
 func TestFiniteSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, others := piped()
-		src.ending = true
-		r := run(t, Config{}, src)
+		src, others := receivertest.Piped()
+		src.Kind.Finite = true
+		r := receivertest.Run(t, src, receiver.Config{})
 		other := <-others
-		sentence := rmc("120000")
-		write(t, other, sentence[:5])
+		sentence := receivertest.RMC("120000")
+		receivertest.Write(t, other, sentence[:5])
 		time.Sleep(time.Hour) // it may pause as long as it likes
-		write(t, other, sentence[5:])
+		receivertest.Write(t, other, sentence[5:])
 		_ = other.Close()
-		if err := <-r.err; err != nil {
+		if err := <-r.Err; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		if diff := cmp.Diff([]string{"opened", sentence[:5], "quiet", sentence[5:], "quiet"}, r.rec.what()); diff != "" {
+		if diff := cmp.Diff([]string{"opened", sentence[:5], "quiet", sentence[5:], "quiet"}, r.Rec.What()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if s := r.Status(); s.State != Ended || text(s.Problem) != "" || s.Bytes != uint64(len(sentence)) {
+		if s := r.Status(); s.State != receiver.Ended || receivertest.Text(s.Problem) != "" || s.Bytes != uint64(len(sentence)) {
 			t.Errorf("status: %+v", s)
 		}
-		r.cancel()
+		r.Cancel()
 	})
 }
 
 func TestFiniteSourceBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads := 0
-		src := &fakeSource{ending: true, try: func(int) (conn, error) {
+		src := &receivertest.FakeSource{Kind: source.Traits{Finite: true}, Try: func(int) (source.Conn, error) {
 			return deadConn{reads: &reads, err: errors.New("input/output error")}, nil
 		}}
-		r := run(t, Config{}, src)
-		if err := <-r.err; err == nil || err.Error() != "read /dev/fake: input/output error" {
+		r := receivertest.Run(t, src, receiver.Config{})
+		if err := <-r.Err; err == nil || err.Error() != "read /dev/fake: input/output error" {
 			t.Errorf("Run: %v", err)
 		}
-		if s := r.Status(); s.State != Ended || text(s.Problem) != "read /dev/fake: input/output error" {
+		if s := r.Status(); s.State != receiver.Ended || receivertest.Text(s.Problem) != "read /dev/fake: input/output error" {
 			t.Errorf("status: %+v", s)
 		}
-		r.cancel()
+		r.Cancel()
 	})
 }
 
@@ -321,19 +288,46 @@ func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		src, others := piped()
-		if err := newReceiver(Config{}, src).Run(ctx, newRecorder()); err != nil || len(others) > 0 {
+		src, others := receivertest.Piped()
+		if err := receiver.New(src, receiver.Config{}).Run(ctx, receivertest.NewRecorder()); err != nil || len(others) > 0 {
 			t.Errorf("Run with an ended context: %v, %d opened", err, len(others))
 		}
-		r := run(t, Config{}, src)
+		r := receivertest.Run(t, src, receiver.Config{})
 		<-others
 		synctest.Wait()
-		r.stop(t)
-		r = run(t, Config{}, &fakeSource{try: func(int) (conn, error) { return nil, errFake }})
+		r.Stop(t)
+		r = receivertest.Run(t, &receivertest.FakeSource{Try: func(int) (source.Conn, error) { return nil, receivertest.ErrFake }}, receiver.Config{})
 		time.Sleep(2 * time.Second)
-		r.stop(t)
-		if s := r.Status(); s.State != Ended {
+		r.Stop(t)
+		if s := r.Status(); s.State != receiver.Ended {
 			t.Errorf("status: %+v", s)
+		}
+	})
+}
+
+// TestRemoteBackoff: a server that is gone is asked ever more rarely, not together with other clients, and at least once in 5 s.
+func TestRemoteBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Time
+		fake := &receivertest.FakeSource{Kind: source.Traits{Remote: true}, Try: func(int) (source.Conn, error) {
+			at = append(at, time.Now())
+			return nil, receivertest.ErrFake
+		}}
+		r := receivertest.Run(t, fake, receiver.Config{})
+		time.Sleep(10 * time.Minute)
+		r.Stop(t)
+		even := 0
+		for i := 1; i < len(at); i++ {
+			gap := at[i].Sub(at[i-1])
+			if gap > 5*time.Second || gap < 250*time.Millisecond || i > 5 && gap < 1500*time.Millisecond {
+				t.Errorf("attempt %d after %v", i, gap)
+			}
+			if gap%(100*time.Millisecond) == 0 {
+				even++
+			}
+		}
+		if len(at) < 120 || even > len(at)/10 {
+			t.Errorf("%d attempts, %d after a round time", len(at), even)
 		}
 	})
 }

@@ -1,46 +1,39 @@
 package receiver
 
-import "time"
+import (
+	"time"
 
-// Rester is a Consumer that knows when it needs nothing for a while, as between two fixes. Nothing that comes meanwhile is
-// lost, it is only late; and it is read with one waking of the process instead of one for every few bytes.
-type Rester interface {
-	// Rest is asked after each Data: for how long may what comes wait? Zero or less: it may not.
-	Rest() time.Duration
-}
-
-const (
-	// leastRest: a rest costs about what two wakings do, and a line at 115200 baud wakes every few milliseconds.
-	leastRest = 10 * time.Millisecond
-	// maxRest is how late anything may be, and the end of a burst noticed. It is a period at 10 Hz, and leaves most of the pause
-	// of a receiver at 1 Hz, of which DefaultQuiet has to be seen. Ten wakings a second cost next to nothing.
-	maxRest = 100 * time.Millisecond
+	"gpsbridge/bridge/receiver/source"
 )
 
-// rests are those of a reader of a line. The zero value takes none.
+const (
+	// leastRest: a rest costs about what two wake-ups do, and a line at 115200 baud causes one every few milliseconds.
+	leastRest = 10 * time.Millisecond
+	// maxRest is how late anything may be, and the end of a burst noticed. It is a period at 10 Hz. With DefaultQuiet after it
+	// it has to fit into the pause of a full line, 320 ms (see there): 60 ms are less than that by 10.
+	maxRest = 60 * time.Millisecond
+	// backlog is what a read after a rest brings at the most where the rest was not too long: half of what the kernel keeps of
+	// a line that is not read (n_tty, 4096 bytes).
+	backlog = 2048
+)
+
+// rests decides how long a stream is left alone.
 type rests struct {
-	consumer Rester
-	line     rester
+	stream   source.Stream
+	consumer Consumer
 	rested   bool // before what was read last
+	never    bool
 }
 
-func newRests(s stream, c Consumer) rests {
-	consumer, ok := c.(Rester)
-	if !ok || s.rester == nil {
-		return rests{}
-	}
-	return rests{consumer: consumer, line: s.rester}
-}
-
-// after says until when to rest, if at all, when n bytes were read.
+// after returns until when to rest, if at all, when n bytes were read.
 func (r *rests) after(n int, now time.Time) (until time.Time, ok bool) {
-	if r.rested && n >= lineBuffer/2 {
-		r.line = nil // it is faster than its speed says, as a USB port may be: another rest could be too long
+	if r.rested && n >= backlog {
+		r.never = true // it is faster than its speed, as a USB port may be: another rest could be too long
 	}
-	if r.line == nil {
+	if r.never {
 		return time.Time{}, false
 	}
-	d := min(r.consumer.Rest(), r.line.mostRest(), maxRest)
+	d := min(r.consumer.Rest(), r.stream.MostRest(), maxRest)
 	r.rested = d >= leastRest
 	return now.Add(d), r.rested
 }

@@ -1,69 +1,62 @@
-package receiver
+package receiver_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"net"
 	"os"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/receivertest"
+	"gpsbridge/bridge/receiver/source"
+
 	"github.com/google/go-cmp/cmp"
 )
 
-// restful is a recorder that needs nothing for a while after each Data.
-type restful struct {
-	*recorder
-	rest time.Duration
-}
-
-func (r restful) Rest() time.Duration { return r.rest }
-
-// restLine is a conn that notes its rests.
-type restLine struct {
+// restStream notes its rests.
+type restStream struct {
 	net.Conn
+	source.Base
 	most  time.Duration
 	rests []time.Duration
 	shut  chan struct{}
 }
 
-func newRestLine(c net.Conn, most time.Duration) *restLine {
-	return &restLine{Conn: c, most: most, shut: make(chan struct{})}
-}
-
-func (l *restLine) mostRest() time.Duration { return l.most }
-func (l *restLine) Close() error            { close(l.shut); return l.Conn.Close() }
-func (l *restLine) rest(until time.Time) error {
-	l.rests = append(l.rests, time.Until(until))
-	if err := l.Conn.SetReadDeadline(until); err != nil {
+func (s *restStream) MostRest() time.Duration         { return s.most }
+func (s *restStream) Close() error                    { close(s.shut); return s.Conn.Close() }
+func (s *restStream) Silent() *problem.Problem        { return source.SilentPort(s.Port()) }
+func (s *restStream) Lost(err error) *problem.Problem { return source.LostPort(s.Port(), err) }
+func (s *restStream) Rest(until time.Time) error {
+	s.rests = append(s.rests, time.Until(until))
+	if err := s.Conn.SetReadDeadline(until); err != nil {
 		return err
 	}
 	select {
 	case <-time.After(time.Until(until)):
 		return nil
-	case <-l.shut:
+	case <-s.shut:
 		return os.ErrClosed
 	}
 }
 
-// resting is a source of one restLine.
-type resting struct{ line *restLine }
+// resting is a source of one restStream.
+type resting struct{ stream *restStream }
 
-func (s resting) finite() bool { return false }
-func (s resting) open(context.Context) (stream, error) {
-	return stream{conn: s.line, port: "/dev/fake", rester: s.line}, nil
-}
+func (resting) Traits() source.Traits                                      { return source.Traits{} }
+func (s resting) Open(context.Context, source.Host) (source.Stream, error) { return s.stream, nil }
 
 // inRest runs a receiver whose consumer wants rests, for test to write to its line.
-func inRest(t *testing.T, rest, most time.Duration, test func(t *testing.T, line *restLine, other net.Conn, rec *recorder)) {
+func inRest(t *testing.T, rest, most time.Duration, test func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder)) {
 	synctest.Test(t, func(t *testing.T) {
 		mine, other := net.Pipe()
-		line, rec := newRestLine(mine, most), newRecorder()
+		line, rec := &restStream{Conn: mine, Base: "/dev/fake", most: most, shut: make(chan struct{})}, receivertest.NewRecorder()
+		rec.RestFor = rest
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- newReceiver(Config{}, resting{line}).Run(ctx, restful{rec, rest}) }()
+		go func() { done <- receiver.New(resting{line}, receiver.Config{}).Run(ctx, rec) }()
 		synctest.Wait()
 		test(t, line, other, rec)
 		began := time.Now()
@@ -81,21 +74,21 @@ func TestRest(t *testing.T) {
 		name             string
 		wants, most, got time.Duration
 	}{
-		{"as wanted", 80 * ms, time.Second, 80 * ms},
+		{"as wanted", 50 * ms, time.Second, 50 * ms},
 		{"not worth it", 5 * ms, time.Second, 0},
 		{"none", 0, time.Second, 0},
 		{"as the line allows", 80 * ms, 30 * ms, 30 * ms},
-		{"at most", time.Hour, time.Hour, maxRest},
+		{"at most", time.Hour, time.Hour, 60 * ms},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inRest(t, test.wants, test.most, func(t *testing.T, line *restLine, other net.Conn, rec *recorder) {
-				write(t, other, "a")
-				write(t, other, "b") // in the rest
+			inRest(t, test.wants, test.most, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+				receivertest.Write(t, other, "a")
+				receivertest.Write(t, other, "b") // in the rest
 				time.Sleep(time.Second)
 				synctest.Wait()
-				want := []event{{0, "opened"}, {0, "a"}, {test.got, "b"}, {test.got + DefaultQuiet, "quiet"}}
-				if diff := cmp.Diff(want, rec.events); diff != "" {
+				want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: test.got, What: "b"}, {At: test.got + receiver.DefaultQuiet, What: "quiet"}}
+				if diff := cmp.Diff(want, rec.Events()); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
 				var rests []time.Duration
@@ -112,9 +105,9 @@ func TestRest(t *testing.T) {
 
 // TestRestOfAFastLine: a line that fills half the kernel's buffer in a rest is faster than it says, and gets no other.
 func TestRestOfAFastLine(t *testing.T) {
-	inRest(t, 50*time.Millisecond, time.Second, func(t *testing.T, line *restLine, other net.Conn, _ *recorder) {
+	inRest(t, 50*time.Millisecond, time.Second, func(t *testing.T, line *restStream, other net.Conn, _ *receivertest.Recorder) {
 		for range 3 {
-			write(t, other, string(make([]byte, lineBuffer/2)))
+			receivertest.Write(t, other, string(make([]byte, 2048)))
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
@@ -126,110 +119,13 @@ func TestRestOfAFastLine(t *testing.T) {
 
 // TestCancelInRest: it ends at once, and what was under way is complete.
 func TestCancelInRest(t *testing.T) {
-	inRest(t, time.Hour, time.Hour, func(t *testing.T, line *restLine, other net.Conn, rec *recorder) {
-		write(t, other, "a")
+	inRest(t, time.Hour, time.Hour, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+		receivertest.Write(t, other, "a")
 		synctest.Wait()
 		t.Cleanup(func() {
-			if diff := cmp.Diff([]string{"opened", "a", "quiet"}, rec.what()); diff != "" {
+			if diff := cmp.Diff([]string{"opened", "a", "quiet"}, rec.What()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	})
-}
-
-// TestRestLosesNothing plays to a real terminal whose reader rests whenever it has read: as fast as it is taken, and at the
-// pace of 115200 baud.
-func TestRestLosesNothing(t *testing.T) {
-	tests := []struct {
-		name  string
-		bytes int
-		chunk int
-		every time.Duration
-	}{
-		{"full speed", 1 << 20, 4096, 0},
-		{"115200 baud", 11520, 115, 10 * time.Millisecond},
-		{"in bursts", 16 << 10, 2000, 60 * time.Millisecond},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			l := newLine(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			rec, done := newRecorder(), make(chan error, 1)
-			r := newReceiver(Config{}, &serialPort{path: l.path, baud: 115200})
-			go func() { done <- r.Run(ctx, restful{rec, 50 * time.Millisecond}) }()
-			rec.wait(t, "opened port", func(string) bool { return r.Status().Opens == 1 })
-			sent := make([]byte, test.bytes)
-			for i := range sent {
-				sent[i] = byte(i * i >> 3)
-			}
-			for at := 0; at < len(sent); at += test.chunk {
-				if test.every > 0 {
-					<-time.After(test.every) // the pace of the line is what is tested
-				}
-				if _, err := l.master.Write(sent[at:min(at+test.chunk, len(sent))]); err != nil {
-					t.Fatal(err)
-				}
-			}
-			rec.wait(t, "whole", func(data string) bool { return len(data) >= len(sent) })
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("Run: %v", err)
-			}
-			if !bytes.Equal([]byte(rec.data.String()), sent) {
-				t.Error("the bytes came out changed")
-			}
-		})
-	}
-}
-
-// TestGate: a rest lasts as long as it should although bytes come, they are there behind it, and Close ends it at once.
-func TestGate(t *testing.T) {
-	l := newLine(t)
-	g, err := openSerial(l.path, 115200)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const rest = 50 * time.Millisecond
-	until := time.Now().Add(rest)
-	go func() { _, _ = l.master.WriteString("hello") }()
-	if err := g.rest(until); err != nil || time.Now().Before(until) {
-		t.Errorf("rest: %v, %v too early", err, time.Until(until))
-	}
-	buf := make([]byte, 100)
-	if err := g.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := g.Read(buf); string(buf[:n]) != "hello" || err != nil {
-		t.Errorf("behind the rest: %q, %v", buf[:n], err)
-	}
-	if err := g.SetReadDeadline(time.Now().Add(rest)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := g.Read(buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("at the deadline: %d bytes, %v", n, err)
-	}
-	if err := g.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		<-time.After(rest) // most likely Read waits by then
-		_, _ = l.master.WriteString("again")
-	}()
-	began := time.Now()
-	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil || time.Since(began) > 5*time.Second {
-		t.Errorf("what wakes a read behind a rest: %q, %v after %v", buf[:n], err, time.Since(began))
-	}
-	ended := make(chan error)
-	go func() { ended <- g.rest(time.Now().Add(time.Hour)) }()
-	if err := g.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("a rest that was broken off returned nil")
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("Close did not end a rest")
-	}
 }

@@ -1,7 +1,6 @@
 package receiver
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,25 +35,9 @@ type Status struct {
 	LastByteAge *float64 `json:"last_byte_age,omitempty"`
 	Opens       uint64   `json:"opens"` // how often a port was opened
 
-	// Of a serial port that is open, or was last.
-	Baud     int    `json:"baud,omitempty"`     // bits a second; while the speed is searched, the one that is tried
-	Name     string `json:"name,omitempty"`     // what the port's hardware calls itself
-	Protocol string `json:"protocol,omitempty"` // NMEA, or the binary one that it speaks: UBX, SiRF; empty while unknown
-	// LineErrors are the driver's counts since the port was opened, absent where it keeps none.
-	LineErrors
-	// LineUse is the share of what the line can carry that the receiver sends, 0 to 1, absent while it is unknown and for a
-	// pseudo-terminal, which has no such bound.
-	LineUse *float64 `json:"line_use,omitempty"`
+	source.Line
 	// Warning is what is wrong with the line although it is read, nil while it is healthy.
 	Warning *problem.Problem `json:"warning,omitempty"`
-}
-
-// LineErrors are what a UART has met. All are there, or none: many drivers, and no network connection, count them.
-type LineErrors struct {
-	FramingErrors *uint64 `json:"framing_errors,omitempty"` // bytes without a stop bit: a wrong speed, or a bad cable
-	Overruns      *uint64 `json:"overruns,omitempty"`       // bytes lost because the machine was too slow
-	ParityErrors  *uint64 `json:"parity_errors,omitempty"`
-	Breaks        *uint64 `json:"breaks,omitempty"` // times that the line was low for longer than a byte
 }
 
 // tracker holds the status for other goroutines and logs its changes.
@@ -68,11 +51,6 @@ type tracker struct {
 	warnings problem.Changes
 	logged   *problem.Problem // the last problem that was logged, nil for none or its end
 	greeted  bool             // that bytes come was logged
-}
-
-func (t *tracker) init(source string, log *slog.Logger) {
-	t.log = log
-	t.status = Status{Source: source, State: Opening, Since: time.Now()}
 }
 
 func (t *tracker) snapshot(now time.Time) Status {
@@ -92,7 +70,6 @@ func (t *tracker) opened(port string) {
 	defer t.mu.Unlock()
 	t.status.Opens++
 	t.status.Port = port
-	t.status.Baud, t.status.Name, t.status.Protocol, t.status.LineErrors = 0, "", "", LineErrors{}
 	if t.status.State == Waiting {
 		t.set(Opening, nil)
 	}
@@ -110,8 +87,8 @@ func (t *tracker) read(n int, now time.Time) {
 	}
 }
 
-// wrong shows why there is nothing to read.
-func (t *tracker) wrong(p *problem.Problem) {
+// failed shows why there is nothing to read.
+func (t *tracker) failed(p *problem.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	missing := p.Code == source.PortMissing || p.Code == source.NoPort
@@ -126,28 +103,22 @@ func (t *tracker) wrong(p *problem.Problem) {
 	t.report(time.Now())
 }
 
-// hunting shows what is wrong with a port while its speed is searched, nil for nothing yet, and the speed that is tried.
-func (t *tracker) hunting(wrong *problem.Problem, baud int) {
-	t.mu.Lock()
-	t.status.Baud = baud
-	if wrong == nil {
-		t.set(Opening, nil)
-	}
-	t.mu.Unlock()
-	if wrong != nil {
-		t.wrong(wrong)
-	}
-}
-
-// binary shows the binary protocol that a port sends, if err is that.
-func (t *tracker) binary(err error) {
-	var b *binaryError
-	if !errors.As(err, &b) {
+// Problem is of source.Reporter.
+func (t *tracker) Problem(p *problem.Problem) {
+	if p != nil {
+		t.failed(p)
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status.Protocol, t.status.Baud = b.protocol, b.baud
+	t.set(Opening, nil)
+}
+
+// Line is of source.Reporter.
+func (t *tracker) Line(change func(*source.Line)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.status.Line)
 }
 
 // ended is the last state, with a problem where a finite source ended otherwise than it should.
@@ -162,19 +133,18 @@ func (t *tracker) ended(p *problem.Problem) {
 	t.log.Info("receiver ended", t.attrs()...)
 }
 
-// change changes what is known of the line, and its warning.
-func (t *tracker) change(do func(*Status), warning *problem.Problem) {
+// Warning is of source.Reporter.
+func (t *tracker) Warning(p *problem.Problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	do(&t.status)
-	t.status.Warning = warning
-	worth, _ := t.warnings.Report(warning, time.Now())
+	t.status.Warning = p
+	worth, _ := t.warnings.Report(p, time.Now())
 	switch {
 	case !worth:
-	case warning == nil:
+	case p == nil:
 		t.log.Info("receiver line healthy", t.attrs()...)
 	default:
-		t.log.Warn("receiver line in trouble", t.attrs("problem", warning)...)
+		t.log.Warn("receiver line in trouble", t.attrs("problem", p)...)
 	}
 }
 

@@ -56,6 +56,14 @@ const (
 	NotNMEA          problem.Code = "text-without-sentence" // such as a modem's control port
 	BinaryUBX        problem.Code = "binary-ubx"            // and no NMEA, as for all of these
 	BinarySiRF       problem.Code = "binary-sirf"
+	BinaryRTCM3      problem.Code = "binary-rtcm3"
+	BinarySBF        problem.Code = "binary-sbf"
+	BinaryGarmin     problem.Code = "binary-garmin"
+	BinaryTSIP       problem.Code = "binary-tsip"
+	SevenBits        problem.Code = "seven-bits"     // NMEA with 7 data bits and parity
+	OnlyAIS          problem.Code = "only-ais"       // NMEA of ships around, and no position
+	NoPosition       problem.Code = "no-position"    // NMEA of another instrument
+	IsGPSD           problem.Code = "source-is-gpsd" // read as a plain server of NMEA
 	Empty            problem.Code = "log-empty"
 	NoSentenceInLog  problem.Code = "log-without-sentence"
 )
@@ -64,7 +72,7 @@ const (
 const (
 	LineOverrun      problem.Code = "line-overrun" // the machine reads too slowly
 	LineFull         problem.Code = "line-full"
-	LineErrors       problem.Code = "line-errors" // framing or parity
+	LineDamaged      problem.Code = "line-damaged" // framing or parity
 	LineBreaks       problem.Code = "line-breaks"
 	SentencesDamaged problem.Code = "sentences-damaged"
 	OtherSenders     problem.Code = "udp-other-senders" // more than one sends; one is read

@@ -1,0 +1,151 @@
+package network
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
+)
+
+// gpsdClient reads a receiver through gpsd, which keeps the port: chrony and other clients of gpsd go on. It asks for NMEA
+// (gpsd_json(5), WATCH with "nmea"): gpsd passes on the sentences of a receiver as they came, and makes sentences of what
+// one says that speaks a binary protocol.
+type gpsdClient struct {
+	address string // host:port
+	device  string // of gpsd's; "": the one that it has, or the first that is known to be a GPS
+}
+
+// gpsdPort is the port that IANA gave gpsd.
+const gpsdPort = "2947"
+
+// NewGPSD is the source "gpsd://host:port/device".
+func NewGPSD(rest string, _ *source.Options) (source.Source, error) {
+	address, device, found := strings.Cut(rest, "/")
+	if found && device != "" && !strings.Contains(device, "://") { // gpsd reads tcp://HOST:PORT and the like too
+		device = "/" + device
+	}
+	address = strings.TrimSuffix(address, ":") // gpsd's own form has host:port:/device
+	if address == "" {
+		address = "localhost"
+	}
+	host, port, err := splitAddress(address, gpsdPort)
+	if err == nil && host == "" {
+		err = errNoHost
+	}
+	if err != nil {
+		return nil, source.Invalid(`use "gpsd://host:port", such as gpsd://localhost or gpsd://localhost:2947/dev/ttyUSB0`, "%v", err)
+	}
+	return gpsdClient{net.JoinHostPort(host, port), device}, nil
+}
+
+func (gpsdClient) Traits() source.Traits { return source.Traits{Remote: true} }
+
+func (g gpsdClient) Open(ctx context.Context, h source.Host) (source.Stream, error) {
+	name := "gpsd://" + g.address
+	c, err := dial(ctx, g.address)
+	if err != nil {
+		return nil, explainDial(name, err, g.refused())
+	}
+	return g.watch(ctx, c, name, h)
+}
+
+// watch asks for the sentences of a device on a connection to gpsd, which it closes on an error.
+func (g gpsdClient) watch(ctx context.Context, c net.Conn, name string, h source.Host) (source.Stream, error) {
+	s := newGPSD(c, name, g.device)
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // what is under way fails then
+	err := s.watch()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return &gpsdStream{newStream(s, name+"/"+strings.TrimPrefix(s.device, "/"), h)}, nil
+}
+
+// refused is the fix where nothing listens.
+func (g gpsdClient) refused() string {
+	host, _, _ := net.SplitHostPort(g.address)
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return `is gpsd running? See "systemctl status gpsd.socket gpsd"`
+	}
+	return "is gpsd running there, with -G? Without it gpsd serves its own machine alone"
+}
+
+type gpsdStream struct{ stream }
+
+func (s *gpsdStream) Silent() *problem.Problem { return source.SilentPort(s.Port()) }
+
+func (s *gpsdStream) Lost(err error) *problem.Problem {
+	port := s.Port()
+	var wrong *problem.Problem
+	switch {
+	case errors.As(err, &wrong):
+		return wrong
+	case errors.Is(err, io.EOF):
+		return &problem.Problem{Code: source.Closed, Cause: port + ": gpsd closed the connection", Fix: gpsdService}
+	}
+	return &problem.Problem{Code: source.Lost, Cause: fmt.Sprintf("%s: connection lost (%v)", port, netCause(err)), Fix: "check the network and gpsd", Err: err}
+}
+
+// gpsdService is the fix for a gpsd that does not work as it should.
+const gpsdService = `see "systemctl status gpsd" on its machine`
+
+// gpsdReply is what is looked at in gpsd's JSON lines: VERSION, DEVICES, WATCH and ERROR.
+type gpsdReply struct {
+	Class   string       `json:"class"`
+	Message string       `json:"message"` // of an ERROR
+	Devices []gpsdDevice `json:"devices"`
+}
+
+// gpsdDevice is a device as gpsd lists it.
+type gpsdDevice struct {
+	Path string `json:"path"`
+	// Activated is when the device was last heard, absent or 0 (in old versions) while gpsd does not hear it.
+	Activated json.RawMessage `json:"activated"`
+	Flags     int             `json:"flags"` // what was seen: 1 is a GPS, 2 and 4 are corrections, 8 is AIS
+}
+
+func (d gpsdDevice) active() bool {
+	a := string(d.Activated)
+	return a != "" && a != "0" && a != "0.0" && a != "null" && a != `""`
+}
+
+func (d gpsdDevice) gps() bool { return d.Flags&1 != 0 }
+
+// chooseDevice returns the device to watch: the one that is wanted, else one that is known to be a GPS, else the first.
+func chooseDevice(name, wanted string, devices []gpsdDevice) (string, error) {
+	if wanted != "" {
+		// gpsd opens a device that it knows when a client watches it, and reports an error when it does not know it.
+		return wanted, nil
+	}
+	if len(devices) == 0 {
+		return "", &problem.Problem{Code: source.GPSDNoDevice, Cause: name + " has no receiver",
+			Fix: "plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\""}
+	}
+	return devices[max(0, slices.IndexFunc(devices, gpsdDevice.gps))].Path, nil
+}
+
+// gpsdErrorProblem makes a problem of gpsd's ERROR.
+func gpsdErrorProblem(name, device, message string, devices []gpsdDevice) *problem.Problem {
+	if !strings.HasPrefix(message, "No such device") {
+		return &problem.Problem{Code: source.GPSDError, Cause: fmt.Sprintf("%s reports %q", name, message), Fix: gpsdService}
+	}
+	var known []string
+	for _, d := range devices {
+		known = append(known, d.Path)
+	}
+	if len(known) == 0 {
+		return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, and no other", name, device),
+			Fix: fmt.Sprintf("plug it in, or give it to gpsd with \"sudo gpsdctl add %s\"", device)}
+	}
+	return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, it has %s", name, device, strings.Join(known, ", ")), Fix: "name one of those"}
+}

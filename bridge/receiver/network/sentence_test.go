@@ -1,0 +1,3 @@
+package network
+
+const gsv = "$GPGSV,1,1,00*79\r\n"

@@ -1,0 +1,62 @@
+package playback
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
+)
+
+// stdin is the standard input.
+type stdin struct{}
+
+// NewStdin is the source "-".
+func NewStdin(string, *source.Options) (source.Source, error) { return stdin{}, nil }
+
+func (stdin) Traits() source.Traits { return source.Traits{Finite: true} }
+
+func (stdin) Open(context.Context, source.Host) (source.Stream, error) {
+	c, err := openStdin(os.Stdin)
+	if err != nil {
+		return nil, &problem.Problem{Code: source.StdinFailed, Cause: fmt.Sprintf("open standard input: %v", source.Cause(err)), Err: err}
+	}
+	return newStream(onceCloser{Conn: c, close: sync.OnceValue(c.Close)}, "standard input"), nil
+}
+
+// openStdin opens what f is, once more and non-blocking, so that a read can be given up. To set f itself non-blocking would
+// do the same to every program that shares it: the user's shell.
+func openStdin(f *os.File) (source.Conn, error) {
+	// A socket has no path to open. Its descriptor is duplicated.
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if info.Mode()&os.ModeSocket != 0 {
+		return net.FileConn(f)
+	}
+	var path string
+	err := onDescriptor(f, func(fd int) error {
+		path = fmt.Sprintf("/proc/self/fd/%d", fd)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+}
+
+// onDescriptor calls do with the descriptor of f. Unlike f.Fd it does not set it to blocking.
+func onDescriptor(f *os.File, do func(fd int) error) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var doErr error
+	if err := c.Control(func(fd uintptr) { doErr = do(int(fd)) }); err != nil {
+		return err
+	}
+	return doErr
+}

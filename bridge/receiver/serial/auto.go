@@ -1,0 +1,168 @@
+package serial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
+)
+
+// auto finds the port of a receiver: the first, in order of rank, on which sentences of a GPS receiver come. It listens only,
+// one port after the other, and leaves alone what is the system's console or another program's.
+type auto struct {
+	baud   int // 0: to be found
+	system system
+	memory *memory
+	lookout
+
+	silent time.Duration // for how long a port may be silent in this round
+	stale  bool          // a port was listened to since the last look at which program holds what
+	left   string        // the node of a port that fell silent: the others come first, once
+}
+
+const (
+	// firstSilent is how long a silent port is listened to before the next one. Receivers send once a second; another second
+	// covers a slow start. It doubles with each round, for those that send every 5 s.
+	firstSilent = 2 * time.Second
+	// fixedPasses is how many bursts may be wrong at a speed that the configuration gives: the first may be the end of one.
+	fixedPasses = 3
+)
+
+// NewAuto is the source "auto".
+func NewAuto(_ string, o *source.Options) (source.Source, error) {
+	return &auto{baud: baudOf(o), system: machine}, nil
+}
+
+func (*auto) Traits() source.Traits { return source.Traits{} }
+
+func (a *auto) Open(ctx context.Context, h source.Host) (source.Stream, error) {
+	if a.memory == nil {
+		a.memory = newMemory(h.State, "auto", h.Log)
+	}
+	names := a.system.names()
+	ports, refused := a.usable(a.stale)
+	a.stale = false
+	if len(ports)+len(refused) == 0 {
+		return nil, &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(a.system.patterns(), ", ")),
+			Fix: "plug one in, or name its port with --device"}
+	}
+	a.silent, a.left = max(a.silent, firstSilent), ""
+	var first []refusal // of ports that send something
+	for _, p := range ports {
+		s, err := a.try(ctx, h, p, names, len(ports) == 1)
+		if err == nil {
+			a.silent = 0
+			return s, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, source.ErrElsewhere) {
+			return nil, err
+		}
+		if why := (refusal{p.Path, problem.Of(err)}); why.Code == source.Silent {
+			refused = append(refused, why)
+		} else {
+			first = append(first, why)
+		}
+	}
+	a.silent = min(2*a.silent, max(h.Silence, firstSilent))
+	return nil, summary(append(first, refused...))
+}
+
+// refusal is why a port is not the receiver's.
+type refusal struct {
+	port string
+	*problem.Problem
+}
+
+// summary makes one problem of those of all ports. The first one decides the code; but ports are only silent when all are.
+func summary(all []refusal) *problem.Problem {
+	first := max(0, slices.IndexFunc(all, func(r refusal) bool { return r.Code != source.Silent }))
+	sum := *all[first].Problem
+	var causes, fixes []string
+	same := true
+	for _, r := range all {
+		causes = append(causes, r.Cause)
+		fixes = append(fixes, filepath.Base(r.port)+": "+r.Fix)
+		same = same && r.Fix == sum.Fix
+	}
+	sum.Cause = strings.Join(causes, "; ")
+	if !same {
+		sum.Fix = strings.Join(fixes, "; ")
+	}
+	return &sum
+}
+
+// try listens on one port. Only says that there is no other.
+func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, only bool) (source.Stream, error) {
+	u := &hunt{port: p.Path, host: h, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.silent, position: true, unreported: !only}
+	if a.baud > 0 {
+		u.speeds, u.fixed, u.passes = &search{order: []int{a.baud}}, true, fixedPasses
+	}
+	if only {
+		u.silent = freshSilence * h.Silence
+	}
+	u.leave = func() bool { return !slices.Equal(names, a.system.names()) }
+	t, err := openFresh(p.Path, u.speeds.order[0])
+	if err != nil {
+		return nil, a.named(a.system, p.Path, err)
+	}
+	u.line, a.stale = t, true
+	f, err := listen(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	a.memory.keep(p.Path, f.baud)
+	s := newStream(t, p.Path, p, f, a.baud > 0, nil, h)
+	s.elsewhere = func() bool { return a.elsewhere(p) }
+	return s, nil
+}
+
+// usable lists the ports that nothing speaks against, the one that worked last first, and what speaks against the others.
+// again says to look through the processes even if that was just done.
+func (a *auto) usable(again bool) (ports []Port, refused []refusal) {
+	all := a.system.list()
+	a.system.judge(all, a.look(a.system, nodes(all), again))
+	for _, p := range all {
+		if p.Problem == nil {
+			ports = append(ports, p)
+		} else {
+			refused = append(refused, refusal{p.Path, p.Problem})
+		}
+	}
+	slices.SortStableFunc(ports, func(p, q Port) int {
+		switch a.left {
+		case p.node:
+			return 1
+		case q.node:
+			return -1
+		}
+		return a.memory.order(p.Path, q.Path)
+	})
+	return ports, refused
+}
+
+// elsewhere says whether there is another port than the one that is silent.
+func (a *auto) elsewhere(silent Port) bool {
+	ports, _ := a.usable(false)
+	others := slices.ContainsFunc(ports, func(p Port) bool { return p.node != silent.node })
+	if others {
+		a.left = silent.node
+	}
+	return others
+}
+
+// names lists what is there, cheaply, to see whether it has changed.
+func (s system) names() (all []string) {
+	for _, pattern := range s.patterns() {
+		names, err := filepath.Glob(pattern)
+		if err == nil { // else the pattern is malformed
+			all = append(all, names...)
+		}
+	}
+	return all
+}

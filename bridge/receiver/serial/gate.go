@@ -1,0 +1,128 @@
+package serial
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// gate reads a terminal that can be left alone for a while. Go's poller wakes the process for every byte on a descriptor
+// that it watches, whether anybody reads or not, and there is no asking it to look away. So it watches an epoll instance
+// instead, which watches the terminal, and does not while the gate is shut. Deadlines are those of a clock of the kernel's
+// that it watches too: a timer of Go's wakes the runtime's monitor thread as well, and again when it was only moved.
+//
+//	Go's poller ──▶ epoll instance ──▶ terminal, clock
+//
+// The system calls are made without a word to the scheduler: announcing one that may block wakes the monitor thread, which
+// was a third of the processor time at 10 Hz. These cannot block: the descriptors are non-blocking.
+type gate struct {
+	terminal, clock int // descriptors
+	watcher         *os.File
+	raw             syscall.RawConn // of watcher; keeps Close from closing what is in use
+
+	// owned by the reader
+	deadline time.Time
+}
+
+// newGate takes a non-blocking descriptor over: it is closed with the gate, or at once on an error.
+func newGate(terminal int) (*gate, error) {
+	clock, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(terminal))
+	}
+	watcher, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(clock), unix.Close(terminal))
+	}
+	err = unix.SetNonblock(watcher, true) // tells os.NewFile that it is for Go's poller
+	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll")}
+	for _, fd := range []int{terminal, clock} {
+		if err == nil {
+			err = unix.EpollCtl(watcher, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
+		}
+	}
+	if err == nil {
+		g.raw, err = g.watcher.SyscallConn()
+	}
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+// Close returns when no read is under way any more, so the descriptors' numbers are free for others.
+func (g *gate) Close() error {
+	return errors.Join(g.watcher.Close(), unix.Close(g.clock), unix.Close(g.terminal))
+}
+
+// SetReadDeadline is for the reader alone: unlike those of files and network connections it is not to be called while a
+// Read is under way.
+func (g *gate) SetReadDeadline(t time.Time) error {
+	g.deadline = t
+	var in unix.ItimerSpec // zero stops the clock
+	if !t.IsZero() {
+		in.Value = unix.NsecToTimespec(int64(max(time.Until(t), 1)))
+	}
+	return g.control(func(int) error { return unix.TimerfdSettime(g.clock, 0, &in, nil) })
+}
+
+// passed says whether the deadline has. The clock need not be asked: it only wakes.
+func (g *gate) passed() bool { return !g.deadline.IsZero() && !time.Now().Before(g.deadline) }
+
+// Read reads what has come, and waits in Go's poller until something has. p must not be empty.
+func (g *gate) Read(p []byte) (n int, err error) {
+	waitErr := g.raw.Read(func(uintptr) bool {
+		n, err = readNow(g.terminal, p)
+		if err == syscall.EAGAIN && g.passed() {
+			err = os.ErrDeadlineExceeded
+		}
+		return err != syscall.EAGAIN
+	})
+	if waitErr != nil {
+		return 0, waitErr
+	}
+	return n, err
+}
+
+func readNow(fd int, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch {
+		case errno == syscall.EINTR:
+			continue
+		case errno != 0:
+			return 0, errno
+		case n == 0:
+			return 0, io.EOF
+		}
+		return int(n), nil
+	}
+}
+
+// rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
+// deadline.
+func (g *gate) rest(until time.Time) error {
+	err := errors.Join(g.watch(0), g.SetReadDeadline(until))
+	if err == nil {
+		err = g.raw.Read(func(uintptr) bool { return g.passed() })
+	}
+	return errors.Join(err, g.watch(unix.EPOLLIN))
+}
+
+// watch says what of the terminal is worth waking for, beside a hangup, which always is.
+func (g *gate) watch(events uint32) error {
+	return g.control(func(watcher int) error {
+		return unix.EpollCtl(watcher, unix.EPOLL_CTL_MOD, g.terminal, &unix.EpollEvent{Events: events})
+	})
+}
+
+// control calls do while nothing is closed.
+func (g *gate) control(do func(watcher int) error) (err error) {
+	closedErr := g.raw.Control(func(watcher uintptr) { err = do(int(watcher)) })
+	return errors.Join(closedErr, err)
+}

@@ -1,0 +1,169 @@
+package serial
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
+)
+
+// Port is a serial port that may have a receiver behind it.
+type Port struct {
+	// Path is the name that stays the same wherever the receiver is plugged in, as far as the port has one.
+	Path string `json:"path"`
+	// Device is what Path leads to: /dev/ttyUSB0.
+	Device string `json:"device"`
+	// Name is what the hardware calls itself. Empty where it does not.
+	Name string `json:"name,omitempty"`
+	// Driver is the kernel's, such as ftdi_sio; IDs are the USB vendor and product, such as 1546:01a8. Empty where unknown.
+	Driver string `json:"driver,omitempty"`
+	IDs    string `json:"ids,omitempty"`
+	// Problem is why the port cannot be used, nil where nothing is known against it.
+	Problem *problem.Problem `json:"problem,omitempty"`
+
+	node string // Device with every link followed
+	rank rank
+}
+
+// Ports lists the ports on which a receiver may be, best first, the ones with trouble too. Nothing is opened.
+func Ports() []Port { return machine.ports() }
+
+// Inspect looks at one port, by any of its names, as Ports does. Nothing is opened.
+func Inspect(path string) Port { return machine.inspect(path) }
+
+// system is where the kernel shows its devices and processes. A test lays out directories of its own.
+type system struct {
+	dev, sys, proc string
+}
+
+var machine = system{dev: "/dev", sys: "/sys", proc: "/proc"}
+
+// portPatterns are where receivers appear, below /dev. What a udev rule named for this, first; then the names that stay the
+// same wherever the receiver is plugged in (an adapter without a serial number, as CH340 are, has only the one that says in
+// which socket); then the UART of a Raspberry Pi, whose name is right on all models (the others moved between kernels); then
+// what is left, by number.
+var portPatterns = []string{"gps[0-9]*", "serial/by-id/*", "serial/by-path/*", "serial0", "ttyACM*", "ttyUSB*", "ttyAMA*"}
+
+// patterns are portPatterns as paths.
+func (s system) patterns() []string {
+	var all []string
+	for _, p := range portPatterns {
+		all = append(all, filepath.Join(s.dev, p))
+	}
+	return all
+}
+
+func (s system) ports() []Port {
+	ports := s.list()
+	s.judge(ports, s.holders(nodes(ports)))
+	return ports
+}
+
+// list is ports before they are judged.
+func (s system) list() []Port {
+	var ports []Port
+	for _, pattern := range s.patterns() {
+		names, err := filepath.Glob(pattern) // sorted; an error is a malformed pattern only
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			p, ok := s.port(name)
+			if ok && !slices.ContainsFunc(ports, func(other Port) bool { return other.node == p.node }) {
+				ports = append(ports, p)
+			}
+		}
+	}
+	slices.SortStableFunc(ports, func(a, b Port) int { return cmp.Compare(a.rank, b.rank) })
+	return ports
+}
+
+func nodes(ports []Port) (all []string) {
+	for _, p := range ports {
+		all = append(all, p.node)
+	}
+	return all
+}
+
+func (s system) inspect(path string) Port {
+	p, ok := s.port(path)
+	if !ok {
+		p = Port{Path: path, Device: path, node: path}
+	}
+	if err := checkDevice(path); err != nil {
+		p.Problem = problem.Of(err)
+		return p
+	}
+	one := []Port{p}
+	s.judge(one, s.holders(nodes(one)))
+	return one[0]
+}
+
+// port describes what a name leads to, or nothing.
+func (s system) port(name string) (Port, bool) {
+	node, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return Port{}, false // a link to what was just unplugged
+	}
+	p := Port{Path: name, Device: s.device(name), node: node}
+	s.describe(&p)
+	return p, true
+}
+
+// describeAt is what the hardware says of a port that need not exist.
+func (s system) describeAt(path string) Port {
+	p, _ := s.port(path)
+	return p
+}
+
+// device follows links as long as they stay among the devices.
+func (s system) device(name string) string {
+	for range 8 {
+		target, err := os.Readlink(name)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(name), target)
+		}
+		if !strings.HasPrefix(target, s.dev+"/") {
+			break
+		}
+		name = target
+	}
+	return name
+}
+
+// judge says of each port why it cannot be used.
+func (s system) judge(ports []Port, holders map[string]holder) {
+	if len(ports) == 0 {
+		return
+	}
+	consoles := s.consoles()
+	for i := range ports {
+		p := &ports[i]
+		switch by, held := holders[p.node]; {
+		case slices.Contains(consoles, filepath.Base(p.Device)):
+			p.Problem = onConsole(p.Path)
+		case held:
+			p.Problem = heldBy(*p, by)
+		default:
+			p.Problem = noAccess(p.Path)
+		}
+	}
+}
+
+// noAccess asks whether an open would be refused, without doing it: an open can reset what is behind the port. It is nil
+// when it would not.
+func noAccess(path string) *problem.Problem {
+	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)
+	if err == nil {
+		return nil
+	}
+	return explain(path, err)
+}

@@ -1,0 +1,284 @@
+package serial
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	bugst "go.bug.st/serial"
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/protocol"
+	"gpsbridge/bridge/receiver/source"
+)
+
+// port is a port with a path, 8 data bits, no parity, 1 stop bit.
+type port struct {
+	path   string
+	baud   int // 0: to be found
+	system system
+	memory *memory
+	lookout
+}
+
+// MinBaud and MaxBaud are the speeds of a line that a driver can be asked for. Receivers use 4800 to 921600.
+const (
+	MinBaud = 300
+	MaxBaud = 4_000_000
+)
+
+// baudOf is the speed that the configuration gives, 0 for none.
+func baudOf(o *source.Options) int { return o.Integer("baud", 0, MinBaud, MaxBaud) }
+
+// NewPort is the source "/dev/...?baud=".
+func NewPort(rest string, o *source.Options) (source.Source, error) {
+	return &port{path: "/" + rest, baud: baudOf(o), system: machine}, nil
+}
+
+// At is a port at a known speed.
+func At(path string, baud int) source.Source { return &port{path: path, baud: baud, system: machine} }
+
+func (*port) Traits() source.Traits { return source.Traits{} }
+
+func (p *port) Open(ctx context.Context, h source.Host) (source.Stream, error) {
+	if p.memory == nil {
+		p.memory = newMemory(h.State, p.path, h.Log)
+	}
+	at := p.system.describeAt(p.path)
+	shared := p.shared(at)
+	if p.baud > 0 {
+		t, err := openSerial(p.path, p.baud)
+		if err != nil {
+			return nil, p.named(p.system, p.path, err)
+		}
+		// As it comes, from the first byte: what is wrong with it shows beside.
+		return newStream(t, p.path, at, found{baud: p.baud}, true, shared, h), nil
+	}
+	speeds := newSearch(p.memory.baud(p.path))
+	t, err := openFresh(p.path, speeds.order[0])
+	if err != nil {
+		return nil, p.named(p.system, p.path, err)
+	}
+	f, err := listen(ctx, &hunt{line: t, port: p.path, host: h, speeds: speeds, silent: freshSilence * h.Silence})
+	if err != nil {
+		return nil, err
+	}
+	p.memory.keep(p.path, f.baud)
+	return newStream(t, p.path, at, f, false, shared, h), nil
+}
+
+// freshSilence times Host.Silence is how long a port may be silent that was just opened: it is not stale, and a receiver may
+// send every 30 s.
+const freshSilence = 4
+
+// shared names the other user of the port, which is allowed: the configuration names the port. It is nil for none.
+func (p *port) shared(at Port) *problem.Problem {
+	rdev, ok := characterDevice(at.node)
+	if !ok || pseudoTerminal(rdev) {
+		return nil // a pseudo-terminal's other users have made it
+	}
+	if slices.Contains(p.system.consoles(), filepath.Base(at.Device)) {
+		return onConsole(p.path)
+	}
+	if by, held := p.look(p.system, []string{at.node}, false)[at.node]; held {
+		held := heldBy(at, by)
+		held.Cause += ", and each program gets a part of what comes"
+		return held
+	}
+	return nil
+}
+
+// pseudoTerminal says that a device is one: majors 136 to 143 (the kernel's devices.txt).
+func pseudoTerminal(rdev uint64) bool {
+	major := unix.Major(rdev)
+	return major >= 136 && major <= 143
+}
+
+// listen hunts on a port, which it closes unless it returns what was found.
+func listen(ctx context.Context, h *hunt) (found, error) {
+	stop := context.AfterFunc(ctx, func() { _ = h.line.Close() })
+	f, err := h.run()
+	if !stop() {
+		err = ctx.Err()
+	}
+	if err == nil {
+		return f, nil
+	}
+	_ = h.line.Close()
+	switch {
+	case ctx.Err() != nil:
+		return found{}, ctx.Err()
+	case problem.CodeOf(err) != "", errors.Is(err, source.ErrElsewhere):
+		return found{}, err
+	}
+	return found{}, source.LostPort(h.port, err)
+}
+
+// stream is an open port that is being read.
+type stream struct {
+	source.Base
+	*tty
+	health *health
+	left   []byte // heard before it was read
+	// elsewhere reports whether there is another port; nil for never.
+	elsewhere func() bool
+}
+
+// newStream makes a stream of an open port that begins with what was heard already.
+func newStream(t *tty, path string, at Port, f found, fixed bool, shared *problem.Problem, h source.Host) *stream {
+	baud := f.baud
+	if at.Driver == "cdc_acm" {
+		baud = 0 // USB all the way to the receiver: its speed means nothing
+	}
+	s := &stream{Base: source.Base(path), tty: t, left: f.heard, health: newHealth(path, at.Name, baud, fixed, h)}
+	s.health.count, s.health.standing = t.lineErrors, shared
+	if rdev, ok := characterDevice(at.node); ok {
+		s.health.unlimited = pseudoTerminal(rdev)
+	}
+	if len(f.heard) > 0 {
+		s.health.protocol = protocol.NMEA
+	}
+	s.health.begin(time.Now())
+	return s
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if len(s.left) == 0 {
+		return s.tty.Read(p)
+	}
+	n := copy(p, s.left)
+	s.left = s.left[n:]
+	return n, nil
+}
+
+func (s *stream) Heard(p []byte, now time.Time) error { return s.health.heard(p, now) }
+func (s *stream) Quiet(now time.Time) error           { return s.health.quiet(now) }
+func (s *stream) Rest(until time.Time) error          { return s.tty.rest(until) }
+func (s *stream) MostRest() time.Duration             { return s.tty.mostRest() }
+func (s *stream) Elsewhere() bool                     { return s.elsewhere != nil && s.elsewhere() }
+func (s *stream) Silent() *problem.Problem            { return source.SilentPort(s.Port()) }
+
+func (s *stream) Lost(err error) *problem.Problem {
+	if problem.CodeOf(err) != "" {
+		return problem.Of(err)
+	}
+	return source.LostPort(s.Port(), err)
+}
+
+// tty is an open serial port. It has two descriptors. The one of go.bug.st/serial sets speed and raw mode and holds the
+// port for us alone (TIOCEXCL). The bytes come through the other one, which waits in Go's poller: the library's own Read
+// waits in select(2), which panics when its descriptor is 1024 or more, as it is in a daemon with a thousand viewers that
+// reopens a port; and its Close gives the descriptor's number back before it wakes a blocked Read.
+type tty struct {
+	*gate
+	line  bugst.Port
+	baud  int
+	close func() error
+}
+
+// openSerial opens a terminal device, or explains why not.
+func openSerial(path string, baud int) (*tty, error) { return openLine(path, baud, false) }
+
+// openFresh forgets what came before the port was opened: at what speed it was received is not known.
+func openFresh(path string, baud int) (*tty, error) { return openLine(path, baud, true) }
+
+func openLine(path string, baud int, fresh bool) (*tty, error) {
+	if err := checkDevice(path); err != nil {
+		return nil, err
+	}
+	// This one first: after it the port is held, and a second open refused.
+	fd, err := openTerminal(path)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	if err := isTerminal(fd); err != nil {
+		_ = unix.Close(fd)
+		if errors.Is(err, unix.ENOTTY) {
+			return nil, notSerial(path)
+		}
+		return nil, explain(path, err)
+	}
+	// The claim of programs that do not set TIOCEXCL, and of those that root's opens ignore: Python's serial, another
+	// receiver of this daemon. It ends with the descriptor.
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		_ = unix.Close(fd)
+		return nil, explain(path, unix.EBUSY)
+	}
+	if fresh {
+		if err := unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
+			_ = unix.Close(fd)
+			return nil, explain(path, err)
+		}
+	}
+	g, err := newGate(fd)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	line, err := bugst.Open(path, &bugst.Mode{BaudRate: baud})
+	if err != nil {
+		_ = g.Close()
+		return nil, explain(path, err)
+	}
+	close := sync.OnceValue(func() error { return errors.Join(g.Close(), line.Close()) })
+	return &tty{gate: g, line: line, baud: baud, close: close}, nil
+}
+
+// openTerminal opens without waiting, which an open does otherwise for a carrier that receivers do not have.
+func openTerminal(path string) (fd int, err error) {
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	}
+	return fd, err
+}
+
+// checkDevice tells apart what opens well and is no port.
+func checkDevice(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return explain(path, err)
+	case info.IsDir():
+		return &problem.Problem{Code: source.NotAPort, Cause: path + " is a directory", Fix: "name a port in it with --device"}
+	case info.Mode().IsRegular():
+		return &problem.Problem{Code: source.NotAPort, Cause: path + " is a file and not a port", Fix: "play it with --device file:" + path}
+	case info.Mode()&os.ModeCharDevice == 0:
+		return notSerial(path)
+	}
+	return nil
+}
+
+func notSerial(path string) *problem.Problem {
+	return &problem.Problem{Code: source.NotAPort, Cause: path + " is not a serial port", Fix: "name one with --device"}
+}
+
+func isTerminal(fd int) error {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err
+}
+
+func (t *tty) Close() error { return t.close() }
+
+// setSpeed is for the reader alone.
+func (t *tty) setSpeed(baud int) error {
+	if baud == t.baud {
+		return nil // what has come is not of another speed
+	}
+	if err := t.line.SetMode(&bugst.Mode{BaudRate: baud}); err != nil {
+		return err
+	}
+	t.baud = baud
+	return t.line.ResetInputBuffer()
+}
+
+// lineBuffer is what the kernel holds of a line that nobody reads (n_tty).
+const lineBuffer = 4096
+
+// mostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
+func (t *tty) mostRest() time.Duration {
+	return lineBuffer / 2 * 10 * time.Second / time.Duration(t.baud)
+}

@@ -1,0 +1,184 @@
+package serial
+
+import (
+	"math"
+	"slices"
+)
+
+// speeds are those of receivers, the likely first: most come with 9600; newer ones with 115200 or 38400, old ones with 4800.
+var speeds = []int{9600, 115200, 38400, 4800, 57600, 19200, 230400, 460800, 921600}
+
+// search says at which speed to listen next. It never ends: when all speeds were tried, it begins again.
+type search struct {
+	order  []int // of all speeds, the likely first
+	tried  []int // in this pass
+	passes int   // completed
+	// What was learned in this pass: the speed is above lo, below hi, and near guess; 0 where that is not known.
+	lo, hi int
+	guess  float64
+}
+
+// newSearch begins with the speed that worked last, 0 for none.
+func newSearch(last int) *search {
+	s := &search{order: slices.Clone(speeds)}
+	if last > 0 {
+		s.order = slices.DeleteFunc(s.order, func(b int) bool { return b == last })
+		s.order = slices.Insert(s.order, 0, last)
+	}
+	return s
+}
+
+// next is the speed to try now. It counts as tried.
+func (s *search) next() int {
+	left := s.left(s.lo, s.hi)
+	if len(left) == 0 {
+		// What was learned was wrong. What was tried was not: the line may have been noisy, but that is for another pass.
+		s.lo, s.hi, s.guess = 0, 0, 0
+		left = s.left(0, 0)
+	}
+	if len(left) == 0 {
+		s.passes++
+		s.tried = nil
+		left = s.order
+	}
+	best := left[0]
+	for i, baud := range left {
+		if s.guess > 0 && s.cost(i, baud) < s.cost(slices.Index(left, best), best) {
+			best = baud
+		}
+	}
+	s.tried = append(s.tried, best)
+	return best
+}
+
+// left are the speeds between two that were not tried, in order.
+func (s *search) left(lo, hi int) (left []int) {
+	for _, baud := range s.order {
+		if baud > lo && (hi == 0 || baud < hi) && !slices.Contains(s.tried, baud) {
+			left = append(left, baud)
+		}
+	}
+	return left
+}
+
+// cost weighs how far a speed is from the guess, in octaves, against how rare it is.
+func (s *search) cost(place, baud int) float64 {
+	return math.Abs(math.Log2(float64(baud)/s.guess)) + 0.2*float64(place)
+}
+
+// learn takes what a line showed at a speed.
+func (s *search) learn(baud int, e *evidence) {
+	factor := e.factor()
+	switch {
+	case factor > 1: // the line is that many times slower
+		s.hi = baud
+		s.guess = float64(baud) / factor
+	case factor > 0:
+		s.lo = baud
+		s.guess = float64(baud) / factor
+	default:
+		s.guess = 0
+	}
+}
+
+// evidence is what a line shows that is heard at a wrong speed.
+type evidence struct {
+	bytes     int
+	printable int
+	ended     bool    // the burst has
+	inner     [9]int  // runs of equal bits between two others of a byte, by length
+	first     [10]int // runs of low bits that begin with the start bit, by length; 9 is all of the byte
+}
+
+func (e *evidence) add(p []byte) {
+	e.bytes += len(p)
+	for _, b := range p {
+		if b >= ' ' && b < 0x7f || b == '\r' || b == '\n' {
+			e.printable++
+		}
+		e.runs(b)
+	}
+}
+
+// runs counts the runs of a byte in the order in which its bits come, the lowest first.
+func (e *evidence) runs(b byte) {
+	from, last, first := -1, byte(0), true // the start bit is low and comes before bit 0
+	for i := range 8 {
+		bit := b >> i & 1
+		if bit == last {
+			continue
+		}
+		if first {
+			e.first[i-from]++
+		} else {
+			e.inner[i-from]++
+		}
+		from, last, first = i, bit, false
+	}
+	if first {
+		e.first[9]++
+	}
+}
+
+// text says that the line is heard as it was sent: what receivers send is text. Random bytes are printable in 97 of 256 cases.
+func (e *evidence) text() bool { return e.bytes >= 16 && e.printable >= e.bytes*9/10 }
+
+// Numbers of bytes that decide.
+const (
+	enoughFast = 16  // to see that runs are long
+	enoughSlow = 256 // of a line that never pauses
+	usualBurst = 500 // that receivers send at once
+)
+
+// decided says that more of the same would teach nothing.
+func (e *evidence) decided() bool {
+	if e.text() {
+		return false
+	}
+	return e.ended || e.bytes >= enoughSlow || e.bytes >= enoughFast && e.shortest() > 1
+}
+
+// factor is how many times faster than the line it is listened to, about; 0 is unknown.
+func (e *evidence) factor() float64 {
+	if e.text() || e.bytes == 0 {
+		return 0
+	}
+	if k := e.shortest(); k > 1 && e.bytes >= enoughFast/2 {
+		return float64(k)
+	}
+	if !e.ended {
+		return 0.5 // a line that never pauses: of how many bytes these are the traces cannot be known
+	}
+	// Too slow: of the bytes of a burst only as many are seen as fit into its time.
+	return min(float64(e.bytes)/usualBurst, 0.5)
+}
+
+// shortest is the length of the shortest runs that are not exceptions: 1 at the right speed and below it; at a speed k
+// times too high each bit is seen k times, and no run is shorter.
+func (e *evidence) shortest() int {
+	if n := shortest(e.inner[:], e.bytes/4); n > 0 {
+		return n
+	}
+	if n := shortest(e.first[:], 1); n > 0 {
+		return n
+	}
+	return 1
+}
+
+// shortest returns the length that at most an eighth of the runs are below, 0 when there are fewer than some.
+func shortest(runs []int, some int) int {
+	total := 0
+	for _, n := range runs {
+		total += n
+	}
+	if total < max(some, 1) {
+		return 0
+	}
+	below := 0
+	for length, n := range runs {
+		if below += n; below > total/8 {
+			return length
+		}
+	}
+	return 0
+}

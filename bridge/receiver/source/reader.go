@@ -1,0 +1,44 @@
+package source
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// Reader reads until a deadline that every byte puts off. It sets the conn's deadline only where that would come too late or
+// has passed, because to set one moves a timer and wakes a thread, a seventh of what a sentence costs: a deadline of some
+// bytes ago comes too early and is set again then.
+type Reader struct {
+	Conn  Conn
+	set   bool      // a deadline is set, and has not passed
+	armed time.Time // that deadline; zero is never
+}
+
+// Forget says that the conn's deadline was changed by others.
+func (r *Reader) Forget() { r.set = false }
+
+// Read reads what has come, or comes until the deadline.
+func (r *Reader) Read(buf []byte, deadline time.Time) (int, error) {
+	for {
+		if !r.set || Earlier(deadline, r.armed) {
+			if err := r.Conn.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+				return 0, err
+			}
+			r.set, r.armed = true, deadline
+		}
+		n, err := r.Conn.Read(buf)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		r.set = false
+		if n > 0 || !Earlier(time.Now(), deadline) {
+			return n, err
+		}
+	}
+}
+
+// Earlier compares deadlines, of which zero is never.
+func Earlier(a, b time.Time) bool {
+	return !a.IsZero() && (b.IsZero() || a.Before(b))
+}
