@@ -9,7 +9,8 @@ import (
 
 // receivers are the packages that get bytes and sentences out of a receiver.
 var receivers = []string{
-	"nmea", "bridge/receiver", "bridge/receiver/source", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share",
+	"nmea", "bridge/receiver", "bridge/receiver/source", "bridge/receiver/protocol", "bridge/receiver/serial", "bridge/receiver/network",
+	"bridge/receiver/playback", "bridge/receiver/simulated", "bridge/receiver/kinds", "bridge/receiver/sim", "bridge/receiver/record", "bridge/receiver/share",
 }
 
 // The parts know no other part, but the leaves and what is listed.
@@ -21,30 +22,37 @@ var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe
 // mayImport lists the packages of the project that each package may depend on, directly or not. A package that is not
 // listed may not exist: add it here.
 var mayImport = map[string][]string{
-	"nmea":                    {},
-	"bridge/problem":          {},
-	"bridge/secret":           {},
-	"bridge/receiver/source":  {},
-	"bridge/receiver/sim":     {},
-	"bridge/receiver/record":  {},
-	"bridge/receiver/share":   {},
-	"bridge/receiver":         {"nmea", "bridge/receiver/source", "bridge/receiver/sim", "bridge/receiver/record"},
-	"bridge/spool":            {},
-	"bridge/uplink":           {},
-	"bridge/relay":            {"bridge/relay/page"},
-	"bridge/relay/page":       {},
-	"bridge/pipeline":         receivers,
-	"bridge/config":           append([]string{"bridge/pipeline"}, parts...),
-	"bridge/observe":          append([]string{"bridge/pipeline"}, parts...),
-	"bridge":                  daemon,
-	"bridge/realtest":         {"bridge/realtest/program", "bridge/realtest/django"},
-	"bridge/realtest/program": {},
-	"bridge/realtest/django":  {},
-	"bridge/doctor":           append([]string{"bridge"}, daemon...),
-	"systemd":                 {},
-	"cmd/gpsbridge":           append([]string{"bridge", "bridge/doctor", "systemd", "cmd/internal/command"}, daemon...),
-	"cmd/compare":             {"cmd/internal/command", "bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
-	"cmd/internal/command":    {},
+	"nmea":                         {},
+	"bridge/problem":               {},
+	"bridge/secret":                {},
+	"bridge/receiver/source":       {},
+	"bridge/receiver/protocol":     {"nmea", "bridge/receiver/source"},
+	"bridge/receiver/serial":       {"nmea", "bridge/receiver/source", "bridge/receiver/protocol"},
+	"bridge/receiver/network":      {"nmea", "bridge/receiver/source", "bridge/receiver/protocol"},
+	"bridge/receiver/playback":     {"nmea", "bridge/receiver/source", "bridge/receiver/protocol", "bridge/receiver/record"},
+	"bridge/receiver/simulated":    {"nmea", "bridge/receiver/source", "bridge/receiver/protocol", "bridge/receiver/serial", "bridge/receiver/sim"},
+	"bridge/receiver/kinds":        receivers,
+	"bridge/receiver/receivertest": {"bridge/receiver", "bridge/receiver/source"},
+	"bridge/receiver/sim":          {},
+	"bridge/receiver/record":       {},
+	"bridge/receiver/share":        {},
+	"bridge/receiver":              {"bridge/receiver/source"},
+	"bridge/spool":                 {},
+	"bridge/uplink":                {},
+	"bridge/relay":                 {"bridge/relay/page"},
+	"bridge/relay/page":            {},
+	"bridge/pipeline":              receivers,
+	"bridge/config":                append([]string{"bridge/pipeline"}, parts...),
+	"bridge/observe":               append([]string{"bridge/pipeline"}, parts...),
+	"bridge":                       daemon,
+	"bridge/realtest":              {"bridge/realtest/program", "bridge/realtest/django"},
+	"bridge/realtest/program":      {},
+	"bridge/realtest/django":       {},
+	"bridge/doctor":                append([]string{"bridge"}, daemon...),
+	"systemd":                      {},
+	"cmd/gpsbridge":                append([]string{"bridge", "bridge/doctor", "systemd", "cmd/internal/command"}, daemon...),
+	"cmd/compare":                  {"cmd/internal/command", "bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
+	"cmd/internal/command":         {},
 }
 
 // mustNotImport holds what a package must not import itself of the standard library and beyond.

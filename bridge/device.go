@@ -13,6 +13,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 )
@@ -105,11 +106,12 @@ func (d *device) addReceivers(c *config.Config, s surroundings) error {
 
 func (d *device) addReceiver(c config.Receiver, s surroundings) error {
 	c.Log, c.Record.Log, c.Share.Log = s.log, s.log, s.log
-	c.Turn = s.beats.Add("receiver " + c.Source)
-	rec, err := receiver.New(c.Config)
+	c.Alive = s.beats.Add("receiver " + c.Source)
+	src, err := kinds.Parse(c.Source)
 	if err != nil {
 		return err
 	}
+	rec := receiver.New(src, c.Config)
 	in := pipeline.IntakeConfig{
 		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite()), AllowNoChecksum: c.AllowNoChecksum,
 		Record: c.Record, Share: c.Share,

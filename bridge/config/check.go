@@ -18,6 +18,7 @@ import (
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/receiver/record"
 	"gpsbridge/bridge/receiver/share"
 	"gpsbridge/bridge/relay"
@@ -158,7 +159,7 @@ func (f File) receivers(p *problems) (all []Receiver) {
 func (s ReceiverSection) check(p *problems, section string, f File) Receiver {
 	r := Receiver{
 		DeviceID: cmp.Or(s.DeviceID, f.DeviceID), AllowNoChecksum: s.AllowNoChecksum,
-		Config: receiver.Config{Source: cmp.Or(s.Source, receiver.DefaultSource), Silence: p.duration(section+".silence", s.Silence), State: f.service.state},
+		Config: receiver.Config{Source: cmp.Or(s.Source, kinds.Default), Silence: p.duration(section+".silence", s.Silence), State: f.service.state},
 		Share:  share.Config{Listen: s.NMEAListen, Open: s.NMEAOpen},
 	}
 	r.Record = record.Config{Path: s.Record, Source: r.Source, Total: p.size(section+".record_max", s.RecordMax)}

@@ -15,7 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"gpsbridge/bridge/problem"
-	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/relay"
 )
 
@@ -119,7 +119,7 @@ func Default() File {
 	host, _ := os.Hostname()
 	return File{
 		DeviceID:  deviceIDFrom(host),
-		Receivers: []ReceiverSection{{Source: receiver.DefaultSource}},
+		Receivers: []ReceiverSection{{Source: kinds.Default}},
 		Spool:     SpoolSection{MinFree: "64MiB"},
 		Relay:     RelaySection{Listen: relay.DefaultListen, History: relay.DefaultHistory},
 		Log:       LogSection{Level: "info", Format: "text"},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/relay"
 )
 
@@ -20,7 +21,7 @@ type Setting struct {
 
 // Settings are the values that the environment, and some of them the command line, may give over the file.
 var Settings = []Setting{
-	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA: auto (the default), /dev/ttyUSB0?baud=9600, tcp://HOST:PORT, udp://:PORT, gpsd://HOST, file:LOG?rate=1, sim:?rate=10, - (stdin)",
+	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA (default " + kinds.Default + "): " + kinds.Forms(),
 		"receiver[0].source", func(f *File) (*string, *problem.Problem) {
 			f.Receivers = []ReceiverSection{{}}
 			return &f.Receivers[0].Source, nil

@@ -12,6 +12,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/serial"
 	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
@@ -131,8 +132,8 @@ func TestModemManager(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	port := receiver.Port{Path: "/dev/ttyACM0", Device: os.DevNull, IDs: "1546:01a8"} // any character device will do: 1:3
-	check := func(p receiver.Port, want State) {
+	port := serial.Port{Path: "/dev/ttyACM0", Device: os.DevNull, IDs: "1546:01a8"} // any character device will do: 1:3
+	check := func(p serial.Port, want State) {
 		t.Helper()
 		if l := m.modemManager("modemmanager", p); l.State != want || (l.State == Warning) != strings.Contains(l.Fix, "ID_MM_DEVICE_IGNORE") {
 			t.Errorf("%+v, want %s", l, want)
@@ -142,7 +143,7 @@ func TestModemManager(t *testing.T) {
 	check(port, OK)
 	file(filepath.Join(m.proc, "8", "comm"), "ModemManager\n")
 	check(port, Warning)
-	check(receiver.Port{Path: "/dev/serial0", Device: os.DevNull}, Skipped)
+	check(serial.Port{Path: "/dev/serial0", Device: os.DevNull}, Skipped)
 	file(filepath.Join(m.udev, "c1:3"), "E:ID_MM_PORT_IGNORE=1\n")
 	check(port, OK)
 }

@@ -103,8 +103,8 @@ const (
 var linkOfCode = map[problem.Code]string{
 	source.Unknown: "port", source.InvalidOption: "port",
 	source.NoPort: "port", source.PortMissing: "port", source.NotAPort: "port", source.NoHardware: "port", source.PortLost: "port",
-	source.PortFailed:  "port",
-	source.HostUnknown: "port", source.LookupFailed: "port", source.Refused: "port", source.Unreachable: "port", source.NoAnswer: "port",
+	source.PortFailed: "port",
+	source.IsGPSD:     "port", source.HostUnknown: "port", source.LookupFailed: "port", source.Refused: "port", source.Unreachable: "port", source.NoAnswer: "port",
 	source.ConnectFailed: "port", source.Closed: "port", source.Lost: "port",
 	source.ListenTaken: "port", source.ListenDenied: "port", source.ListenForeign: "port", source.ListenFailed: "port",
 	source.NotGPSD: "port", source.GPSDError: "port", source.GPSDNoDevice: "port", source.GPSDDeviceUnknown: "port",
@@ -117,10 +117,13 @@ var linkOfCode = map[problem.Code]string{
 	source.Silent: "bytes", source.Empty: "bytes",
 
 	source.Speed: "baud", source.NoSentence: "baud", source.NoSentenceAt: "baud", source.SentencesStopped: "baud",
+	source.SevenBits: "baud",
 
 	source.NotNMEA: "sentences", source.BinaryUBX: "sentences", source.BinarySiRF: "sentences", source.NoSentenceInLog: "sentences",
+	source.BinaryRTCM3: "sentences", source.BinarySBF: "sentences", source.BinaryGarmin: "sentences", source.BinaryTSIP: "sentences",
+	source.OnlyAIS: "sentences", source.NoPosition: "sentences",
 
-	source.LineOverrun: "baud", source.LineFull: "baud", source.LineErrors: "baud", source.LineBreaks: "baud",
+	source.LineOverrun: "baud", source.LineFull: "baud", source.LineDamaged: "baud", source.LineBreaks: "baud",
 	source.SentencesDamaged: "sentences", source.OtherSenders: "sentences",
 
 	uplink.NameNotFound: "dns",

@@ -11,6 +11,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/nmea"
 )
 
@@ -55,7 +56,7 @@ func (e *examination) daemonReceiver(c config.Receiver) (pipeline.ReceiverStatus
 			return r, true
 		}
 	}
-	if c.Source == receiver.DefaultSource && len(e.status.Receivers) == 1 {
+	if c.Source == kinds.Default && len(e.status.Receivers) == 1 {
 		return e.status.Receivers[0], true
 	}
 	return pipeline.ReceiverStatus{}, false
@@ -112,6 +113,9 @@ func (h *probe) Quiet() {
 	h.assembler.Flush()
 }
 
+// Rest lets nothing wait: what comes is to be judged at once.
+func (h *probe) Rest() time.Duration { return 0 }
+
 func (h *probe) Opened() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -156,10 +160,11 @@ func (h *probe) observed(st receiver.Status) observed {
 
 // listen opens a receiver's source, listens until it can be judged, and closes it.
 func listen(ctx context.Context, c config.Receiver) (observed, error) {
-	r, err := receiver.New(receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)})
+	src, err := kinds.Parse(c.Source)
 	if err != nil {
 		return observed{}, err
 	}
+	r := receiver.New(src, receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)})
 	h := &probe{assembler: nil}
 	h.scanner.AllowNoChecksum = c.AllowNoChecksum
 	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter(), System: bridge.SystemTime})

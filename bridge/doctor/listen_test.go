@@ -10,6 +10,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/nmea"
 )
 
@@ -47,7 +48,7 @@ func TestWatchDaemon(t *testing.T) {
 				}
 				e := &examination{Options: Options{Daemon: ask}}
 				e.status, _ = ask(t.Context())
-				o := e.watchDaemon(t.Context(), config.Receiver{Config: receiver.Config{Source: receiver.DefaultSource}})
+				o := e.watchDaemon(t.Context(), config.Receiver{Config: receiver.Config{Source: kinds.Default}})
 				if took := time.Since(began); o.Sentences != test.want || took > test.took {
 					t.Errorf("%d sentences after %v, want %d within %v", o.Sentences, took, test.want, test.took)
 				}

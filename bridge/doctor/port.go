@@ -13,24 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
-	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/kinds"
+	"gpsbridge/bridge/receiver/serial"
 )
 
 // isSerial reports whether a source is a serial port, found or named.
 func isSerial(source string) bool {
-	return source == receiver.DefaultSource || strings.HasPrefix(source, receiver.DefaultSource+"?") || strings.HasPrefix(source, "/")
+	return source == kinds.Default || strings.HasPrefix(source, kinds.Default+"?") || strings.HasPrefix(source, "/")
 }
 
 // inspect examines the port that a receiver is on, or else the first candidate; without one it has no path. Others are the
 // remaining candidates.
-func inspect(o observed) (p receiver.Port, others []string) {
-	ports := receiver.Ports()
+func inspect(o observed) (p serial.Port, others []string) {
+	ports := serial.Ports()
 	path, _, _ := strings.Cut(o.Source, "?")
 	switch {
 	case o.Port != "":
-		p = receiver.Inspect(o.Port)
+		p = serial.Inspect(o.Port)
 	case strings.HasPrefix(path, "/"):
-		p = receiver.Inspect(path)
+		p = serial.Inspect(path)
 	case len(ports) > 0:
 		p = ports[0]
 	}
@@ -44,7 +45,7 @@ func inspect(o observed) (p receiver.Port, others []string) {
 
 // whyNothing is why there is nothing to read, nil while there is something. Beside a daemon it is what the daemon reports: the
 // port shows that it is held, by that daemon. Without one the port itself knows more than an open that was refused.
-func whyNothing(o observed, p receiver.Port) *problem.Problem {
+func whyNothing(o observed, p serial.Port) *problem.Problem {
 	switch {
 	case o.Problem == nil || o.beside || p.Problem == nil:
 		return o.Problem
@@ -55,7 +56,7 @@ func whyNothing(o observed, p receiver.Port) *problem.Problem {
 }
 
 // isPseudoTerminal reports whether a port is held because a program is at its other end, and often at this one too.
-func isPseudoTerminal(p receiver.Port) bool {
+func isPseudoTerminal(p serial.Port) bool {
 	node, err := filepath.EvalSymlinks(p.Path)
 	return err == nil && strings.HasPrefix(node, "/dev/pts/")
 }
@@ -99,7 +100,7 @@ func (e *examination) otherSource(o observed, suffix string) (brokenLink string)
 }
 
 // portLink is a link that is not broken.
-func portLink(name, suffix string, beside bool, p receiver.Port, others []string) Link {
+func portLink(name, suffix string, beside bool, p serial.Port, others []string) Link {
 	full := name + suffix
 	switch name {
 	case "port":
@@ -153,7 +154,7 @@ var machine = system{proc: "/proc", udev: "/run/udev/data"}
 
 // modemManager checks whether ModemManager runs and no rule keeps it off a port: it takes each new USB port for a modem's,
 // opens it and writes to it.
-func (s system) modemManager(name string, p receiver.Port) Link {
+func (s system) modemManager(name string, p serial.Port) Link {
 	const program = "ModemManager"
 	if p.IDs == "" {
 		return skipped(name, "not a USB port")
@@ -170,7 +171,7 @@ func (s system) modemManager(name string, p receiver.Port) Link {
 	case s.keptOff(p.Device):
 		return ok(name, "runs, and a udev rule keeps it off")
 	}
-	return warning(name, &problem.Problem{Code: ModemManager, Cause: "runs, and no udev rule keeps it off " + p.Path, Fix: receiver.Stopping(program)})
+	return warning(name, &problem.Problem{Code: ModemManager, Cause: "runs, and no udev rule keeps it off " + p.Path, Fix: serial.Stopping(program)})
 }
 
 // keptOff looks for the marks of a udev rule (ModemManager's own documentation, "Port and device detection").

@@ -34,7 +34,6 @@ type Intake struct {
 
 var (
 	_ receiver.Consumer = (*Intake)(nil)
-	_ receiver.Rester   = (*Intake)(nil)
 	_ nmea.Handler      = (*Intake)(nil)
 )
 

@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"gpsbridge/bridge/receiver"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 func TestReceiversTimeGoesOn(t *testing.T) {
-	rec, err := receiver.New(receiver.Config{Source: "sim:"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rec := receiver.New(&receivertest.FakeSource{}, receiver.Config{})
 	in := Intake{receiver: rec}
 	now := time.Now()
 	if got := in.Clock(now); !got.IsZero() {

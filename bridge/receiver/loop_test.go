@@ -59,7 +59,7 @@ func TestSilentPortIsReopened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, others := receivertest.Piped()
 		log := &receivertest.Log{}
-		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
+		r := receivertest.Run(t, src, receiver.Config{Source: "fake", Log: log.Logger()})
 		first := <-others
 		receivertest.Write(t, first, "a")
 		synctest.Wait()
@@ -108,7 +108,7 @@ func TestBackoff(t *testing.T) {
 			at = append(at, time.Since(began))
 			return nil, receivertest.ErrFake
 		}}
-		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
+		r := receivertest.Run(t, src, receiver.Config{Source: "fake", Log: log.Logger()})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if s := r.Status(); s.State != receiver.Waiting || receivertest.Text(s.Problem) != receivertest.ErrFake.Error() || s.Opens != 0 || s.LastByteAge != nil || s.Since.Sub(began) != 0 {
@@ -213,7 +213,7 @@ func TestUnpluggedIsSaidOnce(t *testing.T) {
 			return nil, missing
 		}
 		log := &receivertest.Log{}
-		r := receivertest.Run(t, src, receiver.Config{Name: "fake", Log: log.Logger()})
+		r := receivertest.Run(t, src, receiver.Config{Source: "fake", Log: log.Logger()})
 		for range 2 {
 			other := <-others
 			receivertest.Write(t, other, "a")

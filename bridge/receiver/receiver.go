@@ -39,8 +39,8 @@ const (
 
 // Config says how to read. The zero value is complete.
 type Config struct {
-	// Name is the source as it is configured, for status and log.
-	Name string
+	// Source is the written form of the source, for status and log.
+	Source string
 	// Silence is how long an open port may send nothing before it is closed and opened again; a receiver that is seen to pause
 	// for longer is given more. Default DefaultSilence. Files and standard input are left alone: they cannot be opened again
 	// where they stopped.
@@ -89,7 +89,7 @@ func New(src source.Source, c Config) *Receiver {
 		buf: make([]byte, 4096),
 		status: tracker{
 			log:    c.Log,
-			status: Status{Source: c.Name, State: Opening, Since: time.Now()},
+			status: Status{Source: c.Source, State: Opening, Since: time.Now()},
 		},
 	}
 }

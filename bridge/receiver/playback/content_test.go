@@ -29,7 +29,7 @@ func TestFiniteSourceWithoutSentence(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			log := &receivertest.Log{}
 			src := given{func() (source.Conn, error) { return plainConn{strings.NewReader(test.sent)}, nil }}
-			if err := receiver.New(src, receiver.Config{Name: "fake", Log: log.Logger()}).Run(t.Context(), receivertest.NewRecorder()); err != nil {
+			if err := receiver.New(src, receiver.Config{Source: "fake", Log: log.Logger()}).Run(t.Context(), receivertest.NewRecorder()); err != nil {
 				t.Fatal(err)
 			}
 			want := `level=INFO msg="receiver ended" source=fake port="standard input"`

@@ -1,0 +1,2 @@
+// Package simulated reads a simulated receiver (package sim) through a pseudo-terminal, as a serial port.
+package simulated
