@@ -78,7 +78,7 @@ func stopAll(all []*contender) {
 
 // finish returns what the program's client has received and what memory the program has.
 func (c *contender) finish() ([]fix, result, error) {
-	list, err := c.client.take()
+	list, err := c.client.drain()
 	if err != nil {
 		return nil, result{}, fmt.Errorf("receive from %s: %w: %s", c.program.Name(), err, c.program.LastLine())
 	}
@@ -170,8 +170,8 @@ func (c *client) add(at time.Time, msg []byte, err error) {
 	}
 }
 
-// take returns the fixes so far and forgets them. The error is why no more will come.
-func (c *client) take() ([]fix, error) {
+// drain returns the fixes so far and forgets them. The error is why no more will come.
+func (c *client) drain() ([]fix, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := c.fixes

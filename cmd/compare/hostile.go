@@ -119,7 +119,7 @@ func (a *attackers) Attack(addr string, done *Harm) error {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.wg.Go(func() { a.each(ctx, time.Second/20, addr, a.stall) })
-	a.wg.Go(func() { a.each(ctx, time.Second/20, addr, a.babble) })
+	a.wg.Go(func() { a.each(ctx, time.Second/20, addr, a.garble) })
 	a.wg.Go(func() { a.each(ctx, time.Second/20, addr, a.flood) })
 	a.wg.Go(func() { a.each(ctx, time.Second/100, addr, a.visit) })
 	return nil
@@ -161,8 +161,8 @@ func (a *attackers) stall(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// babble sends what is not a frame, of up to 4 kB.
-func (a *attackers) babble(_ context.Context, conn net.Conn) {
+// garble sends what is not a frame, of up to 4 kB.
+func (a *attackers) garble(_ context.Context, conn net.Conn) {
 	garbage := make([]byte, 1+rand.IntN(4<<10))
 	for i := range garbage {
 		garbage[i] = byte(rand.Uint32())

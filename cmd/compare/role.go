@@ -79,7 +79,7 @@ func startRole(name string) (*role, error) {
 	return &role{p, rpc.NewClient(stdio{out, in, func() error { return errors.Join(in.Close(), out.Close()) }})}, nil
 }
 
-// answerTimeout bounds a call: to join with ten thousand viewers takes seconds.
+// answerTimeout bounds a call: to join with ten thousand viewers needs seconds.
 const answerTimeout = time.Minute
 
 // call calls a method of the role.

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Join tells viewers to join a server.
+// Join is how many viewers join which server.
 type Join struct {
 	Count int
 	Addr  string
 	Raw   bool // the server is the floor, which knows no handshake
 }
 
-// Sight is what viewers have seen since they were told to measure.
+// Sight is what viewers have seen since Measure.
 type Sight struct {
 	Received int // of the messages that were sent since then
 	Arrived  int // those sent before counted too: the server's work
@@ -128,7 +128,7 @@ func (v *viewers) watch() {
 	}
 }
 
-// read takes what one viewer was sent. v.mu is held.
+// read reads what one viewer was sent. v.mu is held.
 func (v *viewers) read(fd int, buffer []byte) {
 	n, err := unix.Read(fd, buffer)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -147,7 +147,7 @@ func (v *viewers) read(fd int, buffer []byte) {
 		}
 		switch data[0] {
 		case textFrame:
-			v.take(now, payload)
+			v.count(now, payload)
 		case pingFrame:
 			_, err = unix.Write(fd, append([]byte{pongFrame, masked | byte(len(payload)), 0, 0, 0, 0}, payload...))
 		}
@@ -162,8 +162,8 @@ func (v *viewers) read(fd int, buffer []byte) {
 	v.rest[fd] = append(v.rest[fd][:0], data...)
 }
 
-// take counts one message that was read at a time. v.mu is held.
-func (v *viewers) take(now int64, msg []byte) {
+// count counts one message that was read at a time. v.mu is held.
+func (v *viewers) count(now int64, msg []byte) {
 	sent, ok := sentAt(msg)
 	if !ok || v.from == 0 {
 		return
@@ -222,7 +222,7 @@ func cutFrame(data []byte) (length int, payload []byte, err error) {
 // groupPath is the group of the device in all measurements.
 const groupPath = "/ws/gps-tracking/" + device + "/"
 
-// handshakeTimeout is how long a server may take to accept a viewer: Daphne with a thousand others to serve takes seconds.
+// handshakeTimeout is how long a server may take to accept a viewer: Daphne with a thousand others to serve needs seconds.
 const handshakeTimeout = 30 * time.Second
 
 // join connects to a tracking group as a viewer and returns what the server has sent after its answer. The key is not
@@ -248,7 +248,7 @@ func join(d *net.Dialer, addr, path string) (conn net.Conn, after []byte, err er
 	return conn, after, conn.SetDeadline(time.Time{})
 }
 
-// detach takes the descriptor of a connection away from the Go runtime, which would watch it too. The connection is closed;
+// detach removes the descriptor of a connection from the Go runtime, which would watch it too. The connection is closed;
 // the socket stays open and does not block.
 func detach(conn net.Conn) (fd int, err error) {
 	raw, err := conn.(*net.TCPConn).SyscallConn()

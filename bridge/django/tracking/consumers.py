@@ -41,7 +41,7 @@ class TrackingConsumer(AsyncWebsocketConsumer):
 
 
 class FixConsumer(TrackingConsumer):
-    """The group for trackers with a token, who publish, and users with a session, who watch. Fixes are stored."""
+    """The group for trackers with a token, which publish, and users with a session, who watch. Fixes are stored."""
 
     publishes = False
 

@@ -36,7 +36,7 @@ def digest(token):
 
 
 class Fix(models.Model):
-    """One message of class TPV. (device_id, run, seq) identifies it for ever, so a repeat is the same row."""
+    """One message of class TPV. (device_id, run, seq) identifies it, so a repeat is the same row."""
 
     device_id = models.CharField(max_length=80)
     run = models.CharField(max_length=32)  # a start of the tracker's program

@@ -40,7 +40,7 @@ class Base(TransactionTestCase):
         member.accepted, member.code = await member.connect()
         return member
 
-    async def say(self, member, message):
+    async def send(self, member, message):
         """Sends a message and returns what comes back to the sender."""
         await member.send_to(text_data=json.dumps(message))
         return json.loads(await member.receive_from())
@@ -58,14 +58,14 @@ class Base(TransactionTestCase):
 class DeliveryTests(Base):
     async def test_every_member_gets_what_a_tracker_sends(self):
         tracker, viewer = await self.join(token=self.token), await self.join(cookie=True)
-        self.assertEqual(await self.say(tracker, tpv(1)), tpv(1))
+        self.assertEqual(await self.send(tracker, tpv(1)), tpv(1))
         self.assertEqual(json.loads(await viewer.receive_from()), tpv(1))
         for member in (tracker, viewer):
             await member.disconnect()
 
     async def test_a_fix_is_stored_when_its_echo_comes(self):
         tracker = await self.join(token=self.token)
-        await self.say(tracker, tpv(1))
+        await self.send(tracker, tpv(1))
         (row,) = await self.rows()
         self.assertEqual((row.device_id, row.run, row.seq), ("van_7", "5f1c09ae77b2d041", 1))
         self.assertEqual((row.mode, row.lat, row.lon), (3, 51.5033635, -0.1276248))
@@ -85,23 +85,23 @@ class DeliveryTests(Base):
     async def test_a_repeat_is_echoed_and_not_stored_again(self):
         tracker = await self.join(token=self.token)
         for message in (tpv(1), tpv(1), tpv(1, backlog=True), tpv(2)):
-            self.assertEqual(await self.say(tracker, message), message)
+            self.assertEqual(await self.send(tracker, message), message)
         self.assertEqual([row.seq for row in await self.rows()], [1, 2])
         await tracker.disconnect()
 
     async def test_another_device_or_run_is_another_fix(self):
         other = await sync_to_async(Tracker.issue)("van_8")
         tracker, second = await self.join(token=self.token), await self.join("/ws/gps-tracking/van_8/", other)
-        await self.say(tracker, tpv(1))
-        await self.say(tracker, dict(tpv(1), run="00000000000000ff"))
-        await self.say(second, dict(tpv(1), device_id="van_8"))
+        await self.send(tracker, tpv(1))
+        await self.send(tracker, dict(tpv(1), run="00000000000000ff"))
+        await self.send(second, dict(tpv(1), device_id="van_8"))
         self.assertEqual(await self.count(), 3)
         for member in (tracker, second):
             await member.disconnect()
 
     async def test_a_fix_without_position_is_stored_without(self):
         tracker = await self.join(token=self.token)
-        await self.say(tracker, {"class": "TPV", "run": "a", "seq": 1, "mode": 1})
+        await self.send(tracker, {"class": "TPV", "run": "a", "seq": 1, "mode": 1})
         (row,) = await self.rows()
         self.assertEqual((row.mode, row.lat, row.lon, row.time), (1, None, None, None))
         await tracker.disconnect()
@@ -118,13 +118,13 @@ class DeliveryTests(Base):
             [1],
             7,
         ):
-            self.assertEqual(await self.say(tracker, message), message)
+            self.assertEqual(await self.send(tracker, message), message)
         self.assertEqual(await self.count(), 0)
         await tracker.disconnect()
 
     async def test_values_that_cannot_be_are_left_out_of_the_columns(self):
         tracker = await self.join(token=self.token)
-        await self.say(tracker, dict(tpv(1), lat=91, mode="3", time="yesterday"))
+        await self.send(tracker, dict(tpv(1), lat=91, mode="3", time="yesterday"))
         (row,) = await self.rows()
         self.assertEqual((row.mode, row.lat, row.lon, row.time), (0, None, None, None))
         await tracker.disconnect()
@@ -142,13 +142,13 @@ class DeliveryTests(Base):
         member = WebsocketCommunicator(TrackingConsumer.as_asgi(), GROUP)
         member.scope["url_route"] = {"kwargs": {"device_id": "van_7"}}
         await member.connect()
-        self.assertEqual(await self.say(member, tpv(1)), tpv(1))
+        self.assertEqual(await self.send(member, tpv(1)), tpv(1))
         self.assertEqual(await self.count(), 0)
         await member.disconnect()
 
 
 class AccessTests(Base):
-    async def test_without_token_or_session_nobody_joins(self):
+    async def test_joining_needs_a_token_or_a_session(self):
         for how in ({}, {"token": "wrong"}, {"token": self.token, "path": "/ws/gps-tracking/van_8/"}):
             member = await self.join(**how)
             self.assertFalse(member.accepted, how)
