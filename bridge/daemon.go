@@ -82,6 +82,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		dv.run(dctx, downstream)
 	}
 	downstream.Go(func() error { return d.serveViewers(dctx) })
+	if d.relay != nil {
+		downstream.Go(func() error { return d.tokenFiles().watch(dctx, d.relay, d.log) })
+	}
 	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged()...) })
 
 	intake, ictx := errgroup.WithContext(ctx)

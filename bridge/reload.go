@@ -8,12 +8,18 @@ import (
 	"gpsbridge/bridge/config"
 )
 
-// Reload lays a checked configuration over the running one without losing a fix. It takes over [report], and [[uplink]]
-// while the servers' names are the same: an uplink whose settings changed connects anew, and what waits for it stays.
+// Reload lays a checked configuration over the running one without losing a fix. It takes over [report], the token in
+// relay.token_file, and [[uplink]] while the servers' names are the same: an uplink whose settings changed connects again,
+// and what waits for it stays.
 // The level of the log is the caller's. needRestart names what else differs and goes on as it was. An error leaves
 // everything as it was and names the key. Only one call may be under way at a time.
 func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	old := d.config
+	if d.relay != nil && old.Relay.TokenFile == c.Relay.TokenFile {
+		if err := d.tokenFiles().apply(d.relay); err != nil {
+			return nil, c.Explain("relay", err)
+		}
+	}
 	if sameServers(old.Uplinks, c.Uplinks) {
 		if err := d.reloadUplinks(c); err != nil {
 			return nil, err

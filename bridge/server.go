@@ -2,14 +2,13 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"os"
 	"time"
 
 	"gpsbridge/bridge/observe"
-	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ServerConfig is what the relay needs to be a tracking server of its own. Its tokens are read from files, "" for none.
@@ -23,6 +22,7 @@ type ServerConfig struct {
 // Server is a tracking server: groups, publishers and viewers, no receiver.
 type Server struct {
 	relay   *relay.Relay
+	tokens  tokenFiles
 	log     *slog.Logger
 	started time.Time
 }
@@ -31,12 +31,9 @@ type Server struct {
 // that cannot be taken, the server comes with it.
 func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
+	s.tokens = tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}
 	r := c.Config
-	var err [3]error
-	r.Token, err[0] = readToken("token_file", c.TokenFile)
-	r.PublishToken, err[1] = readToken("publish_token_file", c.PublishTokenFile)
-	r.DeviceTokens, err[2] = readDeviceTokens(c.DeviceTokensFile)
-	if err := errors.Join(err[:]...); err != nil {
+	if err := s.tokens.read(&r); err != nil {
 		return nil, err
 	}
 	r.Status, r.Log = func() any { return s.Status() }, log
@@ -48,29 +45,17 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	return s, s.relay.Listen()
 }
 
-// readDeviceTokens reads the trackers' file of tokens; none without a file.
-func readDeviceTokens(path string) (map[string][]string, error) {
-	if path == "" {
-		return nil, nil
-	}
-	bad := func(cause string, err error) error {
-		return &problem.Problem{Code: relay.CodeTokenInvalid, Key: "device_tokens_file", Cause: cause,
-			Fix: "name a file with a device ID and its token a line", Err: err}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, bad(err.Error(), err)
-	}
-	defer f.Close()
-	tokens, err := relay.ReadDeviceTokens(f)
-	if err == nil && len(tokens) == 0 {
-		return nil, bad(path+" has no token", nil)
-	}
-	return tokens, err
+// Run serves until ctx ends; then every member's connection is closed with 1001, going away.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.tokens.watch(ctx, s.relay, s.log) })
+	g.Go(func() error { return s.relay.Serve(ctx) })
+	return g.Wait()
 }
 
-// Run serves until ctx ends; then every member is told 1001, going away.
-func (s *Server) Run(ctx context.Context) error { return s.relay.Serve(ctx) }
+// Reload reads the files of tokens again, and closes what was opened with a token that is not in them any more. An error
+// leaves the tokens as they were.
+func (s *Server) Reload() error { return s.tokens.apply(s.relay) }
 
 // Addr returns host:port.
 func (s *Server) Addr() string { return s.relay.Addr().String() }

@@ -5,16 +5,13 @@ import (
 	"time"
 
 	"gpsbridge/bridge/observe"
-	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
-	"gpsbridge/bridge/secret"
 )
 
 // newRelay makes the relay of the daemon.
 func (d *Daemon) newRelay() (*relay.Relay, error) {
 	c := d.config.Relay.Config
-	var err error
-	if c.Token, err = readToken("token_file", d.config.Relay.TokenFile); err != nil {
+	if err := d.tokenFiles().read(&c); err != nil {
 		return nil, err
 	}
 	c.Status, c.Ready = func() any { return d.Status() }, func() error { return observe.Health(d.Status()) }
@@ -22,17 +19,7 @@ func (d *Daemon) newRelay() (*relay.Relay, error) {
 	return relay.New(c)
 }
 
-// readToken reads the token in the file that a key names; "" without a file.
-func readToken(key, path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	token, err := secret.Read(path)
-	if err != nil {
-		return "", problem.Of(err).In(key)
-	}
-	return token, nil
-}
+func (d *Daemon) tokenFiles() tokenFiles { return tokenFiles{viewer: d.config.Relay.TokenFile} }
 
 // relayRetry paces the attempts at an address that another program holds.
 const relayRetry = 10 * time.Second

@@ -15,14 +15,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The subprotocols of the page. A browser cannot set headers on a WebSocket, so
-// its token comes as a subprotocol beside the one that is answered.
+// The subprotocols of the page. A browser cannot set headers on a WebSocket, so its token comes as a subprotocol beside the
+// one that is answered.
 const (
 	subprotocol      = "gpsbridge.v1"
 	subprotocolToken = "gpsbridge.token."
 )
 
-// role is what a client may do.
+// role is what a client may do; each includes the one before.
 type role int
 
 const (
@@ -31,7 +31,13 @@ const (
 	sender
 )
 
-// access decides who may do what. Set once.
+// grant is what a client may do in one group, and the token that allows it; "" where none is needed.
+type grant struct {
+	role  role
+	token string
+}
+
+// access decides which client may do what. Set once: other tokens are another access.
 type access struct {
 	token, publish string
 	devices        map[string][]string // further tokens that send, by device ID
@@ -59,56 +65,84 @@ func newAccess(c Config) *access {
 	return a
 }
 
-// role says what the tokens that r presents allow in the group of device, "" for
-// what concerns every device. A token in Authorization that is not known is
-// refused even where none is needed: a tracker with a wrong token must hear so,
-// and not wait for echoes.
-func (a *access) role(r *http.Request, device string) (role, error) {
-	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		who := a.roleOf(given, device)
-		if who == stranger && (a.publish != "" || a.token != "" || len(a.devices) > 0) {
-			return stranger, errors.New("the token in Authorization is not one of this relay, or is another device's")
-		}
-		if who != stranger {
-			return who, nil
-		}
+// Errors of presenting tokens.
+var (
+	errWrongToken = errors.New("the token in Authorization is not one of this relay, or is another device's")
+	errNoToken    = errors.New("a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN")
+	errManyTokens = errors.New("too many tokens: present one in Authorization, or one as a subprotocol")
+)
+
+// presented returns the tokens of a request: the one in Authorization, and those among the subprotocols. The scheme is
+// case-insensitive (RFC 9110, section 11.1).
+func presented(r *http.Request) (header string, protocols []string) {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		header = strings.TrimLeft(token, " ")
 	}
 	for _, p := range websocket.Subprotocols(r) {
-		if given, ok := strings.CutPrefix(p, subprotocolToken); ok {
-			if who := a.roleOf(given, device); who != stranger {
-				return who, nil
-			}
+		if token, ok := strings.CutPrefix(p, subprotocolToken); ok {
+			protocols = append(protocols, token)
+		}
+	}
+	return header, protocols
+}
+
+// grant returns what the tokens of r allow in the group of device, "" for what concerns every device, and how many tokens
+// it compared. A token in Authorization that is not known is refused even where none is needed: a tracker with a wrong token
+// must learn that, and not wait for echoes.
+func (a *access) grant(r *http.Request, device string) (g grant, compared int, err error) {
+	header, protocols := presented(r)
+	if len(protocols) > 1 {
+		return grant{}, 0, errManyTokens
+	}
+	if header != "" {
+		protocols = append([]string{header}, protocols...)
+	}
+	for i, token := range protocols {
+		compared++
+		switch role := a.roleOf(token, device); {
+		case role != stranger:
+			return grant{role, token}, compared, nil
+		case i == 0 && header != "" && a.guarded():
+			return grant{}, compared, errWrongToken
 		}
 	}
 	if a.token == "" {
-		return watcher, nil
+		return grant{role: watcher}, compared, nil
 	}
-	return stranger, fmt.Errorf("a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN")
+	return grant{}, compared, errNoToken
 }
 
-// roleOf is what one token allows.
+func (a *access) guarded() bool { return a.publish != "" || a.token != "" || len(a.devices) > 0 }
+
+// allows reports whether a grant that was given earlier holds under these tokens too.
+func (a *access) allows(g grant, device string) bool {
+	if g.token == "" {
+		return a.token == "" && g.role <= watcher
+	}
+	return a.roleOf(g.token, device) >= g.role
+}
+
+// roleOf returns what one token allows.
 func (a *access) roleOf(given, device string) role {
-	who := stranger
+	role := stranger
 	if same(given, a.token) {
-		who = watcher
+		role = watcher
 	}
 	for _, token := range append([]string{a.publish}, a.devices[device]...) {
 		if same(given, token) {
-			who = sender
+			role = sender
 		}
 	}
-	return who
+	return role
 }
 
-// same compares in a time that tells nothing of the tokens, not even a length.
-// An unset token is never the same.
+// same compares in a time that reveals nothing of the tokens, not even a length. A token that is not set never matches.
 func same(given, want string) bool {
 	g, w := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(want))
 	return want != "" && subtle.ConstantTimeCompare(g[:], w[:]) == 1
 }
 
-// checkOrigin refuses WebSockets that a page of another site opened. Programs
-// send no Origin, or their server's own.
+// checkOrigin refuses WebSockets that a page of another site opened. Programs send no Origin, or their server's own.
 func (a *access) checkOrigin(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || a.origins[strings.ToLower(origin)] {
@@ -120,9 +154,8 @@ func (a *access) checkOrigin(r *http.Request) error {
 	return fmt.Errorf("origin %q is not allowed: add it to relay.origins", origin)
 }
 
-// checkHost refuses names that are not this machine's while no token guards the
-// relay. Without it any web site whose name is made to resolve to 127.0.0.1
-// would be of the relay's own origin and could follow the vehicle.
+// checkHost refuses names that are not this machine's while no token protects the relay. Otherwise any web site whose name
+// is made to resolve to 127.0.0.1 would be of the relay's own origin and could follow the vehicle.
 func (a *access) checkHost(r *http.Request) error {
 	if a.anyHost {
 		return nil

@@ -125,8 +125,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return c, errors.Join(c.checkListen(), checkToken("token_file", c.Token),
-		checkToken("publish_token_file", c.PublishToken), c.checkOrigins(), c.checkTLS(), c.checkDeviceTokens())
+	return c, errors.Join(c.checkListen(), c.checkTokens(), c.checkOrigins(), c.checkTLS())
 }
 
 // checkListen refuses an address from which strangers could follow a vehicle
@@ -169,8 +168,27 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// checkToken refuses a token that a browser could not send. The error does not show it.
-func checkToken(key, token string) error {
+// minToken is 64 bits in the hex digits of a generator: too many to guess at any rate that the relay answers.
+const minToken = 16
+
+// checkTokens refuses tokens that are too short where others reach the relay, and tokens that mean two things.
+func (c Config) checkTokens() error {
+	host, _, _ := net.SplitHostPort(c.Listen)
+	local := isLoopback(host)
+	return errors.Join(checkToken("token_file", c.Token, local), checkToken("publish_token_file", c.PublishToken, local), c.checkDeviceTokens())
+}
+
+// checkToken refuses a token that a browser could not send, or that can be guessed from another machine. The error does not
+// show it.
+func checkToken(key, token string, local bool) error {
+	switch {
+	case token == "":
+		return nil
+	case strings.EqualFold(token, "none"):
+		return &problem.Problem{Code: CodeTokenInvalid, Key: key, Cause: fmt.Sprintf("%q is not a token", token), Fix: makeToken}
+	case !local && len(token) < minToken:
+		return &problem.Problem{Code: CodeTokenInvalid, Key: key, Cause: fmt.Sprintf("the token is shorter than %d characters", minToken), Fix: makeToken}
+	}
 	for _, r := range token {
 		if r > '~' || !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && !isAlnum(r) {
 			return &problem.Problem{Code: CodeTokenInvalid, Key: key, Cause: fmt.Sprintf("the token has the character %q", r),
@@ -179,6 +197,8 @@ func checkToken(key, token string) error {
 	}
 	return nil
 }
+
+const makeToken = "make one with: openssl rand -hex 16"
 
 func isAlnum(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

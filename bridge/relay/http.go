@@ -79,9 +79,7 @@ func (r *Relay) handler() http.Handler {
 func (r *Relay) throttled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !r.throttle.allow(q.RemoteAddr, 1, time.Now()) {
-			r.hub.refuse(refusedRate, q.RemoteAddr)
-			w.Header().Set("Retry-After", "5")
-			answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
+			r.tooMany(w, q)
 			return
 		}
 		next.ServeHTTP(w, q)
@@ -97,7 +95,9 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if err := r.access.checkHost(q); err != nil {
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()")
+		if err := r.access.Load().checkHost(q); err != nil {
 			r.hub.refuse(refusedOrigin, q.RemoteAddr)
 			answerError(w, q, http.StatusForbidden, err.Error())
 			return
@@ -109,15 +109,35 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 // guard lets those in who may watch.
 func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
-		if _, err := r.access.role(q, q.PathValue("device_id")); err != nil {
-			r.hub.refuse(refusedToken, q.RemoteAddr)
-			w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
-			answerError(w, q, http.StatusUnauthorized, err.Error())
+		if _, ok := r.granted(w, q, q.PathValue("device_id")); !ok {
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		next(w, q)
 	}
+}
+
+// granted returns what a client may do in the group of device, and answers those that may do nothing. Each token that was
+// compared counts as a request of its address, so that guessing is no faster with several in one request.
+func (r *Relay) granted(w http.ResponseWriter, q *http.Request, device string) (grant, bool) {
+	g, compared, err := r.access.Load().grant(q, device)
+	if compared > 0 && !r.throttle.allow(q.RemoteAddr, compared, time.Now()) {
+		r.tooMany(w, q)
+		return grant{}, false
+	}
+	if err != nil {
+		r.hub.refuse(refusedToken, q.RemoteAddr)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
+		answerError(w, q, http.StatusUnauthorized, err.Error())
+		return grant{}, false
+	}
+	return g, true
+}
+
+func (r *Relay) tooMany(w http.ResponseWriter, q *http.Request) {
+	r.hub.refuse(refusedRate, q.RemoteAddr)
+	w.Header().Set("Retry-After", "5")
+	answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
 }
 
 // answerError answers as the part of the relay that q asked does: the API in JSON,
@@ -157,19 +177,16 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, fmt.Sprintf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device), http.StatusNotFound)
 		return
 	}
-	if err := r.access.checkOrigin(q); err != nil {
+	if err := r.access.Load().checkOrigin(q); err != nil {
 		r.hub.refuse(refusedOrigin, q.RemoteAddr)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	who, err := r.access.role(q, device)
-	if err != nil {
-		r.hub.refuse(refusedToken, q.RemoteAddr)
-		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
-		http.Error(w, err.Error(), http.StatusUnauthorized)
+	granted, ok := r.granted(w, q, device)
+	if !ok {
 		return
 	}
-	wish, err := readWishes(q, who)
+	wish, err := readWishes(q, granted)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -185,7 +202,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
 
 // wishes is what a member asks for when it joins.
 type wishes struct {
-	publish   bool
+	grant     grant
 	history   int // TPV of before
 	sky, nmea bool
 }
@@ -193,10 +210,10 @@ type wishes struct {
 // readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in
 // any case; a publisher, who waits for its own echoes, gets nothing older unless
 // it asks.
-func readWishes(q *http.Request, who role) (wishes, error) {
+func readWishes(q *http.Request, g grant) (wishes, error) {
 	query := q.URL.Query()
-	w := wishes{publish: who == sender, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1"}
-	if who == watcher {
+	w := wishes{grant: g, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1"}
+	if g.role == watcher {
 		w.history = 1
 	}
 	if text := query.Get("history"); text != "" {
@@ -226,7 +243,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		return
 	}
 	up := viewerUpgrade
-	if wish.publish {
+	if v.publisher {
 		up = publisherUpgrade
 	}
 	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
@@ -243,7 +260,8 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		r.hub.release()
 		return
 	}
-	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", wish.publish)
+	r.revoke(v) // the tokens may have changed since the request came
+	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", v.publisher)
 }
 
 // serveStatus answers with what the program says of itself.
@@ -319,14 +337,18 @@ func noFix(w http.ResponseWriter, q *http.Request) {
 	writeError(w, http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", q.PathValue("device_id")))
 }
 
-// serveHealth is for supervisors, so it needs no token and says no more than a
-// line. A relay in which something hangs does not answer.
-func (r *Relay) serveHealth(w http.ResponseWriter, _ *http.Request) {
+// serveHealth is for supervisors, so it needs no token. Why the program is not healthy names ports and servers, so that is
+// only for clients that may watch. A relay in which something hangs does not answer.
+func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	r.hub.pass()
 	if r.config.Ready != nil {
 		if err := r.config.Ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			text := "not healthy: ask with a token for the reason"
+			if g, compared, wrong := r.access.Load().grant(q, ""); wrong == nil && g.role >= watcher && r.throttle.allow(q.RemoteAddr, compared, time.Now()) {
+				text = err.Error()
+			}
+			http.Error(w, text, http.StatusServiceUnavailable)
 			return
 		}
 	}

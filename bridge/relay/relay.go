@@ -11,10 +11,13 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"gpsbridge/bridge/problem"
+
+	"github.com/gorilla/websocket"
 )
 
 // Relay serves groups and the page. Make one with New.
@@ -22,7 +25,7 @@ type Relay struct {
 	// Set once.
 	config  Config
 	log     *slog.Logger
-	access  *access
+	access  atomic.Pointer[access]
 	hub     *hub
 	started time.Time
 	// Counts by remote address.
@@ -45,10 +48,32 @@ func New(c Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{
-		config: c, log: c.Log, access: newAccess(c), certificate: cert,
-		hub: newHub(c.limits(), c.Log), started: time.Now(), throttle: newThrottle(),
-	}, nil
+	r := &Relay{config: c, log: c.Log, certificate: cert, hub: newHub(c.limits(), c.Log), started: time.Now(), throttle: newThrottle()}
+	r.access.Store(newAccess(c))
+	return r, nil
+}
+
+// SetTokens replaces the tokens of Config. Connections whose token is not valid any more are closed with 1008. An error
+// leaves the tokens as they were.
+func (r *Relay) SetTokens(viewer, publish string, devices map[string][]string) error {
+	c := r.config
+	c.Token, c.PublishToken, c.DeviceTokens = viewer, publish, devices
+	if err := errors.Join(c.checkListen(), c.checkTokens()); err != nil {
+		return err
+	}
+	r.access.Store(newAccess(c))
+	for _, v := range r.hub.everyone() {
+		r.revoke(v)
+	}
+	return nil
+}
+
+// revoke closes v if its token is not valid any more. It is called for every member when the tokens have changed, and for
+// a new member once it is in its group, so that none slips through in between.
+func (r *Relay) revoke(v *viewer) {
+	if !r.access.Load().allows(v.grant, v.group.device) {
+		v.shut(websocket.ClosePolicyViolation, "the token is not valid any more")
+	}
 }
 
 // Listen opens the port, so that what is wrong with it is known before anything

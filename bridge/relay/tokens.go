@@ -54,19 +54,15 @@ func checkDeviceToken(device, token string) *problem.Problem {
 	if !deviceID.MatchString(device) {
 		return tokenProblem(fmt.Sprintf("device ID %q is not valid", device), "use 1 to 80 of A-Z a-z 0-9 _")
 	}
-	if len(token) < minDeviceToken {
-		return tokenProblem(fmt.Sprintf("the token of %q is shorter than %d characters", device, minDeviceToken), "make one with: openssl rand -hex 16")
+	if len(token) < minToken {
+		return tokenProblem(fmt.Sprintf("the token of %q is shorter than %d characters", device, minToken), makeToken)
 	}
-	if p := problem.Of(checkToken("device_tokens_file", token)); p != nil {
+	if p := problem.Of(checkToken("device_tokens_file", token, false)); p != nil {
 		p.Cause += fmt.Sprintf(", of device %q", device)
 		return p
 	}
 	return nil
 }
-
-// minDeviceToken is 64 bits in the hex digits of a generator: too many to try at
-// any rate that the relay answers.
-const minDeviceToken = 16
 
 // checkDeviceTokens finds what ReadDeviceTokens would have refused, and a token
 // that is the viewers' too: whoever watches could send.

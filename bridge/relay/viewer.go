@@ -25,7 +25,8 @@ type viewer struct {
 	conn      *websocket.Conn // set by hub.start: a member is in its group before its handshake is answered
 	peer      string          // remote address, for the log
 	wire      *wire           // below conn
-	publisher bool
+	grant     grant
+	publisher bool // grant allows sending
 	sky       bool // wants SKY
 	nmea      bool // wants NMEA
 	group     *group
@@ -57,7 +58,7 @@ type viewer struct {
 
 func newViewer(h *hub, peer string, w wishes) *viewer {
 	return &viewer{
-		hub: h, peer: peer, publisher: w.publish, sky: w.sky, nmea: w.nmea,
+		hub: h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), dead: make(chan struct{}), mute: make(chan struct{}),
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"gpsbridge/bridge/realtest"
+
+	"github.com/gorilla/websocket"
 )
 
 // pythonViewer joins a group with Python's websockets, trusting one certificate, and prints what it hears, a message a
@@ -113,5 +117,45 @@ func TestTokenOfAnotherTracker(t *testing.T) {
 	d := startDaemon(t, "-c", config, "--device", "sim:")
 	if _, err := d.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "401 Unauthorized") }); err != nil {
 		t.Error(err)
+	}
+}
+
+// A hangup has the relay read its tokens again, and does not end it.
+func TestHangupReloadsTheTokens(t *testing.T) {
+	caught := make(chan os.Signal, 1) // where the tests run under nohup the program would ignore it too, and rightly
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
+	token := filepath.Join(t.TempDir(), "token")
+	writeFile(t, token, "fedcba9876543210\n")
+	cmd := gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--publish-token-file", token)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a service has no terminal
+	server := start(t, cmd)
+	address := regexp.MustCompile(`viewers: +http://([^/]+)/`)
+	out, err := server.WaitOutput(soon, address.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := "ws://" + address.FindStringSubmatch(out)[1] + "/ws/gps-tracking/van_7/"
+	answered := func(token string) int {
+		t.Helper()
+		conn, answer, err := websocket.DefaultDialer.Dial(group, http.Header{"Authorization": {"Bearer " + token}})
+		if answer == nil {
+			t.Fatal(err)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+		return answer.StatusCode
+	}
+	if code := answered("fedcba9876543210"); code != 101 {
+		t.Fatalf("the token is answered %d", code)
+	}
+	writeFile(t, token, "0123456789abcdef\n")
+	server.Signal(syscall.SIGHUP)
+	if _, err := server.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "configuration reloaded") }); err != nil {
+		t.Fatal(err)
+	}
+	if old, now := answered("fedcba9876543210"), answered("0123456789abcdef"); old != 401 || now != 101 {
+		t.Errorf("the old token is answered %d and the new one %d, want 401 and 101", old, now)
 	}
 }

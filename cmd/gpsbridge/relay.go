@@ -15,6 +15,8 @@ import (
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
 	"gpsbridge/cmd/internal/command"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func runRelay(ctx context.Context, p command.Process, c command.Command, args []string) error {
@@ -50,6 +52,7 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 		dir := filepath.Dir(tokens)
 		config.CertFile, config.KeyFile = filepath.Join(dir, "relay.pem"), filepath.Join(dir, "relay.key")
 	}
+	hangup := hangups()
 	log := newLogger(p, "text", slog.LevelInfo)
 	s, err := bridge.NewServer(config, log)
 	if err != nil {
@@ -65,7 +68,10 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	if print := s.Fingerprint(); print != "" {
 		fmt.Fprintf(p.Stdout, "certificate: %s  SHA-256 %s\n", config.CertFile, print)
 	}
-	return s.Run(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error { return reloadOn(ctx, hangup, log, func() ([]string, error) { return nil, s.Reload() }) })
+	return g.Wait()
 }
 
 // checkRelay refuses values that would otherwise mean a default, or fail without an error.
