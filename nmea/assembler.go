@@ -454,6 +454,7 @@ func (a *Assembler) learnPause(inside bool) {
 func (a *Assembler) Stats() AssemblerStats {
 	st := a.stats
 	st.Rollovers = a.calendar.moved / rollover
+	st.Date = a.calendar.problem()
 	st.Types = make(map[string]TypeStats, len(a.types))
 	for address, n := range a.types {
 		st.Types[address] = n.snapshot()

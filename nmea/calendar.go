@@ -1,6 +1,16 @@
 package nmea
 
-import "time"
+import (
+	"time"
+
+	"gpsbridge/bridge/problem"
+)
+
+// The codes of AssemblerStats.Date.
+const (
+	DateOld         problem.Code = "date-before-build"
+	DateImplausible problem.Code = "date-implausible"
+)
 
 const (
 	day      = 24 * time.Hour
@@ -24,10 +34,12 @@ const (
 
 // calendar turns times of day into times. It learns the date from the sentences that state one and carries it over midnight.
 type calendar struct {
-	known bool
-	day   int64         // days since 1970
-	tod   time.Duration // latest time of day
-	moved int           // days added to the last date that was stated
+	known   bool
+	day     int64         // days since 1970
+	tod     time.Duration // latest time of day
+	stated  int64         // the last day that was stated
+	moved   int           // days added to it
+	refused bool          // it cannot be
 
 	floor  int64 // days since 1970; 0 for none
 	system func() (now time.Time, behind time.Duration)
@@ -64,7 +76,7 @@ func (c *calendar) set(d date) {
 	if ok && c.known && (n == c.day-1 && c.tod < midnight || n == c.day+1 && c.tod >= day-midnight) {
 		return
 	}
-	c.known, c.day, c.moved = ok, n, int(n-stated)
+	c.known, c.day, c.stated, c.moved, c.refused = ok, n, stated, int(n-stated), !ok
 }
 
 // correct returns the day that a receiver means by the one that it states. Without bounds every day is right as it is.
@@ -88,6 +100,26 @@ func (c *calendar) correct(stated int64) (n int64, ok bool) {
 		return n, true
 	}
 	return stated, stated >= plausible && stated <= today+aheadDays+off
+}
+
+// problem is what is wrong with the last date that was stated, nil when it was good or could be corrected.
+func (c *calendar) problem() *problem.Problem {
+	date := time.Unix(c.stated*86400, 0).UTC().Format(time.DateOnly)
+	switch {
+	case c.refused:
+		return &problem.Problem{
+			Code: DateImplausible, Key: "rollover",
+			Cause: "the receiver states the date " + date + ", which cannot be: its fixes have no time",
+			Fix:   `let it see the sky for some minutes, or set rollover = "keep" if it plays a recording`,
+		}
+	case c.known && c.day < c.floor:
+		return &problem.Problem{
+			Code: DateOld, Key: "rollover",
+			Cause: "the receiver states the date " + date + ", before this program was built",
+			Fix:   `check the receiver, or set rollover = "keep" if it plays a recording`,
+		}
+	}
+	return nil
 }
 
 // today returns the system's day, 0 when it is not known, and by how many days it may be behind.

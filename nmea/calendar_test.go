@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"gpsbridge/bridge/problem"
 )
 
 // TestMidnight holds for sentences in either order around midnight.
@@ -162,6 +164,16 @@ func TestRollover(t *testing.T) {
 			}
 			if got := a.Stats().Rollovers; got != tt.n {
 				t.Errorf("%d rollovers, want %d", got, tt.n)
+			}
+			var code problem.Code
+			switch {
+			case tt.want == "0001-01-01":
+				code = DateImplausible
+			case at(tt.want).Before(tt.o.Floor):
+				code = DateOld
+			}
+			if p := a.Stats().Date; (p == nil) != (code == "") || p != nil && p.Code != code {
+				t.Errorf("problem %v, want %q", p, code)
 			}
 		})
 	}

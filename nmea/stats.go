@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"gpsbridge/bridge/problem"
 )
 
 // AssemblerStats counts what an Assembler has met.
@@ -19,6 +21,8 @@ type AssemblerStats struct {
 	Panics    uint64 `json:"panics"`    // sentences on which the library panicked
 	// Rollovers is how many times 1024 weeks were added to the receiver's latest date.
 	Rollovers int `json:"rollovers"`
+	// Date is what is wrong with that date, nil when nothing is or it could be corrected.
+	Date *problem.Problem `json:"date,omitempty"`
 	// Antenna is what the receiver last reported about it in TXT: OK, OPEN, SHORT.
 	Antenna string `json:"antenna,omitempty"`
 	// Firmware is its version, if the receiver reported it in TXT.

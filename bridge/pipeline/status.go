@@ -56,6 +56,9 @@ func (in *Intake) Status(feed FeedStatus) ReceiverStatus {
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
+	if st.Warning == nil {
+		st.Warning = as.Date
+	}
 	st.EpochAge, st.FixAge = since(in.epochAt, now), since(in.fixAt, now)
 	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
 	return st
