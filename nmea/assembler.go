@@ -60,7 +60,7 @@ type Assembler struct {
 
 	// What came before the open epoch.
 	before before
-	judged gap    // companions between the latest closed epoch and the open one, until it is known which they fit
+	judged gap    // companions between the latest closed epoch and the open one
 	stated values // by the sentences with a time of the latest closed epoch
 
 	// Pauses in the middle of epochs.
@@ -203,31 +203,38 @@ func (a *Assembler) companion(r *reading) {
 	}
 	e.sentences++
 	e.resumed = e.paused
-	c.tail, c.certain = a.cycle.side(c.member)
+	if c.tail, c.certain = a.cycle.side(c.member); r.kind.follows() {
+		c.tail, c.certain = true, true
+	}
 	if c.tail {
-		a.include(c)
+		a.arrived(c.kind, c.member, a.include(c))
 	}
 }
 
-// include merges a companion into the open epoch.
-func (a *Assembler) include(c *companion) {
+// include merges a companion into the open epoch and reports whether that added something. While it is not certain that it is of
+// this epoch, its quantities are taken only if they fit what the sentences with a time state; the dimension is carried from
+// epoch to epoch anyway.
+func (a *Assembler) include(c *companion) (added bool) {
 	e := &a.epoch
-	added := e.merge(&c.reading, c.certain)
+	common, alike := c.values.compare(&e.stated)
 	if c.kind == kindGSA {
 		a.sky.use(&c.reading)
 	}
-	a.arrived(c.kind, c.member, added)
+	if c.whole = c.certain || common && alike; c.whole {
+		return e.merge(&c.reading)
+	}
+	return e.mergeDim(c.dim)
 }
 
 // settle includes the companions since the latest sentence of the open epoch: another one of it has come, or a pause.
-func (a *Assembler) settle(weight int8) {
+func (a *Assembler) settle() {
 	for i := range a.gap.list {
 		c := &a.gap.list[i]
-		if !c.tail || !c.certain {
-			c.tail, c.certain = true, true
-			a.include(c)
+		c.tail, c.certain = true, true
+		if !c.whole {
+			a.arrived(c.kind, c.member, a.include(c))
 		}
-		a.cycle.vote(c.member, weight)
+		a.cycle.vote(c.member, sure)
 	}
 	a.gap.clear()
 }
@@ -235,8 +242,8 @@ func (a *Assembler) settle(weight int8) {
 // merge adds a sentence with a time or a position to the open epoch.
 func (a *Assembler) merge(r *reading) {
 	e := &a.epoch
-	a.settle(sure)
-	added := e.merge(r, true)
+	a.settle()
+	added := e.merge(r)
 	e.sentences++
 	e.resumed = e.paused
 	if r.kind.position() {
@@ -248,6 +255,11 @@ func (a *Assembler) merge(r *reading) {
 	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.kind == kindRMC && r.verdict != void) {
 		e.date = r.date
 		added = added || !a.calendar.known
+	}
+	for i := range a.judged.list { // does it fit now?
+		if c := &a.judged.list[i]; !c.tail && !c.whole {
+			a.include(c)
+		}
 	}
 	a.arrived(r.kind, a.cycle.arrive(r.kind), added)
 }
@@ -276,10 +288,7 @@ func (a *Assembler) next(r *reading) {
 		if c.tail {
 			continue
 		}
-		a.epoch.merge(&c.reading, c.certain)
-		if c.kind == kindGSA {
-			a.sky.use(&c.reading)
-		}
+		a.include(c)
 		switch {
 		case c.certain && a.before == pause:
 			a.cycle.vote(c.member, -sure)
@@ -287,10 +296,7 @@ func (a *Assembler) next(r *reading) {
 			a.cycle.headed = true
 		}
 	}
-	a.judged.clear()
-	if a.before == joint {
-		a.gap, a.judged = a.judged, a.gap
-	}
+	a.gap, a.judged = a.judged, a.gap
 	a.gap.clear()
 	a.before = joint
 }
@@ -320,7 +326,7 @@ func (a *Assembler) Flush() {
 		}
 		return
 	}
-	a.settle(sure)
+	a.settle()
 	a.flushed = true
 	a.close()
 	a.before = pause
@@ -378,17 +384,11 @@ func (a *Assembler) judge() {
 	e := &a.epoch
 	for i := range a.judged.list {
 		c := &a.judged.list[i]
-		common, fitsBefore, fitsAfter := false, true, true
-		for q, v := range c.values {
-			if v.Set && a.stated[q].Set && e.stated[q].Set {
-				common = true
-				fitsBefore = fitsBefore && !quantity(q).differ(v.V, a.stated[q].V)
-				fitsAfter = fitsAfter && !quantity(q).differ(v.V, e.stated[q].V)
-			}
-		}
+		with1, before := c.values.compare(&a.stated)
+		with2, after := c.values.compare(&e.stated)
 		switch {
-		case !common || fitsBefore == fitsAfter:
-		case fitsBefore:
+		case !with1 || !with2 || before == after:
+		case before:
 			a.cycle.vote(c.member, 1)
 		default:
 			a.cycle.vote(c.member, -1)

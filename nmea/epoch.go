@@ -68,8 +68,8 @@ func (e *epoch) setStamp(r *reading) {
 }
 
 // merge adds what r states and reports whether that is more than the epoch knew. The later sentence wins, except that a
-// position with more decimals stays. While it is not certain that r is of this epoch, fast quantities are left out.
-func (e *epoch) merge(r *reading, certain bool) (added bool) {
+// position with more decimals stays.
+func (e *epoch) merge(r *reading) (added bool) {
 	if r.verdict == void {
 		added = e.voids == 0
 		e.voids++
@@ -78,9 +78,7 @@ func (e *epoch) merge(r *reading, certain bool) (added bool) {
 		added = e.valids == 0
 		e.valids++
 	}
-	if r.dim > e.dim { // of several GSA the best counts: some state of a constellation that is not used that it has no fix
-		e.dim, added = r.dim, true
-	}
+	added = e.mergeDim(r.dim) || added
 	if r.status > e.status {
 		e.status, added = r.status, true
 	}
@@ -88,7 +86,7 @@ func (e *epoch) merge(r *reading, certain bool) (added bool) {
 		added = e.mergePlace(r) || added
 	}
 	for q, v := range r.values {
-		if !v.Set || !certain && quantities[q].fast {
+		if !v.Set {
 			continue
 		}
 		added = e.mergeValue(quantity(q), v, r.kind.weak()) || added
@@ -98,6 +96,14 @@ func (e *epoch) merge(r *reading, certain bool) (added bool) {
 	}
 	e.listed = e.listed || r.kind == kindGSA
 	return added
+}
+
+// mergeDim adds a dimension of GSA. Of several the best counts: some state of a constellation that is not used that it has no
+// fix.
+func (e *epoch) mergeDim(dim Mode) bool {
+	better := dim > e.dim
+	e.dim = max(e.dim, dim)
+	return better
 }
 
 // mergePlace adds the position.

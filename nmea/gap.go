@@ -7,8 +7,9 @@ const maxGap = 24
 type companion struct {
 	reading
 	member  int  // of the cycle
-	tail    bool // of the open epoch, and not of the next one
+	tail    bool // of the epoch before it, and not of the one after
 	certain bool // that is known, and not assumed
+	whole   bool // was merged into its epoch with all it states
 }
 
 // gap is a row of companions, with no sentence between them that has a time or a position.

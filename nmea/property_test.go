@@ -88,11 +88,18 @@ func TestNothingLeftOut(t *testing.T) {
 				continue
 			}
 			said := says[f.Time.Sub(f.Time.Truncate(24*time.Hour))]
-			speed := said["RMC"] || said["VTG"]
-			if !said["RMC"] && order[len(order)-1] == "VTG" {
-				speed = f.Speed.Set // which epoch a VTG between two is of may not be known
+			// Of a sentence without a time that stands between two epochs it may not be known of which it is.
+			between := func(kind string) bool {
+				return !slices.ContainsFunc(order[slices.Index(order, kind)+1:], func(k string) bool { return said[k] && timedKind(k) })
 			}
-			want := []bool{speed, said["GGA"] || said["GNS"], said["GSA"]}
+			speed, vdop := said["RMC"] || said["VTG"], said["GSA"]
+			if !said["RMC"] && said["VTG"] && between("VTG") {
+				speed = f.Speed.Set
+			}
+			if said["GSA"] && between("GSA") && !said["GGA"] && !said["GNS"] { // else their HDOP fits
+				vdop = f.VDOP.Set
+			}
+			want := []bool{speed, said["GGA"] || said["GNS"], vdop}
 			got := []bool{f.Speed.Set, f.AltMSL.Set, f.VDOP.Set}
 			if !cmp.Equal(want, got) {
 				t.Errorf("seed %d, %v, slow %s %s, step %v: fix %d at %v has %v, want %v", seed, order, slow, slower, step, i, f.Time, got, want)

@@ -43,24 +43,23 @@ var quantities = [numQuantities]struct {
 	decimals int                 // in the message
 	rounding float64             // by how much two sentences may differ that mean the same: half of the coarsest last digit, and a little
 	circular bool                // 360 is 0
-	fast     bool                // the value of a neighbouring epoch is wrong: taken only when it is certain which epoch it is of
 	field    func(f *Fix) *Value // where a Fix has it
 }{
-	altMSL:   {"altMSL", "m", 3, 0.05, false, false, func(f *Fix) *Value { return &f.AltMSL }},
-	altHAE:   {"altHAE", "m", 3, 0.05, false, false, func(f *Fix) *Value { return &f.AltHAE }},
-	geoidSep: {"geoidSep", "m", 3, 0.05, false, false, func(f *Fix) *Value { return &f.GeoidSep }},
-	speed:    {"speed", "m/s", 3, 0.06, false, true, func(f *Fix) *Value { return &f.Speed }},
-	track:    {"track", "degrees", 2, 0.06, true, true, func(f *Fix) *Value { return &f.Track }},
-	heading:  {"heading", "degrees", 2, 0.06, true, true, func(f *Fix) *Value { return &f.Heading }},
-	climb:    {"climb", "m/s", 2, 0.05, false, false, func(f *Fix) *Value { return &f.Climb }},
-	magVar:   {"magvar", "degrees", 1, 0.1, false, false, func(f *Fix) *Value { return &f.MagVar }},
-	hdop:     {"hdop", "", 2, 0.051, false, false, func(f *Fix) *Value { return &f.HDOP }},
-	vdop:     {"vdop", "", 2, 0.051, false, false, func(f *Fix) *Value { return &f.VDOP }},
-	pdop:     {"pdop", "", 2, 0.051, false, false, func(f *Fix) *Value { return &f.PDOP }},
-	eph:      {"eph", "m", 2, 0.05, false, false, func(f *Fix) *Value { return &f.Eph }},
-	epv:      {"epv", "m", 2, 0.05, false, false, func(f *Fix) *Value { return &f.Epv }},
-	uSat:     {"uSat", "", 0, 0.5, false, false, func(f *Fix) *Value { return &f.USat }},
-	nSat:     {"nSat", "", 0, 0.5, false, false, func(f *Fix) *Value { return &f.NSat }},
+	altMSL:   {"altMSL", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.AltMSL }},
+	altHAE:   {"altHAE", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.AltHAE }},
+	geoidSep: {"geoidSep", "m", 3, 0.05, false, func(f *Fix) *Value { return &f.GeoidSep }},
+	speed:    {"speed", "m/s", 3, 0.06, false, func(f *Fix) *Value { return &f.Speed }},
+	track:    {"track", "degrees", 2, 0.06, true, func(f *Fix) *Value { return &f.Track }},
+	heading:  {"heading", "degrees", 2, 0.06, true, func(f *Fix) *Value { return &f.Heading }},
+	climb:    {"climb", "m/s", 2, 0.05, false, func(f *Fix) *Value { return &f.Climb }},
+	magVar:   {"magvar", "degrees", 1, 0.1, false, func(f *Fix) *Value { return &f.MagVar }},
+	hdop:     {"hdop", "", 2, 0.051, false, func(f *Fix) *Value { return &f.HDOP }},
+	vdop:     {"vdop", "", 2, 0.051, false, func(f *Fix) *Value { return &f.VDOP }},
+	pdop:     {"pdop", "", 2, 0.051, false, func(f *Fix) *Value { return &f.PDOP }},
+	eph:      {"eph", "m", 2, 0.05, false, func(f *Fix) *Value { return &f.Eph }},
+	epv:      {"epv", "m", 2, 0.05, false, func(f *Fix) *Value { return &f.Epv }},
+	uSat:     {"uSat", "", 0, 0.5, false, func(f *Fix) *Value { return &f.USat }},
+	nSat:     {"nSat", "", 0, 0.5, false, func(f *Fix) *Value { return &f.NSat }},
 }
 
 // differ reports whether two statements of q mean different things, beyond what rounding explains.
@@ -74,6 +73,18 @@ func (q quantity) differ(a, b float64) bool {
 
 // values are the quantities that a sentence, or those of an epoch, state.
 type values [numQuantities]Value
+
+// compare reports whether two sets have a quantity in common, and whether they mean the same by all of those.
+func (v *values) compare(other *values) (common, alike bool) {
+	alike = true
+	for q := range v {
+		if v[q].Set && other[q].Set {
+			common = true
+			alike = alike && !quantity(q).differ(v[q].V, other[q].V)
+		}
+	}
+	return common, alike
+}
 
 // append appends a member of a JSON object, with a comma in front.
 func (q quantity) append(dst []byte, v Value) []byte {

@@ -36,6 +36,10 @@ func (k kind) position() bool {
 // whole feet, HDG's variation is that of a compass, and GBS is about integrity where GST is about accuracy.
 func (k kind) weak() bool { return k == kindRMZ || k == kindHDG || k == kindGBS }
 
+// follows reports whether a sentence of the kind is of the epoch that is open when it comes, whatever others without a time are:
+// Garmin's come after its position, and a compass is no part of any epoch.
+func (k kind) follows() bool { return k == kindRMZ || k == kindRME || k == kindHDG }
+
 // sentences is the table of the sentences that this package reads. A new one is a kind above, a row here and its parser
 // below.
 var sentences = [...]struct {
