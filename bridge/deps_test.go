@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"bridge/receiver/share":        {},
 	"bridge/receiver":              {"bridge/receiver/source"},
 	"bridge/spool":                 {},
+	"bridge/delivery":              {},
 	"bridge/uplink":                {},
 	"bridge/relay":                 {"bridge/relay/page"},
 	"bridge/relay/page":            {},
