@@ -2,6 +2,7 @@ package serial
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -115,11 +116,14 @@ func TestBinaryIsNamed(t *testing.T) {
 
 // TestSpeedChanges: a receiver that is reset to another speed is found again, and nothing garbled makes a sentence.
 func TestSpeedChanges(t *testing.T) {
-	device := simulate(t, sim.Config{Baud: 38400, Rate: 2}, "")
-	r, rec, stop := start(t, searched(device.Path()))
+	w := newWire(t, 38400)
+	w.every(t, 500*time.Millisecond, func(i int) []byte {
+		return []byte(receivertest.RMC(fmt.Sprintf("1200%02d", i%60)) + strings.Repeat(gsv, 10))
+	})
+	r, rec, stop := start(t, searched(w.path))
 	defer stop()
 	rec.Wait(t, "sentence", func(data string) bool { return strings.Contains(data, "RMC,") })
-	device.SetBaud(115200)
+	w.baud.Store(115200)
 	receivertest.WaitStatus(t, r, "new speed", func(s receiver.Status) bool { return s.Baud == 115200 && s.State == receiver.Reading && s.Opens == 2 })
 	before := len(rec.All())
 	rec.Wait(t, "more", func(data string) bool { return strings.Count(data[before:], "RMC,") > 1 })

@@ -119,8 +119,8 @@ func (g *Generator) observe(since time.Duration) {
 	s.Speed, s.Climb = v.speed, slope*v.speed
 	s.Moving = v.speed >= minCourse
 	if (g.epoch)%int64(g.config.Rate) == 0 || changed {
-		g.sky.update(float64(s.Time.Unix()), s.Lat, s.Lon, open)
+		g.sky.update(float64(s.Time.Unix()%swingPeriod), open)
 	}
-	s.HDOP, s.VDOP, s.PDOP = g.sky.dop.hdop, g.sky.dop.vdop, g.sky.dop.pdop
+	s.HDOP, s.VDOP, s.PDOP = g.sky.hdop, g.sky.vdop, g.sky.pdop
 	s.Satellites, s.Used = g.sky.view, g.sky.numUsed
 }

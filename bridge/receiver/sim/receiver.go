@@ -6,25 +6,20 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Receiver plays a Generator on a pseudo-terminal, as a receiver on a serial line. It never waits for a reader: as on a
-// real line, what nobody takes is lost, and who opens the port gets what is sent from then on. Readers may come and go.
+// real line, what is not read is lost, and a reader that opens the port gets what is sent from then on. Readers may come and go.
 type Receiver struct {
 	config Config // checked, but for Start
 	line   *terminal
 	link   string
 	close  func() error
-	baud   atomic.Int64 // of the line, from the next epoch on
 
 	// owned by Run
 	uart    UART // of the reader
 	garbled []byte
-
-	mu    sync.Mutex
-	state State // of the epoch that is being sent
 }
 
 // Open makes the pseudo-terminal, and where link is not empty a symbolic link to it, which replaces a symbolic link that is
@@ -42,7 +37,6 @@ func Open(c Config, link string) (*Receiver, error) {
 	}
 	r := &Receiver{config: c, line: line, link: link}
 	r.close = sync.OnceValue(r.shut)
-	r.baud.Store(int64(c.Baud))
 	if err := r.makeLink(); err != nil {
 		return nil, errors.Join(err, line.Close())
 	}
@@ -55,13 +49,6 @@ func (r *Receiver) Path() string {
 		return r.link
 	}
 	return r.line.Path
-}
-
-// State is what is true of the epoch that is being sent. It may be called from any goroutine.
-func (r *Receiver) State() State {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state
 }
 
 // Run sends until ctx ends or the Receiver is closed, and returns nil for both. It does not close the terminal.
@@ -81,23 +68,13 @@ func (r *Receiver) Run(ctx context.Context) error {
 			continue
 		}
 		burst = g.AppendEpoch(burst[:0])
-		r.publish(g.State())
 		if !sleepUntil(ctx, epoch) {
 			return nil
 		}
 		r.line.tidy(time.Now())
-		p.speed(int(r.baud.Load()))
 		if !r.send(ctx, p, epoch, burst) {
 			return nil
 		}
-	}
-}
-
-// SetBaud changes the speed of the line with the next epoch, as a receiver does that is reset. What it sends stays the same.
-// It may be called from any goroutine. A line without limit stays one.
-func (r *Receiver) SetBaud(baud int) {
-	if r.config.Baud > 0 {
-		r.baud.Store(int64(baud))
 	}
 }
 
@@ -114,7 +91,7 @@ func (r *Receiver) send(ctx context.Context, p *pacer, epoch time.Time, burst []
 		if !sleepUntil(ctx, p.sent(n)) {
 			return false
 		}
-		if err := r.line.write(r.heard(burst[:n], n == len(burst))); err != nil {
+		if err := r.line.write(r.received(burst[:n], n == len(burst))); err != nil {
 			return false
 		}
 		burst = burst[n:]
@@ -122,20 +99,13 @@ func (r *Receiver) send(ctx context.Context, p *pacer, epoch time.Time, burst []
 	return true
 }
 
-// heard is what comes out at the reader's end of bytes that are sent; last says that nothing follows at once.
-func (r *Receiver) heard(sent []byte, last bool) []byte {
+// received is what comes out at the reader's end of bytes that are sent; last says that nothing follows at once.
+func (r *Receiver) received(sent []byte, last bool) []byte {
 	if !r.config.Garble || r.config.Baud == 0 {
 		return sent
 	}
-	r.garbled = r.uart.Receive(r.garbled[:0], sent, int(r.baud.Load()), r.line.speed(), last)
+	r.garbled = r.uart.Receive(r.garbled[:0], sent, r.config.Baud, r.line.speed(), last)
 	return r.garbled
-}
-
-func (r *Receiver) publish(s State) {
-	s.Satellites = append([]Satellite(nil), s.Satellites...)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.state = s
 }
 
 // makeLink puts the link in place in one step, so that a reader never finds it missing.

@@ -89,6 +89,9 @@ func (g *Generator) appendGLL(dst []byte) []byte {
 	return l.position(s.Lat, s.Lon).clock(s.Time).text("A").text("A").end()
 }
 
+// gsaPlaces is how many satellites a GSA has room for.
+const gsaPlaces = 12
+
 // appendGSA lists the satellites in use of one constellation.
 func (g *Generator) appendGSA(dst []byte, system int) []byte {
 	s := &g.state
@@ -100,12 +103,12 @@ func (g *Generator) appendGSA(dst []byte, system int) []byte {
 	}
 	n := 0
 	for _, sat := range g.sky.of(system) {
-		if sat.Used && n < maxUsed {
+		if sat.Used {
 			l = l.padded(sat.Number, 2)
 			n++
 		}
 	}
-	l = l.empty(maxUsed-n).number(s.PDOP, 2).number(s.HDOP, 2).number(s.VDOP, 2)
+	l = l.empty(gsaPlaces-n).number(s.PDOP, 2).number(s.HDOP, 2).number(s.VDOP, 2)
 	if g.profile.systems == 1 {
 		return l.end() // old receivers: NMEA 2.3, without system ID
 	}

@@ -19,7 +19,7 @@ func TestSky(t *testing.T) {
 			perSystem := map[int]int{}
 			for _, sat := range s.Satellites {
 				perSystem[sat.System]++
-				if sat.Elevation < maskView || sat.Elevation > 90 || sat.Azimuth < 0 || sat.Azimuth > 359 || sat.CN0 < 15 || sat.CN0 > 54 {
+				if sat.Elevation < 5 || sat.Elevation > 90 || sat.Azimuth < 0 || sat.Azimuth > 359 || sat.CN0 < 15 || sat.CN0 > 54 {
 					t.Fatalf("%+v", sat)
 				}
 				if sat.Used != (sat.Elevation >= maskUse && sat.CN0 >= minUse) {
@@ -27,7 +27,7 @@ func TestSky(t *testing.T) {
 				}
 			}
 			for system := range g.profile.systems {
-				if n := perSystem[system]; n < 4 || n > maxView {
+				if n := perSystem[system]; n < 8 || n > gsaPlaces {
 					t.Errorf("%v: %d satellites of constellation %d in view", s.Time, n, system)
 				}
 			}

@@ -84,8 +84,7 @@ func TestUBX(t *testing.T) {
 	}
 }
 
-// TestGarbledLine: a reader gets the sentences when it has set the speed of the line, also when that has changed, and none at
-// another speed.
+// TestGarbledLine: a reader gets the sentences when it has set the speed of the line, and none at another speed.
 func TestGarbledLine(t *testing.T) {
 	r := started(t, Config{Rate: 10, Baud: 115200, Garble: true}, "")
 	f := reader(t, r.Path())
@@ -105,17 +104,16 @@ func TestGarbledLine(t *testing.T) {
 	}
 	buf := make([]byte, 2000)
 	for _, c := range []struct {
-		line, reader int
-		clear        bool
-	}{{115200, 38400, false}, {115200, 115200, true}, {57600, 115200, false}, {57600, 57600, true}} {
-		r.SetBaud(c.line)
+		reader int
+		clear  bool
+	}{{38400, false}, {115200, true}, {57600, false}, {115200, true}} {
 		set(uint32(c.reader))
 		for i := range 2 { // the first may be of before
 			if _, err := io.ReadFull(f, buf); err != nil {
 				t.Fatal(err)
 			}
 			if clear := bytes.Count(buf, []byte("RMC,")) > 0; i == 1 && clear != c.clear {
-				t.Errorf("%d baud read at %d: %q", c.line, c.reader, buf)
+				t.Errorf("115200 baud read at %d: %q", c.reader, buf)
 			}
 		}
 	}
