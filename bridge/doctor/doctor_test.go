@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
-	"gpsbridge/bridge/receiver/serial"
 	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
@@ -118,34 +115,6 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("%s: %+v, want %s with %q", test.name, l, test.state, test.wants)
 		}
 	}
-}
-
-// TestModemManager: it matters when it runs, on USB ports, unless a udev rule keeps it off.
-func TestModemManager(t *testing.T) {
-	dir := t.TempDir()
-	m := system{proc: filepath.Join(dir, "proc"), udev: filepath.Join(dir, "udev")}
-	file := func(path, text string) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	port := serial.Port{Path: "/dev/ttyACM0", Device: os.DevNull, IDs: "1546:01a8"} // any character device will do: 1:3
-	check := func(p serial.Port, want State) {
-		t.Helper()
-		if l := m.modemManager("modemmanager", p); l.State != want || (l.State == Warning) != strings.Contains(l.Fix, "ID_MM_DEVICE_IGNORE") {
-			t.Errorf("%+v, want %s", l, want)
-		}
-	}
-	file(filepath.Join(m.proc, "7", "comm"), "gpsd\n")
-	check(port, OK)
-	file(filepath.Join(m.proc, "8", "comm"), "ModemManager\n")
-	check(port, Warning)
-	check(serial.Port{Path: "/dev/serial0", Device: os.DevNull}, Skipped)
-	file(filepath.Join(m.udev, "c1:3"), "E:ID_MM_PORT_IGNORE=1\n")
-	check(port, OK)
 }
 
 // TestClock: the receiver's time is compared with the system's.

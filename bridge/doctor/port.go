@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -9,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/kinds"
@@ -125,7 +122,7 @@ func portLink(name, suffix string, beside bool, p serial.Port, others []string) 
 		}
 		return ok(full, "no other program reads it")
 	}
-	return machine.modemManager(full, p)
+	return modemManager(full, p)
 }
 
 // access is who may use a port, as ls prints it.
@@ -145,42 +142,17 @@ func access(path string) string {
 	return seen
 }
 
-// system is where the kernel and udev keep what they know. A test lays out directories of its own.
-type system struct {
-	proc, udev string
-}
-
-var machine = system{proc: "/proc", udev: "/run/udev/data"}
-
-// modemManager checks whether ModemManager runs and no rule keeps it off a port: it takes each new USB port for a modem's,
-// opens it and writes to it.
-func (s system) modemManager(name string, p serial.Port) Link {
-	const program = "ModemManager"
+// modemManager checks whether ModemManager runs and no rule keeps it off a port.
+func modemManager(name string, p serial.Port) Link {
 	if p.IDs == "" {
 		return skipped(name, "not a USB port")
 	}
-	files, err := filepath.Glob(filepath.Join(s.proc, "[0-9]*", "comm"))
-	running := false
-	for _, file := range files {
-		comm, err := os.ReadFile(file)
-		running = running || err == nil && strings.TrimSpace(string(comm)) == program
-	}
+	running, keptOff := serial.ModemManager(p)
 	switch {
-	case err != nil || !running:
+	case !running:
 		return ok(name, "does not run")
-	case s.keptOff(p.Device):
+	case keptOff:
 		return ok(name, "runs, and a udev rule keeps it off")
 	}
-	return warning(name, &problem.Problem{Code: ModemManager, Cause: "runs, and no udev rule keeps it off " + p.Path, Fix: serial.Stopping(program)})
-}
-
-// keptOff looks for the marks of a udev rule (ModemManager's own documentation, "Port and device detection").
-func (s system) keptOff(device string) bool {
-	var st unix.Stat_t
-	if unix.Stat(device, &st) != nil {
-		return false
-	}
-	rdev := uint64(st.Rdev)
-	data, err := os.ReadFile(filepath.Join(s.udev, fmt.Sprintf("c%d:%d", unix.Major(rdev), unix.Minor(rdev))))
-	return err == nil && (strings.Contains(string(data), "E:ID_MM_DEVICE_IGNORE=1") || strings.Contains(string(data), "E:ID_MM_PORT_IGNORE=1"))
+	return warning(name, &problem.Problem{Code: ModemManager, Cause: "runs, and no udev rule keeps it off " + p.Path, Fix: serial.Stopping("ModemManager")})
 }

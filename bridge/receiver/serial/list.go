@@ -36,12 +36,12 @@ func Ports() []Port { return machine.ports() }
 // Inspect looks at one port, by any of its names, as Ports does. Nothing is opened.
 func Inspect(path string) Port { return machine.inspect(path) }
 
-// system is where the kernel shows its devices and processes. A test lays out directories of its own.
+// system is where the kernel and udev show devices and processes. A test lays out directories of its own.
 type system struct {
-	dev, sys, proc string
+	dev, sys, proc, udev string
 }
 
-var machine = system{dev: "/dev", sys: "/sys", proc: "/proc"}
+var machine = system{dev: "/dev", sys: "/sys", proc: "/proc", udev: "/run/udev/data"}
 
 // portPatterns are where receivers appear, below /dev. What a udev rule named for this, first; then the names that stay the
 // same wherever the receiver is plugged in (an adapter without a serial number, as CH340 are, has only the one that says in

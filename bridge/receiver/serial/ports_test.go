@@ -183,3 +183,21 @@ func TestLookout(t *testing.T) {
 		t.Errorf("when the holder is gone: %+v", got)
 	}
 }
+
+// TestModemManager: it matters when it runs, unless a udev rule keeps it off.
+func TestModemManager(t *testing.T) {
+	m := newTree(t)
+	m.udev = filepath.Join(t.TempDir(), "udev")
+	check := func(running, keptOff bool) {
+		t.Helper()
+		if r, k := m.runs("ModemManager"), m.keptOff("/dev/null"); r != running || k != keptOff { // any character device will do: 1:3
+			t.Errorf("runs %v, kept off %v; want %v, %v", r, k, running, keptOff)
+		}
+	}
+	m.file(filepath.Join(m.proc, "7", "comm"), "gpsd\n")
+	check(false, false)
+	m.file(filepath.Join(m.proc, "8", "comm"), "ModemManager\n")
+	check(true, false)
+	m.file(filepath.Join(m.udev, "c1:3"), "E:ID_MM_PORT_IGNORE=1\n")
+	check(true, true)
+}
