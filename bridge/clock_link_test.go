@@ -50,7 +50,7 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			u, err := uplink.New(uplink.Config{
-				Name: "tls", URL: "wss://" + front.Addr() + "/ws/gps-tracking/van_7/", CAFile: authority, Key: pipeline.Key,
+				Name: "tls", URL: "wss://" + front.Addr() + "/ws/gps-tracking/van_7/", CAFile: authority,
 				Clock: func() (time.Time, string) {
 					return certificateTime(time.Unix(0, 0), false, test.receiver, built)
 				},

@@ -25,6 +25,7 @@ type device struct {
 	log        *slog.Logger
 	spoolDir   string // "" in memory
 	quarantine *quarantine
+	echoes     *echoServers
 
 	intakes []*pipeline.Intake
 	feed    *pipeline.Feed
@@ -49,7 +50,7 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 	if err := d.openSpool(c, s.beats.Add("spool of "+id)); err != nil {
 		return nil, err
 	}
-	d.quarantine = newQuarantine(d.spoolDir, d.log)
+	d.quarantine, d.echoes = newQuarantine(d.spoolDir, d.log), newEchoServers(d.spoolDir, d.log)
 	if err := errors.Join(d.addLinks(c, s), d.addReceivers(c, s)); err != nil {
 		d.spool.Close()
 		return nil, err

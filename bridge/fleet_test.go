@@ -45,7 +45,7 @@ func newTracker(t *testing.T, server *realtest.Server, device string) *tracker {
 	}
 	t.Cleanup(func() { s.Close() })
 	u, err := uplink.New(uplink.Config{
-		Name: device, URL: server.GroupURL(device), Order: uplink.LiveFirst, Key: pipeline.Key, Backlog: pipeline.Late,
+		Name: device, URL: server.GroupURL(device), Order: uplink.LiveFirst, Backlog: pipeline.Late,
 	}, s.Reader(device))
 	if err != nil {
 		t.Fatal(err)
@@ -162,15 +162,15 @@ func checkArrived(t *testing.T, server *realtest.Server, fleet []*tracker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(map[string]bool)
+	got := make(map[uplink.Key]bool)
 	for _, text := range texts {
-		if key, ok := pipeline.Key(text); ok {
+		for key := range uplink.Keys(text) {
 			got[key] = true
 		}
 	}
 	for _, tr := range fleet {
 		for seq := range tr.messages.Seq {
-			if key := fmt.Sprintf("%s/%d", tr.messages.Run, seq+1); !got[key] {
+			if !got[uplink.Key{Run: tr.messages.Run, Seq: seq + 1}] {
 				t.Errorf("lost: seq %d of %s", seq+1, tr.device)
 			}
 		}

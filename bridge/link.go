@@ -21,6 +21,7 @@ type link struct {
 	reader     *spool.Reader
 	changed    chan struct{} // the network is another
 	quarantine *quarantine
+	echoes     *echoServers
 	clock      func() (time.Time, string)
 	beat       func(within time.Duration)
 	log        *slog.Logger
@@ -40,7 +41,7 @@ var _ interface {
 func newLink(d *device, c config.Uplink, s surroundings) (*link, error) {
 	l := &link{
 		name: c.Name, deviceID: d.id, reader: d.spool.Reader(c.Name), changed: make(chan struct{}, 1),
-		quarantine: d.quarantine, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
+		quarantine: d.quarantine, echoes: d.echoes, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
 	}
 	return l, l.set(c)
 }
@@ -63,7 +64,8 @@ func (l *link) set(c config.Uplink) error {
 // build makes an uplink, and finds what is wrong with its configuration.
 func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	u := c.For(l.deviceID)
-	u.Key, u.Backlog, u.Quarantine = pipeline.Key, pipeline.Late, l.quarantine.of(c.Name, u.URL)
+	u.Backlog, u.Quarantine = pipeline.Late, l.quarantine.of(c.Name, u.URL)
+	u.Echoes, u.SawEcho = l.echoes.from(u.URL), func() { l.echoes.saw(u.URL) }
 	u.Changed, u.Clock, u.Turn, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.reader)
 }

@@ -259,6 +259,7 @@ func (s UplinkSection) check(p *problems, section string, several bool, of servi
 	}
 	u := Uplink{uplink.Config{
 		Name: cmp.Or(s.Name, server.Host), Origin: s.Origin, Header: http.Header{}, Window: s.Window, Ping: p.duration(section+".ping", s.Ping),
+		Retain: p.duration(section+".retain", s.Retain), ConnectTimeout: p.duration(section+".connect_timeout", s.Connect),
 		URL:       strings.ReplaceAll(server.String(), "%7Bdevice_id%7D", deviceIDPlace), // String has escaped the braces
 		TokenFile: of.expand(s.Token), CAFile: of.expand(s.CA), CertFile: of.expand(s.Cert), KeyFile: of.expand(s.Key),
 		Ack:   uplink.AckMode(p.choice(section+".ack", s.Ack, string(uplink.AckAuto), string(uplink.AckEcho), string(uplink.AckPong), string(uplink.AckNone))),

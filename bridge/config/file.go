@@ -69,7 +69,9 @@ type UplinkSection struct {
 	Ack     string            `toml:"ack"`
 	Order   string            `toml:"order"`
 	Window  int               `toml:"window"`
-	Ping    string            `toml:"ping"` // duration
+	Ping    string            `toml:"ping"`            // duration
+	Retain  string            `toml:"retain"`          // duration
+	Connect string            `toml:"connect_timeout"` // duration
 }
 
 // SpoolSection is [spool], see spool.Options.

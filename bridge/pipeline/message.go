@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,19 +59,6 @@ func (m *Messages) sky(s *nmea.Sky) []byte {
 func (m *Messages) finish(b []byte) []byte {
 	m.scratch = append(b, '}')
 	return slices.Clone(m.scratch)
-}
-
-// Key returns what identifies a fix message within its group, whatever spaces and order a server has given its
-// members on the way: run and seq. It is false for anything else.
-func Key(msg []byte) (key string, ok bool) {
-	var id struct {
-		Run string `json:"run"`
-		Seq uint64 `json:"seq"`
-	}
-	if err := json.Unmarshal(msg, &id); err != nil || id.Run == "" || id.Seq == 0 {
-		return "", false
-	}
-	return id.Run + "/" + strconv.FormatUint(id.Seq, 10), true
 }
 
 // Late marks a message that is sent late, after newer ones could have gone first. It is another message to

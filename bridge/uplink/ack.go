@@ -2,28 +2,26 @@ package uplink
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"gpsbridge/bridge/problem"
 )
 
-// AckMode says what proves that the server took a record.
+// AckMode is what proves that the server's application has a record.
 type AckMode string
 
-// The modes of acknowledgement, from the strongest to none.
+// The modes of acknowledgement.
 const (
-	// AckAuto is echo as soon as the server is seen to echo, and pong for a
-	// server that never does. It is the default.
+	// AckAuto is echo as soon as the server was seen to echo, now or by an earlier uplink. Until then a pong is provisional:
+	// sending goes on, and the record is kept for Retain and sent again when the connection ends. It is the default.
 	AckAuto AckMode = "auto"
-	// AckEcho takes the group's own echo of the record: the server's
-	// application processed it.
+	// AckEcho is the group's own echo of the record, or that of a record sent after it on the same connection.
 	AckEcho AckMode = "echo"
-	// AckPong takes the answer to a ping that was sent after the record. It
-	// proves less: some servers answer pings ahead of frames they have read
-	// but not processed.
+	// AckPong is the answer to a ping that was sent after the record. It proves less: some servers answer pings ahead of
+	// frames that they have read and not processed.
 	AckPong AckMode = "pong"
-	// AckNone takes the write to the socket. A connection that breaks loses
-	// what was on its way.
+	// AckNone is the write to the socket. A connection that breaks loses what was on its way.
 	AckNone AckMode = "none"
 )
 
@@ -38,42 +36,224 @@ func ParseAckMode(s string) (AckMode, error) {
 	return "", &problem.Problem{Code: BadAck, Key: "ack", Cause: fmt.Sprintf("%q is not a way to acknowledge", s), Fix: "choose auto, echo, pong or none"}
 }
 
+// Warnings: records are acknowledged, but not as they should be.
 const (
-	// settleAfter is how long the first of several records stays without an
-	// echo before auto may take the server for one that never echoes. Echoes of
-	// a Django Channels server with a thousand viewers were measured 24 s late
-	// (99th percentile) while it still answered pings at once.
-	settleAfter = 30 * time.Second
-	// settleSends is the number of sendings that must have stayed without an
-	// echo by then: one or two may just have been dropped by an overloaded
-	// server, and its next connection will tell.
-	settleSends = 3
+	NeverEchoes  problem.Code = "server-never-echoes" // pongs are provisional
+	EchoesSome   problem.Code = "server-echoes-some"  // of all records
+	EchoesLive   problem.Code = "server-echoes-live"  // and not the backlog
+	RefusesMark  problem.Code = "server-refuses-mark" // of the backlog
+	neverEchoFix              = `have the server send members their own messages; for a server that is meant not to, set ack = "pong"`
 )
 
-// awaitsVerdict reports whether a ping is now worth sending whose answer makes
-// auto settle on pong.
-func (u *Uplink) awaitsVerdict(now time.Time) bool {
-	at, waiting := u.win.oldest()
-	return u.mode == AckAuto && u.unechoed >= settleSends && waiting && now.Sub(at) >= settleAfter
+// warnAfter is how long a server must have answered pings without any echo before that is worth a warning. Echoes of a Django
+// Channels server with a thousand viewers were measured 24 s late (99th percentile).
+const warnAfter = 30 * time.Second
+
+// class divides records by what servers treat differently.
+type class int
+
+const (
+	live class = iota
+	late       // sent after a newer record
+	classes
+)
+
+// Servers echo all records, some, or those of one class only: they broadcast at most one a second, ignore what is older than
+// their newest, or leave out what their schema does not know. Where a server echoes all, one without an echo is lost and is
+// sent again. Where it echoes some, sending again only takes room from live records.
+//
+// The server processes a connection in order. So an echo proves that its application has had everything sent before on that
+// connection, echoed or not.
+const (
+	// blockTime and blockLeast are the time and the number of records by which a class is judged.
+	blockTime  = 10 * time.Second
+	blockLeast = 5
+	// blocksNeeded is the number of blocks in a row that change the judgement: a channel layer that is overrun loses a window
+	// now and then, and not a tenth of all for half a minute, because the window shrinks.
+	blocksNeeded = 3
+	// someShare is the share without an echo from which a block counts as "some".
+	someShare = 0.1
+	// neverLeast is the number of records of a class without a single echo that are enough at once, while another class is echoed.
+	neverLeast = 16
+)
+
+// echoes judges a server by the echoes of records that were sent once.
+type echoes struct{ class [classes]share }
+
+// share is what is known about one class.
+type share struct {
+	some     bool // the judgement: the server echoes some of them, or none
+	begin    time.Time
+	echoed   int // in this block
+	skipped  int // passed over by the echo of a later record, in this block
+	blocks   int // in a row that contradict some
+	inRow    int // skipped since the last echo
+	everEcho bool
 }
 
-// settle puts a mode into force that auto has found, and says so. It reports
-// whether that changed anything. Caller holds mu.
-//
-// Echo is never left again: a server that was seen to echo and stopped is deaf,
-// and a pong in its place would throw records away.
-func (u *Uplink) settle(m AckMode) bool {
-	if u.c.Ack != AckAuto || u.mode == m || u.mode == AckEcho {
-		return false
+// saw takes one record of a class that was echoed or skipped.
+func (e *echoes) saw(c class, echoed bool, now time.Time) {
+	s := &e.class[c]
+	if s.begin.IsZero() {
+		s.begin = now
 	}
-	if u.mode == AckPong {
-		u.win.forgetRTT() // that of a pong is not that of an echo
-	}
-	u.mode = m
-	if m == AckEcho {
-		u.log.Info("server echoes: acknowledging by echo")
+	if echoed {
+		s.echoed++
+		s.inRow, s.everEcho = 0, true
 	} else {
-		u.log.Info("server answers pings and never echoes: acknowledging by pong", "waited", settleAfter, "records", u.unechoed)
+		s.skipped++
+		s.inRow++
 	}
-	return true
+	if s.inRow >= neverLeast && e.class[live+late-c].everEcho {
+		s.some, s.blocks = true, 0
+	}
+	if n := s.echoed + s.skipped; n < blockLeast || now.Sub(s.begin) < blockTime {
+		return
+	}
+	some := float64(s.skipped) >= someShare*float64(s.echoed+s.skipped)
+	switch {
+	case some == s.some, !some && s.skipped > 0:
+		s.blocks = 0
+	default:
+		if s.blocks++; s.blocks >= blocksNeeded {
+			s.some, s.blocks = some, 0
+		}
+	}
+	s.begin, s.echoed, s.skipped = now, 0, 0
+}
+
+// some reports whether records of a class may stay without an echo.
+func (e *echoes) some(c class) bool { return e.class[c].some }
+
+// partial reports whether any record may.
+func (e *echoes) partial() bool { return e.some(live) || e.some(late) }
+
+// warning names the pattern, nil for none.
+func (e *echoes) warning() *problem.Problem {
+	const fix = `have it send members all their own messages; for a server that is meant not to, set ack = "pong"`
+	switch {
+	case e.some(live):
+		return &problem.Problem{Code: EchoesSome, Key: "ack", Cause: "the server echoes some fixes and not others (it throttles or filters): those without an echo count as accepted by the echo of a later one", Fix: fix}
+	case e.some(late):
+		return &problem.Problem{Code: EchoesLive, Key: "order", Cause: "the server echoes live fixes and not those sent late (it ignores old ones, or those marked backlog): they count as accepted by the echo of a later one",
+			Fix: fix + `, or order = "oldest-first"`}
+	}
+	return nil
+}
+
+// held are records that left the window by a pong, without an echo yet: in spans of consecutive sendings, because there may be
+// Retain's worth of them. They belong to one connection.
+type held struct {
+	spans []span // in the order of sending
+	count int
+}
+
+// span is a run of records with consecutive ordinals, positions and keys.
+type span struct {
+	n, pos uint64 // of the first
+	key    Key    // of the first; zero: they have none
+	count  uint64
+	first  time.Time // when the first was added
+	newest time.Time // when the last was
+	again  bool      // they were sent before, on an earlier connection perhaps
+}
+
+// spanTime bounds a span, so that it does not outlive Retain by more.
+const spanTime = 5 * time.Second
+
+// add takes a record that a pong covers. They come in the order of sending.
+func (h *held) add(f flight, now time.Time) {
+	h.count++
+	if len(h.spans) > 0 {
+		s := &h.spans[len(h.spans)-1]
+		sameRun := s.key.Run == f.key.Run && (!f.keyed || s.key.Seq+s.count == f.key.Seq)
+		if sameRun && s.again == f.again && s.n+s.count == f.n && s.pos+s.count == f.pos && now.Sub(s.first) < spanTime {
+			s.count++
+			s.newest = now
+			return
+		}
+	}
+	h.spans = append(h.spans, span{n: f.n, pos: f.pos, key: f.key, count: 1, first: now, newest: now, again: f.again})
+}
+
+// has reports whether a record is held.
+func (h *held) has(pos uint64) bool {
+	return slices.ContainsFunc(h.spans, func(s span) bool { return pos-s.pos < s.count })
+}
+
+// positions are those of all records held.
+func (h *held) positions() (all []uint64) {
+	for _, s := range h.spans {
+		for i := range s.count {
+			all = append(all, s.pos+i)
+		}
+	}
+	return all
+}
+
+// find returns the sending with a key: its ordinal, and whether that was its first.
+func (h *held) find(key Key) (n uint64, first, ok bool) {
+	for _, s := range h.spans {
+		if s.key.Run == key.Run && key.Run != "" && key.Seq-s.key.Seq < s.count {
+			return s.n + key.Seq - s.key.Seq, !s.again, true
+		}
+	}
+	return 0, false, false
+}
+
+// through removes the sendings up to n, and returns their positions.
+func (h *held) through(n uint64) (done []uint64) {
+	for len(h.spans) > 0 && h.spans[0].n <= n {
+		part := min(n-h.spans[0].n+1, h.spans[0].count)
+		for range part {
+			done = append(done, h.spans[0].pos)
+			h.spans[0].drop(1)
+		}
+		if h.spans[0].count == 0 {
+			h.spans = h.spans[1:]
+		}
+	}
+	h.count -= len(done)
+	return done
+}
+
+// drop removes records at the begin of a span.
+func (s *span) drop(part uint64) {
+	s.n, s.pos, s.count = s.n+part, s.pos+part, s.count-part
+	if s.key.Run != "" {
+		s.key.Seq += part
+	}
+}
+
+// remove removes one sending, and returns its position.
+func (h *held) remove(n uint64) (pos uint64, ok bool) {
+	i := slices.IndexFunc(h.spans, func(s span) bool { return n-s.n < s.count })
+	if i < 0 {
+		return 0, false
+	}
+	before, after := h.spans[i], h.spans[i]
+	at := n - before.n
+	before.count = at
+	after.drop(at + 1)
+	pos = before.pos + at
+	parts := slices.DeleteFunc([]span{before, after}, func(s span) bool { return s.count == 0 })
+	h.spans = slices.Replace(h.spans, i, i+1, parts...)
+	h.count--
+	return pos, true
+}
+
+// until removes what was added up to a time, and returns the positions.
+func (h *held) until(t time.Time) (done []uint64) {
+	for len(h.spans) > 0 && !h.spans[0].newest.After(t) {
+		done = append(done, h.through(h.spans[0].n+h.spans[0].count-1)...)
+	}
+	return done
+}
+
+// oldest is when the first span is complete; not ok: nothing is held.
+func (h *held) oldest() (t time.Time, ok bool) {
+	if len(h.spans) == 0 {
+		return t, false
+	}
+	return h.spans[0].newest, true
 }

@@ -1,6 +1,8 @@
 package uplink
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,46 +11,140 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func TestAutoSettlesOnPong(t *testing.T) {
+// From a server that never echoes a pong is provisional: sending goes on, the record is kept for Retain, and the pattern is
+// named. Without a loss nothing is sent twice.
+func TestProvisionalPong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begins := make(chan struct{})
-		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+		s := newServer(t, silent)
+		q := newQueue(1000)
+		c := s.liveFirst()
+		c.Retain = 5 * time.Minute
+		begin := time.Now()
+		u := run(t, c, q)
+		q.addEach(time.Second, 1060)
+		if order, repeats := s.firsts(); len(order) < 1059 || repeats != 0 || q.Acked() != 0 {
+			t.Errorf("%d records and %d repeats sent, %d acknowledged", len(order), repeats, q.Acked())
+		}
+		pass(2 * time.Second)
+		if st := u.Status(); st.Warning == nil || st.Warning.Code != NeverEchoes || st.Warning.Key != "ack" || st.Provisional != 1060 || st.LastAckAge == nil {
+			t.Errorf("status %+v", st)
+		}
+		if err := u.Drain(t.Context()); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		q.await(t, 1060, 10*time.Minute)
+		if took := time.Since(begin); took < c.Retain || took > c.Retain+2*time.Minute {
+			t.Errorf("acknowledged after %s, want %s", took, c.Retain)
+		}
+		if st := u.Status(); st.Unechoed != 1060 || st.Connects != 1 || st.Resent != 0 || st.Provisional != 0 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// What a pong acknowledged provisionally is sent again when the server dies with it.
+func TestProvisionalIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+			if n > 1 {
+				echo(s, n, conn)
+				return
+			}
+			end := time.AfterFunc(4*time.Minute, func() { conn.NetConn().Close() }) // stuck, and killed
+			defer end.Stop()
+			for {
+				if _, _, err := conn.ReadMessage(); err != nil {
+					return
+				}
+			}
+		})
+		q := newQueue(1000)
+		u := run(t, s.liveFirst(), q)
+		q.addEach(time.Second, 1300)
+		q.await(t, 1300, time.Minute)
+		if order, _ := s.firsts(); len(order) != 1300 {
+			t.Errorf("server processed %d of 1300 records: status %+v", len(order), u.Status())
+		}
+	})
+}
+
+// The first own echo settles auto on echo, also one of a record that a pong acknowledged long ago, and is remembered.
+func TestFirstEchoSettles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) { // its consumer is blocked for a minute
+			stuck := make(chan []byte, 10000)
+			go func() {
+				<-time.After(time.Minute)
+				for msg := range stuck {
+					conn.WriteMessage(websocket.TextMessage, rewrite(msg))
+				}
+			}()
+			defer close(stuck)
 			for {
 				msg, ok := s.receive(conn)
 				if !ok {
 					return
 				}
-				select {
-				case <-begins: // a new version of the server: it echoes
-					conn.WriteMessage(websocket.TextMessage, msg)
-				default:
-				}
+				stuck <- msg
 			}
 		})
-		q := newQueue(100)
-		begin := time.Now()
-		u := run(t, s.config(), q)
-		if st := u.Status(); st.Ack != AckAuto {
-			t.Errorf("mode %s before anything is known", st.Ack)
+		q := newQueue(500)
+		saw := 0
+		c := s.liveFirst()
+		c.SawEcho = func() { saw++ }
+		u := run(t, c, q)
+		q.addEach(time.Second, 600)
+		pass(time.Second)
+		if st := u.Status(); q.Acked() != 600 || st.Ack != AckEcho || saw != 1 || st.Resent != 0 || st.Connects != 1 || st.Warning != nil {
+			t.Errorf("acknowledged %d, seen %d times, status %+v", q.Acked(), saw, st)
 		}
-		q.await(t, 100, time.Hour)
-		if took := time.Since(begin); took < settleAfter || took > settleAfter+time.Second {
-			t.Errorf("settled after %s, want %s", took, settleAfter)
-		}
-		repeats := s.wantAll(t, 100)
-		if st := u.Status(); st.Ack != AckPong || st.Connects != 1 || repeats != 0 {
-			t.Errorf("%d repeats, status %+v", repeats, st)
-		}
-
-		close(begins)
-		q.add(record(101))
-		q.add(record(102))
-		q.await(t, 102, time.Minute)
-		synctest.Wait()
-		if st := u.Status(); st.Ack != AckEcho {
-			t.Errorf("mode %s after an echo", st.Ack)
+		if c.Echoes = true; true {
+			again, err := New(c, q)
+			if err != nil || again.Status().Ack != AckEcho {
+				t.Errorf("an uplink that knows: %v", err)
+			}
 		}
 	})
+}
+
+// Echoes that applications wrap are found, and one frame may acknowledge several.
+func TestWrappedEchoes(t *testing.T) {
+	for name, wrap := range map[string]func(msgs ...[]byte) []byte{
+		"object": func(msgs ...[]byte) []byte { return fmt.Appendf(nil, `{"type":"fix","data":%s}`, msgs[0]) },
+		"text":   func(msgs ...[]byte) []byte { return fmt.Appendf(nil, `{"message":%q}`, msgs[0]) },
+		"list":   func(msgs ...[]byte) []byte { return fmt.Appendf(nil, "[%s]", msgs[0]) },
+		"batch of five": func(msgs ...[]byte) []byte {
+			return fmt.Appendf(nil, `{"items":[%s]}`, bytes.Join(msgs, []byte(",")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				size := 1
+				if strings.HasPrefix(name, "batch") {
+					size = 5
+				}
+				s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+					var batch [][]byte
+					for {
+						msg, ok := s.receive(conn)
+						if !ok {
+							return
+						}
+						if batch = append(batch, msg); len(batch) == size {
+							conn.WriteMessage(websocket.TextMessage, wrap(batch...))
+							batch = nil
+						}
+					}
+				})
+				q := newQueue(500)
+				u := run(t, s.config(), q)
+				q.await(t, 500, 10*time.Second)
+				if st := u.Status(); st.Ack != AckEcho || st.Unechoed != 0 || st.Resent != 0 {
+					t.Errorf("status %+v", st)
+				}
+			})
+		})
+	}
 }
 
 // Once a server was seen to echo, pongs never count in its place.
@@ -66,24 +162,6 @@ func TestEchoIsNeverLeftForPong(t *testing.T) {
 		pass(time.Hour)
 		if st := u.Status(); q.Acked() != 1 || st.Ack != AckEcho || st.Connects < 30 {
 			t.Errorf("acknowledged %d, status %+v", q.Acked(), st)
-		}
-	})
-}
-
-// One record alone is not several: auto takes it for dropped first.
-func TestAutoNeedsSeveralSendings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
-			if n == 1 {
-				silent(s, n, conn)
-			}
-			echo(s, n, conn)
-		})
-		q := newQueue(1)
-		u := run(t, s.config(), q)
-		q.await(t, 1, 5*time.Minute)
-		if st := u.Status(); st.Ack != AckEcho || st.Connects != 2 || st.Resent != 1 {
-			t.Errorf("status %+v", st)
 		}
 	})
 }

@@ -35,7 +35,7 @@ func BenchmarkUplink(b *testing.B) {
 			q := newQueue(b.N)
 			b.ReportAllocs()
 			b.ResetTimer()
-			_, stop := start(b, Config{URL: "ws" + s.URL[len("http"):], Ack: mode, Key: seqKey}, q)
+			_, stop := start(b, Config{URL: "ws" + s.URL[len("http"):], Ack: mode}, q)
 			q.await(b, uint64(b.N), time.Hour)
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/secret"
 )
 
 // maxHandshake bounds what is read before the connection stands: the answer of a proxy, certificates, and the headers of the
@@ -44,7 +44,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	}
 	defer func() { a.release() }()
 	d := websocket.Dialer{
-		NetDialContext:   func(_ context.Context, network, addr string) (net.Conn, error) { return a.connect(ctx, network, addr) },
+		NetDialContext:   func(_ context.Context, _, addr string) (net.Conn, error) { return a.connect(ctx, addr) },
 		Proxy:            http.ProxyFromEnvironment,
 		TLSClientConfig:  trust,
 		HandshakeTimeout: c.ConnectTimeout,
@@ -54,7 +54,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	conn, resp, err := d.DialContext(ctx, bare.String(), header)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("connect to %s: %w", redact(target), context.Cause(ctx))
+			return nil, fmt.Errorf("connect to %s: %w", secret.RedactURL(target.String()), context.Cause(ctx))
 		}
 		return nil, a.explain(resp, err)
 	}
@@ -78,13 +78,13 @@ type attempt struct {
 
 // connect makes the TCP connection. The WebSocket handshake on it knows a deadline only, so the end of ctx closes the
 // connection under it.
-func (a *attempt) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+func (a *attempt) connect(ctx context.Context, addr string) (net.Conn, error) {
 	if addr != net.JoinHostPort(a.target.Hostname(), a.port()) {
 		a.via = addr
 	}
 	limited, cancel := context.WithTimeout(ctx, a.c.tcpTimeout())
 	defer cancel()
-	conn, err := a.c.dial(limited, network, addr)
+	conn, err := a.c.dial(limited, addr, a.c.segment)
 	if err != nil {
 		return nil, err
 	}
@@ -140,29 +140,13 @@ func parseURL(s string) (*url.URL, error) {
 	}
 	switch {
 	case u.Scheme != "ws" && u.Scheme != "wss":
-		return nil, bad(fmt.Sprintf("%q does not begin with ws:// or wss://", redact(u)), want)
+		return nil, bad(fmt.Sprintf("%q does not begin with ws:// or wss://", secret.RedactURL(u.String())), want)
 	case u.Hostname() == "":
-		return nil, bad(fmt.Sprintf("%q names no host", redact(u)), want)
+		return nil, bad(fmt.Sprintf("%q names no host", secret.RedactURL(u.String())), want)
 	case u.Fragment != "":
-		return nil, bad(fmt.Sprintf("%q has a #fragment, which a WebSocket address has not", redact(u)), "take it out")
+		return nil, bad(fmt.Sprintf("%q has a #fragment, which a WebSocket address has not", secret.RedactURL(u.String())), "take it out")
 	}
 	return u, nil
-}
-
-// redact is an address as it may be shown: without user, password and the
-// values of its query.
-func redact(u *url.URL) string {
-	r := *u
-	r.User, r.Fragment = nil, ""
-	if r.RawQuery != "" {
-		var names []string
-		for pair := range strings.SplitSeq(r.RawQuery, "&") {
-			name, _, _ := strings.Cut(pair, "=")
-			names = append(names, name+"=...")
-		}
-		r.RawQuery = strings.Join(names, "&")
-	}
-	return r.String()
 }
 
 // header is what goes out with the handshake besides WebSocket's own.
@@ -185,33 +169,12 @@ func (c Config) header(target *url.URL) (http.Header, error) {
 	if c.TokenFile == "" {
 		return h, nil
 	}
-	token, err := readToken(c.TokenFile)
+	token, err := secret.Read(c.TokenFile)
 	if err != nil {
-		return nil, err
+		return nil, problem.Of(err).In("token_file")
 	}
 	h.Set("Authorization", "Bearer "+token)
 	return h, nil
-}
-
-// readToken reads a token of one line.
-func readToken(file string) (string, error) {
-	bad := func(cause, fix string, err error) error {
-		return &problem.Problem{Code: BadToken, Key: "token_file", Cause: cause, Fix: fix, Err: err}
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", bad(err.Error(), readable, err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" {
-		return "", bad(fmt.Sprintf("%q is empty", file), "write the token into it", nil)
-	}
-	for _, r := range token {
-		if r <= ' ' || r > '~' {
-			return "", bad(fmt.Sprintf("%q holds more than a token", file), "write one line of printable ASCII without spaces", nil)
-		}
-	}
-	return token, nil
 }
 
 // readable is what to do about a file that cannot be read.

@@ -69,8 +69,8 @@ func TestDialRefusals(t *testing.T) {
 	mutual12 := mutual.Clone()
 	mutual12.MaxVersion = tls.VersionTLS12
 
-	fail := func(err error) func(context.Context, string, string) (net.Conn, error) {
-		return func(context.Context, string, string) (net.Conn, error) {
+	fail := func(err error) func(context.Context, string, int) (net.Conn, error) {
+		return func(context.Context, string, int) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 		}
 	}
@@ -248,7 +248,7 @@ func TestDialNamesBadFiles(t *testing.T) {
 		want string
 	}{
 		"token missing":   {Config{TokenFile: missing}, "token_file"},
-		"token empty":     {Config{TokenFile: writeFile(t, " \n")}, "is empty"},
+		"token empty":     {Config{TokenFile: writeFile(t, " \n")}, "does not hold a token"},
 		"token two lines": {Config{TokenFile: writeFile(t, "a\nSECRET")}, "one line"},
 		"ca missing":      {Config{CAFile: missing}, "ca_file"},
 		"ca no PEM":       {Config{CAFile: writeFile(t, "hello")}, "PEM"},
@@ -268,10 +268,10 @@ func TestRefusalNamesTheProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refuse := func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+	refuse := func(context.Context, string, int) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
 	for addr, want := range map[string]problem.Code{"h.example:443": Refused, "proxy.example:3128": ProxyProblem} {
 		a := attempt{c: Config{dial: refuse}.withDefaults(), target: target}
-		_, err := a.connect(t.Context(), "tcp", addr)
+		_, err := a.connect(t.Context(), addr)
 		if p := a.explain(nil, err); p.Code != want || (want == ProxyProblem) != strings.Contains(p.Cause, addr) {
 			t.Errorf("dialing %s: %v", addr, p)
 		}

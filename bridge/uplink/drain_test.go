@@ -50,7 +50,7 @@ func TestDrainRepeatsRarely(t *testing.T) {
 		q.await(t, 2, time.Second)
 		q.add(record(3))
 		q.add(record(4))
-		ctx, cancel := context.WithTimeout(t.Context(), deafMin-time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), silenceMin-time.Second)
 		defer cancel()
 		if err := u.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not acknowledged: 2") {
 			t.Errorf("drain: %v", err)

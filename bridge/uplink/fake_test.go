@@ -75,7 +75,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.closed); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (p *pipes) dial(ctx context.Context, _ string, _ int) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case p.conns <- theirs:
@@ -246,7 +246,7 @@ func (s *server) wantAll(t *testing.T, records int) (repeats int) {
 func (s *server) config() Config {
 	return Config{
 		Name: "test", URL: "ws://tracking.example/ws/gps-tracking/van_7/",
-		Key: seqKey, dial: s.pipes.dial, Order: OldestFirst,
+		dial: s.pipes.dial, Order: OldestFirst,
 	}
 }
 

@@ -195,7 +195,7 @@ func TestAbandonedConnectionIsReset(t *testing.T) {
 			}
 			defer l.Close()
 			var count traffic
-			ours, err := count.dialer(new(net.Dialer).DialContext)(t.Context(), "tcp", l.Addr().String())
+			ours, err := count.dialer(dialTCP)(t.Context(), l.Addr().String(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,7 +235,7 @@ func TestSilenceIsTheLinksOrTheServers(t *testing.T) {
 				run(t, c, q)
 				q.await(t, 1, time.Second)
 				q.add(record(2))
-				pass(deafMin + time.Second)
+				pass(silenceMin + time.Second)
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log does not say that %s:\n%s", want, log.String())
 				}

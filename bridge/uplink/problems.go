@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/secret"
 )
 
 // Problems of the configuration, which New reports and Dial where a file is concerned. Key names the key.
@@ -26,7 +27,6 @@ const (
 	BadAck    problem.Code = "bad-ack"
 	BadWindow problem.Code = "bad-window"
 	BadOrder  problem.Code = "bad-order"
-	BadToken  problem.Code = "bad-token-file"
 	BadCA     problem.Code = "bad-ca-file"
 	BadCert   problem.Code = "bad-client-certificate-file"
 )
@@ -227,7 +227,7 @@ func (a *attempt) explainRedirect(resp *http.Response, is func(c problem.Code, k
 	if err != nil {
 		return is(Redirect, "server", "it redirects to an address that it does not name", "check the address")
 	}
-	shown := redact(to)
+	shown := secret.RedactURL(to.String())
 	path := strings.ToLower(to.Path)
 	switch {
 	case strings.Contains(path, "login") || strings.Contains(path, "signin") || strings.Contains(path, "sso"):

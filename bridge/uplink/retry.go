@@ -1,6 +1,8 @@
 package uplink
 
 import (
+	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -11,11 +13,15 @@ import (
 // retry chooses the pauses between attempts to connect.
 type retry struct{ fast, slow backoff.ExponentialBackOff }
 
+// isolatingPause bounds the pauses while a record is looked for on which the server breaks the connection: that takes a dozen
+// connections, and live records wait for it. It is at most 12 connections a minute on average.
+const isolatingPause = 10 * time.Second
+
 // newRetry: a link that breaks or a server that restarts is tried again with
 // full jitter (uniform from 0 to a limit that doubles from 0.5 s to 30 s, which
-// spreads a fleet that lost its server at one moment); a server that says no is
-// asked again after 2.5 to 7.5 s first, and at most once in 20 to 60 s later,
-// because only a person can change its mind.
+// spreads a fleet that lost its server at one moment); where only a person can
+// fix the problem, it is tried again after 2.5 to 7.5 s first, and at most once
+// in 20 to 60 s later.
 func newRetry() *retry {
 	return &retry{
 		// The random factor 1 makes each interval uniform from 0 to its double.
@@ -24,18 +30,79 @@ func newRetry() *retry {
 	}
 }
 
-// reset is for a connection that acknowledged something, not for one that was
-// merely accepted: a server that takes connections and closes them must not be
-// hammered.
+// reset is for a connection that was of use, not for one that was merely
+// accepted: a server that accepts connections and closes them, at once or after
+// some records, must not get one after the other.
 func (r *retry) reset() {
 	r.fast.Reset()
 	r.slow.Reset()
 }
 
-// after is the pause before the next attempt when the last one ended so.
-func (r *retry) after(err error) time.Duration {
-	if needsPerson(problem.CodeOf(err)) {
-		return r.slow.NextBackOff()
+// after is the pause before the next attempt when the last one ended so. A
+// server that names a time (Retry-After) gets that, and up to a tenth more.
+func (r *retry) after(err error, isolating bool) time.Duration {
+	pause := time.Duration(0)
+	switch {
+	case isolating:
+		pause = min(r.fast.NextBackOff(), time.Duration(rand.Int64N(int64(isolatingPause))))
+	case needsPerson(problem.CodeOf(err)):
+		pause = r.slow.NextBackOff()
+	default:
+		pause = r.fast.NextBackOff()
 	}
-	return r.fast.NextBackOff()
+	if a := (*answer)(nil); errors.As(err, &a) && a.retryAfter > pause {
+		pause = a.retryAfter + time.Duration(rand.Int64N(int64(a.retryAfter)/10+1))
+	}
+	return pause
+}
+
+// path is what was learned about the way to the server. It is not safe for
+// concurrent use.
+type path struct {
+	allowed time.Duration // for the whole handshake
+	limit   time.Duration // of allowed
+
+	segment int // of TCP, in bytes; 0: the system's
+	stalls  int // connections in a row that carried something and stalled then
+}
+
+const (
+	// allowedFirst is for a handshake of four round trips of 3 s, which is what 2G and satellites need at their worst. It
+	// grows where a port answers and the handshake does not end in time.
+	allowedFirst = 15 * time.Second
+	// stallsToShrink is the number of connections in a row that stall before smaller segments are tried. A path that drops
+	// large packets without a message (a tunnel, PPPoE, some cellular networks) carries the small ones before.
+	stallsToShrink = 2
+)
+
+// segments are tried one after the other: what passes through tunnels, and the 536 bytes that every path carries (RFC 9293, 3.7.1).
+var segments = []int{1200, 536}
+
+func newPath(limit time.Duration) path { return path{allowed: min(allowedFirst, limit), limit: limit} }
+
+// failed takes an attempt that did not connect.
+func (p *path) failed(err error) {
+	if found := problem.Of(err); found.Code == Timeout && found.Key == "connect_timeout" {
+		p.allowed = min(2*p.allowed, p.limit)
+	}
+}
+
+// ended takes the end of a connection, on which records were outstanding or not.
+func (p *path) ended(err error, outstanding bool) {
+	switch code := problem.CodeOf(err); {
+	case (code == LinkDead || code == WriteTimeout) && outstanding:
+		p.stalls++
+	default:
+		p.stalls = 0
+	}
+	if p.stalls < stallsToShrink {
+		return
+	}
+	p.stalls = 0
+	for _, segment := range segments {
+		if p.segment == 0 || segment < p.segment {
+			p.segment = segment
+			return
+		}
+	}
 }

@@ -3,11 +3,14 @@ package uplink
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -37,6 +40,7 @@ type session struct {
 	// Set once.
 	u       *Uplink
 	conn    *websocket.Conn
+	since   time.Time
 	renewAt time.Time
 	room    chan struct{}           // to the writer: look at the window again
 	poke    chan struct{}           // to the keeper: look at the deadlines again
@@ -47,24 +51,27 @@ type session struct {
 	next  context.Context // of the waits for the queue
 
 	// Guarded by u.mu.
-	heard     time.Time          // when the server was heard last; written by the reader alone
-	interrupt context.CancelFunc // ends next
-	waits     bool               // the writer waits for a live record with a backlog left
-	hurry     bool               // a ping is due now
-	vouched   bool               // another record passed alone, ahead of the one on trial
-	written   uint64             // ordinal of the last sending that is on the wire
-	ping      ping
-	stall     stall
+	received    time.Time          // when something was received last; written by the reader alone
+	moved       time.Time          // when a record was sent or received last
+	interrupt   context.CancelFunc // ends next
+	waits       bool               // the writer waits for a live record with a backlog left
+	hurry       bool               // a ping is due now
+	otherPassed bool               // another record was acknowledged alone, ahead of the candidate
+	written     uint64             // ordinal of the last sending that is on the wire
+	ping        ping
+	probe       probe
 
-	pong  *string // payload of a server's ping to be answered; the newest is enough
-	acked bool    // anything, on this connection
-	told  bool    // a loss was logged
+	pong       *string // payload of a server's ping to be answered; the newest is enough
+	acked      bool    // anything, on this connection, provisionally at least
+	recovered  bool    // it was of use, and the log knows
+	lossLogged bool
 }
 
 func newSession(u *Uplink, conn *websocket.Conn) *session {
 	age := time.Duration(float64(u.c.Renew) * (0.9 + 0.2*rand.Float64()))
+	now := time.Now()
 	return &session{
-		u: u, conn: conn, renewAt: time.Now().Add(age),
+		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age),
 		room: make(chan struct{}, 1), poke: make(chan struct{}, 1),
 		interrupt: func() {},
 	}
@@ -141,100 +148,213 @@ func abandon(conn net.Conn) {
 	}
 }
 
-// write sends records while the window has room.
-func (s *session) write(ctx context.Context) error {
-	if err := s.trial(ctx); err != nil {
-		return err
-	}
-	s.lanes = newLanes(s.u.queue.Acked())
-	for {
-		f, err := s.pick(ctx)
-		if err != nil {
-			return err
-		}
-		if err := s.send(f); err != nil {
-			return err
-		}
-	}
-}
+// maxEcho is the longest message that is looked at. Records are some hundred
+// bytes; longer messages of other members are read and thrown away.
+const maxEcho = 1 << 20
 
-// sendable reports whether a record may be sent at all. Servers answer an empty
-// frame or one that is not UTF-8 by breaking the connection, and lose the frame
-// behind it.
-func sendable(data []byte) bool {
-	return len(bytes.TrimSpace(data)) > 0 && utf8.Valid(data)
-}
-
-// skip throws away a record that cannot be sent, and says so.
-func (u *Uplink) skip(pos uint64, data []byte) {
-	u.log.Error("record thrown away: it is empty or not UTF-8 text", "pos", pos, "bytes", len(data))
-	u.queue.Ack(pos)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.status.Skipped++
-	u.notify()
-}
-
-// send writes one record. It is in the window before it is on the wire, because
-// its echo may be quicker than the return of the write.
-func (s *session) send(f flight) error {
-	u := s.u
-	start := time.Now()
-	mode, idle, late := u.sending(f, start)
-	data := f.data
-	if late && u.c.Backlog != nil {
-		data = u.c.Backlog(data)
-	}
-	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
-	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
-		return writeProblem(err)
-	}
-	u.mu.Lock()
-	s.written = u.win.n // nobody else sends
-	s.acked = s.acked || mode == AckNone
-	u.mu.Unlock()
-	switch {
-	case mode == AckNone:
-		u.ack([]uint64{f.pos})
-	case mode == AckPong || idle || !f.keyed || u.isDraining():
+// prepareReading sets what answers control frames. Handlers run in the reader,
+// which must never wait for the writer: a server that does not read before it
+// has written would then block both sides. So the keeper answers.
+func (s *session) prepareReading() {
+	s.alive()
+	s.conn.SetPingHandler(func(payload string) error {
+		s.alive()
+		s.u.mu.Lock()
+		s.pong = &payload
+		s.u.mu.Unlock()
 		signal(s.poke)
-	}
-	return nil
+		return nil
+	})
+	s.conn.SetPongHandler(func(payload string) error {
+		s.alive()
+		s.ponged(payload)
+		return nil
+	})
 }
 
-// sending takes note of a record that is about to be written: the mode in
-// force, whether nothing was outstanding, and whether it goes out late.
-//
-// Late is what is sent after a newer record, on this connection or an earlier
-// one. So what is not late only ever moves forward, whatever is lost between.
-func (u *Uplink) sending(f flight, now time.Time) (mode AckMode, idle, late bool) {
+// alive extends the time in which something must be received from the server again. Pings go out
+// at least every Ping, so a silence of Ping + PongTimeout is a dead link.
+func (s *session) alive() {
+	now := time.Now()
+	s.u.mu.Lock()
+	s.received = now
+	s.u.mu.Unlock()
+	s.conn.SetReadDeadline(now.Add(s.u.c.Ping + s.u.c.PongTimeout))
+}
+
+// read takes messages until the connection ends.
+func (s *session) read() error {
+	var buf bytes.Buffer
+	for {
+		_, r, err := s.conn.NextReader()
+		if err != nil {
+			return s.explainLoss(err)
+		}
+		s.alive()
+		r = vital{r, s}
+		buf.Reset()
+		_, err = buf.ReadFrom(io.LimitReader(r, maxEcho+1))
+		whole := buf.Len() <= maxEcho
+		if err == nil && !whole {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if err != nil {
+			return s.explainLoss(err)
+		}
+		if whole {
+			s.take(buf.Bytes())
+		}
+	}
+}
+
+// vital reads a message, each part of which is a sign of life: no pong can come
+// in the middle of a frame, and a long one takes long on a slow link.
+type vital struct {
+	io.Reader
+	s *session
+}
+
+func (v vital) Read(p []byte) (int, error) {
+	n, err := v.Reader.Read(p)
+	if n > 0 {
+		v.s.alive()
+	}
+	return n, err
+}
+
+// take looks whether a message is an echo: of one record or of several.
+func (s *session) take(msg []byte) {
+	u := s.u
+	if u.c.Ack == AckPong || u.c.Ack == AckNone {
+		return
+	}
+	var own []Key
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	mode, idle = u.mode, !u.win.busy()
-	switch {
-	case f.repeat:
-		u.win.repeated(f.pos)
-		u.status.Resent++
-	case mode != AckNone && u.win.sending(f, now):
-		u.status.Resent++
+	for key := range Keys(msg) {
+		if u.runs[key.Run] {
+			own = append(own, key)
+		}
 	}
-	if mode == AckAuto {
-		u.unechoed++
+	u.mu.Unlock()
+	slices.SortFunc(own, func(a, b Key) int { return int(int64(a.Seq - b.Seq)) })
+	for _, key := range own {
+		s.echoed(key)
 	}
-	u.status.Sent++
-	late = u.c.Order == LiveFirst && f.pos < u.newest
-	if late {
-		u.status.Backlog++
-	}
-	u.newest = max(u.newest, f.pos)
-	return mode, idle, late
 }
 
-// fruitful reports whether anything was acknowledged on this connection.
-func (s *session) fruitful() bool {
+// echoed takes an own echo.
+func (s *session) echoed(key Key) {
+	u, now := s.u, time.Now()
+	u.mu.Lock()
+	s.moved = now
+	u.settle()
+	f, done, gap, found := u.win.echoed(key, now)
+	unechoed := max(len(done)-1, 0)
+	n, first, isHeld := u.held.find(key)
+	switch {
+	case found:
+		first, n = !f.again, f.n
+		if first {
+			u.echoes.saw(f.class(), true, now)
+		}
+	case isHeld:
+		if pos, ok := u.held.remove(n); ok {
+			done = append(done, pos)
+			u.win.progress = now
+		}
+	default:
+		done, first = u.win.echoedLate(key, now), false
+	}
+	// The server processes a connection in order: it has had what was sent before.
+	if first {
+		before := u.held.through(n)
+		done, unechoed = append(done, before...), unechoed+len(before)
+	}
+	accepted := s.passed(gap, f, now)
+	done, unechoed = append(done, accepted...), unechoed+len(accepted)
+	poke := !s.acked || len(gap) > 0
+	s.acked = s.acked || len(done) > 0
+	if len(u.win.lost) > 0 {
+		s.interrupt()
+	}
+	u.warnEchoes()
+	u.mu.Unlock()
+	if len(done) > 0 {
+		u.ack(done, unechoed)
+		s.freed()
+	}
+	if poke {
+		signal(s.poke) // the round trip is known now, and with it how long a silence may last; or a record is held back
+	}
+}
+
+// passed takes records without an echo before that of a later one, the witness, and returns the positions of those that count
+// as accepted. The others are sent again. Caller holds mu.
+func (s *session) passed(gap []flight, witness flight, now time.Time) (accepted []uint64) {
+	u := s.u
+	var again []flight
+	for _, f := range gap {
+		if !f.again {
+			u.echoes.saw(f.class(), false, now)
+		}
+		if !witness.again && u.echoes.some(f.class()) {
+			accepted = append(accepted, f.pos)
+		} else {
+			again = append(again, f)
+		}
+	}
+	if len(again) == 0 {
+		return accepted
+	}
+	u.status.Lost += uint64(len(again))
+	if !s.lossLogged {
+		s.lossLogged = true
+		u.log.Warn("records without an echo, sending them again with a smaller window", "records", len(again), "window", u.win.size)
+	}
+	for _, f := range u.win.missed(again, witness, now) {
+		accepted = append(accepted, f.pos)
+	}
+	return accepted
+}
+
+// useful reports whether the connection proved useful: for the back-off and the log, a server that closes each connection
+// after some records is as bad as one that closes them at once.
+func (s *session) useful() bool {
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
-	return s.acked
+	return s.provedUseful()
+}
+
+// usefulAfter is more than the time in which an application that fails on a record does so.
+const usefulAfter = 10 * time.Second
+
+// provedUseful is useful. Caller holds mu.
+func (s *session) provedUseful() bool { return s.acked && time.Since(s.since) >= usefulAfter }
+
+// explainLoss turns the error of a read into a problem that names the cause.
+func (s *session) explainLoss(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return linkDead(time.Since(s.received))
+	}
+	return ExplainLoss(err)
+}
+
+// idleLeast is the shortest timeout of a proxy that is told from a server that ends connections for other reasons.
+const idleLeast = 3 * time.Second
+
+// explainIdle names a proxy that ends idle connections as the cause where the end came after a time without any traffic.
+func (s *session) explainIdle(err error) error {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	idle := min(time.Since(s.moved), time.Since(s.received), time.Since(s.ping.at))
+	code := problem.CodeOf(err)
+	if (code != Ended && code != Reset && code != ClosedNormal) || s.u.waits() || idle < idleLeast {
+		return err
+	}
+	return &problem.Problem{Code: EndedIdle, Key: "ping", Err: err,
+		Cause: fmt.Sprintf("connection ended after %s without traffic: a proxy in between ends idle connections, or the server stopped", idle.Round(time.Second)),
+		Fix:   "if this repeats, set ping below that time"}
 }
 
 // signal leaves one mark in c, without waiting.

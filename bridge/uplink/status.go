@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gpsbridge/bridge/problem"
@@ -30,19 +31,21 @@ type Status struct {
 
 	Clock string `json:"clock,omitempty"` // the source of the time at which certificates were verified; absent without TLS
 
-	Ack         AckMode `json:"ack"` // in force; auto until known
+	Ack         AckMode `json:"ack"` // in force; auto: no echo was seen yet
 	Order       Order   `json:"order"`
 	Behind      uint64  `json:"behind"`      // records not acknowledged, outstanding ones included
-	Window      int     `json:"window"`      // limit of outstanding records now
+	Window      int     `json:"window"`      // limit of records on their way now
 	Outstanding int     `json:"outstanding"` // sent and not acknowledged
+	Provisional int     `json:"provisional"` // of the outstanding ones: acknowledged by a pong, and kept until there is proof
 
 	Sent        uint64 `json:"sent"`        // frames, repeats included
 	Acked       uint64 `json:"acked"`       // records
+	Unechoed    uint64 `json:"unechoed"`    // of the acknowledged ones: without an echo of their own
 	Resent      uint64 `json:"resent"`      // frames that were repeats
-	Lost        uint64 `json:"lost"`        // records seen lost by the gap in the echoes, and sent again
+	Lost        uint64 `json:"lost"`        // records whose echo was missing, and sent again
 	Backlog     uint64 `json:"backlog"`     // frames sent late: after a newer record had been sent
-	Quarantined uint64 `json:"quarantined"` // records given to Quarantine: the server breaks the connection on them, or never echoes them
-	Skipped     uint64 `json:"skipped"`     // records that no server takes (empty, not text), thrown away
+	Quarantined uint64 `json:"quarantined"` // records given to Quarantine: the server breaks the connection on them
+	Skipped     uint64 `json:"skipped"`     // records that no server accepts (empty, not text), thrown away
 	Connects    uint64 `json:"connects"`
 
 	// As TCP carries them: handshakes, framing and TLS included.
@@ -51,7 +54,7 @@ type Status struct {
 
 	RTT        float64  `json:"rtt,omitempty"`          // s, of echo or ping, smoothed; absent until measured
 	RetryIn    float64  `json:"retry_in,omitempty"`     // s, while waiting
-	LastAckAge *float64 `json:"last_ack_age,omitempty"` // s; absent before the first
+	LastAckAge *float64 `json:"last_ack_age,omitempty"` // s, provisional ones included; absent before the first
 }
 
 // Status returns what the uplink is doing now. It is safe from any goroutine.
@@ -66,7 +69,7 @@ func (u *Uplink) Status() Status {
 		s.Clock = u.clock
 	}
 	s.Name, s.URL, s.Ack = u.c.Name, u.url, u.mode
-	s.Window, s.Outstanding = u.win.size, u.win.outstanding()
+	s.Window, s.Outstanding, s.Provisional = u.win.size, u.win.outstanding()+u.held.count, u.held.count
 	s.RTT = u.win.srtt.Seconds()
 	if s.State == Waiting {
 		s.RetryIn = max(0, time.Until(u.retryAt).Seconds())
@@ -108,22 +111,45 @@ func (u *Uplink) enter(s State, why *problem.Problem, pause time.Duration) {
 	u.notify()
 }
 
-// trouble is what was said last about a missing connection, so that the same
-// thing is said once and then counted.
-type trouble struct {
-	text    string
-	repeats int  // of text, not logged
-	lost    bool // a connection that ended without having acknowledged anything
+// logged is what the log knows: of the connection, and of the way the server
+// acknowledges.
+type logged struct {
+	connection problem.Changes
+	once       bool // that there was a connection
+	repeats    int  // problems that were not worth a line, since the last that was
+	warning    problem.Changes
 }
 
-// again reports whether text is what was said last, and counts it then.
-func (t *trouble) again(text string, lost bool) bool {
-	if t.text == text {
-		t.repeats++
-		return true
+// trouble logs a problem of the connection, if that is worth a line. Caller
+// holds mu.
+func (u *Uplink) trouble(event string, err error, attrs ...any) {
+	worth, _ := u.logged.connection.Report(problem.Of(err), time.Now())
+	if !worth {
+		u.logged.repeats++
+		return
 	}
-	*t = trouble{text: text, lost: lost}
-	return false
+	attrs = append([]any{"url", u.url, "reason", reason(err)}, attrs...)
+	u.log.Warn(event, append(u.repeats(), attrs...)...)
+}
+
+// recovered logs that there is a connection, if that is worth a line: the first
+// one, and one of use after a problem. Caller holds mu.
+func (u *Uplink) recovered() {
+	worth, _ := u.logged.connection.Report(nil, time.Now())
+	if worth || !u.logged.once {
+		u.logged.once = true
+		u.log.Info("connected", append(u.repeats(), "url", u.url, "ack", u.mode)...)
+	}
+}
+
+// repeats is the attribute that counts what was not logged. Caller holds mu.
+func (u *Uplink) repeats() []any {
+	n := u.logged.repeats
+	u.logged.repeats = 0
+	if n == 0 {
+		return nil
+	}
+	return []any{"repeats", n}
 }
 
 // refused takes note of an attempt that failed.
@@ -131,14 +157,10 @@ func (u *Uplink) refused(err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.failed = err
-	repeats := u.trouble.repeats
-	if !u.trouble.again(reason(err), false) {
-		u.log.Warn("cannot connect, retrying", append(u.after(repeats), "url", u.url, "reason", reason(err))...)
-	}
+	u.trouble("cannot connect, retrying", err)
 }
 
-// connected takes note of a connection. When earlier ones were made and lost in
-// the same way again and again, it is not worth a line until it acknowledges.
+// connected takes note of a connection.
 func (u *Uplink) connected(s *session) {
 	u.enter(Connected, nil, 0)
 	u.mu.Lock()
@@ -146,26 +168,17 @@ func (u *Uplink) connected(s *session) {
 	u.failed, u.session = nil, s
 	u.status.Connects++
 	u.win.restart(u.queue.Acked())
-	u.win.single = u.probe.careful()
-	if !u.trouble.lost || u.trouble.repeats == 0 {
-		u.log.Info("connected", append(u.after(u.trouble.repeats), "url", u.url, "ack", u.mode)...)
+	u.win.single = u.isolation.oneAtATime()
+	if u.held.count > 0 {
+		u.earlier, u.held = u.held, held{}
 	}
-	if !u.trouble.lost {
-		u.trouble = trouble{}
+	if !u.logged.once {
+		u.recovered()
 	}
-}
-
-// recovered ends what disturbed the connection: something was acknowledged.
-// Caller holds mu.
-func (u *Uplink) recovered() {
-	if u.trouble.repeats > 0 {
-		u.log.Info("connected", append(u.after(u.trouble.repeats), "url", u.url, "ack", u.mode)...)
-	}
-	u.trouble = trouble{}
 }
 
 // disconnected takes note of the end of a connection.
-func (u *Uplink) disconnected(ctx context.Context, err error, fruitful bool) {
+func (u *Uplink) disconnected(ctx context.Context, err error, useful bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.session = nil
@@ -173,22 +186,48 @@ func (u *Uplink) disconnected(ctx context.Context, err error, fruitful bool) {
 		u.failed = err
 	}
 	u.notify()
+	if useful {
+		u.recovered()
+	}
+	outstanding := u.win.outstanding() + u.held.count
 	switch {
 	case ctx.Err() != nil:
-		u.log.Info("connection closed", "url", u.url, "outstanding", u.win.outstanding())
+		u.log.Info("connection closed", "url", u.url, "outstanding", outstanding)
 	case problem.CodeOf(err) == AgeReached:
-		u.log.Info("connection replaced by a fresh one", "url", u.url, "age", u.c.Renew)
-	case !u.trouble.again(reason(err), !fruitful):
-		u.log.Warn("connection lost, retrying", "url", u.url, "reason", reason(err), "outstanding", u.win.outstanding())
+		u.log.Info("connection replaced by a new one", "url", u.url, "age", u.c.Renew)
+	default:
+		u.trouble("connection lost, retrying", err, "outstanding", outstanding)
 	}
 }
 
-// after is the attribute that says how often the last trouble repeated.
-func (u *Uplink) after(repeats int) []any {
-	if repeats == 0 {
-		return nil
+// warnEchoes enters what the echoes show. Caller holds mu.
+func (u *Uplink) warnEchoes() {
+	w := u.echoes.warning()
+	switch {
+	case u.isolation.marksRefused():
+		w = &problem.Problem{Code: RefusesMark, Key: "order", Cause: `the server breaks the connection on fixes marked "backlog":true: those sent late go without the mark`,
+			Fix: `let its schema accept the member backlog, or set order = "oldest-first"`}
+	case u.mode == AckAuto && u.session != nil && u.held.count > 0 && time.Since(u.session.since) >= warnAfter:
+		w = &problem.Problem{Code: NeverEchoes, Key: "ack", Cause: fmt.Sprintf("the server answers pings and has never echoed a fix: each fix is kept for %s and sent again when the connection ends", u.c.Retain),
+			Fix: neverEchoFix}
+	case u.mode == AckAuto:
+		w = u.status.Warning // it holds until there is an echo
 	}
-	return []any{"repeats", repeats}
+	u.warn(w)
+}
+
+// warn enters what is wrong with the way the server acknowledges, nil for
+// nothing, and logs a change. Caller holds mu.
+func (u *Uplink) warn(w *problem.Problem) {
+	u.status.Warning = w
+	worth, _ := u.logged.warning.Report(w, time.Now())
+	switch {
+	case !worth:
+	case w == nil:
+		u.log.Info("server acknowledges as it should")
+	default:
+		u.log.Warn("server does not acknowledge as it should", "reason", reason(w), "key", w.Key)
+	}
 }
 
 // reason is an error as the log shows it: one line.

@@ -71,7 +71,7 @@ func TestUplinkAsksTheClockAtEachAttempt(t *testing.T) {
 	q := newQueue(1)
 	u, stop := start(t, Config{
 		URL:    "wss://" + listen(t, echoTLS, &tls.Config{Certificates: []tls.Certificate{cert}}) + "/",
-		CAFile: ca.file, Key: seqKey, Clock: clock,
+		CAFile: ca.file, Clock: clock,
 	}, q)
 	defer stop()
 	q.await(t, 1, 20*time.Second)
@@ -89,7 +89,7 @@ func TestNoClockWithoutTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.timed()
+	u.attempt()
 	if st := u.Status(); st.Clock != "" {
 		t.Errorf("status %+v", st)
 	}

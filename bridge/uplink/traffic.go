@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync/atomic"
+	"syscall"
 )
 
 // traffic counts the bytes of all connections as TCP carries them: records,
@@ -13,8 +14,8 @@ type traffic struct{ sent, received atomic.Uint64 }
 
 // dialer makes connections that count.
 func (t *traffic) dialer(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
+	return func(ctx context.Context, addr string, segment int) (net.Conn, error) {
+		conn, err := dial(ctx, addr, segment)
 		if err != nil {
 			return nil, err
 		}
@@ -22,8 +23,20 @@ func (t *traffic) dialer(dial dialFunc) dialFunc {
 	}
 }
 
-// dialFunc connects over TCP.
-type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+// dialFunc connects over TCP, with a largest segment in bytes if that is not 0.
+type dialFunc func(ctx context.Context, addr string, segment int) (net.Conn, error)
+
+// dialTCP is a dialFunc of the system's TCP.
+func dialTCP(ctx context.Context, addr string, segment int) (net.Conn, error) {
+	d := net.Dialer{}
+	if segment > 0 {
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			// What fails leaves the segments as they were.
+			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment) })
+		}
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}
 
 // countingConn is a connection that counts.
 type countingConn struct {

@@ -2,24 +2,25 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/secret"
 )
 
 // Queue is where records come from and where their acknowledgements go. All of
 // it must be safe for use from several goroutines. Positions grow in the order
 // of the queue and start at 1.
 type Queue interface {
-	// Next returns the first record behind position after that is not
-	// acknowledged, and waits for one while there is none. The data must not
-	// change afterwards: it is held until acknowledged. An error that is not
-	// that of ctx ends the uplink.
+	// Next returns the first record after a position that is not acknowledged,
+	// and waits for one while there is none. The data must not change
+	// afterwards: it is held until acknowledged. An error that is not that of
+	// ctx ends the uplink.
 	Next(ctx context.Context, after uint64) (pos uint64, data []byte, err error)
 	// Ack marks one record as done with, in any order, and any number of times.
 	Ack(pos uint64)
@@ -43,9 +44,10 @@ type Config struct {
 	CertFile  string // PEM, the client's own certificate, with KeyFile
 	KeyFile   string
 
-	Ack    AckMode // default auto
-	Window int     // upper limit of unacknowledged records, 1 to 99; default 32
-	Order  Order   // default defaultOrder
+	Ack    AckMode       // default auto
+	Retain time.Duration // how long a record is kept after a provisional acknowledgement; default 10 min
+	Window int           // upper limit of unacknowledged records, 1 to 99; default 32
+	Order  Order         // default live-first
 
 	ConnectTimeout time.Duration // from name look-up to the server's answer, of it at most 10 s to the TCP connection; default 60 s
 	Ping           time.Duration // between pings; default 20 s
@@ -53,35 +55,34 @@ type Config struct {
 	WriteTimeout   time.Duration // for each frame; default 10 s
 	Renew          time.Duration // a connection is replaced at this age, give or take a tenth; default 12 h
 
-	// Key extracts what identifies a message among all messages of the group,
-	// from a record of the queue as from its echo. It is called from several
-	// goroutines and must not keep msg. Not ok: the message has none. A record
-	// without a key is acknowledged by the echo of a later one, or by pong.
-	// Without Key there is no acknowledgement by echo.
-	Key func(msg []byte) (key string, ok bool)
+	// Echoes states that an earlier uplink has seen this server echo: auto
+	// begins as echo. SawEcho, if set, is called at the first own echo, to be
+	// remembered for that.
+	Echoes  bool
+	SawEcho func()
 
 	// Backlog, if set, is given each record that is sent late in live-first
-	// order, and returns what is sent in its place: the daemon marks it so. The
-	// key must stay the same, and msg must not be changed. Late is what goes
-	// out after a newer record did, be it from the backlog or sent again; so
-	// what is not marked is in order. What waited for a moment and goes out in
-	// its order, as after a short loss of the connection, is not late.
+	// order, and returns what is sent in its place: the daemon marks it so. run
+	// and seq must stay the same, and msg must not be changed. Late is what
+	// goes out after a newer record did, be it from the backlog or sent again;
+	// so what is not marked is in order. What waited for a moment and goes out
+	// in its order, as after a short loss of the connection, is not late.
 	Backlog func(msg []byte) []byte
 
 	// Quarantine, if set, is given a record on which the server breaks the
-	// connection, or which it never echoes, again and again while it accepts
-	// others; reason is one line that tells which. When it returns nil, the
-	// record is done with. Without Quarantine such a record is tried
-	// permanently. A record may be given twice.
+	// connection again and again while it accepts others; reason is one line
+	// about how. When it returns nil, the record is done with. Without
+	// Quarantine such a record is tried permanently. A record may be given
+	// twice.
 	Quarantine func(msg []byte, reason string) error
 
-	// Changed, if set, is received from: a value says that the network has
+	// Changed, if set, is received from: a value means that the network has
 	// changed. A wait before the next attempt then ends, and an open connection
 	// is checked at once. A buffer of one keeps a change that comes meanwhile.
 	Changed <-chan struct{}
 
 	// Clock, if set, is the time at which certificates are verified, read at
-	// each connection, and the name of who told it, for status and errors.
+	// each connection, and the name of its source, for status and errors.
 	// Default: the system's, "system".
 	Clock func() (now time.Time, source string)
 
@@ -92,7 +93,8 @@ type Config struct {
 
 	Log *slog.Logger // default: none
 
-	dial dialFunc // connects over TCP: that of package net, which New has counted
+	dial    dialFunc // connects over TCP: dialTCP, which New has counted
+	segment int      // of TCP, in bytes; 0: the system's
 }
 
 // withDefaults fills in what was left out.
@@ -103,6 +105,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	def(&c.ConnectTimeout, time.Minute)
+	def(&c.Retain, 10*time.Minute)      // longer than the migrations and database locks that stall an application
 	def(&c.Ping, 20*time.Second)        // as often as servers ping their clients
 	def(&c.PongTimeout, 10*time.Second) // pongs of an overloaded server took up to 0.6 s, those of a bad cellular link some seconds
 	def(&c.WriteTimeout, 10*time.Second)
@@ -122,11 +125,14 @@ func (c Config) withDefaults() Config {
 	if c.Turn == nil {
 		c.Turn = func(time.Duration) {}
 	}
+	if c.SawEcho == nil {
+		c.SawEcho = func() {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.dial == nil {
-		c.dial = new(net.Dialer).DialContext
+		c.dial = dialTCP
 	}
 	return c
 }
@@ -144,29 +150,34 @@ type Uplink struct {
 	// Owned by Run, and lent to the keeper of a session.
 	retry   *retry
 	network <-chan struct{} // of its changes
+	path    path
 
-	mu       sync.Mutex // guards all below
-	win      window
-	probe    probe
-	stuck    bool     // the last record to be set aside could not be, and that was said
-	newest   uint64   // position, of the records ever sent, by this process or perhaps an earlier one
-	top      uint64   // newest position acknowledged
-	drains   int      // calls of Drain
-	session  *session // while connected
-	clock    string   // who told the time for the last attempt
-	mode     AckMode  // in force; auto: not known yet
-	unechoed int      // sendings without any echo while the mode is not known
-	deaf     int      // connections in a row given up for silence
-	status   Status   // counters and state; the rest is filled in by Status
-	lastAck  time.Time
-	retryAt  time.Time
-	failed   error         // why the last attempt to connect failed; nil while connected or not known
-	trouble  trouble       // what was logged last
-	changed  chan struct{} // closed at the next change, for Drain; nil: nobody waits
+	mu        sync.Mutex // guards all below
+	win       window
+	held      held
+	earlier   held // held when an earlier connection ended: what is sent of it is a repeat
+	echoes    echoes
+	isolation isolation
+	runs      map[string]bool // of the records sent
+	sentFirst time.Time       // when the first record was sent
+	stuck     bool            // the last record to be quarantined could not be, and that was logged
+	newest    uint64          // position, of the records ever sent, by this process or perhaps an earlier one
+	top       uint64          // newest position acknowledged
+	drains    int             // calls of Drain
+	session   *session        // while connected
+	clock     string          // the source of the time of the last attempt
+	mode      AckMode         // in force; auto: no echo was seen yet
+	silent    int             // connections in a row given up because nothing was acknowledged
+	status    Status          // counters and state; the rest is filled in by Status
+	lastAck   time.Time
+	retryAt   time.Time
+	failed    error         // why the last attempt to connect failed; nil while connected or not known
+	logged    logged        // what the log knows
+	changed   chan struct{} // closed at the next change, for Drain; nil: no call waits
 }
 
-// New returns an uplink that takes its records from q. Its errors are those of
-// the configuration, and name the key and what it takes.
+// New returns an uplink that takes its records from q. Its errors are problems
+// of the configuration, with their keys.
 func New(c Config, q Queue) (*Uplink, error) {
 	c = c.withDefaults()
 	target, err := parseURL(c.URL)
@@ -187,21 +198,15 @@ func New(c Config, q Queue) (*Uplink, error) {
 		return nil, err
 	}
 	mode := c.Ack
-	if c.Key == nil {
-		if c.Ack == AckEcho {
-			return nil, &problem.Problem{Code: BadAck, Key: "ack", Cause: "echo needs a Key to recognise an echo by", Fix: "set Config.Key"}
-		}
-		c.Key = func([]byte) (string, bool) { return "", false }
-		if c.Ack == AckAuto {
-			mode = AckPong
-		}
+	if mode == AckAuto && c.Echoes {
+		mode = AckEcho
 	}
 	if c.Name == "" {
 		c.Name = target.Host
 	}
 	u := &Uplink{
-		c: c, url: redact(target), tls: target.Scheme == "wss", queue: q, retry: newRetry(),
-		win: newWindow(c.Window), mode: mode, network: c.Changed,
+		c: c, url: secret.RedactURL(target.String()), tls: target.Scheme == "wss", queue: q, retry: newRetry(), path: newPath(c.ConnectTimeout),
+		win: newWindow(c.Window), mode: mode, network: c.Changed, runs: map[string]bool{},
 		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
 	u.c.dial = u.traffic.dialer(c.dial)
@@ -225,7 +230,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil || code == AgeReached {
 			continue
 		}
-		pause := u.retry.after(err)
+		pause := u.retry.after(err, u.isolating())
 		u.enter(Waiting, problem.Of(err), pause)
 		u.sleep(ctx, pause)
 	}
@@ -233,13 +238,14 @@ func (u *Uplink) Run(ctx context.Context) error {
 }
 
 // connect is one attempt: dial, and stay until the connection ends. The error
-// says why it failed or ended.
+// is why it failed or ended.
 func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, nil, 0)
 	u.c.Turn(2 * u.c.ConnectTimeout) // the certificate's files are read as well
-	conn, err := Dial(ctx, u.timed())
+	conn, err := Dial(ctx, u.attempt())
 	if err != nil {
 		if ctx.Err() == nil {
+			u.path.failed(err)
 			u.refused(err)
 		}
 		return err
@@ -247,23 +253,101 @@ func (u *Uplink) connect(ctx context.Context) error {
 	s := newSession(u, conn)
 	u.connected(s)
 	err = s.run(ctx)
-	if s.fruitful() {
+	useful := s.useful()
+	if useful {
 		u.retry.reset()
 	}
+	u.path.ended(err, u.outstanding() > 0)
+	err = s.explainIdle(err)
 	u.judge(s, err)
-	u.disconnected(ctx, err, s.fruitful())
+	u.disconnected(ctx, err, useful)
 	return err
 }
 
-// timed is the configuration of one attempt, whose clock stands.
-func (u *Uplink) timed() Config {
+// attempt is the configuration of one attempt, whose clock stands.
+func (u *Uplink) attempt() Config {
 	c := u.c
 	at, source := c.Clock()
 	c.Clock = func() (time.Time, string) { return at, source }
+	c.ConnectTimeout = u.path.allowed
+	c.segment = u.path.segment
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clock = source
 	return c
+}
+
+// judge looks what the end of a connection shows about the records outstanding.
+func (u *Uplink) judge(s *session, err error) {
+	blame := blameOf(problem.CodeOf(err))
+	if blame == blameNone {
+		return
+	}
+	u.mu.Lock()
+	f := failure{alone: u.win.single, behind: s.otherPassed, blame: blame}
+	out := u.win.all()
+	if f.alone {
+		out = u.win.flights // what waits to be sent again was not there when it broke
+	} else {
+		f.outstanding = u.held.positions()
+	}
+	for _, flight := range out {
+		f.outstanding = append(f.outstanding, flight.pos)
+	}
+	if len(out) > 0 {
+		f.marked = out[0].late && !out[0].unmarked && u.marks()
+	}
+	starts, quarantine := u.isolation.broke(f)
+	u.mu.Unlock()
+	if starts {
+		u.log.Warn("server breaks the connection on the same records again and again, sending one at a time to find out which", "reason", reason(err), "records", len(f.outstanding))
+	}
+	if quarantine && u.c.Quarantine != nil {
+		u.quarantine(out[0], "server breaks the connection on it, and accepts others: "+reason(err))
+	}
+}
+
+// marks reports whether late records are marked. Caller holds mu.
+func (u *Uplink) marks() bool {
+	return u.c.Backlog != nil && u.c.Order == LiveFirst && !u.isolation.marksRefused()
+}
+
+// quarantine gives a record away that the server does not accept. While that
+// fails the record stays and is tried again.
+func (u *Uplink) quarantine(f flight, why string) {
+	err := u.c.Quarantine(f.data, why)
+	if err == nil {
+		u.queue.Ack(f.pos)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err != nil {
+		if !u.stuck {
+			u.log.Error("record cannot be quarantined, it is kept and tried again", "pos", f.pos, "err", err)
+		}
+		u.stuck = true
+		return
+	}
+	u.log.Warn("record quarantined", "pos", f.pos, "bytes", len(f.data), "reason", why)
+	u.stuck = false
+	u.win.forget(f.pos)
+	u.gone(f.pos)
+	u.status.Quarantined++
+	u.notify()
+}
+
+// gone takes note that a record is not in the queue any more. Caller holds mu.
+func (u *Uplink) gone(pos uint64) {
+	u.isolation.gone(pos)
+	u.win.single = u.isolation.oneAtATime()
+}
+
+// isolating reports whether a record is looked for on which the server breaks
+// the connection, while it accepts others.
+func (u *Uplink) isolating() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.isolation.oneAtATime() && time.Since(u.lastAck) < time.Minute
 }
 
 func (u *Uplink) outstanding() int {
@@ -272,24 +356,22 @@ func (u *Uplink) outstanding() int {
 	return u.win.outstanding()
 }
 
-// notify wakes Drain. Caller holds mu.
-func (u *Uplink) notify() {
-	if u.changed != nil {
-		close(u.changed)
-		u.changed = nil
-	}
-}
-
-// ack gives records back to the queue as done with.
-func (u *Uplink) ack(done []uint64) {
+// ack gives records back to the queue as done with. Those of done that have no
+// echo are counted by unechoed.
+func (u *Uplink) ack(done []uint64, unechoed int) {
 	if len(done) == 0 {
 		return
 	}
 	u.mu.Lock()
-	u.deaf = 0
+	u.silent = 0
 	u.lastAck = time.Now()
 	u.status.Acked += uint64(len(done)) // before the queue knows, so that an empty queue means that all is counted
-	u.recovered()
+	u.status.Unechoed += uint64(unechoed)
+	for _, pos := range done {
+		u.top = max(u.top, pos)
+		u.isolation.acked(pos)
+	}
+	u.win.single = u.isolation.oneAtATime()
 	u.mu.Unlock()
 	for _, pos := range done {
 		u.queue.Ack(pos)
@@ -297,6 +379,75 @@ func (u *Uplink) ack(done []uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.notify()
+}
+
+// settle takes the first own echo. Echo is never left again: a server that
+// echoed and stopped is stuck, and a pong in its place would lose records.
+// Caller holds mu.
+func (u *Uplink) settle() {
+	if u.c.Ack != AckAuto || u.mode == AckEcho {
+		return
+	}
+	u.mode = AckEcho
+	u.win.forgetRTT() // that of a pong is not that of an echo
+	u.log.Info("server echoes: acknowledging by echo")
+	u.c.SawEcho()
+}
+
+// provisional reports whether a pong frees the window without acknowledging.
+// Caller holds mu.
+func (u *Uplink) provisional() bool {
+	return u.mode == AckAuto || (u.mode == AckEcho && u.echoes.partial())
+}
+
+// silenceLimit is how long outstanding records may stay without any
+// acknowledgement. It doubles with each connection that was given up in a row,
+// because the server may be slow and not stuck. Caller holds mu.
+func (u *Uplink) silenceLimit() time.Duration {
+	if u.mode == AckNone || u.win.srtt == 0 {
+		return silenceMax
+	}
+	limit := min(max(silenceRounds*u.win.timeout(), silenceMin), silenceMax)
+	return min(limit<<min(u.silent, 3), silenceMax)
+}
+
+// provisionalWait is how long a record waits for its echo before a ping is
+// spent on it. Caller holds mu.
+func (u *Uplink) provisionalWait() time.Duration {
+	if u.win.single {
+		return failWait
+	}
+	return echoWait
+}
+
+// pongsAtOnce reports whether a provisional pong is asked for as soon as the
+// window is full: not before the server has had the time to echo what was sent,
+// because pongs may be much quicker than echoes. Caller holds mu.
+func (u *Uplink) pongsAtOnce(now time.Time) bool {
+	return !u.win.single && (u.mode == AckEcho || (!u.sentFirst.IsZero() && now.Sub(u.sentFirst) >= warnAfter))
+}
+
+// accepts reports whether what is held is acknowledged after Retain. Caller
+// holds mu.
+func (u *Uplink) accepts() bool { return u.c.Ack == AckAuto && u.provisional() }
+
+// waits reports whether an acknowledgement is due. Caller holds mu.
+func (u *Uplink) waits() bool {
+	return u.win.busy() || (u.held.count > 0 && !u.accepts())
+}
+
+// underway reports whether a record was sent on this connection and is not done with.
+func (u *Uplink) underway(pos uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.win.has(pos) || u.held.has(pos)
+}
+
+// reach is the size of the window, and the newest position known to be done with.
+func (u *Uplink) reach() (size int, top uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.win.size, u.top
 }
 
 // sleep waits for d, a change of the network, or the end of ctx.
@@ -327,6 +478,72 @@ func (u *Uplink) networkChanged(ok bool) bool {
 	}
 	u.retry.reset()
 	return true
+}
+
+// Drain returns nil when every record that was in the queue at the call is
+// acknowledged, provisionally at least. It returns an error when ctx ends before
+// that, and at once when the server cannot be reached: then waiting would be in
+// vain. A connection that is being made, or made again after a loss, is waited
+// for.
+//
+// While it waits, a loss of the last records is found within some round trips
+// and not only by the silence.
+func (u *Uplink) Drain(ctx context.Context) error {
+	u.drain(1)
+	defer u.drain(-1)
+	target := u.queue.Last()
+	for {
+		u.mu.Lock()
+		if u.changed == nil {
+			u.changed = make(chan struct{})
+		}
+		changed, failed, stopped, held := u.changed, u.failed, u.status.State == Stopped, uint64(u.held.count)
+		u.mu.Unlock()
+
+		acked := u.queue.Acked()
+		left := target - min(acked, target)
+		switch {
+		case left == 0, u.behind() <= held:
+			return nil
+		case stopped:
+			return u.undrained(left, errors.New("uplink has stopped"))
+		case failed != nil:
+			return u.undrained(left, failed)
+		}
+		select {
+		case <-ctx.Done():
+			return u.undrained(left, context.Cause(ctx))
+		case <-changed:
+		}
+	}
+}
+
+func (u *Uplink) undrained(left uint64, why error) error {
+	return fmt.Errorf("drain uplink %q: records not acknowledged: %d: %w", u.c.Name, left, why)
+}
+
+// drain counts the calls of Drain, and has the deadlines looked at.
+func (u *Uplink) drain(calls int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.drains += calls
+	if u.session != nil {
+		signal(u.session.poke)
+	}
+}
+
+func (u *Uplink) isDraining() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.drains > 0
+}
+
+// notify wakes Drain. Caller holds mu.
+func (u *Uplink) notify() {
+	if u.changed != nil {
+		close(u.changed)
+		u.changed = nil
+	}
 }
 
 // now is the current time as status shows it: milliseconds are enough.

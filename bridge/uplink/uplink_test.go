@@ -35,8 +35,9 @@ func TestBackoffGrowsAndResets(t *testing.T) {
 				echo(s, n, conn)
 				return
 			}
-			msg, _ := s.receive(conn)
-			conn.WriteMessage(websocket.TextMessage, msg)
+			end := time.AfterFunc(usefulAfter, func() { conn.NetConn().Close() })
+			defer end.Stop()
+			echo(s, n, conn)
 		})
 		s.setRefuse(http.StatusInternalServerError)
 		q := newQueue(1)
@@ -58,9 +59,9 @@ func TestBackoffGrowsAndResets(t *testing.T) {
 
 		s.setRefuse(0)
 		q.await(t, 1, time.Minute)
-		pass(time.Second)
+		pass(usefulAfter + time.Second)
 		gaps = s.gaps()
-		if last := gaps[len(gaps)-1]; last > 500*time.Millisecond || u.Status().Connects != 2 {
+		if last := gaps[len(gaps)-1] - usefulAfter; last > 500*time.Millisecond || u.Status().Connects != 2 {
 			t.Errorf("pause after a connection that acknowledged: %s, status %+v", last, u.Status())
 		}
 	})
@@ -203,7 +204,7 @@ func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 // Cancelling ends an attempt whose server takes the connection and says nothing.
 func TestCancelEndsAHangingHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := Config{URL: "ws://hangs.example/", dial: func(context.Context, string, string) (net.Conn, error) {
+		c := Config{URL: "ws://hangs.example/", dial: func(context.Context, string, int) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {
 				defer theirs.Close()
@@ -316,14 +317,12 @@ func TestStatusKeys(t *testing.T) {
 }
 
 func TestNewNamesWhatIsWrong(t *testing.T) {
-	key := func([]byte) (string, bool) { return "", false }
 	for want, c := range map[string]Config{
 		"empty":                {},
 		"ws://HOST":            {URL: "http://h/"},
 		"names no host":        {URL: "ws:///path/"},
-		"auto, echo, pong":     {URL: "ws://h/", Ack: "maybe", Key: key},
-		"choose 1 to 99":       {URL: "ws://h/", Window: 100, Key: key},
-		"Key to recognise":     {URL: "ws://h/", Ack: AckEcho},
+		"auto, echo, pong":     {URL: "ws://h/", Ack: "maybe"},
+		"choose 1 to 99":       {URL: "ws://h/", Window: 100},
 		"cert_file and key_fi": {URL: "ws://h/", CertFile: "x"},
 		"#fragment":            {URL: "ws://h/#x"},
 	} {

@@ -29,16 +29,18 @@ const (
 type flight struct {
 	pos   uint64
 	data  []byte
-	key   string // of the record, if keyed
+	key   Key // of the record, if keyed
 	keyed bool
-	again bool // sent before: its round trip says nothing
+	again bool // sent before: its round trip is not measured
 
-	backlog bool // taken from the backlog
-	repeat  bool // sent again while it is still on its way
+	backlog  bool // taken from the backlog
+	repeat   bool // sent again while it is still on its way
+	late     bool // sent after a newer record
+	unmarked bool // to be sent without the mark of the backlog
 
-	losses int       // that make it a suspect
-	counts int       // that prove something against it
-	lostAt time.Time // when it was seen to be lost the last time
+	losses int       // without an echo so far
+	counts int       // of them that are not a shortage of the server
+	lostAt time.Time // when its echo was missed the last time
 	hold   time.Time // not to be sent again before that
 
 	n  uint64    // ordinal of its last sending, across all connections
@@ -74,7 +76,7 @@ type window struct {
 // the first of them told the round trip. Without it a server that has become
 // slow would be taken for a fast one for ever, and each record be repeated.
 type doubt struct {
-	key string
+	key Key
 	rtt time.Duration
 }
 
@@ -169,8 +171,8 @@ func (w *window) keyless() (f flight, ok bool) {
 // takeLost removes and returns the first record to be sent again now, if there
 // is room for it.
 func (w *window) takeLost(now time.Time) (f flight, ok bool) {
-	suspects := w.suspects() < max(w.open()/2, 1)
-	i := slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (suspects || !f.suspect()) })
+	roomForRare := w.rare() < max(w.open()/2, 1)
+	i := slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (roomForRare || !f.rare()) })
 	if i < 0 || !w.room() {
 		return f, false
 	}
@@ -210,23 +212,22 @@ func (w *window) repeated(pos uint64) {
 	}
 }
 
-// echoed takes the echo of a key: done are the positions that it acknowledges,
-// lost the number of records whose loss it shows. Nothing of both: not ours.
+// echoed takes the echo of a key: done are the positions that it acknowledges, gap the records sent before it that have no
+// echo. They are not on their way any more: see missed. Not found: it is not on its way.
 //
-// Records without a key can have no echo. The echo of a later one is the best
-// that can be known about them: the server had read that far. Where the later one
-// was sent before, its echo may be that of the earlier sending, and they wait.
-func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
+// Records without a key can have no echo. The echo of a later one is the best that can be known about them: the server had
+// read that far. Where the later one was sent before, its echo may be that of the earlier sending, and they wait.
+func (w *window) echoed(key Key, now time.Time) (f flight, done []uint64, gap []flight, found bool) {
 	at := find(w.flights, key)
 	if at < 0 {
 		if w.doubt.key == key && w.doubt.rtt > 0 {
 			w.measure(w.doubt.rtt)
 			w.doubt = doubt{}
 		}
-		return w.echoedLate(key, now), 0
+		return f, nil, nil, false
 	}
-	f := w.flights[at]
-	var gap, kept []flight
+	f = w.flights[at]
+	var kept []flight
 	for _, earlier := range w.flights[:at] {
 		switch {
 		case earlier.keyed:
@@ -239,18 +240,20 @@ func (w *window) echoed(key string, now time.Time) (done []uint64, lost int) {
 	}
 	w.flights = w.flights[at+1-len(kept):]
 	copy(w.flights, kept)
-	if w.missed(gap, f, now) {
-		w.size = max(w.size/2, min(minWindow, w.limit))
-		w.recover = w.n
-	}
 	w.acknowledged(f, now, true)
-	return append(done, f.pos), len(gap)
+	return f, append(done, f.pos), gap, true
+}
+
+// halve shrinks the window for a loss.
+func (w *window) halve() {
+	w.size = max(w.size/2, min(minWindow, w.limit))
+	w.recover = w.n
 }
 
 // echoedLate takes an echo of a record that is not on its way: it was taken for
 // lost too early, or is the work of an earlier connection. It says nothing
 // about other records.
-func (w *window) echoedLate(key string, now time.Time) (done []uint64) {
+func (w *window) echoedLate(key Key, now time.Time) (done []uint64) {
 	for _, list := range []*[]flight{&w.lost, &w.unsure} {
 		if i := find(*list, key); i >= 0 {
 			done = append(done, (*list)[i].pos)
@@ -261,21 +264,20 @@ func (w *window) echoedLate(key string, now time.Time) (done []uint64) {
 	return done
 }
 
-// ponged takes the answer to a ping that was sent behind sending n: done are
-// the positions that it acknowledges. With keyless, only records without a key
-// are taken, because echoes acknowledge the others.
-func (w *window) ponged(n uint64, keyless bool, now time.Time) (done []uint64) {
+// ponged takes the answer to a ping that was sent after sending n, and returns the records that it covers: they are not on
+// their way any more. With keyless, only records without a key are taken, because echoes acknowledge the others.
+func (w *window) ponged(n uint64, keyless bool, now time.Time) (covered []flight) {
 	keep := w.flights[:0]
 	for _, f := range w.flights {
 		if f.n > n || (keyless && f.keyed) {
 			keep = append(keep, f)
 			continue
 		}
-		done = append(done, f.pos)
+		covered = append(covered, f)
 		w.acknowledged(f, now, false) // the ping has its own round trip
 	}
 	w.flights = keep
-	return done
+	return covered
 }
 
 // acknowledged counts the acknowledgement of one record: one more in the window
@@ -313,11 +315,100 @@ func (w *window) timeout() time.Duration { return w.srtt + 4*w.rttvar }
 
 func (w *window) forgetRTT() { w.srtt, w.rttvar = 0, 0 }
 
-func find(list []flight, key string) int {
+func find(list []flight, key Key) int {
 	for i := range list {
 		if list[i].keyed && list[i].key == key {
 			return i
 		}
 	}
 	return -1
+}
+
+// A server may leave one record without an echo for ever and echo all others. Sent again at once each time, it would halve the
+// window each time too, and hold it at the bottom. So a record that is lost again and again is sent more and more rarely, and
+// the window ignores it. After enough of that it counts as accepted without an echo: the echoes of later records on the same
+// connection prove that the application has read it.
+//
+// A loss counts when it was shown by the echo of a record after it on the same connection, one that had not been sent before,
+// and when no record at all was lost for the first time since it was lost the last time. So an outage does not count, because
+// it has no echoes; nor does a server that is overrun, because it loses new records too; nor what happens among records that
+// are all being sent again.
+const (
+	// lossesToRare is the number of losses, the first and those without a first loss of another record beside them, after
+	// which a record is no more sent again at once.
+	lossesToRare = 4
+	// countsToAccept losses that count end the repeats. Most of them are holdMost apart.
+	countsToAccept = 8
+	// holdFirst and holdMost are the pauses before a record that was lost again is sent again; they double. All together are
+	// some minutes, so that no short trouble of a server makes up the whole number.
+	holdFirst = time.Second
+	holdMost  = 30 * time.Second
+)
+
+// class is what the echo of a record is judged with.
+func (f flight) class() class {
+	if f.late {
+		return late
+	}
+	return live
+}
+
+// rare reports whether a record is sent rarely because it was lost so often.
+func (f flight) rare() bool { return f.losses > lossesToRare }
+
+// rare is how many of them are on their way. They get half of the window: a window full of them would have no echo.
+func (w *window) rare() (n int) {
+	for _, f := range w.flights {
+		if f.rare() {
+			n++
+		}
+	}
+	return n
+}
+
+// missed enters records without an echo before that of a later one, the witness, to be sent again, and returns those that were
+// missed often enough. The window shrinks where that is news.
+func (w *window) missed(gap []flight, witness flight, now time.Time) (accepted []flight) {
+	first := slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 })
+	if first {
+		w.firstLoss = now
+	}
+	news := false
+	for _, f := range gap {
+		if f.losses > 0 && !witness.again && !w.firstLoss.After(f.lostAt) {
+			f.counts++
+		}
+		if f.losses == 0 || !first {
+			f.losses++ // beside a first loss it may be one burst
+		}
+		f.lostAt = now
+		if f.counts >= countsToAccept {
+			accepted = append(accepted, f)
+			continue
+		}
+		if f.rare() {
+			f.hold = now.Add(min(holdFirst<<min(f.losses-lossesToRare-1, 10), holdMost))
+		} else if f.n > w.recover {
+			news = true
+		}
+		f.again, f.repeat = true, false
+		w.lost = append(w.lost, f)
+	}
+	if news {
+		w.halve()
+	}
+	return accepted
+}
+
+// held is when the first record that is held back may be sent again, and whether one is due by now.
+func (w *window) held(now time.Time) (next time.Time, due bool) {
+	for _, f := range w.lost {
+		switch {
+		case !now.Before(f.hold):
+			due = true
+		case next.IsZero() || f.hold.Before(next):
+			next = f.hold
+		}
+	}
+	return next, due
 }

@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -14,12 +13,27 @@ func fill(w *window, pos uint64, now time.Time) uint64 {
 	for w.room() {
 		f, ok := w.takeLost(now)
 		if !ok {
-			f = flight{pos: pos, key: fmt.Sprint(pos), keyed: true}
+			f = flight{pos: pos, key: Key{"r1", uint64(pos)}, keyed: true}
 			pos++
 		}
 		w.sending(f, now)
 	}
 	return pos
+}
+
+// testKey is the key of record(n).
+func testKey(n uint64) Key { return Key{"r1", n} }
+
+// echoed takes the echo of record(n), and enters what it shows as lost.
+func (w *window) echoOf(n uint64, now time.Time) (done []uint64, lost int) {
+	f, done, gap, found := w.echoed(testKey(n), now)
+	if !found {
+		return w.echoedLate(testKey(n), now), 0
+	}
+	for _, f := range w.missed(gap, f, now) {
+		done = append(done, f.pos)
+	}
+	return done, len(gap)
 }
 
 func positions(list []flight) (p []uint64) {
@@ -41,7 +55,7 @@ func TestWindowGrowsByOneEachRoundTrip(t *testing.T) {
 		}
 		now = now.Add(50 * time.Millisecond)
 		for last := next; first < last; first++ {
-			w.echoed(fmt.Sprint(first), now)
+			w.echoOf(uint64(first), now)
 			next = fill(&w, next, now)
 		}
 	}
@@ -54,8 +68,8 @@ func TestWindowGrowsByOneEachRoundTrip(t *testing.T) {
 func TestWindowDoesNotGrowUnused(t *testing.T) {
 	w := newWindow(32)
 	for i := range 1000 {
-		w.sending(flight{pos: uint64(i + 1), key: fmt.Sprint(i), keyed: true}, time.Unix(int64(i), 0))
-		w.echoed(fmt.Sprint(i), time.Unix(int64(i), 1e6))
+		w.sending(flight{pos: uint64(i + 1), key: Key{"r1", uint64(i)}, keyed: true}, time.Unix(int64(i), 0))
+		w.echoOf(uint64(i), time.Unix(int64(i), 1e6))
 	}
 	if w.size != startWindow {
 		t.Errorf("window %d after records that came one by one", w.size)
@@ -104,15 +118,15 @@ func TestWindowForgetsEarlierConnections(t *testing.T) {
 func TestWindowKeylessBehindAnOldEcho(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
-	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
+	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
 	w.restart(0)
 	w.sending(flight{pos: 1}, now)
-	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
-	w.sending(flight{pos: 3, key: "3", keyed: true}, now)
-	if done, lost := w.echoed("2", now); !slices.Equal(done, []uint64{2}) || lost != 0 {
+	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
+	w.sending(flight{pos: 3, key: Key{"r1", 3}, keyed: true}, now)
+	if done, lost := w.echoOf(2, now); !slices.Equal(done, []uint64{2}) || lost != 0 {
 		t.Errorf("done %v, lost %d, want [2], 0", done, lost)
 	}
-	if done, lost := w.echoed("3", now); !slices.Equal(done, []uint64{1, 3}) || lost != 0 {
+	if done, lost := w.echoOf(3, now); !slices.Equal(done, []uint64{1, 3}) || lost != 0 {
 		t.Errorf("done %v, lost %d, want [1 3], 0", done, lost)
 	}
 }
@@ -123,28 +137,28 @@ func TestWindowHalvesOncePerLoss(t *testing.T) {
 	w.size = 32
 	now := time.Unix(0, 0)
 	next := fill(&w, 1, now)
-	done, lost := w.echoed("3", now) // 1 and 2 are gone
+	done, lost := w.echoOf(3, now) // 1 and 2 are gone
 	if diff := cmp.Diff([]uint64{3}, done); diff != "" || lost != 2 || w.size != 16 {
 		t.Errorf("done %v, lost %d, window %d, want [3], 2, 16", done, lost, w.size)
 	}
-	if _, lost = w.echoed("20", now); lost != 16 || w.size != 16 {
+	if _, lost = w.echoOf(20, now); lost != 16 || w.size != 16 {
 		t.Errorf("lost %d, window %d: the same burst must not halve again", lost, w.size)
 	}
 	for pos := 21; pos <= 32; pos++ {
-		w.echoed(fmt.Sprint(pos), now)
+		w.echoOf(uint64(pos), now)
 	}
 	fill(&w, next, now)
 	if diff := cmp.Diff([]uint64{1, 2, 4, 5}, positions(w.flights)[:4]); diff != "" {
 		t.Errorf("what was lost goes first, in order:\n%s", diff)
 	}
-	if _, lost = w.echoed("4", now); lost != 2 || w.size != 8 {
+	if _, lost = w.echoOf(4, now); lost != 2 || w.size != 8 {
 		t.Errorf("lost %d, window %d after a loss of what was sent again, want 2, 8", lost, w.size)
 	}
 	for range 10 {
 		w.recover = 0
-		w.sending(flight{pos: 99, key: "99", keyed: true}, now)
-		w.sending(flight{pos: 100, key: "100", keyed: true}, now)
-		w.echoed("100", now)
+		w.sending(flight{pos: 99, key: Key{"r1", 99}, keyed: true}, now)
+		w.sending(flight{pos: 100, key: Key{"r1", 100}, keyed: true}, now)
+		w.echoOf(100, now)
 	}
 	if w.size != minWindow {
 		t.Errorf("window %d after many losses, want %d", w.size, minWindow)
@@ -155,14 +169,14 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
 	fill(&w, 1, now)
-	w.echoed("3", now)
-	if done, lost := w.echoed("2", now); cmp.Diff([]uint64{2}, done) != "" || lost != 0 {
+	w.echoOf(3, now)
+	if done, lost := w.echoOf(2, now); cmp.Diff([]uint64{2}, done) != "" || lost != 0 {
 		t.Errorf("late echo of a record taken for lost: done %v, lost %d", done, lost)
 	}
-	if done, lost := w.echoed("3", now); done != nil || lost != 0 {
+	if done, lost := w.echoOf(3, now); done != nil || lost != 0 {
 		t.Errorf("repeated echo: done %v, lost %d", done, lost)
 	}
-	if done, lost := w.echoed("of another member", now); done != nil || lost != 0 {
+	if done, lost := w.echoOf(12345, now); done != nil || lost != 0 {
 		t.Errorf("foreign message: done %v, lost %d", done, lost)
 	}
 
@@ -170,13 +184,13 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 	if got := positions(w.unsure); len(got) != 4 || w.outstanding() != 0 {
 		t.Errorf("unsure %v, outstanding %d behind position 4, want 5 to 8 and 0", got, w.outstanding())
 	}
-	if done, lost := w.echoed("6", now); cmp.Diff([]uint64{6}, done) != "" || lost != 0 {
+	if done, lost := w.echoOf(6, now); cmp.Diff([]uint64{6}, done) != "" || lost != 0 {
 		t.Errorf("echo of an earlier connection: done %v, lost %d", done, lost)
 	}
-	if again := w.sending(flight{pos: 5, key: "5", keyed: true}, now); !again {
+	if again := w.sending(flight{pos: 5, key: Key{"r1", 5}, keyed: true}, now); !again {
 		t.Error("record sent on an earlier connection is not known as a repeat")
 	}
-	if again := w.sending(flight{pos: 9, key: "9", keyed: true}, now); again {
+	if again := w.sending(flight{pos: 9, key: Key{"r1", 9}, keyed: true}, now); again {
 		t.Error("new record taken for a repeat")
 	}
 }
@@ -184,35 +198,35 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 // The time of a repeat says nothing about the round trip.
 func TestWindowMeasuresFirstSendingsOnly(t *testing.T) {
 	w := newWindow(32)
-	w.sending(flight{pos: 1, key: "1", keyed: true}, time.Unix(0, 0))
+	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(0, 0))
 	w.restart(0)
-	w.sending(flight{pos: 1, key: "1", keyed: true}, time.Unix(100, 0))
-	w.echoed("1", time.Unix(100, 5)) // the echo of the first sending, perhaps
+	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(100, 0))
+	w.echoOf(1, time.Unix(100, 5)) // the echo of the first sending, perhaps
 	if w.srtt != 0 {
 		t.Errorf("round trip %s taken from a repeat", w.srtt)
 	}
 }
 
-func TestPatienceFollowsTheRoundTrip(t *testing.T) {
+func TestSilenceLimitFollowsTheRoundTrip(t *testing.T) {
 	for _, tc := range []struct {
-		rtt  time.Duration
-		deaf int
-		want time.Duration
+		rtt    time.Duration
+		silent int
+		want   time.Duration
 	}{
-		{0, 0, deafMax}, // nothing known: generous
-		{time.Millisecond, 0, deafMin},
+		{0, 0, silenceMax}, // nothing known: generous
+		{time.Millisecond, 0, silenceMin},
 		{500 * time.Millisecond, 0, 12 * time.Second},
-		{30 * time.Second, 0, deafMax},
-		{time.Millisecond, 1, 2 * deafMin},
-		{time.Millisecond, 2, 4 * deafMin},
-		{time.Millisecond, 1000, deafMax},
+		{30 * time.Second, 0, silenceMax},
+		{time.Millisecond, 1, 2 * silenceMin},
+		{time.Millisecond, 2, 4 * silenceMin},
+		{time.Millisecond, 1000, silenceMax},
 	} {
-		u := &Uplink{mode: AckEcho, win: newWindow(32), deaf: tc.deaf}
+		u := &Uplink{mode: AckEcho, win: newWindow(32), silent: tc.silent}
 		if tc.rtt > 0 {
 			u.win.measure(tc.rtt)
 		}
-		if got := u.patience(); got != tc.want {
-			t.Errorf("patience at %s after %d deaf connections: %s, want %s", tc.rtt, tc.deaf, got, tc.want)
+		if got := u.silenceLimit(); got != tc.want {
+			t.Errorf("limit at %s after %d silent connections: %s, want %s", tc.rtt, tc.silent, got, tc.want)
 		}
 	}
 }
@@ -222,23 +236,23 @@ func TestPatienceFollowsTheRoundTrip(t *testing.T) {
 func TestWindowForgetsARepeatThatIsLost(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
-	w.sending(flight{pos: 1, key: "1", keyed: true}, now)
+	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, now)
 	w.repeated(1)
-	w.sending(flight{pos: 2, key: "2", keyed: true}, now)
-	w.echoed("2", now)
+	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
+	w.echoOf(2, now)
 	if f, ok := w.takeLost(now); !ok || f.pos != 1 || f.repeat {
 		t.Errorf("to be sent again: %+v, %t", f, ok)
 	}
 }
 
 // Records that were lost again and again leave half of the window to others.
-func TestWindowIsNotFilledWithSuspects(t *testing.T) {
+func TestWindowIsNotFilledWithRareRepeats(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
 	for pos := range uint64(20) {
-		w.lost = append(w.lost, flight{pos: pos + 1, key: fmt.Sprint(pos + 1), keyed: true, losses: patienceLost + 1})
+		w.lost = append(w.lost, flight{pos: pos + 1, key: Key{"r1", uint64(pos + 1)}, keyed: true, losses: lossesToRare + 1})
 	}
-	w.lost = append(w.lost, flight{pos: 21, key: "21", keyed: true, losses: 1})
+	w.lost = append(w.lost, flight{pos: 21, key: Key{"r1", 21}, keyed: true, losses: 1})
 	for f, ok := w.takeLost(now); ok; f, ok = w.takeLost(now) {
 		w.sending(f, now)
 	}

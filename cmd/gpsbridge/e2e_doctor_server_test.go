@@ -15,6 +15,7 @@ import (
 	"gpsbridge/bridge/doctor"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/secret"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
 )
@@ -128,7 +129,7 @@ func TestDoctorForbidden(t *testing.T) {
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
 	}
-	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL(), origin, good)...), "upgrade", uplink.BadToken, token)
+	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL(), origin, good)...), "upgrade", secret.CodeMissing, token)
 }
 
 func TestDoctorDeviceIDRefused(t *testing.T) {

@@ -1,9 +1,13 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/problem"
 )
@@ -38,9 +42,9 @@ func ParseOrder(s string) (Order, error) {
 const (
 	// piledFor is how long more than a window of records may wait on a
 	// connection that stands before the newest of them goes first: as long as
-	// a silence is borne that is not taken for deafness. A burst (a file
+	// a silence lasts that is not yet a stuck server. A burst (a file
 	// replayed at full speed) is over before that, and stays in order.
-	piledFor = deafMin
+	piledFor = silenceMin
 	// lookFor bounds the look for a record that may not be there, because the
 	// queue may have been told by an earlier process that it is done with. A
 	// worn SD card that is busy writing answers within that.
@@ -63,7 +67,7 @@ type lanes struct {
 
 	piled    time.Time // since when more waits than may go at once; zero: no more
 	fresh    bool      // nothing was taken yet
-	lastLive bool      // of the two, which one was served last; for taking turns
+	lastLive bool      // of the two, which one was served last; for alternating
 }
 
 func newLanes(acked uint64) lanes {
@@ -82,15 +86,110 @@ func (l *lanes) split(last uint64) {
 // pending reports whether there is a backlog.
 func (l *lanes) pending() bool { return l.backlog < l.end }
 
-// turn is what the writer has to do next.
-type turn int
+// step is what the writer has to do next.
+type step int
 
 const (
-	turnFull    turn = iota // wait for room
-	turnAgain               // send something again
-	turnLive                // send a live record, or wait for one
-	turnBacklog             // send one of the backlog
+	stepFull    step = iota // wait for room
+	stepAgain               // send something again
+	stepLive                // send a live record, or wait for one
+	stepBacklog             // send one of the backlog
 )
+
+// write sends records while the window has room.
+func (s *session) write(ctx context.Context) error {
+	if err := s.trial(ctx); err != nil {
+		return err
+	}
+	s.lanes = newLanes(s.u.queue.Acked())
+	for {
+		f, err := s.pick(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.send(f); err != nil {
+			return err
+		}
+	}
+}
+
+// sendable reports whether a record may be sent at all. Servers answer an empty frame or one that is not UTF-8 by breaking the
+// connection, and lose the frame after it.
+func sendable(data []byte) bool {
+	return len(bytes.TrimSpace(data)) > 0 && utf8.Valid(data)
+}
+
+// skip throws away a record that cannot be sent, and logs that.
+func (s *session) skip(pos uint64, data []byte) {
+	u := s.u
+	u.log.Error("record thrown away: it is empty or not UTF-8 text", "pos", pos, "bytes", len(data))
+	u.queue.Ack(pos)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.Skipped++
+	u.notify()
+}
+
+// send writes one record. It is in the window before it is on the wire, because its echo may be quicker than the return of the
+// write.
+func (s *session) send(f flight) error {
+	u := s.u
+	start := time.Now()
+	mode, idle, mark := s.sending(f, start)
+	data := f.data
+	if mark {
+		data = u.c.Backlog(data)
+	}
+	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
+	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
+		return writeProblem(err)
+	}
+	u.mu.Lock()
+	s.written = u.win.n // no other goroutine sends
+	s.acked = s.acked || mode == AckNone
+	u.mu.Unlock()
+	switch {
+	case mode == AckNone:
+		u.ack([]uint64{f.pos}, 0)
+	case mode == AckPong || idle || !f.keyed || u.isDraining():
+		signal(s.poke)
+	}
+	return nil
+}
+
+// sending takes note of a record that is about to be written: the mode in force, whether nothing was outstanding, and whether
+// it is to be marked.
+//
+// Late is what is sent after a newer record, on this connection or an earlier one. So what is not late only ever moves
+// forward, whatever is lost between.
+func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark bool) {
+	u := s.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	mode, idle = u.mode, !u.win.busy()
+	s.moved = now
+	f.late = u.c.Order == LiveFirst && f.pos < u.newest
+	if f.keyed {
+		u.runs[f.key.Run] = true
+	}
+	if u.sentFirst.IsZero() {
+		u.sentFirst = now
+	}
+	f.again = f.again || u.earlier.has(f.pos)
+	switch {
+	case f.repeat:
+		u.win.repeated(f.pos)
+		u.status.Resent++
+	case mode != AckNone && (u.win.sending(f, now) || u.earlier.has(f.pos)):
+		u.status.Resent++
+	}
+	u.status.Sent++
+	if f.late {
+		u.status.Backlog++
+	}
+	u.newest = max(u.newest, f.pos)
+	return mode, idle, f.late && !f.unmarked && u.marks()
+}
 
 // pick waits for the record to be sent next: what was lost goes first, then
 // live records in their order, then the backlog in its.
@@ -100,11 +199,11 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 			return f, err
 		}
 		next := s.waiting(ctx)
-		turn, f := s.turn()
-		switch turn {
-		case turnAgain:
+		step, f := s.choose()
+		switch step {
+		case stepAgain:
 			return f, nil
-		case turnFull:
+		case stepFull:
 			if s.lanes.piled.IsZero() {
 				s.lanes.piled = time.Now()
 			}
@@ -115,10 +214,10 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 				return f, ctx.Err()
 			}
 		}
-		f, ok, err := s.take(next, turn == turnBacklog)
+		f, ok, err := s.fetch(next, step == stepBacklog)
 		switch {
 		case ok:
-			s.prodded()
+			s.probeSent()
 			return f, nil
 		case ctx.Err() != nil:
 			return f, ctx.Err()
@@ -136,7 +235,7 @@ func (s *session) jump(ctx context.Context) (f flight, ok bool, err error) {
 		return f, false, nil
 	}
 	l, last := &s.lanes, s.u.queue.Last()
-	size, top := s.u.reach()
+	size, top := s.reach()
 	fresh := l.fresh
 	l.fresh = false
 	if last <= l.live+uint64(size) {
@@ -162,57 +261,75 @@ func (s *session) jump(ctx context.Context) (f flight, ok bool, err error) {
 }
 
 // reach is the size of the window, and the newest position known to be done with.
-func (u *Uplink) reach() (size int, top uint64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.win.size, u.top
+func (s *session) reach() (size int, top uint64) {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	return s.u.win.size, s.u.top
 }
 
-// turn decides what is to be done next.
-func (s *session) turn() (t turn, f flight) {
+// choose decides what is to be done next.
+func (s *session) choose() (next step, f flight) {
 	waiting := s.u.queue.Last() > s.lanes.live
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	win := &s.u.win
 	s.waits = false
 	pending := s.lanes.pending()
-	if s.prodding() {
+	if s.probing() {
 		return s.oneMore(waiting && !win.single, pending && !win.single)
 	}
-	if f, ok := win.takeLost(time.Now()); ok {
-		return turnAgain, f
+	liveNow := s.u.c.Order == LiveFirst && waiting && win.room() && !win.single // before what is late anyway
+	if !liveNow {
+		if f, ok := win.takeLost(time.Now()); ok {
+			return stepAgain, f
+		}
 	}
-	favour := !waiting || (win.single && s.lanes.lastLive) // one at a time: in turns
+	favour := !waiting || (win.single && s.lanes.lastLive) // one at a time: alternately
 	switch {
 	case !win.room():
-		return turnFull, f
-	case pending && favour && win.backlogRoom():
-		return turnBacklog, f
+		s.wantRoom()
+		return stepFull, f
+	case pending && favour && win.backlogRoom() && s.u.held.count < maxHeld:
+		return stepBacklog, f
 	}
 	s.waits = pending // what makes room for the backlog must end the wait for a live one
-	return turnLive, f
+	if pending {
+		s.wantRoom()
+	}
+	return stepLive, f
 }
+
+// wantRoom has a ping sent whose answer makes room, where a pong is provisional. Caller holds mu.
+func (s *session) wantRoom() {
+	if s.u.provisional() {
+		signal(s.poke)
+	}
+}
+
+// maxHeld bounds what is held of a backlog on a server that never echoes: 2.6 MB at the worst. Live records are not bounded:
+// at 10 Hz they are 6,000 in ten minutes.
+const maxHeld = 1 << 16
 
 // oneMore is what goes out where the window has no room: a new record, or the
 // last one again. Caller holds mu.
-func (s *session) oneMore(live, backlog bool) (t turn, f flight) {
+func (s *session) oneMore(live, backlog bool) (next step, f flight) {
 	switch {
 	case live:
-		return turnLive, f
+		return stepLive, f
 	case backlog:
-		return turnBacklog, f
+		return stepBacklog, f
 	}
 	if f, ok := s.tailAgain(); ok {
-		return turnAgain, f
+		return stepAgain, f
 	}
-	return turnFull, f
+	return stepFull, f
 }
 
-// take takes the next record of a lane. Not ok without an error: look again.
+// fetch takes the next record of a lane. Not ok without an error: look again.
 //
 // Waiting for the backlog is harmless: it lasts only while the whole queue has
 // nothing behind the backlog's place, and ends with the next record.
-func (s *session) take(ctx context.Context, backlog bool) (f flight, ok bool, err error) {
+func (s *session) fetch(ctx context.Context, backlog bool) (f flight, ok bool, err error) {
 	l := &s.lanes
 	place := &l.live
 	if backlog {
@@ -259,21 +376,14 @@ func (s *session) ready(pos uint64, data []byte) (f flight, ok bool) {
 		return f, false
 	}
 	if !sendable(data) {
-		s.u.skip(pos, data)
+		s.skip(pos, data)
 		return f, false
 	}
 	f = flight{pos: pos, data: data}
 	if s.u.c.Ack == AckAuto || s.u.c.Ack == AckEcho {
-		f.key, f.keyed = s.u.c.Key(data)
+		f.key, f.keyed = keyOf(data)
 	}
 	return f, true
-}
-
-// underway reports whether a record is on its way or about to be sent again.
-func (u *Uplink) underway(pos uint64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.win.has(pos)
 }
 
 // waiting is the context for waiting for the queue. Interrupt ends it, so that
@@ -296,4 +406,79 @@ func (s *session) freed() {
 	}
 	s.u.mu.Unlock()
 	signal(s.room)
+}
+
+// trial begins a connection with the candidate of the isolation alone, if there is one.
+func (s *session) trial(ctx context.Context) error {
+	s.u.mu.Lock()
+	candidate, behind, unmarked, ok := s.u.isolation.trial()
+	s.u.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	if behind {
+		f, ok, err := s.other(ctx, candidate)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := s.alone(ctx, f); err != nil {
+				return err
+			}
+			s.u.mu.Lock()
+			s.otherPassed = true
+			s.u.mu.Unlock()
+		}
+	}
+	f, ok, err := s.look(ctx, candidate-1)
+	switch {
+	case err != nil:
+		return err
+	case !ok || f.pos != candidate: // dropped by a full queue, perhaps
+		s.u.mu.Lock()
+		s.u.gone(candidate)
+		s.u.mu.Unlock()
+		return nil
+	}
+	f.unmarked = unmarked
+	return s.alone(ctx, f)
+}
+
+// other finds a record to go ahead of the candidate: the newest, or else any. Not ok: there is none.
+func (s *session) other(ctx context.Context, candidate uint64) (f flight, ok bool, err error) {
+	last := s.u.queue.Last()
+	places := []uint64{s.u.queue.Acked(), candidate}
+	if _, top := s.reach(); last != candidate && last != top {
+		places = append([]uint64{last - 1}, places...)
+	}
+	for _, after := range places {
+		if f, ok, err = s.look(ctx, after); err != nil || (ok && f.pos != candidate) {
+			return f, ok, err
+		}
+	}
+	return f, false, nil
+}
+
+// alone sends a record and waits until it is acknowledged.
+func (s *session) alone(ctx context.Context, f flight) error {
+	for due := true; ; {
+		if due {
+			if err := s.send(f); err != nil {
+				return err
+			}
+		}
+		if s.u.outstanding() == 0 {
+			return nil
+		}
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s.u.mu.Lock()
+		if due = s.probing(); due {
+			f, due = s.tailAgain()
+		}
+		s.u.mu.Unlock()
+	}
 }

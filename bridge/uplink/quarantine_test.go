@@ -263,56 +263,41 @@ func TestLoneRecordIsNotConvicted(t *testing.T) {
 
 // What is not on its way has nothing to do with the end of a connection on which
 // one record goes at a time.
-func TestHeldRecordIsNoSuspect(t *testing.T) {
-	c := Config{URL: "ws://h.example/", Key: seqKey, Quarantine: func([]byte, string) error { return nil }}
-	u, err := New(c, newQueue(1))
+func TestHeldBackRecordIsNoCandidate(t *testing.T) {
+	u, err := New(Config{URL: "ws://h.example/"}, newQueue(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.probe.suspect, u.probe.first, u.win.single = 7, 1, true
+	u.isolation.candidate, u.isolation.first, u.win.single = 7, 1, true
 	u.win.lost = []flight{{pos: 1, hold: time.Now().Add(holdMost)}}
 	u.judge(newSession(u, nil), ended(nil))
-	if u.probe.suspect != 7 || u.probe.first != 1 {
-		t.Errorf("suspected what was held back: %+v", u.probe)
+	if u.isolation.candidate != 7 || u.isolation.first != 1 {
+		t.Errorf("blamed what was held back: %+v", u.isolation)
 	}
 }
 
-func TestProbe(t *testing.T) {
-	var p probe
-	for pos := range uint64(10) {
-		if p.suspected([]flight{{pos: pos + 100}}) {
-			t.Error("breaks with different records outstanding raised suspicion")
+// When the evidence ends, the uplink is back at full speed: a server that failed on everything for a while, as with its Redis
+// down, costs one record per round trip no longer than the next window.
+func TestFullSpeedAfterTheEvidenceEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rtt = 300 * time.Millisecond
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+			if n <= 2*breaksToIsolate {
+				if _, ok := s.receive(conn); ok {
+					breakOff(conn, fails)
+				}
+				return
+			}
+			distant(rtt, 0)(s, n, conn)
+		})
+		c, aside := s.settingAside()
+		q := newQueue(100)
+		u := run(t, c, q)
+		q.addEach(100*time.Millisecond, 6100) // ten minutes at 10 Hz
+		q.await(t, 6100, 2*time.Second)
+		aside.want(t)
+		if st := u.Status(); st.Connects != 2*breaksToIsolate+1 || st.Unechoed != 0 {
+			t.Errorf("status %+v", st)
 		}
-	}
-	out := []flight{{pos: 9}, {pos: 4}, {pos: 5}}
-	for i := range suspicious {
-		if raised := p.suspected(out); raised != (i == suspicious-1) || p.careful() != raised {
-			t.Errorf("break %d: raised %t, careful %t", i+1, raised, p.careful())
-		}
-	}
-	// Failures of one kind alone prove nothing.
-	for range 10 {
-		if p.failed(4, false, false) {
-			t.Error("convicted without another record having passed")
-		}
-	}
-	if p.failed(5, false, false); p.suspect != 5 || p.first != 0 {
-		t.Errorf("another record that fails is the suspect: %+v", p)
-	}
-	for i := range proofs {
-		p.failed(5, false, false)
-		if convicted := p.failed(5, true, false); convicted != (i == proofs-1) {
-			t.Errorf("convicted %t after %d failures of each kind", convicted, i+1)
-		}
-	}
-	p.passed(5)
-	if p.suspect != 0 || !p.careful() {
-		t.Errorf("a suspect that passed is none: %+v", p)
-	}
-	for range 2 * len(out) {
-		p.passed(100)
-	}
-	if p.careful() || p.breaks != 0 {
-		t.Errorf("still careful: %+v", p)
-	}
+	})
 }

@@ -232,7 +232,7 @@ func TestParseOrder(t *testing.T) {
 // What is on its way, or waits to be sent again, is not taken a second time:
 // the backlog may reach over records that were sent as live.
 func TestNothingIsTakenTwice(t *testing.T) {
-	u, err := New(Config{URL: "ws://h.example/", Key: seqKey}, newQueue(5))
+	u, err := New(Config{URL: "ws://h.example/"}, newQueue(5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestNothingIsTakenTwice(t *testing.T) {
 		}
 		u.win.sending(f, time.Unix(0, 0))
 	}
-	u.win.echoed("2", time.Unix(0, 0)) // 1 is lost, 2 done, 3 on its way
+	u.win.echoOf(2, time.Unix(0, 0)) // 1 is lost, 2 done, 3 on its way
 	for pos, want := range map[uint64]bool{1: false, 3: false, 4: true} {
 		if _, ok := s.ready(pos, record(int(pos))); ok != want {
 			t.Errorf("record %d taken: %t, want %t", pos, ok, want)

@@ -48,7 +48,7 @@ func TestLossOfTheLastIsFound(t *testing.T) {
 		s := newServer(t, dropping(time.Millisecond, func(n int, _ []byte) bool { return n == 10 }))
 		q := newQueue(10)
 		u := run(t, s.config(), q)
-		pass(stallFloor - 100*time.Millisecond)
+		pass(probeFloor - 100*time.Millisecond)
 		if st := u.Status(); st.Resent != 0 || st.Outstanding != 1 {
 			t.Errorf("status %+v", st)
 		}

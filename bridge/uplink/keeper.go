@@ -1,0 +1,384 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
+)
+
+const (
+	// silenceMin and silenceMax bound how long records may stay without any
+	// acknowledgement. Echoes of overloaded servers lag by tens of seconds, and
+	// replacing the connection then only adds to the load.
+	silenceMin = 10 * time.Second
+	silenceMax = 60 * time.Second
+	// silenceRounds is how many times the expected upper limit of a round trip
+	// that is: a queue in the server grows by more than the jitter of a network.
+	silenceRounds = 8
+	// keylessWait is how long a record without a key waits for the echo of a
+	// later one, before a ping is spent on it.
+	keylessWait = silenceMin / 2
+	// echoWait is how long a record waits for its echo before a ping is spent
+	// on it, where a pong is provisional: more than the round trip to most
+	// servers.
+	echoWait = time.Second
+	// failWait is the same where one record goes at a time: Daphne closes the
+	// connection up to a second after an application has failed on a record.
+	failWait = 1500 * time.Millisecond
+	// renewGrace is how long a connection that is due to be replaced waits for
+	// a moment with nothing outstanding.
+	renewGrace = time.Minute
+)
+
+// ping is the last ping sent.
+type ping struct {
+	id      uint64
+	at      time.Time
+	covers  uint64 // sendings that were on the wire before it
+	waiting bool   // for its pong
+}
+
+// keep sends pings and pongs, and ends the session when a deadline has passed.
+func (s *session) keep(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-s.poke:
+		case _, ok := <-s.u.network:
+			if s.u.networkChanged(ok) {
+				s.checkLink()
+			}
+		}
+		todo, err := s.due(time.Now())
+		if err != nil {
+			return err
+		}
+		if len(todo.matured) > 0 {
+			s.u.ack(todo.matured, len(todo.matured))
+			s.freed()
+		}
+		if err := s.control(websocket.PongMessage, todo.pong); err != nil {
+			return err
+		}
+		if err := s.control(websocket.PingMessage, todo.ping); err != nil {
+			return err
+		}
+		wait := time.Until(todo.next)
+		s.u.c.Turn(max(0, wait) + 2*s.u.c.WriteTimeout)
+		timer.Reset(wait)
+	}
+}
+
+// control writes a control frame, if there is one.
+func (s *session) control(kind int, payload *string) error {
+	if payload == nil {
+		return nil
+	}
+	err := s.conn.WriteControl(kind, []byte(*payload), time.Now().Add(s.u.c.WriteTimeout))
+	if err != nil {
+		return writeProblem(err)
+	}
+	return nil
+}
+
+// todo is what the keeper has to do, and when to look again.
+type todo struct {
+	pong, ping *string
+	matured    []uint64 // positions held for as long as Retain
+	next       time.Time
+}
+
+// due finds out what is to be done at a time, or why the session is over.
+func (s *session) due(now time.Time) (t todo, err error) {
+	u := s.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+
+	silent := u.win.progress.Add(u.silenceLimit())
+	waits := u.waits()
+	switch {
+	case waits && !now.Before(silent):
+		return t, s.silence(now)
+	case !now.Before(s.renewAt) && (!waits || !now.Before(s.renewAt.Add(renewGrace))):
+		return t, errRenew
+	}
+	if !s.recovered && s.provedUseful() {
+		s.recovered = true
+		u.recovered()
+	}
+	u.warnEchoes()
+	t.pong, s.pong = s.pong, nil
+	if u.accepts() {
+		t.matured = u.held.until(now.Add(-u.c.Retain))
+	}
+	stalled, watched := s.stalled()
+	if watched && !now.Before(stalled) {
+		s.probeNow(now)
+		stalled, watched = s.stalled()
+	}
+	if _, due := u.win.held(now); due {
+		s.interrupt()
+		signal(s.room)
+	}
+	if s.wantsPing(now) {
+		payload := s.nextPing(now)
+		t.ping = &payload
+	}
+	t.next = s.nextLook(now)
+	if waits {
+		t.next = earliest(t.next, silent)
+	}
+	if watched {
+		t.next = earliest(t.next, stalled)
+	}
+	return t, nil
+}
+
+// nextLook is when something may become due that needs no event before it,
+// silence aside. Caller holds mu.
+func (s *session) nextLook(now time.Time) time.Time {
+	u := s.u
+	next := s.ping.at.Add(u.c.Ping)
+	later := func(t time.Time) {
+		if now.Before(t) {
+			next = earliest(next, t)
+		}
+	}
+	if at, ok := u.win.oldest(); ok && u.provisional() {
+		later(at.Add(u.provisionalWait()))
+	}
+	if f, ok := u.win.keyless(); ok && u.mode == AckEcho {
+		later(f.at.Add(keylessWait))
+	}
+	if at, _ := u.win.held(now); !at.IsZero() {
+		next = earliest(next, at)
+	}
+	if at, ok := u.held.oldest(); ok && u.accepts() {
+		next = earliest(next, at.Add(u.c.Retain))
+	}
+	later(s.since.Add(usefulAfter))
+	later(s.since.Add(warnAfter))
+	if now.Before(s.renewAt) {
+		return earliest(next, s.renewAt)
+	}
+	return earliest(next, now.Add(time.Second)) // a moment with nothing outstanding comes soon
+}
+
+// wantsPing: one each Ping; in pong mode, one after new records as soon as the
+// last one is answered; where a pong is provisional, one for a full window or a
+// record that has waited; in echo mode, one for a record without a key that no
+// later echo covers. Caller holds mu.
+func (s *session) wantsPing(now time.Time) bool {
+	u := s.u
+	if s.hurry || !now.Before(s.ping.at.Add(u.c.Ping)) {
+		s.hurry = false
+		return true
+	}
+	if s.ping.waiting || u.win.outstanding() == 0 || s.written <= s.ping.covers {
+		return false
+	}
+	switch {
+	case u.mode == AckPong:
+		return true
+	case u.provisional():
+		at, busy := u.win.oldest()
+		return busy && (u.pongsAtOnce(now) && (u.drains > 0 || s.waits || !u.win.room()) || !now.Before(at.Add(u.provisionalWait())))
+	case u.mode != AckEcho:
+		return false
+	}
+	f, ok := u.win.keyless()
+	return ok && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || !now.Before(f.at.Add(keylessWait))) // nothing later comes at the end
+}
+
+// nextPing enters the ping that is about to be sent. Caller holds mu.
+func (s *session) nextPing(now time.Time) (payload string) {
+	s.ping = ping{id: s.ping.id + 1, at: now, covers: s.written, waiting: true}
+	return strconv.FormatUint(s.ping.id, 10)
+}
+
+// ponged takes a pong. Only that of the last ping counts: servers may leave
+// out the others.
+func (s *session) ponged(payload string) {
+	u := s.u
+	u.mu.Lock()
+	if !s.ping.waiting || payload != strconv.FormatUint(s.ping.id, 10) {
+		u.mu.Unlock()
+		return
+	}
+	s.ping.waiting = false
+	now := time.Now()
+	var done []uint64
+	switch {
+	case u.mode == AckPong:
+		for _, f := range u.win.ponged(s.ping.covers, false, now) {
+			done = append(done, f.pos)
+		}
+		u.win.measure(now.Sub(s.ping.at))
+	case u.provisional():
+		s.hold(u.win.ponged(s.ping.covers, false, now), now)
+	case u.mode == AckEcho:
+		for _, f := range u.win.ponged(s.ping.covers, true, now) {
+			done = append(done, f.pos)
+		}
+	}
+	s.acked = s.acked || len(done) > 0
+	u.mu.Unlock()
+	u.ack(done, 0)
+	s.freed()
+	signal(s.poke)
+}
+
+// hold keeps records that a pong covers until there is proof. Caller holds mu.
+func (s *session) hold(covered []flight, now time.Time) {
+	u := s.u
+	if len(covered) == 0 {
+		return
+	}
+	for _, f := range covered {
+		u.held.add(f, now)
+		if u.win.single { // it was waited long enough for a failure
+			u.isolation.acked(f.pos)
+		}
+	}
+	u.win.single = u.isolation.oneAtATime()
+	if u.mode == AckAuto {
+		u.win.measure(now.Sub(s.ping.at))
+	}
+	u.silent, u.lastAck, s.acked = 0, now, true
+	u.notify()
+}
+
+// checkLink checks after a change of the network whether the connection has
+// survived: a ping goes out now, and the time for its answer runs.
+func (s *session) checkLink() {
+	s.conn.SetReadDeadline(time.Now().Add(s.u.c.PongTimeout))
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	s.hurry = true
+}
+
+// silence is the reason for giving up a connection without acknowledgements.
+// Where not even a ping was answered it is the link that is dead, and no
+// record's doing. Caller holds mu.
+func (s *session) silence(now time.Time) error {
+	u := s.u
+	asked := s.ping.waiting && s.ping.at.After(u.win.progress)
+	if asked && !s.received.After(u.win.progress) {
+		return linkDead(now.Sub(s.received))
+	}
+	defer func() { u.silent++ }()
+	silent := u.silenceLimit().Round(time.Second)
+	if u.mode == AckEcho && u.status.Acked == 0 {
+		return &problem.Problem{Code: NoEcho, Key: "ack", Cause: fmt.Sprintf("no echo for %s", silent), Fix: "have the server send members their own messages, or set ack = \"pong\""}
+	}
+	return &problem.Problem{Code: Unresponsive, Cause: fmt.Sprintf("no acknowledgement for %s on an open connection: the server is stuck or overloaded", silent)}
+}
+
+// The loss of a whole window is shown by nothing that comes later: the window
+// is full, and so nothing is sent that could be echoed. The same holds for the
+// last record of all. Waiting for the deadline of silence would cost ten seconds
+// each time, and a fleet that overruns its server loses whole windows all the
+// time.
+//
+// So a silence that is long for this connection has one record more sent than
+// the window allows: the next one, or where there is none the last one once
+// more. The server's order holds: when that is echoed, all before it without an
+// echo are lost, and are sent again for that. (To repeat the oldest would prove
+// nothing: its echo may be that of the first sending, come late, with all
+// others right after it.) To a server that is slow it adds one frame, not a
+// window, and mostly not a repeat either.
+const (
+	// probeFloor is more than the second between two fixes of most receivers:
+	// where the window has room, the next fix shows the loss for nothing.
+	probeFloor = 2 * time.Second
+	// probeFloorLast is the same where no later record is coming: during a
+	// drain, which is bounded by some seconds, and where one record goes at a
+	// time.
+	probeFloorLast = time.Second
+	// probeRounds is how many times the expected upper limit of a round trip a
+	// silence is long; silenceRounds, after which the connection is given up,
+	// is more than twice that.
+	probeRounds = 3
+)
+
+// probe is what was done about the silence of a connection.
+type probe struct {
+	at    time.Time // of the last record called for; zero: none yet
+	count int       // of them since anything was acknowledged
+	due   bool      // the writer has not sent it yet
+}
+
+// stalled is when the connection will have been silent for too long. The pause
+// doubles with each record called for that stays without an answer, so that
+// there are two before the connection is given up and one in a drain. Not ok:
+// nothing is on its way, or nothing that can have an echo. Caller holds mu.
+func (s *session) stalled() (at time.Time, ok bool) {
+	u := s.u
+	tail, ok := u.win.tail()
+	if !ok || u.mode != AckEcho || u.provisional() || !tail.keyed {
+		return at, false
+	}
+	floor := probeFloor
+	if u.drains > 0 || u.win.single {
+		floor = probeFloorLast
+	}
+	if u.win.progress.After(s.probe.at) {
+		s.probe = probe{}
+	}
+	at = latest(u.win.progress, latest(tail.at, s.probe.at))
+	return at.Add(max(floor, probeRounds*u.win.timeout()) << s.probe.count), true
+}
+
+// probeNow calls for one more record, and for a ping: its answer tells a server
+// that is stuck from a link that is dead. Caller holds mu.
+func (s *session) probeNow(now time.Time) {
+	s.hurry = true
+	s.probe = probe{at: now, count: s.probe.count + 1, due: true}
+	s.interrupt()
+	signal(s.room)
+}
+
+// probing reports whether one more record is called for, and the silence
+// lasts. Caller holds mu.
+func (s *session) probing() bool {
+	return s.probe.due && !s.u.win.progress.After(s.probe.at)
+}
+
+// tailAgain returns the record that was sent last, to be sent once more. Caller
+// holds mu.
+func (s *session) tailAgain() (f flight, ok bool) {
+	s.probe.due = false
+	f, ok = s.u.win.tail()
+	f.repeat = true
+	return f, ok
+}
+
+// probeSent takes note that a record was found to be sent.
+func (s *session) probeSent() {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	s.probe.due = false
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
