@@ -60,7 +60,7 @@ func TestLine(t *testing.T) {
 			o.Warning = &problem.Problem{Code: source.OtherSenders, Cause: "two send", Fix: "choose one"}
 		}, source.OtherSenders, "choose one"},
 		{"no sky", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge = new(0.0), nmea.ModeNone, nil }, NoSatellite, "none in view: check the antenna's plug"},
-		{"no signal", Broken, "satellites", func(o *observed) { o.noSignal = true }, NoSignal, "14 should be in view, no signal from any"},
+		{"no signal", Broken, "satellites", func(o *observed) { o.Signals = new(0) }, NoSignal, "14 should be in view, no signal from any"},
 		{"no antenna", Broken, "satellites", func(o *observed) { o.NSat, o.Mode, o.FixAge, o.Antenna = nil, nmea.ModeNone, nil, "OPEN" }, Antenna, "antenna OPEN"},
 		{"no list of satellites", Skipped, "satellites", func(o *observed) { o.NSat = nil }, "", "does not list them"},
 		{"no fix", Broken, "fix", func(o *observed) { o.Mode, o.FixAge = nmea.ModeNone, nil }, NoFix, "takes a minute"},

@@ -19,9 +19,8 @@ import (
 // observed is what is known of a receiver, from the daemon or from listening here.
 type observed struct {
 	pipeline.ReceiverStatus
-	beside   bool      // the daemon reports it, and has the port
-	clock    time.Time // the receiver's, zero while it is not known
-	noSignal bool      // it lists satellites from its almanac and receives none of them
+	beside bool      // the daemon reports it, and has the port
+	clock  time.Time // the receiver's, zero while it is not known
 }
 
 // fixed reports whether a position comes.
@@ -141,7 +140,7 @@ func judgeSatellites(name string, o observed) Link {
 	case o.NSat == nil && o.fixed():
 		return skipped(name, "the receiver does not list them")
 	case o.NSat == nil || *o.NSat == 0:
-	case o.noSignal:
+	case o.Signals != nil && *o.Signals == 0:
 		p.Code, p.Cause = NoSignal, fmt.Sprintf("%.0f should be in view, no signal from any", *o.NSat)
 	default:
 		seen := fmt.Sprintf("%.0f in view", *o.NSat)

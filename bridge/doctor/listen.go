@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -98,7 +97,7 @@ type probe struct {
 	last      nmea.Fix
 	fixAt     time.Time
 	nSat      *float64
-	noSignal  bool
+	signals   *int
 }
 
 func (h *probe) Data(p []byte) {
@@ -134,17 +133,18 @@ func (h *probe) Fix(f *nmea.Fix) {
 func (h *probe) Sky(s *nmea.Sky) {
 	n := float64(s.NSat)
 	h.nSat = &n
-	h.noSignal = n > 0 && !slices.ContainsFunc(s.Satellites, func(one nmea.Satellite) bool { return one.SS.Set && one.SS.V > 0 })
+	h.signals = new(pipeline.Signals(s))
 }
 
 // observed adds what came over the line to the state of the port.
 func (h *probe) observed(st receiver.Status) observed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o := observed{clock: h.last.Time, noSignal: h.noSignal}
+	o := observed{clock: h.last.Time}
 	sc := h.scanner.Stats()
 	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
 	o.Sentences, o.BadChecksum, o.NoChecksum = sc.Sentences, sc.BadChecksum, sc.NoChecksum
+	o.Signals = h.signals
 	if h.last.NSat.Set {
 		o.NSat = &h.last.NSat.V
 	}

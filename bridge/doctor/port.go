@@ -46,10 +46,12 @@ func whyNothing(o observed, p serial.Port) *problem.Problem {
 	switch {
 	case o.Problem == nil || o.beside || p.Problem == nil:
 		return o.Problem
-	case linkOf(p.Problem) == linkOf(o.Problem), o.Port == "" && !isPseudoTerminal(p):
+	case linkOf(p.Problem) == linkOf(o.Problem):
 		return p.Problem
+	case linkOf(o.Problem) == "port" && strings.HasPrefix(o.Source, "/"), o.Port != "", isPseudoTerminal(p):
+		return o.Problem // a port that is none, or one that was open
 	}
-	return o.Problem
+	return p.Problem
 }
 
 // isPseudoTerminal reports whether a port is held because a program is at its other end, and often at this one too.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -77,6 +78,9 @@ func spoolDirectory(name, dir, runtime string) Link {
 
 // writable checks that files can be made in a directory, or if it does not exist yet, in the nearest one above it.
 func writable(dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return unix.ENOTDIR
+	}
 	err := unix.Access(dir, unix.W_OK|unix.X_OK)
 	if errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
 		return writable(filepath.Dir(dir))

@@ -26,6 +26,7 @@ type Intake struct {
 	assembler *nmea.Assembler
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
+	signals   *int      // of the newest list of satellites
 	epochAt   time.Time // when that came
 	fixAt     time.Time // when the last epoch with a position came
 	clockTime time.Time // the receiver's time in the last fix that had one
@@ -122,7 +123,10 @@ func (in *Intake) Fix(f *nmea.Fix) {
 }
 
 // Sky is called by the assembler once a cycle; mu is held.
-func (in *Intake) Sky(s *nmea.Sky) { in.feed.sky(in.index, s) }
+func (in *Intake) Sky(s *nmea.Sky) {
+	in.signals = new(Signals(s))
+	in.feed.sky(in.index, s)
+}
 
 // Clock is the receiver's time, carried on from its last fix; zero before the first, and for a recording: that has the time
 // at which it was made.

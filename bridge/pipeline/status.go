@@ -30,6 +30,7 @@ type ReceiverStatus struct {
 	Mode        nmea.Mode `json:"mode"`                // of the last epoch
 	USat        *float64  `json:"uSat,omitempty"`
 	NSat        *float64  `json:"nSat,omitempty"`
+	Signals     *int      `json:"signals,omitempty"` // satellites that a signal comes from; absent while none were listed
 
 	Types  map[string]SentenceType `json:"types,omitempty"` // by talker and type, such as GNGGA
 	Record *record.Status          `json:"record,omitempty"`
@@ -60,8 +61,18 @@ func (in *Intake) Status(feed FeedStatus) ReceiverStatus {
 		st.Warning = as.Date
 	}
 	st.EpochAge, st.FixAge = since(in.epochAt, now), since(in.fixAt, now)
-	st.USat, st.NSat = stated(in.last.USat), stated(in.last.NSat)
+	st.USat, st.NSat, st.Signals = stated(in.last.USat), stated(in.last.NSat), in.signals
 	return st
+}
+
+// Signals counts the satellites that a signal comes from. A receiver also lists those that its almanac has in view.
+func Signals(s *nmea.Sky) (n int) {
+	for _, one := range s.Satellites {
+		if one.SS.Set && one.SS.V > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // since is how long ago something was in seconds, nil if it never was.

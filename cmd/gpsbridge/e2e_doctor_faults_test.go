@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/doctor"
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/sim"
+	"gpsbridge/bridge/receiver/source"
+	"gpsbridge/bridge/secret"
+	"gpsbridge/bridge/uplink"
+)
+
+// A machine of its own has a /dev that holds only what a test puts there, and shows no process of another. So a port is one
+// that nothing else holds, under a name that hardware has: a pseudo-terminal at /dev/pts shows its other end as a holder.
+
+// onMachine runs a command on a machine of its own, whose /dev has a link's worth of each port: name below /dev to path.
+func onMachine(t *testing.T, ports map[string]string, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	realtest.Need(t, realtest.Namespaces)
+	var b strings.Builder
+	dev := t.TempDir()
+	fmt.Fprintf(&b, "set -e\nmount -t tmpfs dev %[1]s\nfor n in null zero urandom; do touch %[1]s/$n; mount --bind /dev/$n %[1]s/$n; done\nln -s /proc/self/fd %[1]s/fd\n", dev)
+	for name, path := range ports {
+		fmt.Fprintf(&b, "touch %[1]s/%[2]s\nmount --bind %[3]s %[1]s/%[2]s\n", dev, name, path)
+	}
+	fmt.Fprintf(&b, "mount --move %s /dev\nexec \"$@\"", dev)
+	return through(t, cmd, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", b.String(), "-")
+}
+
+// onSameMachine runs a command on the machine of a process that onMachine has started.
+func onSameMachine(t *testing.T, p *realtest.Process, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
+	if err != nil || len(strings.Fields(string(children))) != 1 {
+		t.Fatalf("children of unshare: %q, %v", children, err)
+	}
+	return through(t, cmd, "nsenter", "--mount", "--pid", "--target", strings.TrimSpace(string(children)))
+}
+
+// through runs a command through another program that ends by executing it.
+func through(t *testing.T, cmd *exec.Cmd, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = slices.Concat([]string{path}, args, []string{cmd.Path}, cmd.Args[1:])
+	cmd.Path = path
+	return cmd
+}
+
+// receiverFault is a broken situation of a receiver: what is at /dev/ttyUSB0, or another source, and what the doctor finds.
+type receiverFault struct {
+	name   string
+	line   func(t *testing.T) string // the path of what is at /dev/ttyUSB0; nil for an empty /dev
+	source string
+	link   string
+	code   problem.Code
+	fix    string
+}
+
+// sends is a line that sends the same text again and again.
+func sends(text string) func(*testing.T) string {
+	return func(t *testing.T) string {
+		line := realtest.OpenPty(t)
+		repeat(t, line, []byte(text))
+		return line.Path()
+	}
+}
+
+// simulated is a simulated receiver's line.
+func simulated(c sim.Config) func(*testing.T) string {
+	return func(t *testing.T) string { return simulate(t, c) }
+}
+
+func sentences(bodies ...string) string {
+	var b []byte
+	for _, body := range bodies {
+		b = appendSentence(b, "%s", body)
+	}
+	return string(b)
+}
+
+// noFix are the sentences of an epoch without a fix, with more that the receiver has to say.
+func noFix(more ...string) string {
+	now := newVehicle().start
+	return sentences(slices.Concat([]string{
+		fmt.Sprintf("GNRMC,%s,V,,,,,,,%s,,,N", now.Format("150405.00"), now.Format("020106")), "GNGGA,,,,,,0,00,99.99,,,,,,",
+		"GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99",
+	}, more)...)
+}
+
+func silentLine(t *testing.T) string { return realtest.OpenPty(t).Path() }
+
+var receiverFaults = []receiverFault{
+	{"nothing plugged in", nil, "auto", "port", source.NoPort, "plug one in"},
+	{"named port missing", nil, "/dev/ttyUSB7", "port", source.PortMissing, "plug the receiver in"},
+	{"directory", nil, "/dev", "port", source.NotAPort, "name a port in it"},
+	{"not a serial port", nil, "/dev/null", "port", source.NotAPort, ""},
+	{"silent, found", silentLine, "auto", "bytes", source.Silent, "check the receiver's power and cable"},
+	{"silent, named", silentLine, "/dev/ttyUSB0", "bytes", source.Silent, "check the receiver's power and cable"},
+	{"silent, at a speed", silentLine, "/dev/ttyUSB0?baud=9600", "bytes", source.Silent, "check the receiver's power and cable"},
+	{"wrong speed", simulated(sim.Config{Rate: 1, Baud: 115200, Garble: true}), "/dev/ttyUSB0?baud=9600", "baud", source.NoSentenceAt, "leave ?baud= out"},
+	{"UBX only", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0", "sentences", source.BinaryUBX, "switch NMEA output on"},
+	{"UBX only, found", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "auto", "sentences", source.BinaryUBX, "switch NMEA output on"},
+	{"UBX only, at a speed", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryUBX, "switch NMEA output on"},
+	{"no checksums", sends("$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,\r\n"), "/dev/ttyUSB0?baud=9600", "sentences", doctor.NoChecksums, "allow_no_checksum = true"},
+	{"no satellite in view", sends(noFix("GPGSV,1,1,00")), "/dev/ttyUSB0", "satellites", doctor.NoSatellite, "check the antenna's plug"},
+	{"no signal", simulated(sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }}), "/dev/ttyUSB0", "satellites", doctor.NoSignal, "check the antenna's plug"},
+	{"antenna open", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=OPEN")), "/dev/ttyUSB0", "satellites", doctor.Antenna, "check the antenna's plug"},
+	{"antenna shorted", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=SHORT")), "/dev/ttyUSB0", "satellites", doctor.Antenna, "check the antenna's plug"},
+	{"no fix yet", sends(noFix("GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,")), "/dev/ttyUSB0", "fix", doctor.NoFix, "free view of the sky"},
+	{"host unknown", nil, "tcp://receiver..example:10110", "port", source.HostUnknown, ""},
+	{"TCP port closed", nil, "tcp://127.0.0.1:1", "port", source.Refused, ""},
+	{"no gpsd", nil, "gpsd://127.0.0.1:1", "port", source.Refused, ""},
+	{"UDP: not this machine's address", nil, "udp://192.0.2.1:10110", "port", source.ListenForeign, ""},
+	{"UDP: nothing comes", nil, "udp://127.0.0.1:47113", "bytes", source.Silent, ""},
+	{"log missing", nil, "file:/x/speaks nothing.nmea", "port", source.FileMissing, "name a recorded log"},
+	{"log is a directory", nil, "file:/usr", "port", source.NotALog, ""},
+	{"log is empty", nil, "file:/dev/null", "port", source.NotALog, ""},
+}
+
+// TestDoctorFindsTheReceiversFault: each fault is found without a daemon and beside one, and beside one the daemon is not
+// blamed for it.
+func TestDoctorFindsTheReceiversFault(t *testing.T) {
+	realtest.Need(t, realtest.Namespaces)
+	for _, f := range receiverFaults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			ports := map[string]string{}
+			if f.line != nil {
+				ports["ttyUSB0"] = f.line(t)
+			}
+			t.Run("alone", func(t *testing.T) {
+				oneFault(t, onMachine(t, ports, doctorOf(t, "--device", f.source)), f.link, f.code, f.fix)
+			})
+			t.Run("beside", func(t *testing.T) {
+				d := startDaemonCmd(t, onMachine(t, ports, gpsbridge(t, "run", "--device-id", deviceID, "--listen", "127.0.0.1:0", "--device", f.source)))
+				oneFault(t, onSameMachine(t, d.Process, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--device", f.source)), f.link, f.code, f.fix)
+			})
+		})
+	}
+}
+
+// oneFault checks that the first broken link is the one of the fault, and nothing before it warns.
+func oneFault(t *testing.T, cmd *exec.Cmd, link string, code problem.Code, fix string) {
+	t.Helper()
+	links, exit := consult(t, cmd)
+	l, found := doctor.FirstBroken(links)
+	if !found || exit != exitFailed || l.Name != link || l.Code != code || !strings.Contains(l.Fix, fix) {
+		t.Errorf("exit code %d, %+v; want %s broken, %q, fix with %q", exit, l, link, code, fix)
+	}
+	for _, l := range links {
+		if l.Code != "" && l.State != doctor.Broken && l.Name != "clock" {
+			t.Errorf("%+v beside the fault", l)
+		}
+	}
+}
+
+// answers is a web server that answers each request so.
+func answers(status int, header ...string) func(*testing.T) string {
+	return func(t *testing.T) string {
+		return "ws://" + plainServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i+1 < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(status)
+		})
+	}
+}
+
+// serves is a WebSocket server; serve has each connection.
+func serves(serve func(*websocket.Conn)) func(*testing.T) string {
+	return func(t *testing.T) string {
+		return "ws://" + plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+			up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+			if conn, err := up.Upgrade(w, r, nil); err == nil {
+				defer conn.Close()
+				serve(conn)
+			}
+		})
+	}
+}
+
+// closing is a WebSocket server that closes each connection with a code.
+func closing(code int) func(*testing.T) string {
+	return serves(func(conn *websocket.Conn) {
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+		_, _, _ = conn.ReadMessage()
+	})
+}
+
+// readsOnly is a WebSocket server that takes what comes and answers pings only.
+func readsOnly(conn *websocket.Conn) {
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			return
+		}
+	}
+}
+
+// accepts is a server that accepts connections, has each, and closes it when the test ends.
+func accepts(talk func(net.Conn)) func(*testing.T) string {
+	return func(t *testing.T) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				running.Go(func() {
+					defer conn.Close()
+					talk(conn)
+					<-ctx.Done()
+				})
+			}
+		})
+		t.Cleanup(func() {
+			cancel()
+			l.Close()
+			running.Wait()
+		})
+		return "ws://" + l.Addr().String()
+	}
+}
+
+// serverFaults are the faults of the way to a server that TestDoctor... of e2e_doctor_server_test.go do not have.
+var serverFaults = []struct {
+	name   string
+	server func(*testing.T) string
+	keys   []string
+	link   string
+	code   problem.Code
+	fix    string
+}{
+	{"401", answers(401), nil, "upgrade", uplink.Unauthorized, "token"},
+	{"403", answers(403), nil, "upgrade", uplink.Forbidden, "token_file"},
+	{"404 of nginx", answers(404, "Server", "nginx/1.22.1"), nil, "upgrade", uplink.NotFound, "Upgrade and Connection"},
+	{"429", answers(429), nil, "upgrade", uplink.BadStatus, "wait"},
+	{"500", answers(500), nil, "upgrade", uplink.ServerError, ""},
+	{"502", answers(502), nil, "upgrade", uplink.ServerError, "start the application"},
+	{"login page", answers(302, "Location", "/accounts/login/?next=/"), nil, "upgrade", uplink.Redirect, "by token instead of a login"},
+	{"captive portal", answers(302, "Location", "http://portal.example/welcome"), nil, "upgrade", uplink.Redirect, "sign in to that network"},
+	{"TLS wanted", func(t *testing.T) string {
+		return "ws://" + plainServer(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://"+r.Host+r.URL.Path, http.StatusMovedPermanently)
+		})
+	}, nil, "upgrade", uplink.Redirect, "wss://"},
+	{"no web server", accepts(func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9.2\r\n") }), nil, "upgrade", uplink.BadStatus, "check the port"},
+	{"token refused by close code", closing(4401), nil, "echo", uplink.Forbidden, "token_file"},
+	{"policy", closing(1008), nil, "echo", uplink.ClosedPolicy, "token_file"},
+	{"application fails", closing(1011), nil, "echo", uplink.ClosedFailed, "log"},
+	{"overloaded", closing(1013), nil, "echo", uplink.Overloaded, ""},
+	{"never echoes", serves(readsOnly), []string{`ack = "echo"`}, "echo", doctor.EchoMissing, "remove ack"},
+	{"token file missing", serves(readsOnly), []string{`token_file = "/nonexistent/token"`}, "upgrade", secret.CodeMissing, ""},
+}
+
+func TestDoctorFindsTheServersFault(t *testing.T) {
+	for _, f := range serverFaults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			oneFault(t, aloneDoctor(t, serverDoctor(t, f.server(t), f.keys...)...), f.link, f.code, f.fix)
+		})
+	}
+}
+
+// TestDoctorWarnsOfAServerThatDoesNotAnswerPings: it is not broken yet.
+func TestDoctorWarnsOfAServerThatDoesNotAnswerPings(t *testing.T) {
+	end := make(chan struct{})
+	server := serves(func(*websocket.Conn) { <-end })(t)
+	links, code := consult(t, aloneDoctor(t, serverDoctor(t, server)...))
+	close(end)
+	i := slices.IndexFunc(links, func(l doctor.Link) bool { return l.Name == "echo" })
+	if code != exitDone || i < 0 || links[i].State != doctor.Warning || links[i].Code != doctor.NoPong {
+		t.Errorf("exit code %d, %+v", code, links)
+	}
+}
+
+func TestDoctorFindsAFileForTheSpool(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "spool")
+	writeFile(t, file, "a file where a directory should be")
+	cmd := doctorOf(t, "--device", "-")
+	cmd.Env = append(cmd.Env, "GPSBRIDGE_SPOOL_DIR="+file)
+	oneFault(t, cmd, "spool", doctor.SpoolNotWritable, "name another directory")
+}
