@@ -78,7 +78,11 @@ const (
 )
 
 // echoes judges a server by the echoes of records that were sent once.
-type echoes struct{ class [classes]share }
+type echoes struct {
+	class [classes]share
+	last  time.Time     // of the last echo on this connection; zero: none
+	gap   time.Duration // the longest between two echoes of a connection
+}
 
 // share is what is known about one class.
 type share struct {
@@ -98,6 +102,10 @@ func (e *echoes) saw(c class, echoed bool, now time.Time) {
 		s.begin = now
 	}
 	if echoed {
+		if !e.last.IsZero() {
+			e.gap = max(e.gap, now.Sub(e.last))
+		}
+		e.last = now
 		s.echoed++
 		s.inRow, s.everEcho = 0, true
 	} else {

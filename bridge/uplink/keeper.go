@@ -103,7 +103,7 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 
-	silent := u.win.progress.Add(u.silenceLimit())
+	silent := u.silentAt(s.since)
 	waits := u.waits()
 	switch {
 	case waits && !now.Before(silent):
@@ -253,7 +253,10 @@ func (s *session) hold(covered []flight, now time.Time) {
 	if u.mode == AckAuto {
 		u.win.measure(now.Sub(s.ping.at))
 	}
-	u.silent, u.lastAck, s.acked = 0, now, true
+	u.lastAck, s.acked = now, true
+	if u.mode == AckAuto {
+		u.silent = 0
+	}
 	u.notify()
 }
 
@@ -276,7 +279,11 @@ func (s *session) silence(now time.Time) error {
 		return linkDead(now.Sub(s.received))
 	}
 	defer func() { u.silent++ }()
-	silent := u.silenceLimit().Round(time.Second)
+	silent := now.Sub(u.win.progress)
+	if u.provisional() {
+		silent = now.Sub(latest(s.since, u.echoes.last))
+	}
+	silent = silent.Round(time.Second)
 	if u.mode == AckEcho && u.status.Acked == 0 {
 		return &problem.Problem{Code: NoEcho, Key: "ack", Cause: fmt.Sprintf("no echo for %s", silent), Fix: "have the server send members their own messages, or set ack = \"pong\""}
 	}

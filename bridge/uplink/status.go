@@ -168,6 +168,7 @@ func (u *Uplink) connected(s *session) {
 	u.failed, u.session = nil, s
 	u.status.Connects++
 	u.win.restart(u.queue.Acked())
+	u.echoes.last = time.Time{}
 	u.win.single = u.isolation.oneAtATime()
 	if u.held.count > 0 {
 		u.earlier, u.held = u.held, held{}

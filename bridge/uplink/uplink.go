@@ -295,7 +295,7 @@ func (u *Uplink) judge(s *session, err error) {
 		f.outstanding = append(f.outstanding, flight.pos)
 	}
 	if len(out) > 0 {
-		f.marked = out[0].late && !out[0].unmarked && u.marks()
+		f.marked = out[0].late && !out[0].unmarked && u.marks() && problem.CodeOf(err) != Unresponsive
 	}
 	starts, quarantine := u.isolation.broke(f)
 	u.mu.Unlock()
@@ -411,6 +411,21 @@ func (u *Uplink) silenceLimit() time.Duration {
 	return min(limit<<min(u.silent, 3), silenceMax)
 }
 
+// gapsToSilence is how many times the longest pause between two echoes of a
+// server that echoes some records makes a silence.
+const gapsToSilence = 4
+
+// silentAt is when a connection will have been silent for too long. Where the
+// server echoes some records, pongs are no acknowledgement, and pauses between
+// echoes are usual. Caller holds mu.
+func (u *Uplink) silentAt(since time.Time) time.Time {
+	if u.mode != AckEcho || !u.echoes.partial() {
+		return u.win.progress.Add(u.silenceLimit())
+	}
+	limit := max(min(gapsToSilence*u.echoes.gap, u.c.Retain), silenceMax) << min(u.silent, 4)
+	return latest(since, u.echoes.last).Add(limit)
+}
+
 // provisionalWait is how long a record waits for its echo before a ping is
 // spent on it. Caller holds mu.
 func (u *Uplink) provisionalWait() time.Duration {
@@ -431,9 +446,9 @@ func (u *Uplink) pongsAtOnce(now time.Time) bool {
 // holds mu.
 func (u *Uplink) accepts() bool { return u.c.Ack == AckAuto && u.provisional() }
 
-// waits reports whether an acknowledgement is due. Caller holds mu.
+// waits reports whether an acknowledgement is due: what is held waits for an echo where there was ever one. Caller holds mu.
 func (u *Uplink) waits() bool {
-	return u.win.busy() || (u.held.count > 0 && !u.accepts())
+	return u.win.busy() || (u.held.count > 0 && u.mode == AckEcho)
 }
 
 // underway reports whether a record was sent on this connection and is not done with.
