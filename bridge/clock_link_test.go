@@ -24,7 +24,7 @@ import (
 func TestBoardOf1970OverTLS(t *testing.T) {
 	const day = 24 * time.Hour
 	server := realtest.StartDjango(t, realtest.Options{})
-	built := builtAfter()
+	built := BuiltAfter()
 	year := built.AddDate(1, 0, 0) // what the receiver says, unless it lies
 	for name, test := range map[string]struct {
 		from, until time.Time // of the certificate
@@ -52,7 +52,7 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 			u, err := uplink.New(uplink.Config{
 				Name: "tls", URL: "wss://" + front.Addr() + "/ws/gps-tracking/van_7/", CAFile: authority,
 				Clock: func() (time.Time, string) {
-					return certificateTime(time.Unix(0, 0), false, test.receiver, built)
+					return CertificateTime(time.Unix(0, 0), false, test.receiver)
 				},
 			}, s.Reader("tls"))
 			if err != nil {
@@ -90,18 +90,9 @@ func awaitVerdict(t *testing.T, u *uplink.Uplink) uplink.Status {
 	}
 }
 
-// nobodyKeepsTheClock has this machine's clock count as not synchronised. Call it before the daemon starts.
-func nobodyKeepsTheClock(t *testing.T) {
-	t.Helper()
-	was := synchronised
-	synchronised = func() bool { return false }
-	t.Cleanup(func() { synchronised = was })
-}
-
 // TestCertificatesOfADaemonWithoutAClock has a daemon whose clock nobody keeps, a receiver and a server that are a year ahead
 // of it, and files of certificates that are mended while it runs: it needs no reload and no restart.
 func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
-	nobodyKeepsTheClock(t)
 	const month = 30 * 24 * time.Hour
 	ahead := time.Now().AddDate(1, 0, 0).UTC()
 	server, _ := trackingServer(t)
@@ -124,7 +115,7 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	pty := realtest.OpenPty(t)
-	d := start(t, func(c *config.File) {
+	d := startWith(t, func() bool { return false }, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
 		c.Uplinks = []config.UplinkSection{{
 			Server: "wss://" + front.Addr(), CA: put("authority", foreign.Authority),

@@ -8,7 +8,7 @@ import (
 )
 
 func TestCalendarIsBoundedByBuildAndClock(t *testing.T) {
-	if built := builtAfter(); built.Year() < 2026 {
+	if built := BuiltAfter(); built.Year() < 2026 {
 		t.Fatalf("built after %v", built)
 	}
 	for name, test := range map[string]struct {
@@ -16,20 +16,20 @@ func TestCalendarIsBoundedByBuildAndClock(t *testing.T) {
 		recorded bool
 		bounded  bool
 	}{
-		"receiver":                  {"auto", false, true},
-		"recording":                 {"auto", true, false},
+		"receiver":                  {config.RolloverAuto, false, true},
+		"recording":                 {config.RolloverAuto, true, false},
 		"recording to be corrected": {config.RolloverCorrect, true, true},
-		"receiver to be left alone": {"keep", false, false},
+		"receiver to be left alone": {config.RolloverKeep, false, false},
 	} {
-		got := calendar(test.rollover, test.recorded)
+		got := calendar(test.rollover, test.recorded, SystemTime)
 		if bounded := !got.Floor.IsZero() && got.System != nil; bounded != test.bounded {
 			t.Errorf("%s: bounded %t, want %t", name, bounded, test.bounded)
 		}
 	}
 }
 
-func TestCertificatesAreVerifiedAtATimeThatHoldsWater(t *testing.T) {
-	built := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+func TestCertificatesAreVerifiedAtASaneTime(t *testing.T) {
+	built := BuiltAfter()
 	dead, behind := time.Unix(0, 0), built.AddDate(0, 1, 0)
 	now, spoofed := built.AddDate(0, 6, 0), built.AddDate(-3, 0, 0)
 	for name, test := range map[string]struct {
@@ -49,7 +49,7 @@ func TestCertificatesAreVerifiedAtATimeThatHoldsWater(t *testing.T) {
 		"clock ahead, fix":                     {now, false, behind, behind, "receiver"},
 		"not synchronised, receiver lies back": {now, false, spoofed, now, "system, not synchronised"},
 	} {
-		got, source := certificateTime(test.system, test.synchronised, test.receiver, built)
+		got, source := CertificateTime(test.system, test.synchronised, test.receiver)
 		if !got.Equal(test.want) || source != test.source {
 			t.Errorf("%s: %v (%s), want %v (%s)", name, got, source, test.want, test.source)
 		}

@@ -12,38 +12,41 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/relay"
-	"gpsbridge/bridge/spool"
 )
 
 // drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; a person who
 // pressed Ctrl-C wants the prompt back within five, of which closing the connections may take two.
 const drainTimeout = 2500 * time.Millisecond
 
-// ErrSpoolInUse means that another daemon has the spool's directory: no fault of the configuration, and over when that ends.
-var ErrSpoolInUse = spool.ErrInUse
-
 // Daemon is a tracker: for each device ID its receivers, spool and uplinks, and one relay for the viewers of all.
 type Daemon struct {
-	config  config.Config
-	log     *slog.Logger
-	started time.Time
-	relay   *relay.Relay // nil when off
-	devices []*device
-	beats   observe.Beats
-	ready   chan struct{}
+	config       config.Config
+	log          *slog.Logger
+	synchronised func() bool // the system's clock is
+	started      time.Time
+	relay        *relay.Relay // nil when off
+	devices      []*device    // of the configuration, and behind them those that only deliver what an earlier one left
+	beats        observe.Beats
+	ready        chan struct{}
 }
 
-// New puts a daemon together from a checked configuration and opens its spool; nothing else is opened yet. An error is
-// ErrSpoolInUse, or else the configuration's fault and names the key. Run closes what New opened.
+// New puts a daemon together from a checked configuration and opens its spools; nothing else is opened yet. Its errors are
+// problems: that of spool.CodeInUse, or those of the configuration. Run closes what New opened.
 func New(c config.Config, log *slog.Logger) (*Daemon, error) {
-	d := &Daemon{config: c, log: log, started: time.Now(), ready: make(chan struct{})}
+	return newDaemon(c, ClockSynchronised, log)
+}
+
+func newDaemon(c config.Config, synchronised func() bool, log *slog.Logger) (*Daemon, error) {
+	d := &Daemon{config: c, log: log, synchronised: synchronised, started: time.Now(), ready: make(chan struct{})}
 	if !c.Relay.Off() {
 		var err error
 		if d.relay, err = d.newRelay(); err != nil {
 			return nil, c.Explain("relay", err)
 		}
 	}
-	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime}
+	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime,
+		system: func() (time.Time, time.Duration) { return systemTime(d.synchronised()) },
+	}
 	for _, id := range c.DeviceIDs() {
 		dv, err := newDevice(&c, id, parts)
 		if err != nil {
@@ -51,6 +54,7 @@ func New(c config.Config, log *slog.Logger) (*Daemon, error) {
 		}
 		d.devices = append(d.devices, dv)
 	}
+	d.devices = append(d.devices, formerDevices(&c, parts)...)
 	return d, nil
 }
 
@@ -147,7 +151,9 @@ func (d *Daemon) Status() observe.Status {
 		Started: d.started, Now: time.Now(), Uplinks: []observe.UplinkStatus{},
 	}
 	for _, dv := range d.devices {
-		dv.status(&st)
+		if !dv.done.Load() {
+			dv.status(&st)
+		}
 	}
 	st.Spool = observe.SumOfSpools(st.Devices)
 	if d.relay != nil {

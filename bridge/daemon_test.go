@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,9 +20,11 @@ import (
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
+	"gpsbridge/bridge/spool"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,6 +87,12 @@ type running struct {
 // start runs a daemon with a configuration that the test has changed; it is stopped with the test.
 func start(t *testing.T, change func(*config.File)) *running {
 	t.Helper()
+	return startWith(t, ClockSynchronised, change)
+}
+
+// startWith is start on a machine whose clock is synchronised or not.
+func startWith(t *testing.T, synchronised func() bool, change func(*config.File)) *running {
+	t.Helper()
 	f := config.Default()
 	f.DeviceID, f.Relay.Listen = "van_7", "127.0.0.1:0"
 	change(&f)
@@ -94,7 +101,7 @@ func start(t *testing.T, change func(*config.File)) *running {
 		t.Fatal(err)
 	}
 	log := &logBuffer{}
-	d, err := New(c, slog.New(slog.NewTextHandler(log, nil)))
+	d, err := newDaemon(c, synchronised, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,13 +430,14 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	}
 
 	f := config.Default()
+	f.DeviceID = "van_7"
 	configure(config.UplinkSection{Server: "ws://a.example"})(&f)
 	c, err := f.Check()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(c, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrSpoolInUse) {
-		t.Errorf("a second daemon with the same spool: %v, want %v", err, ErrSpoolInUse)
+	if _, err := New(c, slog.New(slog.DiscardHandler)); problem.CodeOf(err) != spool.CodeInUse {
+		t.Errorf("a second daemon with the same spool: %v, want %s", err, spool.CodeInUse)
 	}
 
 	first.stop()
@@ -447,6 +455,53 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	}
 	if runs[first.Status().Devices[0].Run] != n || runs[second.Status().Devices[0].Run] != n {
 		t.Errorf("messages by run %v, want %d of each of two", runs, n)
+	}
+}
+
+// TestFixesGoToTheDeviceIDTheyWereMadeFor has the device ID changed while fixes wait.
+func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
+	const n = 30
+	dir := t.TempDir()
+	configure := func(id, source string, server config.UplinkSection) func(*config.File) {
+		server.Name = "fleet"
+		return func(f *config.File) {
+			f.DeviceID = id
+			f.Receivers = []config.ReceiverSection{{Source: source}}
+			f.Uplinks = []config.UplinkSection{server}
+			f.Spool.Dir, f.Spool.Runtime = filepath.Join(dir, "disk"), filepath.Join(dir, "tmpfs")
+		}
+	}
+	first := start(t, configure("van_7", "file:"+recording(t, n)+"?rate=0", config.UplinkSection{Server: "ws://127.0.0.1:1"}))
+	first.await(t, "fixes that wait", func(st observe.Status) bool { return st.Spool.Records == n })
+	first.stop()
+	first.wait(t, 5*time.Second)
+
+	uplink, group := trackingServer(t)
+	old, now := realtest.Join(t, group), realtest.Join(t, strings.Replace(group, "van_7", "van_8", 1))
+	pty := realtest.OpenPty(t)
+	second := start(t, configure("van_8", pty.Path()+"?baud=9600", uplink))
+	if _, err := pty.Write(rmc(1, true)); err != nil {
+		t.Fatal(err)
+	}
+	for id, m := range map[string]struct {
+		member *realtest.Member
+		n      int
+	}{"van_7": {old, n}, "van_8": {now, 1}} {
+		got := m.member.WaitDistinct(m.n, patience)
+		for _, message := range got {
+			if !bytes.Contains(message.Text, []byte(`"device_id":"`+id+`"`)) {
+				t.Errorf("the group of %s has %s", id, message.Text)
+			}
+		}
+		if len(got) != m.n {
+			t.Errorf("%d messages in the group of %s, want %d", len(got), id, m.n)
+		}
+	}
+	second.await(t, "end of the former device", func(st observe.Status) bool { return len(st.Uplinks) == 1 && len(st.Devices) == 1 })
+	for _, want := range []string{"they are sent to its own group\" device_id=van_7 records=30", "are delivered\" device_id=van_7"} {
+		if !strings.Contains(second.log.String(), want) {
+			t.Errorf("the log has no %s", want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/relay"
@@ -23,7 +25,9 @@ import (
 type device struct {
 	id         string
 	log        *slog.Logger
-	spoolDir   string // "" in memory
+	spoolDir   string      // "" in memory
+	former     bool        // no receiver feeds it: it delivers what was spooled while one did
+	done       atomic.Bool // of a former one: everything is delivered
 	quarantine *quarantine
 	echoes     *echoServers
 
@@ -35,10 +39,11 @@ type device struct {
 
 // surroundings are what a device gets from its daemon.
 type surroundings struct {
-	log   *slog.Logger
-	beats *observe.Beats
-	relay *relay.Relay               // nil when off
-	clock func() (time.Time, string) // the time at which certificates are verified, and its source
+	log    *slog.Logger
+	beats  *observe.Beats
+	relay  *relay.Relay                                 // nil when off
+	clock  func() (time.Time, string)                   // the time at which certificates are verified, and its source
+	system func() (now time.Time, behind time.Duration) // see SystemTime
 }
 
 // newDevice opens the spool of a device ID and builds what is around it, from the servers back to the receivers.
@@ -58,6 +63,29 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 	return d, nil
 }
 
+// formerDevices are those whose fixes wait in a spool since the configuration was another: they go to the groups of the device
+// IDs that they were made for, and not to that of another. A spool that another daemon uses is left to it.
+func formerDevices(c *config.Config, s surroundings) (all []*device) {
+	for _, id := range c.FormerIDs() {
+		held, err := spool.Inspect(c.SpoolDirs(id))
+		if err == nil && held.Records == 0 {
+			continue
+		}
+		d, err := newDevice(c, id, s)
+		if problem.CodeOf(err) == spool.CodeInUse {
+			continue
+		}
+		if err != nil {
+			s.log.Error("fixes of a former device ID cannot be delivered, they are kept", "device_id", id, "err", err)
+			continue
+		}
+		d.former = true
+		s.log.Info("fixes of a former device ID wait, they are sent to its own group", "device_id", id, "records", held.Records)
+		all = append(all, d)
+	}
+	return all
+}
+
 // openSpool opens the spool for the uplinks. A disk that cannot be used does not stop tracking: then fixes are held in
 // memory, and the log shows it.
 func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
@@ -68,7 +96,7 @@ func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
 		o.Readers = append(o.Readers, u.Name)
 	}
 	var err error
-	if d.spool, err = spool.Open(o); err != nil && o.Dir != "" && !errors.Is(err, ErrSpoolInUse) {
+	if d.spool, err = spool.Open(o); err != nil && o.Dir != "" && problem.CodeOf(err) != spool.CodeInUse {
 		d.log.Error("the spool's directory cannot be used, fixes are held in memory and end with the daemon: correct spool.dir", "err", c.Explain("spool", err))
 		o.Dir, o.Runtime, o.Max = "", "", min(o.Max, spool.DefaultMax)
 		d.spool, err = spool.Open(o)
@@ -114,7 +142,7 @@ func (d *device) addReceiver(c config.Receiver, s surroundings) error {
 	}
 	rec := receiver.New(src, c.Config)
 	in := pipeline.IntakeConfig{
-		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite()), AllowNoChecksum: c.AllowNoChecksum,
+		Source: c.Source, Calendar: calendar(c.Rollover, rec.Finite(), s.system), AllowNoChecksum: c.AllowNoChecksum,
 		Record: c.Record, Share: c.Share,
 	}
 	if s.relay != nil {
@@ -126,10 +154,28 @@ func (d *device) addReceiver(c config.Receiver, s surroundings) error {
 
 // run works on the sending side of the device until ctx ends.
 func (d *device) run(ctx context.Context, g *errgroup.Group) {
+	if d.former {
+		ctx = d.untilDelivered(ctx, g)
+	}
 	for _, l := range d.links {
 		g.Go(func() error { return l.run(ctx) })
 	}
 	g.Go(func() error { return d.reportDrops(ctx) })
+}
+
+// untilDelivered returns a context that ends with ctx, and when every server has acknowledged everything.
+func (d *device) untilDelivered(ctx context.Context, g *errgroup.Group) context.Context {
+	until, stop := context.WithCancel(ctx)
+	g.Go(func() error {
+		defer stop()
+		d.drained(ctx)
+		if ctx.Err() == nil {
+			d.done.Store(true)
+			d.log.Info("all fixes of a former device ID are delivered", "device_id", d.id)
+		}
+		return nil
+	})
+	return until
 }
 
 // reportDrops logs once a minute what a full spool, or one whose disk has failed, has dropped since the last line.

@@ -110,7 +110,7 @@ func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
 			}
 		}
 	}
-	if own, _ := d.config.SpoolDirs("trailer"); own != dir+"/spool-trailer" {
+	if own, _ := d.config.SpoolDirs("trailer"); own != dir+"/spool/trailer" {
 		t.Errorf("the trailer's spool is in %s", own)
 	}
 	if st := d.Status(); len(st.Uplinks) != 2 || st.Uplinks[1].DeviceID != "trailer" || st.Spool.Records != 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 )
 
@@ -24,12 +25,13 @@ func (d *Daemon) tokenFiles() tokenFiles { return tokenFiles{viewer: d.config.Re
 // relayRetry paces the attempts at an address that another program holds.
 const relayRetry = 10 * time.Second
 
-// serveViewers runs the relay. An address that cannot be had does not stop tracking: it is logged once and tried again.
+// serveViewers runs the relay. An address that cannot be had does not stop tracking: it is logged and tried again.
 func (d *Daemon) serveViewers(ctx context.Context) error {
 	if d.relay == nil {
 		close(d.ready)
 		return nil
 	}
+	var changes problem.Changes
 	for first := true; ; first = false {
 		err := d.relay.Listen()
 		if first {
@@ -39,7 +41,7 @@ func (d *Daemon) serveViewers(ctx context.Context) error {
 			d.log.Info("serving viewers", "page", d.Page())
 			return d.relay.Serve(ctx)
 		}
-		if first {
+		if worth, _ := changes.Report(problem.Of(err), time.Now()); worth {
 			d.log.Error("no viewers can be served, tracking goes on", "err", d.config.Explain("relay", err))
 		}
 		select {

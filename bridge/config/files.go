@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
 )
 
@@ -54,18 +55,23 @@ func (c *Config) Secrets() []string {
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
 }
 
-// SpoolDirs are the directories of a device ID's spool, "" for none: those of [spool] for the tracker's own, and such that
-// lie beside them for a receiver's of its own.
+// SpoolDirs are the directories of a device ID's spool, on disk and on a tmpfs, "" for none. Each device ID has its own, so
+// that a fix is delivered to the group of the device ID that it was made for, whatever the configuration is by then.
 func (c *Config) SpoolDirs(deviceID string) (dir, runtime string) {
-	dir, runtime = c.Spool.Dir, c.Spool.Runtime
-	if deviceID == c.DeviceID {
-		return dir, runtime
+	return in(c.Spool.Dir, deviceID), in(c.Spool.Runtime, deviceID)
+}
+
+// FormerIDs are the device IDs that have a spool and that no receiver feeds any more.
+func (c *Config) FormerIDs() (ids []string) {
+	current := c.DeviceIDs()
+	if c.Spool.Dir == "" {
+		return nil
 	}
-	if dir != "" {
-		dir += "-" + deviceID
+	entries, _ := os.ReadDir(c.Spool.Dir) // one that cannot be read is the spool's to report
+	for _, e := range entries {
+		if id := e.Name(); e.IsDir() && relay.ValidDeviceID(id) && !slices.Contains(current, id) {
+			ids = append(ids, id)
+		}
 	}
-	if runtime != "" {
-		runtime += "-" + deviceID
-	}
-	return dir, runtime
+	return ids
 }

@@ -80,7 +80,7 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 	t := &trail{started: time.Now()}
 	e.ask(ctx) // what the daemon has sent so far
 	dial, at := u.For(id), e.receiverTime()
-	dial.Clock = func() (time.Time, string) { return bridge.CertificateTime(at) }
+	dial.Clock = func() (time.Time, string) { return bridge.CertificateTime(time.Now(), bridge.ClockSynchronised(), at) }
 	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), dial)
 	if err != nil && ctx.Err() != nil {
 		return

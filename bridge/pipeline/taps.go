@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/record"
 	"gpsbridge/bridge/receiver/share"
 )
@@ -58,7 +59,7 @@ func (t *taps) run(ctx context.Context, read func() error) error {
 	if t.record.Path != "" {
 		w, err := record.Create(t.record)
 		if err != nil {
-			t.record.Log.Error("nothing is recorded, tracking goes on: mend receiver.record", "err", err)
+			t.record.Log.Error("nothing is recorded, tracking goes on: correct receiver.record", "err", err)
 		} else {
 			t.recorder.Store(w)
 			defer func() {
@@ -78,21 +79,20 @@ func (t *taps) run(ctx context.Context, read func() error) error {
 	return read()
 }
 
-// serve gives the bytes to other programs. A port that is taken is said once and tried again, and so is one that fails later.
+// serve gives the bytes to other programs. An address that cannot be had is logged and tried again, and so is one that fails later.
 func (t *taps) serve(ctx context.Context) {
-	for told := ""; ; {
+	var changes problem.Changes
+	for {
 		s, err := share.Listen(t.share)
 		if err == nil {
-			told = ""
 			t.share.Log.Info("sharing the receiver's sentences", "address", s.Addr().String())
 			t.shared.Store(s)
 			if err = s.Serve(ctx); ctx.Err() != nil {
 				return
 			}
 		}
-		if err != nil && err.Error() != told {
-			told = err.Error()
-			t.share.Log.Error("the receiver's sentences are not shared, tracking goes on", "err", err)
+		if worth, _ := changes.Report(problem.Of(err), time.Now()); worth && err != nil {
+			t.share.Log.Error("the receiver's sentences are not shared, tracking goes on", "err", problem.Of(err).In("receiver"))
 		}
 		select {
 		case <-ctx.Done():

@@ -153,7 +153,7 @@ func TestDoctorSpool(t *testing.T) {
 
 	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n[[uplink]]\nserver = \"ws://127.0.0.1:1\"\n", dir))
 	line := realtest.OpenPty(t)
-	holder := start(t, gpsbridge(t, "run", "-c", file, "--device", line.Path(), "--listen", "off"))
+	holder := start(t, gpsbridge(t, "run", "-c", file, "--device", line.Path(), "--device-id", deviceID, "--listen", "off"))
 	if _, err := holder.WaitOutput(soon, func(out string) bool { return strings.Contains(out, "cannot connect") }); err != nil {
 		t.Fatal(err)
 	}

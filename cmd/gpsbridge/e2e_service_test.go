@@ -70,6 +70,7 @@ func TestServiceConfigurationIsTheDefault(t *testing.T) {
 // TestSpoolDropAsksAtATerminal: what a person does not agree to lose stays.
 func TestSpoolDropAsksAtATerminal(t *testing.T) {
 	dir := t.TempDir()
+	spool := filepath.Join(dir, deviceID) // each device ID has its own in it
 	line, v := realtest.OpenPty(t), newVehicle()
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1MiB\"\n", dir))
@@ -88,12 +89,12 @@ func TestSpoolDropAsksAtATerminal(t *testing.T) {
 		{"n\n", "nothing was dropped", exitFailed},
 		{"y\n", "20 records dropped", exitDone},
 	} {
-		said, code := answer(t, gpsbridge(t, "spool", "--dir", dir, "drop"), "[y/N]", test.answer)
-		if code != test.code || !strings.Contains(said, "Drop 20 records in "+dir) || !strings.Contains(said, test.want) {
+		said, code := answer(t, gpsbridge(t, "spool", "--dir", spool, "drop"), "[y/N]", test.answer)
+		if code != test.code || !strings.Contains(said, "Drop 20 records in "+spool) || !strings.Contains(said, test.want) {
 			t.Errorf("answer %q: exit code %d, %q; want %d, %q", test.answer, code, said, test.code, test.want)
 		}
 	}
-	if said, code := answer(t, gpsbridge(t, "spool", "--dir", dir, "--yes", "drop"), "records dropped", ""); code != exitDone || strings.Contains(said, "[y/N]") {
+	if said, code := answer(t, gpsbridge(t, "spool", "--dir", spool, "--yes", "drop"), "records dropped", ""); code != exitDone || strings.Contains(said, "[y/N]") {
 		t.Errorf("--yes: exit code %d, %q", code, said)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,6 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/spool"
 	"gpsbridge/cmd/internal/command"
 	"gpsbridge/systemd"
 )
@@ -34,7 +35,7 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 	log := newLogger(p, config.Log.Format, level)
 	d, err := bridge.New(config, log)
 	switch {
-	case errors.Is(err, bridge.ErrSpoolInUse):
+	case problem.CodeOf(err) == spool.CodeInUse: // another daemon: no fault of the configuration, and over when that ends
 		return err
 	case err != nil:
 		return command.AsMisuse(err)

@@ -45,7 +45,7 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 	if *dir != "" {
 		return inSpool(p, run[what], *dir, "")
 	}
-	ids := config.DeviceIDs()
+	ids := append(config.DeviceIDs(), config.FormerIDs()...)
 	for _, id := range ids {
 		dir, runtime := config.SpoolDirs(id)
 		if dir == "" {

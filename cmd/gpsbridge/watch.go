@@ -12,6 +12,7 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -93,15 +94,14 @@ func groupOf(text string) (*url.URL, error) {
 
 // logJoined logs each change of the connection once.
 func logJoined(log *slog.Logger, url string) func(error) {
-	logged := ""
+	var changes problem.Changes
 	return func(err error) {
+		worth, _ := changes.Report(problem.Of(err), time.Now())
 		switch {
 		case err == nil:
 			log.Info("joined", "url", url)
-			logged = ""
-		case byFlag(err).Error() != logged:
-			logged = byFlag(err).Error()
-			log.Warn("not joined", "err", logged)
+		case worth:
+			log.Warn("not joined", "err", byFlag(err))
 		}
 	}
 }
