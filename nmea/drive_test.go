@@ -29,7 +29,7 @@ func TestDecodeGivesBackTheDrive(t *testing.T) {
 			var drive []sim.State
 			for range epochs {
 				stream.Write(g.Epoch())
-				drive = append(drive, g.State())
+				drive = append(drive, g.State)
 			}
 			if _, err := nmea.Decode(t.Context(), &out, &stream, nmea.DecodeOptions{}); err != nil {
 				t.Fatal(err)

@@ -13,11 +13,11 @@ func TestDrive(t *testing.T) {
 		g := generator(t, Config{Rate: rate, Seed: seed})
 		perLat, perLon := metresPerDegree(51.508)
 		g.Skip()
-		before := g.State()
+		before := g.State
 		var top, way, hardest, climbed, stood float64
 		for range 30 * 60 * rate {
 			g.Skip()
-			s := g.State()
+			s := g.State
 			east, north := (s.Lon-before.Lon)*perLon, (s.Lat-before.Lat)*perLat
 			moved := math.Hypot(east, north)
 			// The mean of the two speeds times the time is the way, but for a foot that moves from one pedal to the other

@@ -29,13 +29,15 @@ const (
 
 // Generator makes the sentences of a simulated receiver, epoch by epoch. It has no clock.
 type Generator struct {
+	// State is what is true of the epoch that was generated last. It is to be read only.
+	State State
+
 	config  Config // checked
 	profile profile
 	vehicle *vehicle
 	sky     *sky
 
 	epoch int64 // number of the next epoch
-	state State // of the last epoch
 }
 
 // New returns a Generator, or an error that names what is wrong with c and the mend.
@@ -84,11 +86,6 @@ func (g *Generator) Next() time.Time {
 	return g.config.Start.Add(g.sinceStart(g.epoch)).UTC()
 }
 
-// State is what is true of the epoch that was generated last.
-func (g *Generator) State() State {
-	return g.state
-}
-
 // sinceStart is the time of an epoch. It is computed from the number, so that no error adds up at 3 Hz.
 func (g *Generator) sinceStart(epoch int64) time.Duration {
 	rate := int64(g.config.Rate)
@@ -109,7 +106,7 @@ func (g *Generator) second() int64 {
 func (g *Generator) observe(since time.Duration) {
 	v := g.vehicle
 	open := !(g.config.Tunnel && v.inTunnel()) && (g.config.Outage == nil || !g.config.Outage(since))
-	s := &g.state
+	s := &g.State
 	changed := s.Fix != open
 	s.Time = g.config.Start.Add(since).UTC()
 	s.Fix = open

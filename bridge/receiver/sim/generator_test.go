@@ -99,7 +99,7 @@ func TestSentencesSayTheState(t *testing.T) {
 	g := generator(t, Config{Rate: 4, Start: start, Seed: 3})
 	for i := range 4000 {
 		all := sentences(t, g.Epoch())
-		s := g.State()
+		s := g.State
 		if want := start.Add(time.Duration(i) * 250 * time.Millisecond); !s.Time.Equal(want) {
 			t.Fatalf("epoch %d at %v, want %v", i, s.Time, want)
 		}
@@ -160,13 +160,13 @@ func TestOutage(t *testing.T) {
 	for i := range 12 {
 		all := sentences(t, g.Epoch())
 		lost := i >= 3 && i < 7
-		if g.State().Fix == lost {
-			t.Fatalf("epoch %d: Fix is %v", i, g.State().Fix)
+		if g.State.Fix == lost {
+			t.Fatalf("epoch %d: Fix is %v", i, g.State.Fix)
 		}
 		if !lost {
 			continue
 		}
-		stamp := g.State().Time.Format("150405.00")
+		stamp := g.State.Time.Format("150405.00")
 		want := map[string]string{
 			"GNRMC": "GNRMC," + stamp + ",V,,,,,,,231126,,,N,V",
 			"GNVTG": "GNVTG,,,,,,,,,N",
@@ -188,7 +188,7 @@ func TestTunnels(t *testing.T) {
 	dark := 0
 	for range 1800 {
 		g.Skip()
-		if !g.State().Fix {
+		if !g.State.Fix {
 			dark++
 		} else if dark > 0 {
 			lengths = append(lengths, dark)

@@ -44,8 +44,8 @@ func (g *Generator) talker() string {
 }
 
 func (g *Generator) appendRMC(dst []byte) []byte {
-	s := &g.state
-	l := begin(dst, g.talker(), "RMC").clock(g.state.Time)
+	s := &g.State
+	l := begin(dst, g.talker(), "RMC").clock(g.State.Time)
 	if s.Fix {
 		l = l.text("A").position(s.Lat, s.Lon).number(s.Speed*knotsPerMPS, 3).course(s, 0)
 	} else {
@@ -61,7 +61,7 @@ func (g *Generator) appendRMC(dst []byte) []byte {
 }
 
 func (g *Generator) appendVTG(dst []byte) []byte {
-	s := &g.state
+	s := &g.State
 	l := begin(dst, g.talker(), "VTG")
 	if !s.Fix {
 		return l.empty(8).text("N").end()
@@ -71,7 +71,7 @@ func (g *Generator) appendVTG(dst []byte) []byte {
 }
 
 func (g *Generator) appendGGA(dst []byte) []byte {
-	s := &g.state
+	s := &g.State
 	l := begin(dst, g.talker(), "GGA").clock(s.Time)
 	if !s.Fix {
 		return l.empty(4).text("0").text("00").text("99.99").empty(6).end()
@@ -81,7 +81,7 @@ func (g *Generator) appendGGA(dst []byte) []byte {
 }
 
 func (g *Generator) appendGLL(dst []byte) []byte {
-	s := &g.state
+	s := &g.State
 	l := begin(dst, g.talker(), "GLL")
 	if !s.Fix {
 		return l.empty(4).clock(s.Time).text("V").text("N").end()
@@ -94,7 +94,7 @@ const gsaPlaces = 12
 
 // appendGSA lists the satellites in use of one constellation.
 func (g *Generator) appendGSA(dst []byte, system int) []byte {
-	s := &g.state
+	s := &g.State
 	l := begin(dst, g.talker(), "GSA").text("A")
 	if s.Fix {
 		l = l.text("3")
@@ -142,7 +142,7 @@ func (g *Generator) appendGSV(dst []byte, system int) []byte {
 const rangeError = 1.5
 
 func (g *Generator) appendGST(dst []byte) []byte {
-	s := &g.state
+	s := &g.State
 	l := begin(dst, g.talker(), "GST").clock(s.Time)
 	if !s.Fix {
 		return l.empty(7).end()
@@ -153,7 +153,7 @@ func (g *Generator) appendGST(dst []byte) []byte {
 }
 
 func (g *Generator) appendZDA(dst []byte) []byte {
-	t := g.state.Time
+	t := g.State.Time
 	return begin(dst, g.talker(), "ZDA").clock(t).
 		padded(t.Day(), 2).padded(int(t.Month()), 2).padded(t.Year(), 4).text("00").text("00").end()
 }

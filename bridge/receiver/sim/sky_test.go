@@ -15,7 +15,7 @@ func TestSky(t *testing.T) {
 			for range 60 {
 				g.Skip()
 			}
-			s := g.State()
+			s := g.State
 			perSystem := map[int]int{}
 			for _, sat := range s.Satellites {
 				perSystem[sat.System]++
@@ -49,7 +49,7 @@ func TestSkyMovesSlowly(t *testing.T) {
 	for range 3600 {
 		g.Skip()
 		now := map[[2]int]place{}
-		for _, sat := range g.State().Satellites {
+		for _, sat := range g.State.Satellites {
 			key := [2]int{sat.System, sat.Number}
 			now[key] = place{sat.Elevation, sat.CN0}
 			last, seen := before[key]
@@ -90,7 +90,7 @@ func TestSatellitesAgree(t *testing.T) {
 				}
 				used++
 				n, _ := strconv.Atoi(number)
-				if !slices.ContainsFunc(g.State().Satellites, func(sat Satellite) bool {
+				if !slices.ContainsFunc(g.State.Satellites, func(sat Satellite) bool {
 					return sat.System == system && sat.Number == n && sat.Used
 				}) {
 					t.Fatalf("GSA lists satellite %s of system %s, which is not used", number, s[18])

@@ -78,8 +78,8 @@ func TestUBX(t *testing.T) {
 		if len(p) != 100 || !bytes.Equal(p[:6], []byte{0xB5, 0x62, 1, 7, 92, 0}) || p[98] != a || p[99] != b {
 			t.Fatalf("epoch % x", p)
 		}
-		if lat := int32(binary.LittleEndian.Uint32(p[34:])); lat != int32(math.Round(g.State().Lat*1e7)) {
-			t.Errorf("latitude %d, want that of %v", lat, g.State().Lat)
+		if lat := int32(binary.LittleEndian.Uint32(p[34:])); lat != int32(math.Round(g.State.Lat*1e7)) {
+			t.Errorf("latitude %d, want that of %v", lat, g.State.Lat)
 		}
 	}
 }

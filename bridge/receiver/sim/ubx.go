@@ -14,7 +14,7 @@ const (
 // appendUBX appends an epoch of a receiver that was set to the binary protocol UBX: two synchronisation bytes, class, number,
 // length, payload, and Fletcher's sum over all but the first two (u-blox interface description).
 func (g *Generator) appendUBX(dst []byte) []byte {
-	s := &g.state
+	s := &g.State
 	var p [navPVTBytes]byte
 	word := func(at int, v float64) { binary.LittleEndian.PutUint32(p[at:], uint32(int32(math.Round(v)))) }
 	p[4], p[5] = byte(s.Time.Year()), byte(s.Time.Year()>>8)
