@@ -24,6 +24,7 @@ type Intake struct {
 	types     types
 	rhythm    rhythm
 	assembler *nmea.Assembler
+	heard     time.Time // bytes came last
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
 	signals   *int      // of the newest list of satellites
@@ -68,8 +69,9 @@ func (in *Intake) Run(ctx context.Context) error {
 func (in *Intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.heard = time.Now()
 	in.scanner.Scan(p, in.sentence)
-	in.types.tick(time.Now())
+	in.types.tick(in.heard)
 	in.taps.data(p)
 }
 
@@ -99,11 +101,19 @@ func (in *Intake) Quiet() {
 	}
 }
 
-// Opened closes the open epoch and begins anew: the port may be another receiver's.
+// sameSource is how soon after its last bytes a source that is opened again is the same receiver going on: a server that
+// closes the connection after each epoch, and may send that epoch again.
+const sameSource = 5 * time.Second
+
+// Opened closes the open epoch. Unless the source goes on within sameSource, what comes may be another receiver's.
 func (in *Intake) Opened() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.taps.opened()
+	if !in.heard.IsZero() && time.Since(in.heard) < sameSource {
+		in.assembler.Flush()
+		return
+	}
 	in.assembler.Reset()
 }
 

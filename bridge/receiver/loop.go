@@ -24,6 +24,13 @@ const (
 	retryRemote = 5 * time.Second
 )
 
+// A server that sends a burst and closes the connection, again and again, is reached once a second: shortLife is how long
+// the connection of another one lasts at least.
+const (
+	shortLife  = 5 * time.Second
+	shortPause = time.Second
+)
+
 const (
 	// openWithin is how long an open may take: those over a network give up after some seconds, and one that searches the
 	// speed reports that it still does.
@@ -47,7 +54,7 @@ func newBackOff(t source.Traits) *backoff.ExponentialBackOff {
 // run is the reopen loop.
 func (r *Receiver) run(ctx context.Context, c Consumer) error {
 	defer r.alive(0)
-	host := source.Host{Reporter: &r.status, Silence: r.silence, State: r.state, Alive: r.alive, Log: r.status.log}
+	host := source.Host{Reporter: &r.status, Silence: r.silence.most, State: r.state, Alive: r.alive, Log: r.status.log}
 	retry := newBackOff(r.src.Traits())
 	for ctx.Err() == nil {
 		r.alive(openWithin)
@@ -56,12 +63,20 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 		case errors.Is(err, source.ErrElsewhere):
 			continue
 		case err == nil:
+			began := time.Now()
 			n, err := r.stream(ctx, s, c)
-			if ctx.Err() == nil && r.Finite() {
+			switch {
+			case ctx.Err() != nil:
+			case r.Finite():
 				return r.end(s, err)
-			}
-			if n > 0 {
+			case errors.Is(err, errSilent):
+				continue // it was waited for long enough, and what comes while nothing is open is lost
+			case n > 0:
 				retry.Reset()
+			}
+			if r.src.Traits().Remote && n > 0 && time.Since(began) < shortLife {
+				pause(ctx, shortPause)
+				continue
 			}
 		case ctx.Err() == nil && !errors.Is(err, source.ErrSettling):
 			r.status.failed(problem.Of(err))
@@ -113,7 +128,8 @@ func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uin
 	defer closeWith(ctx, s)()
 
 	in, rests := source.Reader{Conn: s}, rests{stream: s, consumer: c}
-	quiet := newSilence(r.quiet, r.silence, r.Finite(), time.Now())
+	quiet := &r.silence
+	quiet.opened(time.Now())
 	for {
 		deadline := quiet.deadline()
 		r.promise(deadline)
@@ -147,7 +163,7 @@ func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uin
 				err, passed = lineErr, false
 			}
 		} else if passed {
-			err = r.waited(&quiet, s)
+			err = r.waited(quiet, s)
 		}
 		if !passed || errors.Is(err, errSilent) {
 			return n, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ func TestSilentPortIsReopened(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		second := <-others // nothing is sent: it is opened again
-		if waited := time.Since(began); waited != receiver.DefaultSilence+500*time.Millisecond {
+		if waited := time.Since(began); waited != receiver.DefaultSilence {
 			t.Errorf("reopened after %v", waited)
 		}
 		if _, err := first.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
@@ -74,7 +75,7 @@ func TestSilentPortIsReopened(t *testing.T) {
 		synctest.Wait()
 		s := r.Status()
 		want := "/dev/fake sends nothing: check the receiver's power and cable"
-		if s.State != receiver.Silent || receivertest.Text(s.Problem) != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10.5 {
+		if s.State != receiver.Silent || receivertest.Text(s.Problem) != want || s.Opens != 2 || s.LastByteAge == nil || *s.LastByteAge != 10 {
 			t.Errorf("status of a silent port: %+v", s)
 		}
 		third := <-others // still silent: again, and nothing new to say
@@ -329,5 +330,57 @@ func TestRemoteBackoff(t *testing.T) {
 		if len(at) < 120 || even > len(at)/10 {
 			t.Errorf("%d attempts, %d after a round time", len(at), even)
 		}
+	})
+}
+
+// TestSlowReceivers: one that sends every 10 s or more is read without a loss, and its port is left open once its pace is known.
+func TestSlowReceivers(t *testing.T) {
+	for _, period := range []time.Duration{5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			src, others := receivertest.Piped()
+			r := receivertest.Run(t, src, receiver.Config{})
+			other := <-others
+			const bursts = 20
+			opens := uint64(0)
+			for i := range bursts {
+				for len(others) > 0 {
+					other = <-others
+				}
+				receivertest.Write(t, other, "burst ")
+				if i == 2 {
+					opens = r.Status().Opens
+				}
+				time.Sleep(period + time.Millisecond)
+			}
+			if got := strings.Count(r.Rec.All(), "burst "); got != bursts {
+				t.Errorf("every %v: %d of %d bursts came", period, got, bursts)
+			}
+			if got := r.Status().Opens; got != opens {
+				t.Errorf("every %v: opened %d times after its pace was known", period, got-opens)
+			}
+			r.Stop(t)
+		})
+	}
+}
+
+// TestServerThatClosesAfterEachBurst is asked once a second, and logged once.
+func TestServerThatClosesAfterEachBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opens, log := 0, &receivertest.Log{}
+		src := &receivertest.FakeSource{Kind: source.Traits{Remote: true}, Try: func(int) (source.Conn, error) {
+			opens++
+			mine, other := net.Pipe()
+			go func() { receivertest.Write(t, other, "burst"); _ = other.Close() }()
+			return mine, nil
+		}}
+		r := receivertest.Run(t, src, receiver.Config{Log: log.Logger()})
+		time.Sleep(12*time.Second - time.Millisecond)
+		if opens < 11 || opens > 12 {
+			t.Errorf("opened %d times in 12 s", opens)
+		}
+		if lines := log.Lines(); len(lines) > 3 {
+			t.Errorf("logged %d lines: %q", len(lines), lines)
+		}
+		r.Stop(t)
 	})
 }

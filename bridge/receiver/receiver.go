@@ -59,13 +59,14 @@ type Config struct {
 
 // Receiver reads one source. Make it with New, then call Run once.
 type Receiver struct {
-	src     source.Source
-	alive   func(within time.Duration)
-	silence time.Duration
-	quiet   time.Duration
-	state   string
+	src   source.Source
+	alive func(within time.Duration)
+	state string
 
-	buf    []byte  // owned by Run
+	// owned by Run
+	silence silence
+	buf     []byte
+
 	status tracker // locks itself
 }
 
@@ -84,7 +85,8 @@ func New(src source.Source, c Config) *Receiver {
 		c.Alive = func(time.Duration) {}
 	}
 	return &Receiver{
-		src: src, alive: c.Alive, silence: c.Silence, quiet: c.Quiet, state: c.State,
+		src: src, alive: c.Alive, state: c.State,
+		silence: silence{quiet: c.Quiet, most: c.Silence, finite: src.Traits().Finite},
 		// A read takes what has come so far, at most some hundred bytes from a serial line; a file fills it.
 		buf: make([]byte, 4096),
 		status: tracker{

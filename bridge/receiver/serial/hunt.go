@@ -255,7 +255,10 @@ func (l *listening) judge(now time.Time) (wrong *problem.Problem, done bool) {
 	case !l.ended && l.shortest() == 1 && now.Sub(l.first) < burstMost, l.recogniser.MidMessage() && !l.ended && now.Sub(l.first) < sentenceMost:
 		return nil, false
 	}
-	return nil, l.decided()
+	if !l.decided() {
+		return nil, false
+	}
+	return l.recogniser.Problem(l.port, l.at()), true
 }
 
 func (l *listening) at() string { return fmt.Sprintf(" at %d baud", l.baud) }
