@@ -193,7 +193,12 @@ func (a *Assembler) companion(r *reading) {
 		a.carried.dimension(r.dim, a.now())
 		return
 	}
-	c := a.gap.add(r, a.cycle.arrive(r.kind))
+	member, inPlace := a.cycle.arrive(r.kind)
+	if !inPlace && !r.kind.follows() {
+		a.misplaced(r, member)
+		return
+	}
+	c := a.gap.add(r, member)
 	if c == nil {
 		return
 	}
@@ -208,6 +213,18 @@ func (a *Assembler) companion(r *reading) {
 	}
 	if c.tail {
 		a.arrived(c.kind, c.member, a.include(c))
+	}
+}
+
+// misplaced takes a companion that came out of its place: an epoch has begun of which everything before was lost. What it states
+// is taken for the next epoch if that has a sentence that it fits. What came before it in the gap is not of the next one.
+func (a *Assembler) misplaced(r *reading, member int) {
+	for i := range a.gap.list {
+		c := &a.gap.list[i]
+		c.tail = c.tail || !c.early
+	}
+	if c := a.gap.add(r, member); c != nil {
+		c.early = true
 	}
 }
 
@@ -230,6 +247,9 @@ func (a *Assembler) include(c *companion) (added bool) {
 func (a *Assembler) settle() {
 	for i := range a.gap.list {
 		c := &a.gap.list[i]
+		if c.early {
+			continue
+		}
 		c.tail, c.certain = true, true
 		if !c.whole {
 			a.arrived(c.kind, c.member, a.include(c))
@@ -261,7 +281,8 @@ func (a *Assembler) merge(r *reading) {
 			a.include(c)
 		}
 	}
-	a.arrived(r.kind, a.cycle.arrive(r.kind), added)
+	member, _ := a.cycle.arrive(r.kind)
+	a.arrived(r.kind, member, added)
 }
 
 // arrived notes a sentence that was merged into the open epoch, and lets the fix go when it is complete. For estimated errors
@@ -291,7 +312,7 @@ func (a *Assembler) next(r *reading) {
 		a.include(c)
 		switch {
 		case c.certain && a.before == pause:
-			a.cycle.vote(c.member, -sure)
+			a.cycle.vote(c.member, -1)
 		case a.before == nothing:
 			a.cycle.headed = true
 		}
@@ -308,7 +329,10 @@ func (a *Assembler) open() {
 	}
 	a.flushed, a.resumed = false, false
 	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed}
-	a.cycle.begin()
+	a.sky.begin()
+	if a.before != pause { // Flush has done it
+		a.cycle.begin()
+	}
 }
 
 // Flush closes the open epoch: the line is quiet, or the input has ended. From a receiver that is known to pause in the middle
@@ -320,7 +344,8 @@ func (a *Assembler) Flush() {
 	}
 	a.quiet = true
 	if !a.epoch.open {
-		a.gap.doubt()
+		a.gap.clear()
+		a.cycle.begin()
 		if a.before == sequel {
 			a.before = pause
 		}
@@ -329,6 +354,7 @@ func (a *Assembler) Flush() {
 	a.settle()
 	a.flushed = true
 	a.close()
+	a.cycle.begin()
 	a.before = pause
 }
 

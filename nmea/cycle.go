@@ -11,7 +11,7 @@ const (
 	seldomMissed = 3
 	// jitter is how much two intervals may differ and still be the same.
 	jitter = 15 * time.Millisecond
-	// maxMembers bounds the cycle; receivers have at most a dozen.
+	// maxMembers bounds the cycle; receivers have at most a dozen. They are bits of an uint32.
 	maxMembers = 24
 	// sure is the number of votes that make the place of a sentence between two epochs certain, and maxVotes bounds them, so
 	// that what has changed is learned again.
@@ -37,9 +37,14 @@ type member struct {
 	adds     int8          // epochs for which it is still waited
 	missed   int8          // epochs in a row in which it was waited for in vain
 
-	place int  // how many sentences came before it, counted from the first of the epoch
 	votes int8 // for a place in the epoch before (above 0) or after (below 0) when it stands between two
 	head  bool // is taken to be of the epoch after
+
+	earlier uint32 // members that came before it, each as of the latest round in which both came; a round goes from one epoch's
+	// first sentence with a time or a position to the next one's
+	now     uint32 // the same, of this round
+	came    bool   // in this round, in its place or not
+	strange int8   // rounds in a row in which it came out of its place
 }
 
 // cycle learns which sentences of this receiver add to a fix, how often each comes, and to which epoch those between two
@@ -51,31 +56,78 @@ type cycle struct {
 	base    time.Duration // between that and the one before
 	members []member
 
-	count  [kinds]uint8 // sentences of each kind since the first of the epoch
-	places int          // all of them
-	headed bool         // the very first sentence of the stream was one of those whose place is learned
+	count   [kinds]uint8 // sentences of each kind in this round
+	arrived uint32       // members that came in this round, in their places
+	over    bool         // a sentence came out of its place: the next round has begun, and its first sentence was lost
+	headed  bool         // the very first sentence of the stream was one of those whose place is learned
 }
 
-// begin starts an epoch.
-func (c *cycle) begin() { c.count, c.places = [kinds]uint8{}, 0 }
+// begin ends a round and starts the next one.
+func (c *cycle) begin() {
+	for i := range c.members {
+		m := &c.members[i]
+		if c.arrived&(1<<i) != 0 {
+			m.earlier = m.earlier&^c.arrived | m.now
+			m.strange = 0
+		} else if !m.came {
+			m.strange = 0
+		}
+		m.came = false
+	}
+	c.count, c.arrived, c.over = [kinds]uint8{}, 0, false
+}
 
-// arrive counts a sentence and returns its member, -1 when there are too many.
-func (c *cycle) arrive(k kind) int {
+// arrive counts a sentence and returns its member, -1 when there are too many, and whether it came in its place in the round.
+func (c *cycle) arrive(k kind) (i int, inPlace bool) {
 	if c.count[k] < maxMembers {
 		c.count[k]++
 	}
-	c.places++
+	i = c.member(k, c.count[k])
+	if i < 0 {
+		return i, false
+	}
+	m := &c.members[i]
+	m.came = true
+	if c.misplaced(i) && m.strange < confirmations {
+		m.strange++
+		c.over = true
+		return i, false
+	}
+	m.now = c.arrived
+	c.arrived |= 1 << i
+	return i, true
+}
+
+// member returns the place of a member, and adds it when it is new. It returns -1 when there are too many.
+func (c *cycle) member(k kind, number uint8) int {
 	for i := range c.members {
-		if m := &c.members[i]; m.kind == k && m.number == c.count[k] {
-			m.place = c.places
+		if m := &c.members[i]; m.kind == k && m.number == number {
 			return i
 		}
 	}
 	if len(c.members) == maxMembers {
 		return -1
 	}
-	c.members = append(c.members, member{kind: k, number: c.count[k], place: c.places})
+	c.members = append(c.members, member{kind: k, number: number})
 	return len(c.members) - 1
+}
+
+// misplaced reports whether a member comes after one that it used to precede, or once more than it used to: receivers do not
+// change their order, so it is of the next round.
+func (c *cycle) misplaced(i int) bool {
+	m := &c.members[i]
+	if m.kind.timed() || m.votes <= -sure {
+		return false // its time shows it, or it is of the next round anyway
+	}
+	if c.over || m.number > 1 && m.earlier == 0 && c.learned >= confirmations {
+		return true
+	}
+	for j := range c.members {
+		if c.arrived&(1<<j) != 0 && c.members[j].earlier&(1<<i) != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // note records that a sentence was merged into the open epoch, and whether it added something.
@@ -100,9 +152,9 @@ func (c *cycle) vote(i int, votes int8) {
 }
 
 // side returns to which epoch a sentence between two belongs: the one before (tail) or the one after, and whether that is
-// certain. Where its own place is not known that of its neighbours may tell: what precedes a certain tail is one too, and what
-// follows a certain head. Else it is assumed to be of the epoch before, unless a head follows or the stream began with such a
-// sentence.
+// certain. Where its own place is not known that of its neighbours may show it: what precedes a certain tail is one too, and
+// what follows a certain head. Else it is assumed to be of the epoch before, unless a head follows or the stream began with
+// such a sentence.
 func (c *cycle) side(i int) (tail, certain bool) {
 	if i < 0 {
 		return true, false
@@ -110,14 +162,16 @@ func (c *cycle) side(i int) (tail, certain bool) {
 	m := &c.members[i]
 	m.head = c.headed
 	for j := range c.members {
-		switch n := &c.members[j]; {
-		case n.votes >= sure && (j == i || n.place > m.place):
+		n := &c.members[j]
+		follows := n.earlier&(1<<i) != 0
+		switch {
+		case n.votes >= sure && (j == i || follows):
 			m.head = false
 			return true, true
-		case n.votes <= -sure && (j == i || n.place < m.place):
+		case n.votes <= -sure && (j == i || m.earlier&(1<<j) != 0):
 			m.head = true
 			return false, true
-		case n.votes <= -sure:
+		case n.votes <= -sure && follows:
 			m.head = true
 		}
 	}

@@ -92,7 +92,12 @@ type Satellite struct {
 	Used   bool  // part of the solution
 }
 
-// same reports whether two entries are about one satellite.
-func (s *Satellite) same(other *Satellite) bool {
-	return s.GNSSID == other.GNSSID && s.SVID == other.SVID
+// find returns the place of the entry that is about the same satellite as sat, -1 when there is none.
+func find(satellites []Satellite, sat *Satellite) int {
+	for i := range satellites {
+		if s := &satellites[i]; s.SVID == sat.SVID && s.GNSSID == sat.GNSSID {
+			return i
+		}
+	}
+	return -1
 }

@@ -10,6 +10,7 @@ type companion struct {
 	tail    bool // of the epoch before it, and not of the one after
 	certain bool // that is known, and not assumed
 	whole   bool // was merged into its epoch with all it states
+	early   bool // came out of its place: the first sentence of its epoch was lost
 }
 
 // gap is a row of companions, with no sentence between them that has a time or a position.
@@ -31,13 +32,6 @@ func (g *gap) add(r *reading, member int) *companion {
 	*c = companion{reading: *r, member: member}
 	c.sats = satellites
 	return c
-}
-
-// doubt makes nothing certain.
-func (g *gap) doubt() {
-	for i := range g.list {
-		g.list[i].certain = false
-	}
 }
 
 func (g *gap) clear() { g.list = g.list[:0] }

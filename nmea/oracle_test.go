@@ -178,7 +178,12 @@ func (tr *trip) judgeFix(n int, f *Fix, say func(string, ...any)) {
 	if !f.Time.IsZero() && math.Abs(f.Time.Sub(f.Time.Truncate(24*time.Hour)).Seconds()-m.tod) > 0.002 {
 		say("time %v", f.Time)
 	}
+	// Between pauses nothing shows of which epoch a sentence without a time is when all with a time of its epoch were lost.
+	orphan := !tr.pauses && (tr.untold(n-1) || tr.untold(n+1))
 	check := func(name string, v Value, stated bool, want, tolerance float64) {
+		if orphan {
+			return
+		}
 		if v.Set && !stated {
 			say("%s is %.3f, and no sentence states it", name, v.V)
 		} else if v.Set && math.Abs(v.V-want) > tolerance {
@@ -196,9 +201,14 @@ func (tr *trip) judgeFix(n int, f *Fix, say func(string, ...any)) {
 	check("vdop", f.VDOP, heard["GSA"], m.dops[2], 0.01)
 	check("pdop", f.PDOP, heard["GSA"], m.dops[0], 0.01)
 	tr.judgeCarried(n, f, say)
-	if n >= 10 && tr.loss == 0 {
-		tr.judgePresence(f, say)
+	if n >= 10 {
+		tr.judgePresence(n, f, say)
 	}
+}
+
+// untold reports whether no sentence with a time was heard of an epoch.
+func (tr *trip) untold(n int) bool {
+	return n >= 0 && n < len(tr.heard) && !slices.ContainsFunc(tr.order, func(k string) bool { return timedKind(k) && tr.heard[n][k] })
 }
 
 // judgeCarried judges what may come from an epoch before.
@@ -242,36 +252,35 @@ func (tr *trip) judgeCarried(n int, f *Fix, say func(string, ...any)) {
 	}
 }
 
-// judgePresence judges that nothing is missing of what is stated, once the receiver is known.
-func (tr *trip) judgePresence(f *Fix, say func(string, ...any)) {
+// judgePresence judges that nothing is missing of what was heard, once the receiver is known.
+func (tr *trip) judgePresence(n int, f *Fix, say func(string, ...any)) {
+	heard := tr.heard[n]
 	at := func(kind string) int { return slices.Index(tr.order, kind) }
 	// A sentence without a time is of this epoch for certain when it stands between two with a time, and when pauses show it.
-	first := slices.IndexFunc(tr.order, timedKind)
+	first := slices.IndexFunc(tr.order, func(k string) bool { return timedKind(k) && heard[k] })
 	last := len(tr.order) - 1
-	for !timedKind(tr.order[last]) {
+	for last >= 0 && !(timedKind(tr.order[last]) && heard[tr.order[last]]) {
 		last--
 	}
 	certain := func(kind string) bool {
-		return at(kind) >= 0 && (tr.pauses || at(kind) > first && at(kind) < last)
+		return heard[kind] && (tr.pauses || at(kind) > first && at(kind) < last)
 	}
 	has := func(name string, stated bool, v Value) {
 		if stated && !v.Set {
 			say("%s is missing", name)
 		}
 	}
-	has("speed", at("RMC") >= 0 || certain("VTG"), f.Speed)
-	has("track", at("RMC") >= 0 || certain("VTG"), f.Track)
-	has("altMSL", at("GGA") >= 0, f.AltMSL)
-	has("hdop", at("GGA") >= 0 || certain("GSA"), f.HDOP)
-	fits := at("GSA") >= 0 && at("GGA") >= 0 // their HDOP shows which belong together
+	has("speed", heard["RMC"] || certain("VTG"), f.Speed)
+	has("track", heard["RMC"] || certain("VTG"), f.Track)
+	has("altMSL", heard["GGA"], f.AltMSL)
+	has("hdop", heard["GGA"] || certain("GSA"), f.HDOP)
+	fits := heard["GSA"] && heard["GGA"] && tr.loss == 0 // their HDOP shows which belong together
 	has("vdop", certain("GSA") || fits, f.VDOP)
 	has("pdop", certain("GSA") || fits, f.PDOP)
-	has("uSat", at("GGA") >= 0 || certain("GSA"), f.USat)
-	has("nSat", at("GSV") >= 0, f.NSat)
-	if at("RMC") >= 0 || at("ZDA") >= 0 {
-		if f.Time.IsZero() {
-			say("time is missing")
-		}
+	has("uSat", heard["GGA"] || certain("GSA"), f.USat)
+	has("nSat", at("GSV") >= 0 && tr.loss == 0, f.NSat)
+	if (at("RMC") >= 0 || at("ZDA") >= 0) && f.Time.IsZero() {
+		say("time is missing")
 	}
 }
 
@@ -325,4 +334,31 @@ func TestEveryOrder(t *testing.T) {
 		}
 	})
 	t.Logf("%d of %d streams are wrong", bad, streams)
+}
+
+// TestLosses judges drives on which sentences are lost, among them two in a row, in a pattern that looks like a rhythm: a fix
+// has what was heard of its epoch.
+func TestLosses(t *testing.T) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 3
+	}
+	for _, order := range []string{
+		"RMC VTG GGA GSA GSV GLL", "RMC VTG GGA GSA GSV GLL GST ZDA", "GGA GSA GSV RMC", "GGA GSA GSV RMC VTG", "GSV GSA VTG RMC GGA", "RMC GGA",
+		"GGA RMC", "VTG GGA", "GGA VTG", "RMC GGA GSA", "GSA RMC GGA", "GGA GLL GSA GST ZDA VTG", "GST VTG RMC GGA ZDA", "RMC", "GLL",
+	} {
+		for _, hz := range []float64{1, 10} {
+			for seed := range seeds {
+				for _, pauses := range []bool{false, true} {
+					tr := &trip{order: strings.Fields(order), hz: hz, pauses: pauses, loss: 0.05, seed: seed, epochs: 400}
+					if pauses {
+						tr.loss = 0.1
+					}
+					if wrong := tr.judge(tr.drive()); len(wrong) > 0 {
+						t.Errorf("%v: %d faults: %s", tr, len(wrong), strings.Join(wrong[:min(3, len(wrong))], "; "))
+					}
+				}
+			}
+		}
+	}
 }

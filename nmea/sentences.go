@@ -32,6 +32,11 @@ func (k kind) position() bool {
 	return k == kindRMC || k == kindGGA || k == kindGNS || k == kindGLL || k == kindUBX
 }
 
+// timed reports whether a sentence of the kind may have a time.
+func (k kind) timed() bool {
+	return k.position() || k == kindZDA || k == kindGST || k == kindGBS
+}
+
 // weak reports whether a sentence of the kind gives way to others that state the same quantity: PGRMZ has the altitude in
 // whole feet, HDG's variation is that of a compass, and GBS is about integrity where GST is about accuracy.
 func (k kind) weak() bool { return k == kindRMZ || k == kindHDG || k == kindGBS }

@@ -1,9 +1,6 @@
 package nmea
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 const (
 	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every
@@ -96,20 +93,19 @@ func (s *sky) group(r *reading) *group {
 	return begun
 }
 
-// use takes a GSA. The first of an epoch begins the list anew.
+// begin starts an epoch.
+func (s *sky) begin() { s.usedNew = false }
+
+// use takes a GSA. The first of an epoch begins a new list.
 func (s *sky) use(r *reading) {
 	if !s.usedNew {
 		s.used, s.usedNew = s.used[:0], true
 	}
 	for i := range r.sats {
-		if len(s.used) < maxGroups*maxGroupSats && !s.isUsed(&r.sats[i]) {
+		if len(s.used) < maxGroups*maxGroupSats && find(s.used, &r.sats[i]) < 0 {
 			s.used = append(s.used, r.sats[i])
 		}
 	}
-}
-
-func (s *sky) isUsed(sat *Satellite) bool {
-	return slices.ContainsFunc(s.used, func(used Satellite) bool { return used.same(sat) })
 }
 
 // seen returns the number of satellites in view, absent when no Sky is recent.
@@ -122,7 +118,6 @@ func (s *sky) seen(stamp time.Duration) Value {
 
 // assemble makes the Sky of an epoch that has completed a group, nil otherwise.
 func (s *sky) assemble(stamp time.Duration) *Sky {
-	s.usedNew = false
 	if !s.fresh {
 		return nil
 	}
@@ -145,7 +140,7 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 	s.cycle++
 	s.out.NSat = len(s.out.Satellites)
 	for i := range s.out.Satellites {
-		if sat := &s.out.Satellites[i]; s.isUsed(sat) {
+		if sat := &s.out.Satellites[i]; find(s.used, sat) >= 0 {
 			sat.Used = true
 			s.out.USat++
 		}
@@ -155,7 +150,7 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 
 // add merges a satellite: the strongest of its signals counts.
 func (s *sky) add(sat *Satellite) {
-	i := slices.IndexFunc(s.out.Satellites, func(have Satellite) bool { return have.same(sat) })
+	i := find(s.out.Satellites, sat)
 	if i < 0 {
 		s.out.Satellites = append(s.out.Satellites, *sat)
 		return
