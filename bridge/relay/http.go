@@ -21,6 +21,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/relay/api"
 	"gpsbridge/bridge/relay/page"
 )
 
@@ -63,6 +64,7 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", geoJSON)))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", gpx)))
+	mux.HandleFunc("GET /api/v1/{file}", serveDescription)
 	mux.HandleFunc("/api/", explainAPI)
 	mux.HandleFunc("GET /healthz", r.serveHealth)
 	if r.config.Metrics != nil {
@@ -150,6 +152,24 @@ func answerError(w http.ResponseWriter, q *http.Request, code int, text string) 
 	http.Error(w, text, code)
 }
 
+// serveDescription serves the description of the API and of the messages, which is no secret: openapi.json,
+// message.schema.json, message.d.ts.
+func serveDescription(w http.ResponseWriter, q *http.Request) {
+	name := q.PathValue("file")
+	text, err := api.Files.ReadFile(name)
+	if err != nil {
+		explainAPI(w, q)
+		return
+	}
+	media := "application/json"
+	if path.Ext(name) == ".ts" {
+		media = "text/plain; charset=utf-8"
+	}
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(text))
+}
+
 // explainAPI answers every other path and method below /api/.
 func explainAPI(w http.ResponseWriter, q *http.Request) {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
@@ -158,7 +178,7 @@ func explainAPI(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	writeError(w, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, "+
-		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it")
+		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it; /api/v1/openapi.json describes it")
 }
 
 // explainRoute answers every other path below /ws/.
