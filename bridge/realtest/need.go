@@ -84,9 +84,12 @@ func apt(packages string) string {
 
 // Need skips the test when one of the parts is missing here, with one line that names it and how to get it. When
 // [EnvReal] is set and not empty the test fails instead, so that a run that means to cover everything cannot pass
-// without it.
+// without it. With -short it always skips.
 func Need(t testing.TB, needed ...Part) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out the tests with real parts")
+	}
 	must := os.Getenv(EnvReal) != ""
 	for _, name := range needed {
 		p, known := parts[name]

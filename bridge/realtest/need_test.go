@@ -38,6 +38,9 @@ func needed(t *testing.T, p Part) *verdict {
 }
 
 func TestNeed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short skips what it tests")
+	}
 	const lost Part = "a part that no machine has"
 	parts[lost] = part{inPath("gpsbridge-no-such-program"), apt("no-such-package")}
 	t.Cleanup(func() { delete(parts, lost) })

@@ -267,6 +267,7 @@ var serverFaults = []struct {
 			http.Redirect(w, r, "https://"+r.Host+r.URL.Path, http.StatusMovedPermanently)
 		})
 	}, nil, "upgrade", uplink.Redirect, "wss://"},
+	{"no answer to the handshake", accepts(func(net.Conn) {}), []string{`connect_timeout = "1s"`}, "upgrade", uplink.Timeout, "connect_timeout"},
 	{"no web server", accepts(func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9.2\r\n") }), nil, "upgrade", uplink.BadStatus, "check the port"},
 	{"token refused by close code", closing(4401), nil, "echo", uplink.Forbidden, "token_file"},
 	{"policy", closing(1008), nil, "echo", uplink.ClosedPolicy, "token_file"},

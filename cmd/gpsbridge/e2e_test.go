@@ -52,6 +52,9 @@ func TestMain(m *testing.M) {
 // gpsbridge returns a run of the program that no setting of the caller's environment reaches.
 func gpsbridge(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out the tests that run the built program")
+	}
 	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
