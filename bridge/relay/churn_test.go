@@ -102,7 +102,7 @@ func (r *repeater) Read(p []byte) (int, error) {
 // those who left.
 func TestChurn(t *testing.T) {
 	const fixes, comers, rounds = 500, 4, 50
-	r := start(t, Config{PublishToken: "pub", History: 20})
+	r := start(t, Config{PublishToken: "pub", History: 20, Queue: 2 * fixes})
 	steady := dial(t, r, "", nil)
 	var watching, coming sync.WaitGroup
 	watching.Go(func() {

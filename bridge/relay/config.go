@@ -43,6 +43,8 @@ const (
 	// may go on losing messages. A viewer that could not take 500 bytes in ten
 	// seconds is gone or is not watching.
 	DefaultSlowTimeout = 10 * time.Second
+	// DefaultMaxMessage is 140 fixes, or the satellites of 7 receivers.
+	DefaultMaxMessage = 64 << 10
 	// DefaultMaxConns is far above what one vehicle needs, and costs under 100 MB.
 	DefaultMaxConns = 4096
 )
@@ -82,6 +84,9 @@ type Config struct {
 	// caught up for so long since it began to lose messages; default
 	// DefaultSlowTimeout.
 	SlowTimeout time.Duration
+	// MaxMessage bounds a publisher's message in bytes; default DefaultMaxMessage. A longer one closes the connection with
+	// 1009.
+	MaxMessage int
 	// MaxConns bounds the WebSockets that are open at a time; default
 	// DefaultMaxConns. Above it a join is answered with 503.
 	MaxConns int
@@ -118,6 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SlowTimeout <= 0 {
 		c.SlowTimeout = DefaultSlowTimeout
+	}
+	if c.MaxMessage <= 0 {
+		c.MaxMessage = DefaultMaxMessage
 	}
 	if c.MaxConns <= 0 {
 		c.MaxConns = DefaultMaxConns
@@ -207,12 +215,16 @@ func isAlnum(r rune) bool {
 // limits are the bounds of the hub that follow from a Config, and those that
 // are the project's own. Tests make them small.
 type limits struct {
-	history    int // TPV kept a device
-	queue      int // messages waiting for one viewer
-	queueBytes int // the same in bytes: one publisher's large frames must not fill the memory
-	totalBytes int // all that the groups keep
-	groups     int // groups at a time
-	conns      int // members at a time
+	history     int // TPV kept a device
+	queue       int // messages waiting for one viewer
+	queueBytes  int // the same in bytes: one publisher's large frames must not fill the memory
+	queuedBytes int // all that waits for members, each message once
+	message     int // bytes of a publisher's message
+	publishers  int // members of one group that send
+	answers     int // bytes of large answers that clients have not read yet
+	totalBytes  int // all that the groups keep
+	groups      int // groups at a time
+	conns       int // members at a time
 
 	slow   time.Duration // one write, of a frame or a few, may take so long
 	ping   time.Duration // between pings
@@ -223,9 +235,17 @@ type limits struct {
 
 func (c Config) limits() limits {
 	return limits{
-		history:    c.History,
-		queue:      c.Queue,
-		queueBytes: 4 << 20,
+		history: c.History,
+		queue:   c.Queue,
+		// 16 of the largest messages, and 2,000 fixes.
+		queueBytes: 1 << 20,
+		// The full queues of 180 viewers that read nothing, of different devices, at 700 bytes a message.
+		queuedBytes: 32 << 20,
+		message:     c.MaxMessage,
+		// A tracker sends on one connection. Others may be left from before its network was lost, until they are found dead.
+		publishers: 8,
+		// The track of 100,000 fixes, or 500 of a default history.
+		answers: 32 << 20,
 		// The whole history of 120 devices, or 10 kB each for 6,500.
 		totalBytes: 64 << 20,
 		groups:     10_000,

@@ -3,6 +3,8 @@ package relay
 import (
 	"sync"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // group is the members of one device ID and what the group keeps for those who
@@ -15,9 +17,10 @@ type group struct {
 	// Guarded by mu.
 	mu         sync.Mutex
 	members    []*viewer
-	raw        int  // members that want NMEA
-	gone       bool // forgotten by the hub: look the device up again
-	n          uint64
+	raw        int    // members that want NMEA
+	gone       bool   // forgotten by the hub: look the device up again
+	n          uint64 // messages, with repeats
+	joined     uint64 // members ever
 	messages   uint64 // without repeats
 	publishers int
 	heard      time.Time // the last message; the making of the group before
@@ -121,15 +124,20 @@ func (g *group) join(v *viewer, want int) bool {
 	if g.gone {
 		return false
 	}
+	v.mu.Lock()
 	if v.sky && g.sky != nil {
-		v.first = append(v.first, g.sky)
+		v.add(&v.first, g.sky)
 	}
 	if want > 0 {
-		v.first = append(v.first, g.newest(want)...)
+		for _, m := range g.newest(want) {
+			v.add(&v.first, m)
+		}
 	}
 	// As much again for each queueful that comes before what is live.
-	v.patience = g.hub.limits.slow * time.Duration(1+len(v.first)/g.hub.limits.queue)
-	v.group, v.index = g, len(g.members)
+	v.patience = g.hub.limits.slow * time.Duration(1+v.first.n/g.hub.limits.queue)
+	v.mu.Unlock()
+	g.joined++
+	v.group, v.index, v.number = g, len(g.members), g.joined
 	g.members = append(g.members, v)
 	if v.publisher {
 		g.publishers++
@@ -143,6 +151,40 @@ func (g *group) join(v *viewer, want int) bool {
 	}
 	signal(v.wake)
 	return true
+}
+
+// crowd closes the oldest publisher while there are more than limits.publishers, and what it had queued is dropped. A tracker
+// that comes back after a loss of its network leaves a dead connection behind, so the oldest is the one to go.
+func (g *group) crowd() {
+	g.mu.Lock()
+	var oldest *viewer
+	n := 0
+	for _, v := range g.members {
+		if !v.publisher || v.isClosing() {
+			continue
+		}
+		if n++; oldest == nil || v.number < oldest.number {
+			oldest = v
+		}
+	}
+	g.mu.Unlock()
+	if n > g.hub.limits.publishers {
+		g.hub.closeHeavy(oldest, websocket.ClosePolicyViolation, "too many publishers of one device: the oldest is closed")
+	}
+}
+
+// heaviest is the member with the most queued, in bytes; nil when nothing is.
+func (g *group) heaviest() (heaviest *viewer, size int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, v := range g.members {
+		v.mu.Lock()
+		if w := v.weight(); w > size {
+			heaviest, size = v, w
+		}
+		v.mu.Unlock()
+	}
+	return heaviest, size
 }
 
 // newest is the last want TPV in the order they came, and the last fix among
@@ -178,6 +220,7 @@ func (g *group) leave(v *viewer) {
 	}
 	unused := last == 0 && g.messages == 0
 	g.mu.Unlock()
+	v.discard()
 	if unused {
 		g.hub.left(g)
 	}

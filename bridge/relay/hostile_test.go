@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -225,6 +227,130 @@ func FuzzMessage(f *testing.F) {
 		}
 		if g := h.lookup("van_7"); head.Class == classTPV && len(data) <= maxKept-maxFrameHeader && !bytes.Equal(g.lastFix(), data) {
 			t.Errorf("the last fix is %q, published was %q", g.lastFix(), data)
+		}
+	})
+}
+
+// A hundred connections with one tracker's token send large messages and read no echoes.
+func TestOneTrackersTokenCannotFillTheMemory(t *testing.T) {
+	inBubble(t, Config{PublishToken: "pub"}, func(t *testing.T, r *Relay, p *pipes) {
+		most := int64(0)
+		quiet := p.join(t, "", bearer("pub"))
+		echoes := read(quiet)
+		text := []byte(fmt.Sprintf(`{"class":"NOTE","text":%q}`, strings.Repeat("x", DefaultMaxMessage-100)))
+		for range 100 {
+			conn := p.join(t, "", bearer("pub"))
+			go func() {
+				for range 100 { // 6 MB
+					if conn.WriteMessage(websocket.TextMessage, text) != nil {
+						return
+					}
+				}
+			}()
+			synctest.Wait()
+			most = max(most, r.hub.queued.Load())
+		}
+		// Eight queues, and what the writers of those that are being closed have in hand.
+		if most > 16<<20 {
+			t.Errorf("%d bytes were queued", most)
+		}
+		// The tracker itself, which reads, has to come back: it was the oldest.
+		synctest.Wait()
+		<-echoes.done
+		back := p.join(t, "", bearer("pub"))
+		if err := back.WriteMessage(websocket.TextMessage, []byte(tpv(1))); err != nil {
+			t.Fatal(err)
+		}
+		again := read(back)
+		synctest.Wait()
+		if got := again.got(); !slices.Contains(got, 1) {
+			t.Errorf("the tracker that reads got %v back, want its message", got)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		back.Close()
+	})
+}
+
+// All that waits for members is bounded: the member with the most is closed first.
+func TestTheHeaviestIsClosedFirst(t *testing.T) {
+	inBubble(t, Config{Queue: 1000, SlowTimeout: time.Hour}, func(t *testing.T, r *Relay, p *pipes) {
+		r.hub.limits.queuedBytes = 100 << 10
+		heavy, light := p.join(t, "?nmea=1"), p.join(t, "")
+		synctest.Wait()
+		for range 200 {
+			r.Publish("van_7", "NMEA", []byte(`{"class":"NMEA","text":"`+strings.Repeat("x", 1000)+`"}`))
+			r.tpv(1)
+			synctest.Wait()
+			if n := r.hub.queued.Load(); n > 100<<10 {
+				t.Fatalf("%d bytes are queued", n)
+			}
+			if r.Status().ClosedSlow > 0 {
+				break
+			}
+		}
+		got := read(heavy)
+		<-got.done
+		if !websocket.IsCloseError(got.err, websocket.CloseTryAgainLater) {
+			t.Errorf("the heaviest ended with %v, want 1013", got.err)
+		}
+		if s := r.Status(); s.Viewers != 1 || s.ClosedSlow != 1 {
+			t.Errorf("%d viewers, %d closed; want the light one alone", s.Viewers, s.ClosedSlow)
+		}
+		light.Close()
+		synctest.Wait()
+		if n := r.hub.queued.Load(); n != 0 {
+			t.Errorf("%d bytes are counted without a member", n)
+		}
+	})
+}
+
+// unread is the answer to a client that does not read: a write waits until the test ends.
+type unread struct {
+	header http.Header
+	code   int
+	until  chan struct{}
+}
+
+func (u *unread) Header() http.Header  { return u.header }
+func (u *unread) WriteHeader(code int) { u.code = code }
+func (u *unread) Write(b []byte) (int, error) {
+	if u.code == 0 {
+		<-u.until
+	}
+	return len(b), nil
+}
+
+// Large answers that clients do not read are bounded in all; one alone, and small ones, are always answered.
+func TestUnreadAnswersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.hub.limits.answers = 4 * largeAnswer
+		until := make(chan struct{})
+		answered := func(size int) int {
+			u := &unread{http.Header{}, 0, until}
+			go r.answer(u, make([]byte, size))
+			synctest.Wait()
+			return u.code
+		}
+		if code := answered(6 * largeAnswer); code != 0 {
+			t.Errorf("one alone is answered %d", code)
+		}
+		for range 10 {
+			if code := answered(2 * largeAnswer); code != 503 {
+				t.Errorf("one too many is answered %d, want 503", code)
+			}
+		}
+		if code := answered(largeAnswer); code != 0 {
+			t.Errorf("a small one is answered %d", code)
+		}
+		close(until)
+		synctest.Wait()
+		if n := r.answering.Load(); n != 0 {
+			t.Errorf("%d bytes are counted after the last answer", n)
 		}
 	})
 }

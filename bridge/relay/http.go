@@ -285,7 +285,7 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 }
 
 // serveStatus answers with what the program says of itself.
-func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.status()) }
+func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { r.writeJSON(w, r.status()) }
 
 // device is what GET /api/v1/devices answers with of each.
 type device struct {
@@ -303,7 +303,7 @@ func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) {
 	}
 	r.hub.mu.RUnlock()
 	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
-	writeJSON(w, map[string]any{"devices": list})
+	r.writeJSON(w, map[string]any{"devices": list})
 }
 
 // serveDevice answers with one device.
@@ -313,7 +313,7 @@ func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) {
 		writeError(w, http.StatusNotFound, fmt.Sprintf("nothing is known of device %q", q.PathValue("device_id")))
 		return
 	}
-	writeJSON(w, device{g.status(time.Now()), g.lastFix()})
+	r.writeJSON(w, device{g.status(time.Now()), g.lastFix()})
 }
 
 // serveFix answers with the last TPV of a device, byte for byte as published.
@@ -342,14 +342,16 @@ func (r *Relay) serveTrack(kind, suffix string, format func(device string, track
 			noFix(w, q)
 			return
 		}
+		r.tracks.Lock()
 		body, err := format(name, trackOf(kept))
+		r.tracks.Unlock()
 		if err != nil {
 			writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode track: %v", err))
 			return
 		}
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
-		w.Write(body)
+		r.answer(w, body)
 	}
 }
 
@@ -375,13 +377,31 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
+func (r *Relay) writeJSON(w http.ResponseWriter, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode answer: %v", err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	r.answer(w, body)
+}
+
+// largeAnswer is what the kernel's buffer of a socket takes for a client that does not read, in bytes.
+const largeAnswer = 64 << 10
+
+// answer writes a body. A large one stays in memory until the client has read it, so the sum of those is bounded: above it
+// the client is asked to come again. One alone is always answered.
+func (r *Relay) answer(w http.ResponseWriter, body []byte) {
+	if n := int64(len(body)); n > largeAnswer {
+		defer r.answering.Add(-n)
+		if sum := r.answering.Add(n); sum > n && sum > int64(r.hub.limits.answers) {
+			w.Header().Del("Content-Disposition")
+			w.Header().Set("Retry-After", "5")
+			writeError(w, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
+			return
+		}
+	}
 	w.Write(body)
 }
 

@@ -41,6 +41,7 @@ type hub struct {
 	refusedLog [refusals]rate.Sometimes
 	slowLog    rate.Sometimes
 	closedLog  rate.Sometimes
+	queued     atomic.Int64 // bytes of messages in queues of members, each message once
 	kept       atomic.Int64 // bytes in all histories
 	crowded    atomic.Int64 // unix seconds at which no group could make room
 
@@ -171,7 +172,40 @@ func (h *hub) publish(device string, m *message, from *viewer) error {
 		}
 	}
 	h.makeRoom(device, now)
+	for h.queued.Load() > int64(h.limits.queuedBytes) && h.relieve() {
+	}
 	return nil
+}
+
+// relieve closes the member with the most queued, in bytes. It is false when nothing is queued.
+func (h *hub) relieve() bool {
+	h.mu.RLock()
+	groups := slices.Collect(maps.Values(h.groups))
+	h.mu.RUnlock()
+	var heaviest *viewer
+	most := 0
+	for _, g := range groups {
+		if v, size := g.heaviest(); size > most {
+			heaviest, most = v, size
+		}
+	}
+	if heaviest == nil {
+		return false
+	}
+	h.closeHeavy(heaviest, websocket.CloseTryAgainLater, "too much is queued for this client")
+	return true
+}
+
+// closeHeavy closes v without what is queued for it.
+func (h *hub) closeHeavy(v *viewer, code int, reason string) {
+	first := v.shut(code, reason)
+	size := v.discard()
+	if first {
+		n := h.closedSlow.Add(1)
+		h.closedLog.Do(func() {
+			h.log.Warn("member closed: "+reason, "device_id", v.group.device, "member", v.peer, "queued", size, "so_far", n)
+		})
+	}
 }
 
 // makeRoom brings what the groups keep back under the bound: first by
@@ -217,6 +251,9 @@ func (h *hub) join(v *viewer, device string, want int) error {
 			return err
 		}
 		if g.join(v, want) {
+			if v.publisher {
+				g.crowd()
+			}
 			return nil
 		}
 	}

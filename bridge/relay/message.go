@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -25,9 +26,24 @@ type message struct {
 	data  []byte // as it was published: the end of frame
 	head  header
 
-	// n is the message's place in its group. Set under group.mu before anybody
-	// else has the message.
+	// n is the message's place in its group. Set under group.mu before anyone else has the message.
 	n uint64
+
+	queues atomic.Int32 // in how many queues of members it is
+}
+
+// hold counts one more queue that has m. total is the memory of all messages that are in a queue, each counted once.
+func (m *message) hold(total *atomic.Int64) {
+	if m.queues.Add(1) == 1 {
+		total.Add(int64(m.size()))
+	}
+}
+
+// release is the opposite of hold.
+func (m *message) release(total *atomic.Int64) {
+	if m.queues.Add(-1) == 0 {
+		total.Add(int64(-m.size()))
+	}
 }
 
 // header is the part of a message that the relay looks at.

@@ -79,8 +79,8 @@ func TestBadFrames(t *testing.T) {
 		{"two values", true, websocket.TextMessage, "{}\n{}", websocket.CloseInvalidFramePayloadData},
 		{"not UTF-8", true, websocket.TextMessage, "\"\xff\"", websocket.CloseInvalidFramePayloadData},
 		{"too big for a viewer", false, websocket.TextMessage, strings.Repeat(" ", viewerReadLimit+1), websocket.CloseMessageTooBig},
-		{"too big for a publisher", true, websocket.TextMessage, strings.Repeat(" ", publisherReadLimit+1), websocket.CloseMessageTooBig},
-		{"far too big", true, websocket.TextMessage, strings.Repeat(" ", 6*publisherReadLimit), websocket.CloseMessageTooBig},
+		{"too big for a publisher", true, websocket.TextMessage, strings.Repeat(" ", DefaultMaxMessage+1), websocket.CloseMessageTooBig},
+		{"far too big", true, websocket.TextMessage, strings.Repeat(" ", 6*DefaultMaxMessage), websocket.CloseMessageTooBig},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			header := bearer("pub")
@@ -108,7 +108,7 @@ func TestBadFrames(t *testing.T) {
 func TestLargestMessage(t *testing.T) {
 	r := start(t, Config{PublishToken: "pub"})
 	p := dial(t, r, "", bearer("pub"))
-	text := `"` + strings.Repeat("x", publisherReadLimit-2) + `"`
+	text := `"` + strings.Repeat("x", DefaultMaxMessage-2) + `"`
 	p.send(text)
 	p.want(text)
 }

@@ -29,7 +29,9 @@ type Relay struct {
 	hub     *hub
 	started time.Time
 	// Counts by remote address.
-	throttle *throttle
+	throttle  *throttle
+	answering atomic.Int64 // bytes of large answers that are being written
+	tracks    sync.Mutex   // one track is made at a time: 100,000 fixes are 20 MB of points, and a second of a small machine's time
 
 	// Guarded by mu.
 	mu          sync.Mutex

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -35,16 +34,10 @@ func (p *point) placed() bool {
 	return p.Lat != nil && p.Lon != nil && math.Abs(*p.Lat) <= 90 && math.Abs(*p.Lon) <= 180
 }
 
-// reading lets one track be made at a time: 100,000 fixes are 20 MB of points,
-// and a second of a small machine's time.
-var reading sync.Mutex
-
 // trackOf puts fixes in the order of their own time, because a backlog comes
 // behind what is newer, leaves repeats out, and breaks the track where nothing
 // is known of the way in between.
 func trackOf(messages []*message) [][]point {
-	reading.Lock()
-	defer reading.Unlock()
 	points := make([]point, 0, len(messages))
 	var last time.Time
 	for _, m := range messages {

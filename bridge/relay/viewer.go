@@ -11,11 +11,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Message size limits, in bytes. A fix is about 450.
-const (
-	viewerReadLimit    = 4 << 10
-	publisherReadLimit = 1 << 20
-)
+// viewerReadLimit bounds a message from a viewer, in bytes.
+const viewerReadLimit = 4 << 10
 
 // viewer is one member of a group: one goroutine writes to its connection, one
 // reads from it. With publisher set it may send.
@@ -30,7 +27,6 @@ type viewer struct {
 	sky       bool // wants SKY
 	nmea      bool // wants NMEA
 	group     *group
-	first     []*message    // on joining; then owned by write
 	wake      chan struct{} // something to write
 	room      chan struct{} // own has room again
 	quit      chan struct{} // closed by shut
@@ -38,14 +34,17 @@ type viewer struct {
 	mute      chan struct{} // closed when write has ended
 
 	// Owned by write.
-	frames net.Buffers // what send sends, kept for its memory
+	batch  []*message  // what send sends, kept for its memory
+	frames net.Buffers // their frames
 
 	// Guarded by group.mu.
 	index    int
+	number   uint64        // of all members of the group, in the order in which they joined
 	patience time.Duration // for how long it may go on losing messages
 
 	// Guarded by mu.
 	mu      sync.Mutex
+	first   ring // what it gets for joining
 	live    ring // from others: loses its oldest
 	raw     ring // NMEA, apart from live so that it pushes no fix out
 	own     ring // its own messages: loses nothing, read waits for room instead
@@ -84,10 +83,10 @@ func (v *viewer) push(m *message, now time.Time) {
 	if m.head.Class == classNMEA {
 		queue = &v.raw
 	}
-	queue.push(m)
+	v.add(queue, m)
 	lost := 0
 	for queue.n > v.hub.limits.queue || queue.bytes > v.hub.limits.queueBytes && queue.n > 1 {
-		queue.pop()
+		queue.pop().release(&v.hub.queued)
 		lost++
 	}
 	if lost > 0 && v.behind.IsZero() {
@@ -96,7 +95,7 @@ func (v *viewer) push(m *message, now time.Time) {
 	late := lost > 0 && now.Sub(v.behind) >= v.patience
 	if late { // nothing is to keep the close frame waiting
 		lost += v.live.n + v.raw.n
-		v.live, v.raw = ring{}, ring{}
+		v.empty(&v.live, &v.raw)
 	}
 	first := v.dropped == 0 && lost > 0
 	v.dropped += uint64(lost)
@@ -115,6 +114,34 @@ func (v *viewer) push(m *message, now time.Time) {
 	}
 }
 
+// add puts m into one of the queues. Under mu.
+func (v *viewer) add(queue *ring, m *message) {
+	queue.push(m)
+	m.hold(&v.hub.queued)
+}
+
+// empty drops what is in queues. Under mu.
+func (v *viewer) empty(queues ...*ring) {
+	for _, q := range queues {
+		for q.n > 0 {
+			q.pop().release(&v.hub.queued)
+		}
+		*q = ring{}
+	}
+}
+
+// discard drops all that is queued, and returns its size in bytes.
+func (v *viewer) discard() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	size := v.weight()
+	v.empty(&v.first, &v.live, &v.raw, &v.own)
+	return size
+}
+
+// weight is the size of all that is queued, in bytes. Under mu.
+func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
+
 // closedSlow counts and says that the viewer was closed for being slow.
 func (v *viewer) closedSlow(why string, after time.Duration) {
 	v.mu.Lock()
@@ -129,20 +156,18 @@ func (v *viewer) closedSlow(why string, after time.Duration) {
 // echo queues the publisher's own message.
 func (v *viewer) echo(m *message) {
 	v.mu.Lock()
-	v.own.push(m)
+	v.add(&v.own, m)
 	v.mu.Unlock()
 	signal(v.wake)
 }
 
-// next takes what is to be written next, in the order of the group.
+// next takes what is to be written next, in the order of the group. It is released after that.
 func (v *viewer) next() *message {
-	if len(v.first) > 0 {
-		m := v.first[0]
-		v.first[0], v.first = nil, v.first[1:]
-		return m
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.first.n > 0 {
+		return v.first.pop()
+	}
 	first := &v.live
 	for _, q := range []*ring{&v.raw, &v.own} {
 		if q.n > 0 && (first.n == 0 || q.at(0).n < first.at(0).n) {
@@ -166,6 +191,12 @@ func (v *viewer) shut(code int, reason string) bool {
 	v.closing, v.code, v.reason = true, code, reason
 	close(v.quit)
 	return true
+}
+
+func (v *viewer) isClosing() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.closing
 }
 
 // read is the goroutine that reads: control frames, and what a publisher sends.
@@ -202,7 +233,7 @@ func (v *viewer) explain(err error) {
 func (v *viewer) readAll() error {
 	v.conn.SetReadLimit(viewerReadLimit)
 	if v.publisher {
-		v.conn.SetReadLimit(publisherReadLimit)
+		v.conn.SetReadLimit(int64(v.hub.limits.message))
 	}
 	v.alive()
 	v.conn.SetPongHandler(func(string) error { v.alive(); return nil })
@@ -302,7 +333,7 @@ func (v *viewer) linger() {
 	// Eight times what either may send at once.
 	bound := int64(8 * viewerBurst)
 	if v.publisher {
-		bound = 8 * publisherReadLimit
+		bound = 8 * int64(v.hub.limits.message)
 	}
 	io.CopyN(io.Discard, v.wire.Conn, bound)
 }

@@ -146,7 +146,7 @@ func TestNothingFollowsABrokenFrame(t *testing.T) {
 // What a socket takes only in part goes on where it stopped: a message larger
 // than all its buffers, and others behind it, to a client that reads late.
 func TestPartOfAWrite(t *testing.T) {
-	r := start(t, Config{})
+	r := start(t, Config{}, func(l *limits) { l.queueBytes = 4 << 20 })
 	m := dial(t, r, "", nil)
 	want := []string{strings.Repeat("0123456789", 300_000), tpv(1), strings.Repeat("x", 70_000), tpv(2)}
 	for _, text := range want {

@@ -43,13 +43,13 @@ const (
 // send writes what is queued, as much as goes out at once, until the time that
 // it is given. more is false when nothing was queued.
 func (v *viewer) send(until time.Time) (more bool, err error) {
-	all := v.frames[:0]
+	batch, all := v.batch[:0], v.frames[:0]
 	for size := 0; size < batchBytes && len(all) < batchMessages; {
 		m := v.next()
 		if m == nil {
 			break
 		}
-		all = append(all, m.frame)
+		batch, all = append(batch, m), append(all, m.frame)
 		size += len(m.frame)
 	}
 	if len(all) == 0 {
@@ -58,10 +58,14 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 		v.mu.Unlock()
 		return false, nil
 	}
-	v.frames = all
+	v.batch, v.frames = batch, all
 	if err = v.wire.send(&all, until); err == nil {
 		v.hub.delivered.Add(int64(len(v.frames)))
 	}
+	for _, m := range v.batch {
+		m.release(&v.hub.queued)
+	}
+	clear(v.batch)
 	clear(v.frames)
 	return true, err
 }
