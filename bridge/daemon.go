@@ -25,7 +25,7 @@ type Daemon struct {
 	synchronised func() bool // the system's clock is
 	started      time.Time
 	relay        *relay.Relay // nil when off
-	devices      []*device    // of the configuration, and behind them those that only deliver what an earlier one left
+	devices      []*device    // of the configuration, then former ones, see formerDevices
 	beats        observe.Beats
 	ready        chan struct{}
 }
@@ -111,7 +111,7 @@ func (d *Daemon) drain(ctx, dctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(dctx, drainTimeout)
 	defer cancel()
-	var draining sync.WaitGroup // a server that hangs takes none of the others' time
+	var draining sync.WaitGroup // a server that hangs does not delay the others
 	for _, dv := range d.devices {
 		for _, l := range dv.links {
 			draining.Go(func() { l.current().Drain(limited) }) // what is left is logged by close

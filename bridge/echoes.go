@@ -45,7 +45,7 @@ func (e *echoServers) from(server string) bool {
 	return slices.Contains(e.servers, secret.RedactURL(server))
 }
 
-// saw takes note of it. What cannot be written is learned again after the next start.
+// saw notes that a server echoes. What cannot be written is learned again after the next start.
 func (e *echoServers) saw(server string) {
 	server = secret.RedactURL(server)
 	e.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"gpsbridge/bridge/uplink"
 )
 
-// link is the way of one device ID's messages to one tracking server: an uplink, and where it stands in the spool. A
+// link is the way of one device ID's messages to one tracking server: an uplink, and its place in the spool. A
 // reloaded configuration replaces the uplink, and what waits for it stays where it is.
 type link struct {
 	name       string // of the server
@@ -46,7 +46,7 @@ func newLink(d *device, c config.Uplink, s surroundings) (*link, error) {
 	return l, l.set(c)
 }
 
-// set makes an uplink by a configuration and has it take the place of the one there is.
+// set replaces the uplink by one with another configuration.
 func (l *link) set(c config.Uplink) error {
 	u, err := l.build(c)
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	return uplink.New(u, l.reader)
 }
 
-// run runs the uplink, and when it was replaced the next, until ctx ends.
+// run runs the uplink, and after a replacement the next one, until ctx ends.
 func (l *link) run(ctx context.Context) error {
 	for {
 		one, stop := context.WithCancel(ctx)

@@ -8,14 +8,14 @@ import (
 )
 
 // networkFiles show the routes and addresses of this machine (proc(5)). Reading them needs no socket: the service has
-// no netlink, where changes would be told.
+// no netlink, which would report changes.
 var networkFiles = []string{"/proc/self/net/route", "/proc/self/net/ipv6_route", "/proc/self/net/if_inet6"}
 
-// networkPoll is how often they are looked at: a second is nothing beside the seconds that a modem takes to connect.
+// networkPoll is how often they are read: a second is little beside the seconds that a modem needs to connect.
 const networkPoll = time.Second
 
-// watchNetwork sends on each channel, without waiting, whenever the routes or addresses are others than before, until
-// ctx ends. So an uplink that backs off tries again at once when the network is back. Without anybody to tell it does not look.
+// watchNetwork sends on each channel, without waiting, whenever the routes or addresses have changed, until ctx ends. So
+// an uplink that backs off tries again at once when the network is back. Without channels it reads nothing.
 func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struct{}) error {
 	if len(changed) == 0 {
 		return nil
@@ -36,13 +36,13 @@ func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struc
 		for _, c := range changed {
 			select {
 			case c <- struct{}{}:
-			default: // the last change was not taken yet
+			default: // the last change is still unread
 			}
 		}
 	}
 }
 
-// network is what the files say, without the counters in them that change by themselves.
+// network is the content of the files, without the counters that change by themselves.
 func network() []byte {
 	var all []byte
 	for _, name := range networkFiles {

@@ -125,7 +125,7 @@ func replaceFile(path string, text []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// appendFile appends to a file and takes what it wrote back where that fails, since the caller tries again.
+// appendFile appends to a file or leaves it as it was, since the caller tries again.
 func appendFile(path string, text []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {

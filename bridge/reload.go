@@ -11,7 +11,7 @@ import (
 // Reload lays a checked configuration over the running one without losing a fix. It takes over [report], the token in
 // relay.token_file, and [[uplink]] while the servers' names are the same: an uplink whose settings changed connects again,
 // and what waits for it stays.
-// The level of the log is the caller's. needRestart names what else differs and goes on as it was. An error leaves
+// The level of the log is the caller's. needRestart names what else differs and stays as it was. An error leaves
 // everything as it was and names the key. Only one call may be under way at a time.
 func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	old := d.config
@@ -51,7 +51,7 @@ func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	return needRestart, nil
 }
 
-// sameServers says that two lists have the same servers by name, in any order.
+// sameServers reports whether two lists have the same servers by name, in any order.
 func sameServers(a, b []config.Uplink) bool {
 	names := func(list []config.Uplink) (names []string) {
 		for _, u := range list {
@@ -63,7 +63,7 @@ func sameServers(a, b []config.Uplink) bool {
 	return slices.Equal(names(a), names(b))
 }
 
-// reloadUplinks replaces those whose settings changed, after all of them were found to be right.
+// reloadUplinks replaces those whose settings changed, after all of them were checked.
 func (d *Daemon) reloadUplinks(now config.Config) error {
 	type change struct {
 		l *link

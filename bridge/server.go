@@ -27,8 +27,8 @@ type Server struct {
 	started time.Time
 }
 
-// NewServer puts a tracking server together and takes its address; an error names what to change. Where it is the address
-// that cannot be taken, the server comes with it.
+// NewServer puts a tracking server together and listens. Its errors are problems with the keys of [relay]. With one of listening
+// the server is returned too.
 func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
 	s.tokens = tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}

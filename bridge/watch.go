@@ -16,16 +16,16 @@ const (
 	watchRetryMax = 30 * time.Second
 )
 
-// WatchConfig says which group to watch.
+// WatchConfig names the group to watch.
 type WatchConfig struct {
 	URL       string // of the group, ws or wss
 	TokenFile string // with the viewers' token, "" for none
 	CAFile    string // PEM, trusted besides the system's authorities, "" for none
 }
 
-// Watch joins a group and hands each of its messages to show, in order, until ctx ends or show
-// fails. It joins again when the connection is lost. state is told when it has joined, with nil, and each time why not. Both
-// are called on this goroutine.
+// Watch joins a group and calls show with each of its messages, in order, until ctx ends or show fails. It joins again when the
+// connection is lost. state is called with nil when it has joined, and with the reason each time it has not. Both are called on
+// this goroutine.
 func Watch(ctx context.Context, c WatchConfig, state func(error), show func(msg []byte) error) error {
 	for pause := watchRetryMin; ; {
 		conn, err := uplink.Dial(ctx, uplink.Config{URL: c.URL, TokenFile: c.TokenFile, CAFile: c.CAFile})

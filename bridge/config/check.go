@@ -47,7 +47,7 @@ func (f File) check(o origins) (Config, error) {
 // problems collects what is wrong with a configuration. Keys are complete.
 type problems struct{ all []error }
 
-// add takes the problems of a section, if there are any.
+// add adds the problems of a section, if there are any.
 func (p *problems) add(section string, err error) {
 	for _, one := range problem.All(err) {
 		p.all = append(p.all, one.In(section))

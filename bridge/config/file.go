@@ -109,7 +109,7 @@ const (
 	trackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
 	// deviceIDPlace is where the device ID goes in a server's URL.
 	deviceIDPlace = "{device_id}"
-	// relayOff is the value of relay.listen that serves nobody.
+	// relayOff is the value of relay.listen that serves no viewers.
 	relayOff = "off"
 	// selfSigned is the value of relay.tls that creates a certificate.
 	selfSigned = "self-signed"

@@ -82,7 +82,7 @@ type located struct {
 	origin string
 }
 
-// Error is one line that begins with the origin. A flag or variable stands for the key, whose number no longer helps.
+// Error is one line that begins with the origin. A flag or variable replaces the key; the line of a file, its number.
 func (l *located) Error() string {
 	switch {
 	case l.origin == "":

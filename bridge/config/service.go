@@ -26,7 +26,7 @@ func serviceOf(environ []string, path string) service {
 		if path != ServiceFile {
 			unit += "-" + strings.TrimSuffix(filepath.Base(path), ".toml") // an instance of gpsbridge@.service
 		}
-		return service{state: "/var/lib/" + unit, runtime: "/run/" + unit, credentials: dir} // from there LoadCredential= takes them
+		return service{state: "/var/lib/" + unit, runtime: "/run/" + unit, credentials: dir} // LoadCredential= reads them there
 	}
 	return s
 }

@@ -33,7 +33,7 @@ func (x *exposition) metric(kind, name, help string) {
 // labelEscapes are those of the format: a source may hold any of them.
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// sample gives one value of the family; labels are names and values in turn.
+// sample gives one value of the family; labels are names and values alternately.
 func (x *exposition) sample(v float64, labels ...string) {
 	x.b = append(x.b, x.family...)
 	for i := 0; i+1 < len(labels); i += 2 {
@@ -84,7 +84,7 @@ func gaugeIf[T any](name, help string, value func(T) *float64) number[T] {
 	return number[T]{kindGauge, name, help, func(t T) (float64, bool) { return known(value(t)) }}
 }
 
-// counterIf is of what not everybody counts.
+// counterIf is a counter that some do not have.
 func counterIf[T any](name, help string, value func(T) *uint64) number[T] {
 	return number[T]{kindCounter, name, help, func(t T) (float64, bool) { return known(value(t)) }}
 }
@@ -109,6 +109,6 @@ func metricsPage(write func(x *exposition)) http.Handler {
 		var x exposition
 		write(&x)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		w.Write(x.b) // who is gone does not read it
+		w.Write(x.b) // a client that is gone does not read it
 	})
 }

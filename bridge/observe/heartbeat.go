@@ -12,15 +12,15 @@ import (
 	"gpsbridge/bridge/uplink"
 )
 
-// loop is one of those that do the daemon's work. At each turn it says within which time it will be back.
+// loop is one of the loops that do the daemon's work. At each beat it states within which time the next one comes.
 type loop struct {
 	name  string
-	start time.Time    // with the monotonic clock: a board without a clock of its own sets its time by decades
-	due   atomic.Int64 // nanoseconds from start; 0: nothing was promised
+	start time.Time    // with the monotonic clock: a board without a battery sets its system time forward by decades
+	due   atomic.Int64 // of the next beat, in nanoseconds from start; 0: none is expected
 }
 
-// turn is called by the loop; within 0 is no promise.
-func (l *loop) turn(within time.Duration) {
+// beat is called by the loop; with 0 no further beat is expected.
+func (l *loop) beat(within time.Duration) {
 	if within == 0 {
 		l.due.Store(0)
 		return
@@ -28,7 +28,7 @@ func (l *loop) turn(within time.Duration) {
 	l.due.Store(int64(time.Since(l.start) + within))
 }
 
-// overdue is for how long the loop has not kept its word.
+// overdue is for how long a beat has been missing.
 func (l *loop) overdue() time.Duration {
 	due := l.due.Load()
 	if due == 0 {
@@ -37,26 +37,25 @@ func (l *loop) overdue() time.Duration {
 	return max(0, time.Since(l.start)-time.Duration(due))
 }
 
-// Beats are the heartbeats of a daemon's loops: each reports at every turn within which time it will report again. The zero
-// value is ready.
+// Beats are the heartbeats of a daemon's loops. The zero value is ready.
 type Beats struct {
 	mu  sync.Mutex
 	all []*loop
 }
 
-// Add returns what a loop calls at each turn; within 0 is no promise.
+// Add returns what a loop calls at each iteration, with the time within which it will call again; 0 for none.
 func (b *Beats) Add(name string) func(within time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := &loop{name: name, start: time.Now()}
 	b.all = append(b.all, l)
-	return l.turn
+	return l.beat
 }
 
-// loopGrace is what a loop may be late by: a machine under load, and a burst that waits up to 10 s for a slow card.
+// loopGrace is how late a beat may be: a machine under load, and a burst that waits up to 10 s for a slow SD card.
 const loopGrace = 20 * time.Second
 
-// hung says which loops do not turn any more.
+// hung names the loops whose beat is missing.
 func (b *Beats) hung() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,8 +68,8 @@ func (b *Beats) hung() error {
 	return errors.Join(errs...)
 }
 
-// idleSender is how long an uplink may hold nothing on the way while something waits: a record that the server swallowed is
-// held back for 30 s at the most.
+// idleSender is how long an uplink may have nothing on the way while something waits: a record that the server did not echo
+// is held back for 30 s at the most.
 const idleSender = 2 * time.Minute
 
 // Progress reports to the watchdog whether the daemon still does its work. It is not safe for use by several goroutines.
@@ -88,8 +87,8 @@ func NewProgress(beats *Beats, status func() Status, log *slog.Logger) *Progress
 	return &Progress{beats: beats, status: status, log: log}
 }
 
-// Made reports whether every part made progress, and logs which did not. It does not return while a lock is held for ever,
-// which means the same as false. A receiver or a server that is missing is no lack of progress: looking for it is the work.
+// Made reports whether every part made progress, and logs which did not. It does not return while a lock is held for good,
+// which means the same as false. A missing receiver or server is not a lack of progress: looking for it is the work.
 func (p *Progress) Made() bool {
 	err := errors.Join(p.beats.hung(), p.sending(p.status(), time.Now()))
 	if err != nil && !p.logged {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeProcess writes what every Go program tells of itself, under the names that it has everywhere. What the system does
-// not let the service see is left out.
+// writeProcess writes what every Go program exports, under the names that are usual for it. What the service may not see of
+// the system is left out.
 func writeProcess(x *exposition) {
 	x.metric(kindGauge, "go_goroutines", "Number of goroutines.")
 	x.sample(float64(runtime.NumGoroutine()))
@@ -25,7 +25,7 @@ func writeProcess(x *exposition) {
 	var use unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &use) == nil {
 		seconds := func(t unix.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
-		x.metric(kindCounter, "process_cpu_seconds_total", "Processor time, user and system.")
+		x.metric(kindCounter, "process_cpu_seconds_total", "CPU time, user and system.")
 		x.sample(seconds(use.Utime) + seconds(use.Stime))
 	}
 	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {

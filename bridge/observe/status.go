@@ -70,16 +70,16 @@ func SumOfSpools(devices []DeviceStatus) (sum spool.Stats) {
 }
 
 const (
-	// stuckEpoch is the age in seconds of the last epoch from which the receiver's part of the chain stands: receivers are
+	// stuckEpoch is the age in seconds of the last epoch from which the receiver's part of the chain stands still: receivers are
 	// set to one every five seconds at the slowest.
 	stuckEpoch = 12.0
 	// stuckAck is that of the last acknowledgement while something waits for one. An uplink that gets none for ten seconds
-	// connects anew; twice that has not helped.
+	// connects again; twice that has not helped.
 	stuckAck = 30.0
 )
 
-// Health says where the chain from receiver to server stands still, for GET /healthz. A receiver that says it has no fix
-// moves it: that is a message too.
+// Health reports where the chain from receiver to server stands still, for GET /healthz. A receiver that states that it has no
+// fix keeps it moving: that is a message too.
 func Health(st Status) error {
 	var errs []error
 	for _, r := range st.Receivers {
@@ -101,7 +101,7 @@ func Health(st Status) error {
 	return errors.Join(errs...)
 }
 
-// Line says in one line what is going on, for a terminal and for systemctl status.
+// Line is the state in one line, for a terminal and for systemctl status.
 func (s Status) Line() string {
 	var parts []string
 	for _, r := range s.Receivers {
@@ -147,7 +147,7 @@ func join(state, detail string) string {
 	return state + " (" + detail + ")"
 }
 
-// satellites is used/seen, with a dash for what the receiver does not say.
+// satellites is used/seen, with a dash for what the receiver does not state.
 func satellites(r pipeline.ReceiverStatus) string {
 	count := func(v *float64) string {
 		if v == nil {

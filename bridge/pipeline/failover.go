@@ -8,32 +8,32 @@ import (
 )
 
 const (
-	// gapShare of its own rhythm is how long the feeding receiver may be late before another one that has an epoch takes
+	// gapShare, of its own interval, is how late the feeding receiver may be before another one that has an epoch takes
 	// over: one missing epoch is noticed, the jitter of a full line is not.
 	gapShare = 1.5
-	// minGap and maxGap bound the rhythm that is believed: 25 Hz with a margin for a machine under load, and a receiver
+	// minGap and maxGap bound the interval that is assumed: 25 Hz with a margin for a machine under load, and a receiver
 	// that has just begun. firstGap is assumed until there are two epochs.
 	minGap, maxGap, firstGap = 200 * time.Millisecond, 5 * time.Second, time.Second
-	// patienceForBetter is how long another receiver's fix must have been the better one. Receivers under trees change
+	// betterFor is how long another receiver's fix must have been the better one. Receivers under trees change
 	// between differential and plain every few seconds, and each change of receiver is a jump of some metres.
-	patienceForBetter = 10 * time.Second
-	// rhythmEpochs is in how many epochs a slower rate is learned. A receiver that leaves out every other one by chance makes
-	// so many long gaps in a row once in 65536 times.
+	betterFor = 10 * time.Second
+	// rhythmEpochs is the number of epochs in which a slower rate is learned. A receiver that leaves out every other one by chance makes
+	// number of gaps noted long gaps in a row once in 65536 times.
 	rhythmEpochs = 16
-	// heldEpochs bounds what is kept of a receiver that stands by: for as long as one at maxGap may be late, of 10 Hz.
+	// heldEpochs bounds what is kept of a receiver that does not feed: for as long as one at maxGap may be late, of 10 Hz.
 	heldEpochs = 75
 	// sameClock is how far two receivers' times may differ and still be compared. One that is 1024 weeks off is not.
 	sameClock = time.Hour
 )
 
-// standing is what a failover knows of one receiver.
-type standing struct {
+// candidate is what a failover knows of one receiver.
+type candidate struct {
 	grade  int
 	last   epoch
 	gaps   [rhythmEpochs]time.Duration // between the last epochs
-	epochs int                         // so many
-	better time.Time                   // since when its fix has been better than that of the one that feeds; zero while it is not
-	held   []epoch                     // those that came since the last one that went on
+	epochs int                         // number of gaps noted
+	better time.Time                   // since when its fix has been better than the feeding receiver's; zero while it is not
+	held   []epoch                     // those that came since the last one that was forwarded
 }
 
 type epoch struct {
@@ -42,15 +42,15 @@ type epoch struct {
 }
 
 // failover decides which of several receivers feeds a device ID: the one with the best fix, and among equals the one that
-// is named first. Every epoch goes on at most once, whichever receiver tells of it: one that takes over begins with what
-// it had heard since the last epoch that went on. It has no clock; the zero value is not ready, see newFailover.
+// is configured first. Every epoch is forwarded at most once, whichever receiver sent it: one that takes over begins with what
+// came from it since the last forwarded epoch. It has no clock; make one with newFailover.
 type failover struct {
-	receivers []standing
+	receivers []candidate
 	begun     time.Time // the first epoch of any came
 	feeding   int
-	last      epoch // the last that went on
-	others    bool  // another than the one that feeds may have told of it
-	taken     int   // times that another receiver took over
+	last      epoch // the last that was forwarded
+	others    bool  // another receiver than the one that feeds may have sent it
+	takeovers int   // times that another receiver took over
 }
 
 func newFailover(receivers int) *failover {
@@ -63,15 +63,15 @@ func newFailover(receivers int) *failover {
 
 // add takes one more receiver into account; none may have sent an epoch yet.
 func (o *failover) add() {
-	var r standing
+	var r candidate
 	for k := range r.gaps {
 		r.gaps[k] = firstGap
 	}
 	o.receivers = append(o.receivers, r)
 }
 
-// epoch takes an epoch of receiver i, which came now, and calls forward with each epoch that is to go on. It says why the
-// receiver that feeds is another one from here on, "" while it is the same.
+// epoch notes an epoch of receiver i, which came now, and calls forward with each epoch that is to be forwarded. It returns why
+// another receiver feeds from here on, "" while it is the same.
 func (o *failover) epoch(i int, f *nmea.Fix, now time.Time, forward func(*nmea.Fix)) (why string) {
 	if len(o.receivers) == 1 {
 		forward(f)
@@ -81,25 +81,25 @@ func (o *failover) epoch(i int, f *nmea.Fix, now time.Time, forward func(*nmea.F
 	if o.begun.IsZero() {
 		o.begun = now
 	}
-	r.tell(e)
+	r.note(e)
 	if i != o.feeding {
 		o.hold(r, e)
 		if why = o.reason(r, i, now); why != "" {
-			o.take(i, forward)
+			o.switchTo(i, forward)
 		}
 		return why
 	}
 	if r.grade == 0 {
 		if other, found := o.substitute(now); found {
-			o.take(other, forward)
-			o.hold(r, e) // should the other leave it out
+			o.switchTo(other, forward)
+			o.hold(r, e) // in case the other leaves it out
 			return "the fix was lost"
 		}
 	}
-	if o.last.at.IsZero() || e.since(&o.last) > r.patience() {
+	if o.last.at.IsZero() || e.since(&o.last) > r.overdueAfter() {
 		o.catchUp(&e, forward)
 	}
-	if o.others && !e.after(&o.last, r.rhythm()) {
+	if o.others && !e.after(&o.last, r.interval()) {
 		return ""
 	}
 	o.last, o.others = e, false
@@ -107,8 +107,8 @@ func (o *failover) epoch(i int, f *nmea.Fix, now time.Time, forward func(*nmea.F
 	return ""
 }
 
-// reason says why receiver i, which has just told of an epoch, is to take over; "" if it is not.
-func (o *failover) reason(r *standing, i int, now time.Time) string {
+// reason returns why receiver i, which has just sent an epoch, is to take over; "" if it is not.
+func (o *failover) reason(r *candidate, i int, now time.Time) string {
 	feeding := &o.receivers[o.feeding]
 	switch {
 	case o.late(feeding, now):
@@ -119,7 +119,7 @@ func (o *failover) reason(r *standing, i int, now time.Time) string {
 		r.better = time.Time{}
 	case r.better.IsZero():
 		r.better = now
-	case now.Sub(r.better) >= patienceForBetter:
+	case now.Sub(r.better) >= betterFor:
 		return "the other's fix is better"
 	}
 	return ""
@@ -139,10 +139,10 @@ func (o *failover) substitute(now time.Time) (best int, found bool) {
 	return best, found
 }
 
-// take makes receiver i the one that feeds and forwards what was told since the last epoch that went on.
-func (o *failover) take(i int, forward func(*nmea.Fix)) {
+// switchTo makes receiver i the one that feeds and forwards what came since the last forwarded epoch.
+func (o *failover) switchTo(i int, forward func(*nmea.Fix)) {
 	o.feeding = i
-	o.taken++
+	o.takeovers++
 	o.catchUp(nil, forward)
 	for k := range o.receivers {
 		o.receivers[k].better = time.Time{}
@@ -150,23 +150,23 @@ func (o *failover) take(i int, forward func(*nmea.Fix)) {
 	o.receivers[i].held = o.receivers[i].held[:0]
 }
 
-// catchUp forwards the held epochs between the last one that went on and end, oldest first, of several that are the same
-// the best; nil is no end.
+// catchUp forwards the held epochs between the last forwarded one and end, oldest first; of several that are the same epoch,
+// the best. With nil there is no end.
 func (o *failover) catchUp(end *epoch, forward func(*nmea.Fix)) {
 	for {
 		var next *epoch
-		rhythm := firstGap
+		interval := firstGap
 		for i := range o.receivers {
 			r := &o.receivers[i]
 			for k := range r.held {
 				h := &r.held[k]
-				if !h.after(&o.last, r.rhythm()) || end != nil && !end.after(h, r.rhythm()) {
+				if !h.after(&o.last, r.interval()) || end != nil && !end.after(h, r.interval()) {
 					continue
 				}
-				sooner := next == nil || next.after(h, rhythm)
-				same := next != nil && !h.after(next, rhythm)
+				sooner := next == nil || next.after(h, interval)
+				same := next != nil && !h.after(next, interval)
 				if sooner || same && grade(&h.fix) > grade(&next.fix) {
-					next, rhythm = h, r.rhythm()
+					next, interval = h, r.interval()
 				}
 			}
 		}
@@ -178,11 +178,11 @@ func (o *failover) catchUp(end *epoch, forward func(*nmea.Fix)) {
 	}
 }
 
-// hold keeps an epoch of a receiver that stands by, and forgets those that went on by another.
-func (o *failover) hold(r *standing, e epoch) {
+// hold keeps an epoch of a receiver that does not feed, and forgets those that another receiver's were forwarded for.
+func (o *failover) hold(r *candidate, e epoch) {
 	kept := r.held[:0]
 	for _, h := range r.held {
-		if h.after(&o.last, r.rhythm()) {
+		if h.after(&o.last, r.interval()) {
 			kept = append(kept, h)
 		}
 	}
@@ -192,7 +192,7 @@ func (o *failover) hold(r *standing, e epoch) {
 	r.held = append(kept, e)
 }
 
-// since is the time from epoch b to e, by the receivers' times, and where these cannot be compared by when they came.
+// since is the time from epoch b to e by the receivers' times, or, where these cannot be compared, by their arrival.
 func (e *epoch) since(b *epoch) time.Duration {
 	if d := e.fix.Time.Sub(b.fix.Time); !e.fix.Time.IsZero() && !b.fix.Time.IsZero() && d.Abs() < sameClock {
 		return d
@@ -200,13 +200,13 @@ func (e *epoch) since(b *epoch) time.Duration {
 	return e.at.Sub(b.at)
 }
 
-// after says whether e is a later epoch than b: two receivers tell of one within half of their rhythm.
-func (e *epoch) after(b *epoch, rhythm time.Duration) bool {
-	return b.at.IsZero() || e.since(b) > rhythm/2
+// after reports whether e is a later epoch than b: two receivers state one epoch within half of their interval.
+func (e *epoch) after(b *epoch, interval time.Duration) bool {
+	return b.at.IsZero() || e.since(b) > interval/2
 }
 
-// tell notes an epoch.
-func (r *standing) tell(e epoch) {
+// note takes an epoch of the receiver into account.
+func (r *candidate) note(e epoch) {
 	if !r.last.at.IsZero() {
 		if gap := e.since(&r.last); gap > 0 {
 			r.gaps[r.epochs%rhythmEpochs] = gap
@@ -216,22 +216,24 @@ func (r *standing) tell(e epoch) {
 	r.last, r.grade = e, grade(&e.fix)
 }
 
-// rhythm is the time between two epochs: the least of late, so that a receiver that leaves some out is not taken for a
-// slower one.
-func (r *standing) rhythm() time.Duration {
+// interval is the time between two epochs: the shortest of the last ones, so that a receiver that leaves some out does not
+// count as a slower one.
+func (r *candidate) interval() time.Duration {
 	return min(max(slices.Min(r.gaps[:]), minGap), maxGap)
 }
 
-// patience is how long after an epoch the next one is late.
-func (r *standing) patience() time.Duration { return time.Duration(gapShare * float64(r.rhythm())) }
+// overdueAfter is how long after an epoch the next one is late.
+func (r *candidate) overdueAfter() time.Duration {
+	return time.Duration(gapShare * float64(r.interval()))
+}
 
-// late says that the next epoch of a receiver ought to have come.
-func (o *failover) late(r *standing, now time.Time) bool {
+// late reports whether the next epoch of a receiver is overdue.
+func (o *failover) late(r *candidate, now time.Time) bool {
 	since := r.last.at
 	if since.IsZero() {
 		since = o.begun
 	}
-	return now.Sub(since) > r.patience()
+	return now.Sub(since) > r.overdueAfter()
 }
 
 // grade orders fixes by what is known of their quality: 0 without a position.
@@ -239,7 +241,7 @@ func grade(f *nmea.Fix) int {
 	if f.Mode < nmea.Mode2D {
 		return 0
 	}
-	g := 10 // estimated, simulated, or nobody says how
+	g := 10 // estimated, simulated, or not stated
 	switch f.Status {
 	case nmea.StatusGPS, nmea.StatusPPS, nmea.StatusGNSSDR:
 		g = 20

@@ -190,7 +190,7 @@ func TestFailoverLearnsARate(t *testing.T) {
 			r.tell(1, second, 300*time.Millisecond, nil)
 			second++
 		}
-		if got := r.failover.receivers[0].rhythm(); got != time.Second {
+		if got := r.failover.receivers[0].interval(); got != time.Second {
 			t.Errorf("set back to one a second its rhythm is %v", got)
 		}
 	}

@@ -20,10 +20,10 @@ type Feed struct {
 	report   reporter
 	ahead    int64  // by how much the spool's position of each fix of the run is ahead of its seq
 	mixed    bool   // that is not the same for all of them: satellites lie between them
-	refused  uint64 // messages that the spool did not take
+	refused  uint64 // messages that the spool refused
 }
 
-// FeedConfig is what a feed is made of.
+// FeedConfig is what a feed needs.
 type FeedConfig struct {
 	DeviceID string
 	Limits   Limits
@@ -37,7 +37,7 @@ func NewFeed(c FeedConfig) *Feed {
 	return &Feed{FeedConfig: c, failover: newFailover(0), messages: NewMessages(c.DeviceID), report: reporter{limits: c.Limits}}
 }
 
-// add has one more receiver feed the device ID and returns its number.
+// add registers another receiver of the device ID and returns its number.
 func (fd *Feed) add(name string) int {
 	fd.names = append(fd.names, name)
 	fd.failover.add()
@@ -51,7 +51,7 @@ func (fd *Feed) Limit(l Limits) {
 	fd.report.limits = l
 }
 
-// fix takes an epoch of one of the receivers.
+// fix handles an epoch of one of the receivers.
 func (fd *Feed) fix(receiver int, f *nmea.Fix, now time.Time) {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
@@ -76,7 +76,7 @@ func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	fd.Show(fd.DeviceID, "TPV", msg)
 }
 
-// sky takes the satellites that one of the receivers sees.
+// sky handles the satellites in view of one of the receivers.
 func (fd *Feed) sky(receiver int, s *nmea.Sky) {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
@@ -90,8 +90,8 @@ func (fd *Feed) sky(receiver int, s *nmea.Sky) {
 	fd.Show(fd.DeviceID, "SKY", msg)
 }
 
-// spool keeps a message until the servers have it, and returns its position; 0 when the spool does not take it, which is
-// said once.
+// spool keeps a message until the servers have it, and returns its position; 0 when the spool refuses it, which
+// is logged once.
 func (fd *Feed) spool(msg []byte) (pos uint64) {
 	pos, err := fd.Keep(msg)
 	if err != nil {
@@ -102,7 +102,7 @@ func (fd *Feed) spool(msg []byte) (pos uint64) {
 	return pos
 }
 
-// FeedStatus is what a feed did so far.
+// FeedStatus is what a feed has done so far.
 type FeedStatus struct {
 	Run       string
 	Reported  uint64 // messages made for the servers
@@ -117,7 +117,7 @@ func (fd *Feed) Status() FeedStatus {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
 	return FeedStatus{
-		Run: fd.messages.Run, Reported: fd.messages.Seq, Takeovers: fd.failover.taken,
+		Run: fd.messages.Run, Reported: fd.messages.Seq, Takeovers: fd.failover.takeovers,
 		feeding: fd.failover.feeding, ahead: fd.ahead, mixed: fd.mixed,
 	}
 }

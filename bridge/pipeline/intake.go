@@ -24,7 +24,7 @@ type Intake struct {
 	types     types
 	rhythm    rhythm
 	assembler *nmea.Assembler
-	heard     time.Time // bytes came last
+	dataAt    time.Time // when bytes came last
 	epochs    uint64
 	last      nmea.Fix  // the newest epoch
 	signals   *int      // of the newest list of satellites
@@ -61,17 +61,17 @@ func NewIntake(rec *receiver.Receiver, fd *Feed, c IntakeConfig) *Intake {
 // Run reads the receiver until ctx ends or a finite source has ended.
 func (in *Intake) Run(ctx context.Context) error {
 	err := in.taps.run(ctx, func() error { return in.receiver.Run(ctx, in) })
-	in.Opened() // what is open stays without a sequel
+	in.Opened() // nothing follows what is open
 	return err
 }
 
-// Data takes bytes as they came.
+// Data handles bytes as they came.
 func (in *Intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.heard = time.Now()
+	in.dataAt = time.Now()
 	in.scanner.Scan(p, in.sentence)
-	in.types.tick(in.heard)
+	in.types.tick(in.dataAt)
 	in.taps.data(p)
 }
 
@@ -80,7 +80,7 @@ func (in *Intake) sentence(s []byte) {
 	in.assembler.Push(s)
 }
 
-// Rest lets the receiver alone until shortly before the next fix, unless somebody takes its bytes as they come.
+// Rest is how long the receiver need not be read: until shortly before the next fix, unless a tap needs its bytes as they come.
 func (in *Intake) Rest() time.Duration {
 	if in.taps.live() {
 		return 0
@@ -97,20 +97,20 @@ func (in *Intake) Quiet() {
 	before := in.epochs
 	in.assembler.Flush()
 	if in.epochs > before {
-		in.rhythm = rhythm{} // who rests notices a silence late
+		in.rhythm = rhythm{} // during a rest a silence is noticed late
 	}
 }
 
-// sameSource is how soon after its last bytes a source that is opened again is the same receiver going on: a server that
+// sameSource is how soon after its last bytes a source that is opened again is the same receiver: a server that
 // closes the connection after each epoch, and may send that epoch again.
 const sameSource = 5 * time.Second
 
-// Opened closes the open epoch. Unless the source goes on within sameSource, what comes may be another receiver's.
+// Opened closes the open epoch. Unless bytes came within sameSource, what follows may be another receiver's.
 func (in *Intake) Opened() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.taps.opened()
-	if !in.heard.IsZero() && time.Since(in.heard) < sameSource {
+	if !in.dataAt.IsZero() && time.Since(in.dataAt) < sameSource {
 		in.assembler.Flush()
 		return
 	}
@@ -138,8 +138,8 @@ func (in *Intake) Sky(s *nmea.Sky) {
 	in.feed.sky(in.index, s)
 }
 
-// Clock is the receiver's time, carried on from its last fix; zero before the first, and for a recording: that has the time
-// at which it was made.
+// Clock is the receiver's time now, counted on from its last fix; zero before the first, and for a recording, which has the
+// time at which it was made.
 func (in *Intake) Clock(now time.Time) time.Time {
 	in.mu.Lock()
 	defer in.mu.Unlock()

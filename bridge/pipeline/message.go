@@ -11,7 +11,7 @@ import (
 	"gpsbridge/nmea"
 )
 
-// Messages makes the JSON messages of one run of the daemon: what the receiver said, and who says it. It is not safe
+// Messages makes the JSON messages of one run of the daemon: what the receiver stated, with its origin. It is not safe
 // for use by several goroutines.
 type Messages struct {
 	Run     string
@@ -22,8 +22,8 @@ type Messages struct {
 	scratch []byte
 }
 
-// NewMessages starts a run: its ID is random, so that (device_id, run, seq) names a message for ever and nobody else
-// in the group can guess the next.
+// NewMessages starts a run: its ID is random, so that (device_id, run, seq) identifies a message for good and no other
+// member of the group can guess the next.
 func NewMessages(deviceID string) *Messages {
 	var id [8]byte
 	rand.Read(id[:]) // never fails
@@ -51,7 +51,7 @@ func (m *Messages) unreported(f *nmea.Fix) []byte {
 	return m.finish(f.AppendMembers(append(m.scratch[:0], m.tpvHead...)))
 }
 
-// sky returns the message of the satellites in view. It has no seq: it is not spooled and nobody acknowledges it.
+// sky returns the message of the satellites in view. It has no seq: no echo of it is recognised.
 func (m *Messages) sky(s *nmea.Sky) []byte {
 	return m.finish(s.AppendMembers(append(m.scratch[:0], m.skyHead...)))
 }
@@ -61,8 +61,8 @@ func (m *Messages) finish(b []byte) []byte {
 	return slices.Clone(m.scratch)
 }
 
-// Late marks a message that is sent late, after newer ones could have gone first. It is another message to
-// nobody: run and seq stay.
+// Late marks a message that is sent late, after newer ones could have gone first. It stays the same message: run and seq are
+// unchanged.
 func Late(msg []byte) []byte {
 	end := bytes.LastIndexByte(msg, '}')
 	if end < 0 {

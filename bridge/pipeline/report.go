@@ -26,7 +26,7 @@ func (l Limits) everything() bool {
 }
 
 const (
-	// startSpeed and stopSpeed, in m/s, tell moving from standing. A receiver at rest reports up to some 0.5 m/s, a walker
+	// startSpeed and stopSpeed, in m/s, separate moving from standing. A receiver at rest reports up to some 0.5 m/s, a walker
 	// pushing a vehicle 1 m/s; between the two the state stays what it was.
 	startSpeed, stopSpeed = 1.5, 0.7
 	// stopAfter is how long it must be slow to count as a stop: a bend or a speed bump is none.
@@ -55,12 +55,12 @@ type reporter struct {
 	fix    bool       // the last epoch had a fix
 	moving bool
 	slow   time.Time // since when it is slow by its speed; zero while it is not
-	stays  time.Time // since when it is within driftRadius of spot, as far as there is no speed to tell; zero while it is not
+	stays  time.Time // since when it is within driftRadius of spot, where no speed is stated; zero while it is not
 	spot   nmea.Fix
 	anchor nmea.Fix // where it stopped
 }
 
-// wants says whether a fix is to be reported; now is the time at which it came.
+// wants reports whether a fix is to be reported; now is the time at which it came.
 func (r *reporter) wants(f *nmea.Fix, now time.Time) bool {
 	if r.limits.everything() {
 		return true
@@ -85,7 +85,7 @@ func (r *reporter) wants(f *nmea.Fix, now time.Time) bool {
 	return want
 }
 
-// move follows starts and stops and says when there was one.
+// move follows starts and stops and reports each.
 func (r *reporter) move(f *nmea.Fix, now time.Time) (changed bool) {
 	if r.moving {
 		if r.stopped(f, now) {
@@ -102,8 +102,8 @@ func (r *reporter) move(f *nmea.Fix, now time.Time) (changed bool) {
 	return r.moving
 }
 
-// stopped says whether what was moving stands: by its speed, else by its position. Epochs of either kind may alternate,
-// as those of a receiver that says its speed less often than its position.
+// stopped reports whether what was moving stands: by its speed, else by its position. Epochs of either kind may alternate,
+// as those of a receiver that states its speed less often than its position.
 func (r *reporter) stopped(f *nmea.Fix, now time.Time) bool {
 	switch {
 	case !f.Speed.Set:
@@ -125,7 +125,7 @@ func (r *reporter) stopped(f *nmea.Fix, now time.Time) bool {
 	return false
 }
 
-// due says whether a limit is reached.
+// due reports whether a limit is reached.
 func (r *reporter) due(f *nmea.Fix, fix bool, now time.Time) bool {
 	since := now.Sub(r.at)
 	passed := func(limits ...time.Duration) bool {

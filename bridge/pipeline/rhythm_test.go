@@ -14,17 +14,17 @@ import (
 // drummer plays fixes to a rhythm.
 type drummer struct {
 	rhythm
-	told, now time.Time // of the last fix; now is when it would have left without delay
+	stated, now time.Time // of the last fix; now is when it would have left without delay
 }
 
 func newDrummer() *drummer {
-	return &drummer{told: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), now: time.Now()}
+	return &drummer{stated: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), now: time.Now()}
 }
 
 // fix is one that tells a time step after the last and leaves late.
 func (d *drummer) fix(step, late time.Duration) {
-	d.told, d.now = d.told.Add(step), d.now.Add(step)
-	d.rhythm.fix(d.told, d.now.Add(late))
+	d.stated, d.now = d.stated.Add(step), d.now.Add(step)
+	d.rhythm.fix(d.stated, d.now.Add(late))
 }
 
 func (d *drummer) fixes(n int, step time.Duration) {
@@ -75,7 +75,7 @@ func TestNoRhythm(t *testing.T) {
 		t.Errorf("with the same time again: rest for %v", got)
 	}
 	d.fixes(2*rhythmFixes, 100*ms)
-	d.told = d.told.Add(-18 * time.Second) // the receiver has learned of leap seconds
+	d.stated = d.stated.Add(-18 * time.Second) // the receiver has learned of leap seconds
 	d.fixes(1, 100*ms)
 	if got := d.rest(d.now); got > 0 {
 		t.Errorf("with a time that was set back: rest for %v", got)
@@ -92,11 +92,11 @@ func TestNoRhythm(t *testing.T) {
 
 // TestRhythmOfAClockThatIsSlow: a recording that is played ten times as fast is not slept over.
 func TestRhythmOfAClockThatIsSlow(t *testing.T) {
-	told, now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Now()
+	stated, now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), time.Now()
 	var r rhythm
 	for range 2 * rhythmFixes {
-		told, now = told.Add(time.Second), now.Add(100*ms)
-		r.fix(told, now)
+		stated, now = stated.Add(time.Second), now.Add(100*ms)
+		r.fix(stated, now)
 	}
 	if got := r.rest(now); got != 0 {
 		t.Errorf("rest for %v, want none", got)

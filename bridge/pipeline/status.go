@@ -37,11 +37,11 @@ type ReceiverStatus struct {
 	Shared *share.Status           `json:"shared,omitempty"` // to other programs
 }
 
-// staleFix is the age from which a position no longer says where the vehicle is: receivers send one a second, and one
+// staleFix is the age in seconds from which a position is not the vehicle's any more: receivers send one a second, and one
 // may be lost on the line.
 const staleFix = 3.0
 
-// Stale says that the receiver's last position no longer says where the vehicle is, or that there was none yet.
+// Stale reports whether the receiver's last position is too old to be the vehicle's, or there was none yet.
 func (r ReceiverStatus) Stale() bool { return r.FixAge == nil || *r.FixAge > staleFix }
 
 // Status returns what the receiver sent; feed is the status of its feed. It may be called from any goroutine.

@@ -14,8 +14,8 @@ import (
 // shareRetry paces the attempts at an address that another program holds.
 const shareRetry = 10 * time.Second
 
-// taps are who gets a receiver's bytes as they come, beside the scanner: viewers that ask, a recording, other programs. None
-// of them makes the receiver wait, and none that fails is a reason to stop tracking.
+// taps get a receiver's bytes as they come, beside the scanner: viewers that ask, a recording, other programs. None of them
+// makes the receiver wait, and tracking goes on when one fails.
 type taps struct {
 	viewers func(p []byte) // nil without a relay
 
@@ -38,13 +38,13 @@ func (t *taps) data(p []byte) {
 	}
 }
 
-// live says whether somebody cares when the bytes came: other programs, and a recording that is to be played as it was.
+// live reports whether the time of arrival matters: to other programs, and to a recording that is to be played as it was.
 func (t *taps) live() bool {
 	s := t.shared.Load()
 	return t.recorder.Load() != nil || s != nil && s.Status().Clients > 0
 }
 
-// opened says that what follows does not continue what came before.
+// opened marks that what follows does not continue what came before.
 func (t *taps) opened() {
 	if w := t.recorder.Load(); w != nil {
 		w.Note("port opened")
@@ -54,7 +54,7 @@ func (t *taps) opened() {
 	}
 }
 
-// run keeps the taps while read reads the receiver, and closes them behind it.
+// run keeps the taps while read reads the receiver, and closes them after it.
 func (t *taps) run(ctx context.Context, read func() error) error {
 	if t.record.Path != "" {
 		w, err := record.Create(t.record)

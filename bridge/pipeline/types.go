@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// typesMax bounds the sentence types that are told apart: receivers send some ten, four constellations forty. Noise with
-// a right checksum, one in 256, shall not fill the memory.
+// typesMax bounds the sentence types that are counted: receivers send some ten, four constellations forty. Noise with
+// a valid checksum, one in 256, must not fill the memory.
 const typesMax = 64
 
-// typesWindow is the time over which a rate is taken: ten sentences of a receiver that sends one a second.
+// typesWindow is the time over which a rate is measured: ten sentences of a receiver that sends one a second.
 const typesWindow = 10 * time.Second
 
 // SentenceType counts the sentences of one talker and type.
@@ -47,7 +47,7 @@ func (t *types) sentence(s []byte) {
 	c.Count++
 }
 
-// tick closes a window that is over. One that has lasted much longer was a silence, behind which the rates begin anew.
+// tick closes a window that is over. One that lasted much longer was a silence, after which the rates start again.
 func (t *types) tick(now time.Time) {
 	elapsed := now.Sub(t.since)
 	if elapsed < typesWindow {
