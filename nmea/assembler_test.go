@@ -207,7 +207,7 @@ func TestStragglers(t *testing.T) {
 	}
 }
 
-// TestModeOfGSA holds that a fix waits for the GSA that alone tells its mode.
+// TestModeOfGSA holds that a fix waits for the GSA that alone states its mode.
 func TestModeOfGSA(t *testing.T) {
 	var s stream
 	for i := range 10 {

@@ -18,11 +18,11 @@ const (
 
 	// wrap is how far the time of day falls when a day has passed.
 	wrap = 12 * time.Hour
-	// leap is how far the clock of a receiver without a fix may move at once.
-	// More, and it was set, or counted in its sleep: the date is then unknown.
+	// leap is how far the clock of a receiver without a fix may move at once. More, and it was set, or went on while the
+	// receiver slept: the date is then unknown.
 	leap = time.Hour
-	// midnight is how far from it a receiver may change its date: some do with
-	// the next epoch, and receivers set to one fix in 5 s are the slowest.
+	// midnight is how far from it a receiver may change its date: some do with the next epoch, and receivers set to one fix in 5 s
+	// are the slowest.
 	midnight = 5 * time.Second
 
 	// aheadDays is how many days a date may be after the system's: clocks are wrong by hours, and time zones once in a while.
@@ -54,8 +54,7 @@ func newCalendar(o Options) calendar {
 	return c
 }
 
-// advance moves on to the time of day tod. A jump without a fix makes the date
-// unknown.
+// advance moves on to the time of day tod. A jump without a fix makes the date unknown.
 func (c *calendar) advance(tod time.Duration, fix bool) {
 	step := tod - c.tod
 	if step < -wrap {
@@ -83,7 +82,7 @@ func (c *calendar) set(d date) {
 //
 // It is the latest one, whole rollovers later, that is not after the system's (and a few days), if that is not before the
 // floor; without a system's time, the first that is not before the floor. When there is none, the receiver may be a simulator, a
-// replay, or new from the shelf: its day stays when it is plausible as it is, and is refused otherwise.
+// replay, or cold: its day stays when it is plausible as it is, and is refused otherwise.
 func (c *calendar) correct(stated int64) (n int64, ok bool) {
 	today, off := c.today()
 	n = stated
@@ -134,9 +133,8 @@ func (c *calendar) today() (n, behind int64) {
 	return now.Unix() / 86400, int64(off / day)
 }
 
-// time returns the time of the latest time of day, zero when the date is
-// unknown, and whether it is a leap second. Receivers state no more than
-// milliseconds that mean anything.
+// time returns the time of the latest time of day, zero when the date is unknown, and whether it is a leap second. What
+// receivers state beyond milliseconds means nothing.
 func (c *calendar) time() (t time.Time, leapSecond bool) {
 	if !c.known {
 		return time.Time{}, false

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// corpusDir returns the folder of recorded logs, and skips the test when there
+// corpusDir returns the directory of recorded logs, and skips the test when there
 // is none. TEST_GPSBRIDGE_CORPUS names it; where TEST_GPSBRIDGE_REAL is set, the
 // test fails instead of skipping, unless the name is "absent".
 func corpusDir(tb testing.TB) string {
@@ -24,9 +24,9 @@ func corpusDir(tb testing.TB) string {
 	}
 	if logs, _ := filepath.Glob(filepath.Join(dir, "*.log")); len(logs) == 0 {
 		if os.Getenv("TEST_GPSBRIDGE_REAL") != "" && dir != "absent" {
-			tb.Fatalf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their folder", dir)
+			tb.Fatalf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their directory", dir)
 		}
-		tb.Skipf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their folder", dir)
+		tb.Skipf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their directory", dir)
 	}
 	return dir
 }
@@ -102,7 +102,7 @@ var explained = []struct {
 	{"sl869", "mode", 1,
 		"the first fix: GGA states the altitude that gpsd reports, but gpsd's mode follows one epoch later"},
 	{"iTrek", "mode", 1,
-		"RMC alone, and the GSA before it says 2; gpsd keeps the 3 of an earlier epoch"},
+		"RMC alone, and the GSA before it states 2; gpsd keeps the 3 of an earlier epoch"},
 	{"garmin38", "altMSL", 3,
 		"gpsd replaces GGA's altitude by PGRMZ's, which is rounded to feet"},
 	{"rst39", "speed", 36,

@@ -25,33 +25,33 @@ func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (Dec
 	out := &lines{w: bufio.NewWriterSize(w, 64<<10), sky: o.Sky}
 	a := NewAssembler(out, o.Options)
 	s := Scanner{AllowNoChecksum: true}
-	take := func(sentence []byte) {
+	push := func(sentence []byte) {
 		if s.AllowNoChecksum && checked(sentence) {
 			s.AllowNoChecksum = false
 		}
 		a.Push(sentence)
 	}
 	var c comments
-	err := decode(ctx, NewReader(r), out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, take) }) })
+	err := decode(ctx, NewReader(r), out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, push) }) })
 	a.Flush()
 	err = errors.Join(err, out.flush())
 	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err
 }
 
-// checked tells of a sentence that the Scanner yields whether it has a checksum.
+// checked reports whether a sentence that the Scanner yields has a checksum.
 func checked(sentence []byte) bool {
 	return len(sentence) > 3 && sentence[len(sentence)-3] == '*'
 }
 
 // decode reads until the end.
-func decode(ctx context.Context, r io.Reader, out *lines, take func([]byte)) error {
+func decode(ctx context.Context, r io.Reader, out *lines, scan func([]byte)) error {
 	buf := make([]byte, 32<<10)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, err := r.Read(buf)
-		take(buf[:n])
+		scan(buf[:n])
 		if err == nil && n < len(buf) {
 			err = out.flush()
 		}
@@ -100,13 +100,13 @@ func (l *lines) flush() error {
 	return nil
 }
 
-// comments takes the lines that start with `#` out of a stream. A control
-// character tells that it is no comment after all but binary data.
+// comments takes the lines that start with `#` out of a stream. A control character shows that it is binary data and not a
+// comment.
 type comments struct {
 	inLine, inComment bool
 }
 
-// strip yields the parts of p that are no comments.
+// strip yields the parts of p that are not comments.
 func (c *comments) strip(p []byte, yield func([]byte)) {
 	start := 0
 	for i, b := range p {

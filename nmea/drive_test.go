@@ -47,7 +47,7 @@ func TestDecodeGivesBackTheDrive(t *testing.T) {
 	}
 }
 
-// same says in what a fix differs from the truth.
+// same returns in what a fix differs from the truth.
 func same(line []byte, want sim.State) error {
 	var got struct {
 		Mode                    int

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// maxDecimals bounds the digits behind the point that count: 10 decimals of a
-// minute are 0.2 micrometres, and more would overflow the integers below.
+// maxDecimals bounds the digits after the point that count: 10 decimals of a minute are 0.2 micrometres, and more would overflow
+// the integers below.
 const maxDecimals = 10
 
 // pow10 holds the exact powers that scale decimals.
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
 
 // decimal is an unsigned decimal number as written: the digits without the
-// point, and how many of them stand behind it.
+// point, and how many of them stand after it.
 type decimal struct {
 	digits   int64
 	decimals int
 }
 
 // parseDecimal reads digits with at most one point. Signs, exponents, NaN and
-// infinities are no decimals.
+// infinities are refused.
 func parseDecimal(s string) (d decimal, ok bool) {
 	point := false
 	for i := 0; i < len(s); i++ {
@@ -66,8 +66,8 @@ func parseNumber(s string) (float64, bool) {
 
 // parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and
 // the number of decimals of the minutes. Minutes of 60 are 59.99996 that a
-// receiver has rounded. The quotient of two exact integers is
-// the float64 next to what the receiver wrote.
+// receiver has rounded. The quotient of two exact integers is the
+// float64 next to what the receiver wrote.
 func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	d, ok := parseDecimal(strings.TrimSpace(s))
 	if !ok {

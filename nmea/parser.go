@@ -19,7 +19,7 @@ type parser struct {
 func newParser() *parser {
 	p := &parser{}
 	p.library.CustomParsers = make(map[string]gonmea.ParserFunc, len(sentences))
-	// The Scanner has checked the checksum, or was told to accept sentences without one.
+	// The Scanner has checked the checksum, or was set to accept sentences without one.
 	p.library.CheckCRC = func(gonmea.BaseSentence, string) error { return nil }
 	for _, own := range sentences {
 		p.library.CustomParsers[own.typ] = func(s gonmea.BaseSentence) (gonmea.Sentence, error) {

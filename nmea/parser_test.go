@@ -156,7 +156,7 @@ func TestParse(t *testing.T) {
 }
 
 // TestLibraryPanics shows why parse recovers. When the library no longer panics
-// the test says so.
+// the test fails.
 func TestLibraryPanics(t *testing.T) {
 	for _, text := range []string{"GPTXT,DEFAULT PVT CONFIGURATION", "IIALC"} {
 		func() {

@@ -33,7 +33,7 @@ func TestQuality(t *testing.T) {
 		{"no separation", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"},
 			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"hdop":2.50,"eph":47.50,"uSat":5`},
 		{"void", []string{fmt.Sprintf(gga, "0", "02")}, `"mode":1,"uSat":2`},
-		{"RMC says no", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
+		{"RMC without a fix", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
 		{"simulated", []string{fmt.Sprintf(gga, "8", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,S"},
 			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
 		{"dead reckoning in a tunnel", []string{"GNRMC,100000,V,5130.0,N,00030.0,E,19.44,,231126,,,E", fmt.Sprintf(gga, "6", "00")},
@@ -159,8 +159,8 @@ func TestSignalsShareNumbers(t *testing.T) {
 	}
 }
 
-// TestSkyBeforeTheClock: who begins to listen in the middle of an epoch sees the satellites that were listed before the first
-// sentence that tells the time.
+// TestSkyBeforeTheClock holds that a reader that begins in the middle of an epoch sees the satellites that were listed before the first
+// sentence that states the time.
 func TestSkyBeforeTheClock(t *testing.T) {
 	var s stream
 	s.say("GPGSV,1,1,02,05,71,210,40,07,20,100,31", "GLGSV,1,1,01,70,12,120,21",

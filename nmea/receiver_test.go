@@ -176,7 +176,7 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// TestWholeSeconds holds for a receiver that sends five times a second and tells
+// TestWholeSeconds holds for a receiver that sends five times a second and states
 // whole seconds alone: each of them is one fix, when that is known.
 func TestWholeSeconds(t *testing.T) {
 	for _, quiet := range []bool{false, true} {

@@ -95,7 +95,7 @@ var special = func() (t [256]bool) {
 	return t
 }()
 
-// plain takes the characters at the start of p that are mere text of the open
+// plain takes the characters at the start of p that are plain text of the open
 // sentence, as many as it has room for, and returns their number. Nearly all
 // bytes go through here.
 func (s *Scanner) plain(p []byte) int {
@@ -115,7 +115,7 @@ func (s *Scanner) close() {
 	s.n, s.size, s.sum, s.star, s.wrong = 0, 0, 0, 0, false
 }
 
-// add takes the next character of the open sentence and tells whether it
+// add takes the next character of the open sentence and reports whether it
 // completes a checksum that is right.
 func (s *Scanner) add(c byte) bool {
 	if s.size++; s.size > MaxSentence {
