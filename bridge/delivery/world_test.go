@@ -1,0 +1,258 @@
+package delivery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/uplink"
+)
+
+// world is all that is drawn from a seed: how the parts are, and what happens to them when.
+type world struct {
+	seed   uint64
+	lasts  time.Duration // of the time with faults; a quiet time follows
+	every  time.Duration // between two fixes
+	path   path
+	server habits
+	device settings
+	faults []fault
+}
+
+// path is the network as it is without a fault.
+type path struct {
+	latency   time.Duration // one way
+	bandwidth int           // bytes a second of each connection and direction; 0: no limit
+	loss      float64       // share of packets that TCP has to send again
+}
+
+func (p path) String() string {
+	s := fmt.Sprintf("%s one way", p.latency)
+	if p.bandwidth > 0 {
+		s += fmt.Sprintf(", %d bytes/s", p.bandwidth)
+	}
+	if p.loss > 0 {
+		s += fmt.Sprintf(", %.0f %% of packets lost", 100*p.loss)
+	}
+	return s
+}
+
+// fault is something that happens at a time, and may have an end.
+type fault struct {
+	at, lasts time.Duration
+	name      string
+	begin     func(*simulation)
+	end       func(*simulation) // nil: it is over at once
+}
+
+// String is the world and its schedule for people.
+func (w *world) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s with faults, a fix every %s\n", w.seed, w.lasts, w.every)
+	fmt.Fprintf(&b, "  server:  %s\n  network: %s\n  device:  %s\n", w.server, w.path, w.device)
+	for _, f := range w.faults {
+		fmt.Fprintf(&b, "  %s  %s", clock(f.at), f.name)
+		if f.lasts > 0 {
+			fmt.Fprintf(&b, " for %s", f.lasts.Round(time.Second))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// dice draws.
+type dice struct{ *rand.Rand }
+
+func (d dice) chance(p float64) bool { return d.Float64() < p }
+
+// between is uniform in the logarithm: short times are as likely as long ones.
+func (d dice) between(least, most time.Duration) time.Duration {
+	t := time.Duration(float64(least) * pow(float64(most)/float64(least), d.Float64()))
+	return t.Round(time.Millisecond)
+}
+
+func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
+
+// Fixes of a world, so that one takes about as long as another.
+const (
+	fewFixes  = 600
+	manyFixes = 4000
+)
+
+func newWorld(seed uint64) *world {
+	d := dice{rand.New(rand.NewPCG(seed, 12))}
+	w := &world{seed: seed, every: pick(d, 100*time.Millisecond, time.Second, time.Second, time.Second, 5*time.Second, 10*time.Second, time.Minute)}
+	w.lasts = time.Duration(fewFixes+d.IntN(manyFixes-fewFixes)) * w.every
+	w.lasts = min(w.lasts, 24*time.Hour)
+	w.path = d.path(w.every)
+	w.server = d.habits(w.every)
+	w.device = d.settings(w.server)
+	for range d.IntN(9) {
+		w.faults = append(w.faults, d.fault(w))
+	}
+	slices.SortStableFunc(w.faults, func(a, b fault) int { return int(a.at - b.at) })
+	return w
+}
+
+func (d dice) path(every time.Duration) path {
+	p := path{latency: d.between(time.Millisecond, 300*time.Millisecond)}
+	if d.chance(0.1) {
+		p.latency = d.between(300*time.Millisecond, 1500*time.Millisecond)
+	}
+	if d.chance(0.2) { // a message and its echo have room three times
+		p.bandwidth = int(3*350*time.Second/every) + 2000
+	}
+	if d.chance(0.3) {
+		p.loss = 0.05 * d.Float64()
+	}
+	return p
+}
+
+func (d dice) habits(every time.Duration) habits {
+	h := habits{form: form(d.IntN(int(forms))), each: d.between(time.Millisecond, 30*time.Millisecond), pongBehind: d.chance(0.3)}
+	if d.chance(0.2) {
+		h.each = d.between(time.Millisecond, min(every/4, 500*time.Millisecond))
+	}
+	switch {
+	case d.chance(0.5): // of all
+	case d.chance(0.5):
+		h.which = whichNone
+	default:
+		h.which = which(d.IntN(int(whiches)))
+	}
+	if d.chance(0.2) {
+		h.delay = d.between(100*time.Millisecond, min(6*every, 20*time.Second))
+	}
+	h.twice = d.chance(0.1)
+	switch {
+	case d.chance(0.1):
+		h.refusesMark = refusal(1 + d.IntN(int(refusals)-1))
+	case d.chance(0.05):
+		h.poison, h.fails = 500+d.IntN(500), refusal(1+d.IntN(int(refusals)-1))
+	}
+	return h
+}
+
+func (d dice) settings(h habits) settings {
+	s := settings{ack: uplink.AckAuto, order: uplink.LiveFirst, window: 32, retain: 10 * time.Minute, max: 64 << 20, sync: pick(d, time.Second, 5*time.Second)}
+	switch {
+	case d.chance(0.8):
+	case h.which == whichAll:
+		s.ack = pick(d, uplink.AckEcho, uplink.AckEcho, uplink.AckPong, uplink.AckNone)
+	default:
+		s.ack = pick(d, uplink.AckPong, uplink.AckNone)
+	}
+	if d.chance(0.2) {
+		s.order = uplink.OldestFirst
+	}
+	if d.chance(0.2) {
+		s.window = pick(d, 1, 2, 8, 99)
+	}
+	if d.chance(0.1) {
+		s.max = spool.MinMax
+	}
+	return s
+}
+
+// fault draws one of those there are.
+func (d dice) fault(w *world) fault {
+	f := fault{at: time.Duration(d.Float64() * float64(w.lasts)).Round(time.Second)}
+	long := w.lasts / 4
+	switch d.IntN(19) {
+	case 0, 1:
+		f.name, f.lasts = "server: the application stands still", d.between(5*time.Second, min(long, 20*time.Minute))
+		f.begin, f.end = func(s *simulation) { s.server.stall() }, func(s *simulation) { s.server.goOn() }
+	case 2:
+		f.name, f.lasts = "server: the application stands still, and is killed then", d.between(5*time.Second, min(long, w.device.retain))
+		f.begin = func(s *simulation) { s.server.stall() }
+		f.end = func(s *simulation) { s.server.crash(); s.server.goOn() }
+	case 3, 4:
+		f.name, f.lasts = "server: killed and away", d.between(time.Second, long)
+		f.begin = func(s *simulation) { s.network.refuse(syscall.ECONNREFUSED); s.server.crash() }
+		f.end = func(s *simulation) { s.network.refuse(nil) }
+	case 5:
+		code := pick(d, 1000, 1001, 1008, 1011, 1012, 1013, 4000)
+		f.name = fmt.Sprintf("server: restarts, closing with %d", code)
+		f.begin = func(s *simulation) { s.server.closeAll(code) }
+	case 6:
+		status := pick(d, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable)
+		f.name, f.lasts = fmt.Sprintf("server: answers %d", status), d.between(time.Second, long)
+		f.begin = func(s *simulation) { s.server.set(status, 0); s.server.crash() }
+		f.end = func(s *simulation) { s.server.set(0, 0) }
+	case 7:
+		f.name = "server: the groups lose their members"
+		f.begin = func(s *simulation) { s.server.forget() }
+	case 8:
+		after := 1 + d.IntN(5)
+		f.name, f.lasts = fmt.Sprintf("server: ends each connection after %d fixes", after), d.between(30*time.Second, long)
+		f.begin = func(s *simulation) { s.server.set(0, after); s.server.crash() }
+		f.end = func(s *simulation) { s.server.set(0, 0) }
+	case 9:
+		f.name = "network: all connections are reset"
+		f.begin = func(s *simulation) { s.network.cut() }
+	case 10, 11:
+		f.name, f.lasts = "network: half-open, nothing passes", d.between(time.Second, long)
+		f.begin, f.end = func(s *simulation) { s.network.halfOpen(true) }, func(s *simulation) { s.network.halfOpen(false) }
+	case 12:
+		f.name, f.lasts = "network: no route", d.between(time.Second, long)
+		f.begin = func(s *simulation) {
+			s.network.refuse(&net.OpError{Op: "dial", Err: syscall.ENETUNREACH})
+			s.network.cut()
+		}
+		f.end = func(s *simulation) { s.network.refuse(nil) }
+	case 13:
+		bad := path{latency: d.between(time.Second, 3*time.Second), loss: 0.3}
+		f.name, f.lasts = "network: "+bad.String(), d.between(10*time.Second, long)
+		f.begin, f.end = func(s *simulation) { s.network.set(bad) }, func(s *simulation) { s.network.set(w.path) }
+	case 14:
+		f.name, f.lasts = "device: killed", d.between(time.Second, time.Minute)
+		f.begin, f.end = func(s *simulation) { s.down((*device).kill) }, func(s *simulation) { s.up() }
+	case 15:
+		f.name, f.lasts = "device: power cut", d.between(10*time.Second, long)
+		f.begin, f.end = func(s *simulation) { s.down((*device).powerCut) }, func(s *simulation) { s.up() }
+	case 16:
+		what, change := d.reconfiguration(w.server)
+		f.name = "device: " + what
+		f.begin = func(s *simulation) { change(s.device) }
+	case 17:
+		f.name, f.lasts = "device: parked, no fixes", d.between(10*time.Second, long)
+		f.begin, f.end = func(s *simulation) { s.device.parked.Store(true) }, func(s *simulation) { s.device.parked.Store(false) }
+	default:
+		f.name, f.lasts = "device: the disk is full, after a restart", d.between(10*time.Second, long)
+		restart := func(full bool) func(*simulation) {
+			return func(s *simulation) { s.device.full = full; s.down((*device).terminate); s.up() }
+		}
+		f.begin, f.end = restart(true), restart(false)
+	}
+	return f
+}
+
+// reconfiguration is a change of the device that its process is told of by a reload or a restart.
+func (d dice) reconfiguration(h habits) (what string, change func(*device)) {
+	next := d.settings(h)
+	jump := time.Duration(d.IntN(2000)-1000) * time.Hour
+	switch d.IntN(4) {
+	case 0:
+		return "configuration reloaded", (*device).reload
+	case 1:
+		return fmt.Sprintf("configuration reloaded, window %d", next.window), func(dev *device) { dev.window = next.window; dev.reload() }
+	case 2:
+		return fmt.Sprintf("the receiver's clock jumps by %s", jump), func(dev *device) { dev.jumped.Add(int64(jump)) }
+	}
+	return "device_id changed, and restarted", func(dev *device) {
+		running := dev.process != nil
+		if running {
+			dev.terminate()
+		}
+		dev.ids = append(dev.ids, fmt.Sprintf("van_%d", len(dev.ids)+1))
+		if running {
+			dev.start()
+		}
+	}
+}
