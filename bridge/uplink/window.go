@@ -171,14 +171,23 @@ func (w *window) keyless() (f flight, ok bool) {
 // takeLost removes and returns the first record to be sent again now, if there
 // is room for it.
 func (w *window) takeLost(now time.Time) (f flight, ok bool) {
-	roomForRare := w.rare() < max(w.open()/2, 1)
-	i := slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (roomForRare || !f.rare()) })
-	if i < 0 || !w.room() {
+	i := w.lostDue(now)
+	if i < 0 {
 		return f, false
 	}
 	f = w.lost[i]
 	w.lost = slices.Delete(w.lost, i, i+1)
 	return f, true
+}
+
+// lostDue is the index in lost of the first record to be sent again now for
+// which there is room, -1 for none.
+func (w *window) lostDue(now time.Time) int {
+	if !w.room() {
+		return -1
+	}
+	roomForRare := w.rare() < max(w.open()/2, 1)
+	return slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (roomForRare || !f.rare()) })
 }
 
 // sending enters a record that is about to be written, and reports whether it
@@ -400,15 +409,13 @@ func (w *window) missed(gap []flight, witness flight, now time.Time) (accepted [
 	return accepted
 }
 
-// held is when the first record that is held back may be sent again, and whether one is due by now.
+// held is when the first record that is held back may be sent again, and whether one can be sent by now: for one that has no
+// room yet the writer has nothing to do.
 func (w *window) held(now time.Time) (next time.Time, due bool) {
 	for _, f := range w.lost {
-		switch {
-		case !now.Before(f.hold):
-			due = true
-		case next.IsZero() || f.hold.Before(next):
+		if now.Before(f.hold) && (next.IsZero() || f.hold.Before(next)) {
 			next = f.hold
 		}
 	}
-	return next, due
+	return next, w.lostDue(now) >= 0
 }
