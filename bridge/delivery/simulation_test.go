@@ -62,7 +62,6 @@ func (w *world) run(root string) result {
 	s.check(&res)
 	s.device.terminate()
 	s.server.stop()
-	s.network.Close()
 	res.findings, res.log, res.repeats = l.findings, s.device.log.lines, l.repeats
 	return res
 }
