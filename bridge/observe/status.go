@@ -118,7 +118,7 @@ func (s Status) Line() string {
 		}
 	}
 	for _, u := range s.Uplinks {
-		parts = append(parts, fmt.Sprintf("uplink %s, %d acknowledged", join(string(u.State), oneLine(u.Problem)), u.Acked))
+		parts = append(parts, fmt.Sprintf("uplink %s, %d messages acknowledged", join(string(u.State), oneLine(u.Problem)), u.Acked))
 	}
 	if s.Spool.Records > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))

@@ -40,6 +40,9 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	}
 	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), config.Secrets())
 	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
+	for _, u := range config.Uplinks {
+		fmt.Fprintf(p.Stdout, "server %s gets %s\n", u.Name, dataCost(config.Report))
+	}
 	return nil
 }
 

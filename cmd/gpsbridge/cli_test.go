@@ -200,12 +200,14 @@ func TestCheckWarnsOfASecretThatEveryUserCanRead(t *testing.T) {
 	}
 }
 
-func TestCheckNamesTheDevice(t *testing.T) {
+func TestCheckNamesTheDeviceAndTheCost(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "good.toml")
-	if err := os.WriteFile(file, []byte("device_id = \"van_7\"\n"), 0o600); err != nil {
+	text := "device_id = \"van_7\"\n[report]\ninterval = \"30s\"\n[[uplink]]\nserver = \"wss://tracking.example.org\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := invoke(t, "", "check", "-c", file); code != exitDone || !strings.Contains(stdout, "van_7") {
+	const cost = "server tracking.example.org gets a fix every 30s while moving: at most some 2.9 MB a day, 86 MB in 30 days\n"
+	if code, stdout, stderr := invoke(t, "", "check", "-c", file); code != exitDone || !strings.Contains(stdout, "of device van_7\n"+cost) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

@@ -70,7 +70,7 @@ func runTogether(ctx context.Context, p command.Process, server *bridge.Server, 
 	g.Go(func() error {
 		select {
 		case <-d.Ready():
-			fmt.Fprintf(p.Stdout, "Tracking server, as every viewer sees it:   http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\n",
+			fmt.Fprintf(p.Stdout, "Tracking server, as every viewer sees it:  http://%s/?device=%s\nIn the vehicle, as the technician sees it: %s\nCtrl-C ends both. Each line counts fixes, and messages that the server has acknowledged (fixes and lists of satellites).\n",
 				server.Addr(), deviceID, d.Page())
 			showLine(ctx, p.Stdout, func() string { return d.Status().Line() })
 		case <-ctx.Done():

@@ -31,7 +31,7 @@ func commandLine() command.Program {
 		About: "gpsbridge reads a GPS receiver and pushes its fixes to a tracking server.",
 		Start: "gpsbridge demo",
 		Commands: []command.Command{
-			{Name: "run", Run: runDaemon, Args: "[-c FILE] [--device SOURCE] [--device-id ID] [--server URL] [--listen ADDRESS]", About: "the daemon"},
+			{Name: "run", Run: runDaemon, Args: "[-c FILE] [--device SOURCE] [--device-id ID] [--server URL] [--token-file FILE] [--listen ADDRESS]", About: "the daemon"},
 			{Name: "demo", Run: runDemo, Args: "[--rate HZ] [--listen ADDRESS]", About: "a simulated vehicle, daemon, tracking server and viewer page"},
 			{Name: "relay", Run: runRelay, Args: "--publish-token-file FILE [--token-file FILE] [--tls-self-signed] [--listen ADDRESS]", About: "the tracking server alone"},
 			{Name: "decode", Run: runDecode, Args: "[--sky] [--stats] [FILE|-]", About: "NMEA in, one JSON object a line out"},

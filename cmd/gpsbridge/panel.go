@@ -14,7 +14,8 @@ import (
 // time is an argument.
 type panel struct {
 	url     string
-	state   string    // of the connection: a word, or "word: why"
+	state   string    // of the connection
+	why     string    // it is not joined
 	since   time.Time // of the state
 	fix     panelFix
 	fixAt   time.Time
@@ -66,9 +67,9 @@ func newPanel(url string, now time.Time) *panel {
 }
 
 // enter notes a change of the connection.
-func (p *panel) enter(state string, now time.Time) {
-	if state != p.state {
-		p.state, p.since = state, now
+func (p *panel) enter(state, why string, now time.Time) {
+	if state != p.state || why != p.why {
+		p.state, p.why, p.since = state, why, now
 	}
 }
 
@@ -127,11 +128,11 @@ func (p *panel) text(now time.Time) string {
 	var b strings.Builder
 	r := rows{&b}
 	r.row("group", "%s", p.url)
-	state, why, failed := strings.Cut(p.state, ": ")
-	if failed {
-		why = ": " + why
+	why := ""
+	if p.why != "" {
+		why = ": " + p.why
 	}
-	r.row("link", "%s for %s%s", state, now.Sub(p.since).Round(time.Second), why)
+	r.row("link", "%s for %s%s", p.state, now.Sub(p.since).Round(time.Second), why)
 	r.row("messages", "%d, %.1f fixes a second, %d not here, %d repeats, %d late", p.count, p.rate(now), p.missing, p.again, p.late)
 	fmt.Fprintln(&b)
 	p.writeFix(r, now)

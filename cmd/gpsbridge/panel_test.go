@@ -21,7 +21,7 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 	}
 	contains(at(1), "joining for 1s", "fix       none yet", "satellites none reported")
 
-	p.enter("joined", at(1))
+	p.enter("joined", "", at(1))
 	tpv := func(seq int, more string) []byte {
 		return fmt.Appendf(nil, `{"class":"TPV","device_id":"van_7","run":"aa","seq":%d,"mode":3,"lat":51.5,"lon":-0.125,"speed":10,"track":84.4,"uSat":9%s}`, seq, more)
 	}
@@ -48,7 +48,7 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 
 	p.message([]byte(`{"class":"TPV","device_id":"van_7","mode":3}`), at(60.5)) // held back by a limit of [report]
 	contains(at(60.6), "device    van_7\n")
-	p.enter("not joined: connection refused", at(60.6))
+	p.enter("not joined", "connection refused", at(60.6))
 	contains(at(63), "not joined for 2s: connection refused\n")
 
 	for _, odd := range []string{`{`, `7`, `{"class":"CHAT","text":"hello"}`, `{"class":"TPV","mode":"x"}`, `{"class":"TPV","mode":-3}`} {

@@ -21,7 +21,7 @@ import (
 
 func runDaemon(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
-	flags := addConfigFlags(fs, "device", "device-id", "server", "listen", "record", "log-level")
+	flags := addConfigFlags(fs, "device", "device-id", "server", "listen", "record", "log-level", "token-file", "ca-file")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}

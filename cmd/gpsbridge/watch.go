@@ -129,11 +129,11 @@ func watchPanel(ctx context.Context, t *command.Terminal, c bridge.WatchConfig, 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return bridge.Watch(ctx, c, func(err error) {
-			now, state := time.Now(), "joined"
+			now, state, why := time.Now(), "joined", ""
 			if err != nil {
-				state = "not joined: " + command.OneLine(byFlag(err))
+				state, why = "not joined", command.OneLine(byFlag(err))
 			}
-			change(func() { p.enter(state, now) })
+			change(func() { p.enter(state, why, now) })
 		}, func(msg []byte) error {
 			now := time.Now()
 			return change(func() { p.message(msg, now) })
