@@ -102,7 +102,7 @@ const (
 // trail.linkOf.
 var linkOfCode = map[problem.Code]string{
 	source.Unknown: "port", source.InvalidOption: "port",
-	source.NoPort: "port", source.PortMissing: "port", source.NotAPort: "port", source.NoHardware: "port", source.PortLost: "port",
+	source.NoPort: "port", source.DebugPort: "port", source.PortMissing: "port", source.NotAPort: "port", source.NoHardware: "port", source.PortLost: "port",
 	source.PortFailed: "port",
 	source.IsGPSD:     "port", source.HostUnknown: "port", source.LookupFailed: "port", source.Refused: "port", source.Unreachable: "port", source.NoAnswer: "port",
 	source.ConnectFailed: "port", source.Closed: "port", source.Lost: "port",
@@ -121,7 +121,7 @@ var linkOfCode = map[problem.Code]string{
 
 	source.NotNMEA: "sentences", source.BinaryUBX: "sentences", source.BinarySiRF: "sentences", source.NoSentenceInLog: "sentences",
 	source.BinaryRTCM3: "sentences", source.BinarySBF: "sentences", source.BinaryGarmin: "sentences", source.BinaryTSIP: "sentences",
-	source.OnlyAIS: "sentences", source.NoPosition: "sentences",
+	source.OnlyAIS: "sentences", source.NoPosition: "sentences", source.NoFix: "fix",
 
 	source.LineOverrun: "baud", source.LineFull: "baud", source.LineDamaged: "baud", source.LineBreaks: "baud",
 	source.SentencesDamaged: "sentences", source.OtherSenders: "sentences",

@@ -69,7 +69,7 @@ func (r *Receiver) run(ctx context.Context, c Consumer) error {
 			case ctx.Err() != nil:
 			case r.Finite():
 				return r.end(s, err)
-			case errors.Is(err, errSilent):
+			case errors.Is(err, errSilent), errors.Is(err, source.ErrElsewhere):
 				continue // it was waited for long enough, and what comes while nothing is open is lost
 			case n > 0:
 				retry.Reset()
@@ -93,7 +93,7 @@ func (r *Receiver) stream(ctx context.Context, s source.Stream, c Consumer) (n u
 	c.Opened()
 	n, err = r.read(ctx, s, c)
 	switch {
-	case ctx.Err() != nil || r.Finite():
+	case ctx.Err() != nil, r.Finite(), errors.Is(err, source.ErrElsewhere):
 	case errors.Is(err, errSilent):
 		r.status.failed(s.Silent())
 	default:

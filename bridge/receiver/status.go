@@ -96,7 +96,7 @@ func (t *tracker) failed(p *problem.Problem) {
 		return // that a port which went away does not exist is not another problem
 	}
 	state := Waiting
-	if p.Code == source.Silent {
+	if p.Code == source.Silent || p.Code == source.DebugPort {
 		state = Silent
 	}
 	t.set(state, p)

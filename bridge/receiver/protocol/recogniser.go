@@ -22,6 +22,7 @@ type Recogniser struct {
 	Sentences, Unchecked, Frames uint64
 	// Positions are the sentences, with a checksum or without, of the types that a GPS receiver sends.
 	Positions uint64
+	Fixed     bool   // one of them was of a receiver with a fix
 	Binary    string // the protocol of the last frame
 	First     []byte // the first sentence
 
@@ -128,9 +129,31 @@ func (r *Recogniser) sentence(text []byte) {
 	}
 	if len(address) == 5 && slices.Contains(positionTypes, string(address[2:])) {
 		r.Positions++
+		r.Fixed = r.Fixed || hasFix(string(address[2:]), text)
 	} else if r.Positions == 0 {
 		r.other = string(address)
 	}
+}
+
+// hasFix reports whether a sentence has a position: by the status of RMC and GLL, and the quality of GGA.
+func hasFix(kind string, text []byte) bool {
+	field := func(n int) string {
+		fields := bytes.SplitN(text, []byte(","), n+2)
+		if len(fields) < n+2 {
+			return ""
+		}
+		return string(fields[n])
+	}
+	switch kind {
+	case "RMC":
+		return field(2) == "A" || field(2) == "D"
+	case "GLL":
+		return field(6) == "A" || field(6) == "D"
+	case "GGA":
+		quality := field(6)
+		return quality != "" && quality != "0"
+	}
+	return false
 }
 
 // addressOf returns the address of a sentence that begins as those of IEC 61162-1 and of makers do: capital letters and

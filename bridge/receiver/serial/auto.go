@@ -1,6 +1,7 @@
 package serial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +24,19 @@ type auto struct {
 
 	silent time.Duration // for how long a port may be silent in this round
 	stale  bool          // a port was listened to since the last look at which program holds what
-	left   string        // the node of a port that fell silent: the others come first, once
+	left   string        // the node of a port that was left: the others come first, once
+	noFix  bool          // it was left because its receiver has never had a fix, and one with a fix is wanted
+	yields time.Duration // after how long without a first fix that happens
 }
 
 const (
 	// firstSilent is how long a silent port is listened to before the next one. Receivers send once a second; another second
 	// covers a slow start. It doubles with each round, for those that send every 5 s.
 	firstSilent = 2 * time.Second
+	// firstYield is how long a receiver may be without its first fix before other ports are tried: a cold start takes half a
+	// minute with a free view. It doubles each time that the others were no better.
+	firstYield = time.Minute
+	mostYield  = 16 * time.Minute
 	// fixedPasses is how many bursts may be wrong at a speed that the configuration gives: the first may be the end of one.
 	fixedPasses = 3
 )
@@ -49,13 +56,14 @@ func (a *auto) Open(ctx context.Context, h source.Host) (source.Stream, error) {
 	ports, refused := a.usable(a.stale)
 	a.stale = false
 	if len(ports)+len(refused) == 0 {
-		return nil, &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(a.system.patterns(), ", ")),
-			Fix: "plug one in, or name its port with --device"}
+		return nil, a.system.noPort()
 	}
-	a.silent, a.left = max(a.silent, firstSilent), ""
+	a.silent, a.yields = max(a.silent, firstSilent), cmp.Or(a.yields, firstYield)
+	left, noFix := a.left, a.noFix
+	a.left, a.noFix = "", false
 	var first []refusal // of ports that send something
 	for _, p := range ports {
-		s, err := a.try(ctx, h, p, names, len(ports) == 1)
+		s, err := a.try(ctx, h, p, names, len(ports) == 1, noFix && p.node != left)
 		if err == nil {
 			a.silent = 0
 			return s, nil
@@ -97,9 +105,9 @@ func summary(all []refusal) *problem.Problem {
 	return &sum
 }
 
-// try listens on one port. Only says that there is no other.
-func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, only bool) (source.Stream, error) {
-	u := &hunt{port: p.Path, host: h, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.silent, position: true, unreported: !only}
+// try listens on one port. Only says that there is no other, fix that only a receiver with a fix is wanted.
+func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, only, fix bool) (source.Stream, error) {
+	u := &hunt{port: p.Path, host: h, nothing: a.system.silent(p), fix: fix, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.silent, position: true, unreported: !only}
 	if a.baud > 0 {
 		u.speeds, u.fixed, u.passes = &search{order: []int{a.baud}}, true, fixedPasses
 	}
@@ -117,9 +125,24 @@ func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, o
 		return nil, err
 	}
 	a.memory.keep(p.Path, f.baud)
-	s := newStream(t, p.Path, p, f, a.baud > 0, nil, h)
+	s := newStream(t, p, a.system, f, a.baud > 0, h)
 	s.elsewhere = func() bool { return a.elsewhere(p) }
+	s.yield = a.yieldFrom(p, time.Now())
+	s.health.begin(time.Now())
 	return s, nil
+}
+
+// yieldFrom watches a receiver that was found, until it has had a fix.
+func (a *auto) yieldFrom(p Port, since time.Time) func(fixed bool, now time.Time) bool {
+	ever := false
+	return func(fixed bool, now time.Time) bool {
+		if ever = ever || fixed; ever || now.Sub(since) < a.yields {
+			return false
+		}
+		since, a.yields = now, min(2*a.yields, mostYield)
+		a.noFix = a.elsewhere(p)
+		return a.noFix
+	}
 }
 
 // usable lists the ports that nothing speaks against, the one that worked last first, and what speaks against the others.
@@ -165,4 +188,14 @@ func (s system) names() (all []string) {
 		}
 	}
 	return all
+}
+
+// noPort is the problem of a machine without a port on which a receiver could be.
+func (s system) noPort() *problem.Problem {
+	p := &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(s.patterns(), ", ")),
+		Fix: "plug one in, or name its port with --device"}
+	if s.onPi5() {
+		p.Fix += "; " + gpioOfPi5
+	}
+	return p
 }

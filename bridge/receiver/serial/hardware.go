@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // rank orders ports by how likely a receiver is behind them.
@@ -15,10 +18,11 @@ const (
 	ranksGPS     rank = iota // says that it is one
 	ranksAdapter             // USB, could be anything
 	ranksUART                // soldered on the board
-	ranksModem               // a modem's: control channels that say nothing, mostly
+	ranksModem               // a modem's: control channels that send nothing, mostly
+	ranksLast                // a PC's serial ports, Bluetooth, a debug connector
 )
 
-// gpsIDs are USB receivers that need not call themselves one: u-blox (5, 6, 7, M8, M9 and later; gpsd's list begins with
+// gpsIDs are USB receivers whose names need not show that they are receivers: u-blox (5, 6, 7, M8, M9 and later; gpsd's list begins with
 // 01a5), MediaTek, and DeLorme's Earthmate.
 var gpsIDs = []string{"1546:01a4", "1546:01a5", "1546:01a6", "1546:01a7", "1546:01a8", "1546:01a9", "0e8d:3329", "1163:0100"}
 
@@ -28,12 +32,36 @@ var (
 	modemDrivers = []string{"option", "option1", "sierra", "qcserial", "qcaux", "hso"}
 )
 
-// describe adds what sysfs tells of a port.
+// onPi5 reports a Raspberry Pi of the fifth generation. Its /dev/serial0 is ttyAMA10, the debug connector between the HDMI
+// sockets; GPIO 14 and 15 are ttyAMA0, which dtparam=uart0=on switches on (raspberrypi/documentation, PR 3294).
+func (s system) onPi5() bool {
+	model := attribute(filepath.Join(s.proc, "device-tree"), "model")
+	return strings.HasPrefix(model, "Raspberry Pi 5") || strings.HasPrefix(model, "Raspberry Pi Compute Module 5")
+}
+
+// debugPort is the debug connector's.
+const debugPort = "ttyAMA10"
+
+// gpioOfPi5 is the fix for a receiver on the pins that are another port than on older models.
+const gpioOfPi5 = "GPIO 14 and 15 of a Raspberry Pi 5 are /dev/ttyAMA0: switch it on with dtparam=uart0=on in /boot/firmware/config.txt, and reboot"
+
+// silent is the problem of a port on which nothing comes.
+func (s system) silent(p Port) *problem.Problem {
+	if filepath.Base(p.Device) != debugPort || !s.onPi5() {
+		return source.SilentPort(p.Path)
+	}
+	return &problem.Problem{Code: source.DebugPort, Cause: p.Path + " is the debug connector of the Raspberry Pi 5, and nothing comes there", Fix: gpioOfPi5}
+}
+
+// describe adds what sysfs has about a port.
 func (s system) describe(p *Port) {
 	p.rank = ranksUART
 	base := filepath.Base(p.Device)
-	if strings.HasPrefix(base, "ttyUSB") || strings.HasPrefix(base, "ttyACM") {
+	switch {
+	case strings.HasPrefix(base, "ttyUSB") || strings.HasPrefix(base, "ttyACM"):
 		p.rank = ranksAdapter
+	case strings.HasPrefix(base, "ttyS") && filepath.Base(p.Path) != "serial0", strings.HasPrefix(base, "rfcomm"), base == debugPort:
+		p.rank = ranksLast
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Join(s.sys, "class/tty", base, "device"))
 	if err == nil {

@@ -22,15 +22,17 @@ type speedLine interface {
 
 // hunt listens on an open port until it has heard NMEA, changing the speed as what it hears suggests. It writes nothing.
 type hunt struct {
-	line   speedLine
-	port   string
-	host   source.Host
-	speeds *search
-	fixed  bool          // there is one speed, which the configuration gives
-	silent time.Duration // for how long nothing may come
-	passes int           // how often all speeds may be tried; 0: without end
-	// position says that sentences of a GPS receiver are wanted, and not those of another instrument.
-	position bool
+	line speedLine
+	port string
+	host source.Host
+	// nothing is the problem of a port on which nothing comes.
+	nothing *problem.Problem
+	speeds  *search
+	fixed   bool          // there is one speed, which the configuration gives
+	silent  time.Duration // for how long nothing may come
+	passes  int           // how often all speeds may be tried; 0: without end
+	// position says that sentences of a GPS receiver are wanted, and not those of another instrument; fix, with a position.
+	position, fix bool
 	// unreported says that what is wrong so far is not shown: this is one port of several.
 	unreported bool
 	// leave is asked about every second whether to look elsewhere; nil for never.
@@ -57,6 +59,8 @@ const (
 	// sentenceWait is how long a line on which a binary message or text came may take to send a sentence too, or one with
 	// another sentence to send one of a GPS receiver: receivers that mix send both in each epoch.
 	sentenceWait = 1200 * time.Millisecond
+	// fixWait is how long a port on which a fix is wanted may take to send one: some epochs of a receiver at 1 Hz.
+	fixWait = 3 * time.Second
 	// sentenceMost is that of a line that does not pause: the longest epoch of binary messages at 9600 baud.
 	sentenceMost = 10 * time.Second
 	// textWait is how long a line may send text in which no sentence is.
@@ -99,7 +103,9 @@ func (h *hunt) run() (found, error) {
 		case err != nil:
 			return found{}, err
 		case wrong != nil:
-			l.host.Line(func(line *source.Line) { line.Protocol, line.Baud = l.recogniser.Binary, baud })
+			if !l.fix {
+				l.host.Line(func(line *source.Line) { line.Protocol, line.Baud = l.recogniser.Binary, baud })
+			}
 			return found{}, wrong
 		case l.recogniser.IsNMEA():
 			return found{l.clear(), baud}, nil
@@ -221,10 +227,10 @@ func (l *listening) pause(now time.Time) error {
 	}
 	if !l.silence && idle >= silentNotice {
 		l.silence = true
-		l.report(source.SilentPort(l.port), l.baud)
+		l.report(l.nothing, l.baud)
 	}
 	if idle >= l.silent {
-		return source.SilentPort(l.port)
+		return l.nothing
 	}
 	if l.leave != nil && l.leave() {
 		return source.ErrElsewhere
@@ -235,8 +241,10 @@ func (l *listening) pause(now time.Time) error {
 // judge reports whether there is nothing more to learn at this speed, and the problem where that is one of what is sent.
 func (l *listening) judge(now time.Time) (wrong *problem.Problem, done bool) {
 	switch {
-	case l.recogniser.Positions > 0 && l.recogniser.IsNMEA(), l.recogniser.IsNMEA() && !l.position:
+	case l.recogniser.IsNMEA() && (!l.position || l.recogniser.Positions > 0) && (!l.fix || l.recogniser.Fixed):
 		return nil, true
+	case l.recogniser.Positions > 0 && l.fix:
+		return &problem.Problem{Code: source.NoFix, Cause: l.port + " has no fix"}, now.Sub(l.understood) >= fixWait
 	case !l.understood.IsZero():
 		if waited := now.Sub(l.understood); waited < sentenceWait || !l.ended && waited < sentenceMost {
 			return nil, false

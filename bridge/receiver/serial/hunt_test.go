@@ -42,6 +42,7 @@ func simulate(t *testing.T, c sim.Config, link string) *sim.Receiver {
 
 // TestEachSpeedIsFound: at 1 Hz, with nothing known but the path. What the consumer gets is clear from the first byte on.
 func TestEachSpeedIsFound(t *testing.T) {
+	t.Parallel()
 	type hunted struct {
 		baud int
 		r    *receiver.Receiver
@@ -116,6 +117,7 @@ func TestBinaryIsNamed(t *testing.T) {
 
 // TestSpeedChanges: a receiver that is reset to another speed is found again, and nothing garbled makes a sentence.
 func TestSpeedChanges(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, 38400)
 	w.every(t, 500*time.Millisecond, func(i int) []byte {
 		return []byte(receivertest.RMC(fmt.Sprintf("1200%02d", i%60)) + strings.Repeat(gsv, 10))

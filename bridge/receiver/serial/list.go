@@ -44,10 +44,10 @@ type system struct {
 var machine = system{dev: "/dev", sys: "/sys", proc: "/proc", udev: "/run/udev/data"}
 
 // portPatterns are where receivers appear, below /dev. What a udev rule named for this, first; then the names that stay the
-// same wherever the receiver is plugged in (an adapter without a serial number, as CH340 are, has only the one that says in
-// which socket); then the UART of a Raspberry Pi, whose name is right on all models (the others moved between kernels); then
-// what is left, by number.
-var portPatterns = []string{"gps[0-9]*", "serial/by-id/*", "serial/by-path/*", "serial0", "ttyACM*", "ttyUSB*", "ttyAMA*"}
+// same wherever the receiver is plugged in (an adapter without a serial number, as CH340 are, has only the one that names the
+// socket); then the UART of a Raspberry Pi, whose name is right on all models up to 4 (the others moved between kernels); then
+// what is left, by number; last the UARTs of other boards, serial ports of PCs and Bluetooth.
+var portPatterns = []string{"gps[0-9]*", "serial/by-id/*", "serial/by-path/*", "serial0", "ttyACM*", "ttyUSB*", "ttyAMA*", "ttyTHS*", "ttySC*", "ttyS[0-9]*", "rfcomm*"}
 
 // patterns are portPatterns as paths.
 func (s system) patterns() []string {
@@ -74,7 +74,7 @@ func (s system) list() []Port {
 		}
 		for _, name := range names {
 			p, ok := s.port(name)
-			if ok && !slices.ContainsFunc(ports, func(other Port) bool { return other.node == p.node }) {
+			if ok && !s.absent(p) && !slices.ContainsFunc(ports, func(other Port) bool { return other.node == p.node }) {
 				ports = append(ports, p)
 			}
 		}
@@ -102,6 +102,16 @@ func (s system) inspect(path string) Port {
 	one := []Port{p}
 	s.judge(one, s.holders(nodes(one)))
 	return one[0]
+}
+
+// absent reports that a port of a PC has no hardware, as most of those that the kernel makes device files for.
+func (s system) absent(p Port) bool {
+	base := filepath.Base(p.Device)
+	if !strings.HasPrefix(base, "ttyS") || strings.HasPrefix(base, "ttySC") {
+		return false
+	}
+	kind := attribute(filepath.Join(s.sys, "class/tty", base), "type") // PORT_UNKNOWN of linux/serial_core.h is 0
+	return kind == "" || kind == "0"
 }
 
 // port describes what a name leads to, or nothing.

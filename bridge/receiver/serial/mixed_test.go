@@ -110,6 +110,7 @@ func TestBinaryBesideNMEA(t *testing.T) {
 
 // TestSlowReceiverOnAPort: one whose epochs are further apart than the silence that opens a port again loses none of them.
 func TestSlowReceiverOnAPort(t *testing.T) {
+	t.Parallel()
 	for _, baud := range []int{0, 9600} { // searched, and fixed
 		w := newWire(t, 9600)
 		w.every(t, 1500*time.Millisecond, func(i int) []byte { return []byte(epochOf(i)) })
@@ -181,6 +182,7 @@ func evenParity(text string) []byte {
 // TestAutoPassesOtherInstrumentsOver: an AIS receiver on the first port does not keep the GPS receiver on the next from being
 // read.
 func TestAutoPassesOtherInstrumentsOver(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	first, second := newWire(t, 38400), newWire(t, 9600)
 	first.every(t, 500*time.Millisecond, func(int) []byte { return []byte(ais) })
@@ -192,5 +194,34 @@ func TestAutoPassesOtherInstrumentsOver(t *testing.T) {
 	rec.Wait(t, "epoch", func(data string) bool { return strings.Contains(data, "$GPGGA,") })
 	if s := r.Status(); !strings.HasSuffix(s.Port, "ttyUSB1") || strings.Contains(rec.All(), "AIVDM") {
 		t.Errorf("status: %+v", s)
+	}
+}
+
+// TestFixlessReceiverYields: one that has never had a fix gives way to one on another port that has, and is read again when the
+// other has none either.
+func TestFixlessReceiverYields(t *testing.T) {
+	void := []byte(receivertest.Sentence("GPRMC,120000,V,,,,,,,231126,,,N"))
+	for _, other := range []struct {
+		name  string
+		burst []byte
+		port  string // that is read in the end
+	}{{"with a fix", []byte(epochOf(0)), "ttyUSB1"}, {"without one", void, "ttyUSB0"}} {
+		t.Run(other.name, func(t *testing.T) {
+			t.Parallel()
+			m := newTree(t)
+			first, second := newWire(t, 9600), newWire(t, 9600)
+			first.every(t, 500*time.Millisecond, func(int) []byte { return void })
+			second.every(t, 500*time.Millisecond, func(int) []byte { return other.burst })
+			m.plug("ttyUSB0", first.path)
+			m.plug("ttyUSB1", second.path)
+			r, _, stop := start(t, &auto{system: m.system, yields: 2 * time.Second})
+			defer stop()
+			s := receivertest.WaitStatus(t, r, "second look", func(s receiver.Status) bool {
+				return s.Opens == 2 && s.State == receiver.Reading && s.LastByteAge != nil && *s.LastByteAge < 1
+			})
+			if !strings.HasSuffix(s.Port, other.port) {
+				t.Errorf("status: %+v", s)
+			}
+		})
 	}
 }

@@ -197,6 +197,7 @@ func TestNotPermitted(t *testing.T) {
 
 // TestSilentPortIsLeft: a receiver falls silent, which is shown long before its port is given up; another port has one that speaks.
 func TestSilentPortIsLeft(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	first, second := newLine(t), newLine(t)
 	m.plug("ttyUSB0", first.path)
@@ -224,6 +225,7 @@ func TestSilentPortIsLeft(t *testing.T) {
 
 // TestPlugBesideASilentPort: a port that never says anything, as a UART without a receiver, keeps nobody from being found.
 func TestPlugBesideASilentPort(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	m.plug("ttyAMA0", newLine(t).path)
 	r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{Silence: time.Hour})

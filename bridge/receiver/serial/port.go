@@ -50,26 +50,34 @@ func (p *port) Open(ctx context.Context, h source.Host) (source.Stream, error) {
 		p.memory = newMemory(h.State, p.path, h.Log)
 	}
 	at := p.system.describeAt(p.path)
-	shared := p.shared(at)
 	if p.baud > 0 {
 		t, err := openSerial(p.path, p.baud)
 		if err != nil {
 			return nil, p.named(p.system, p.path, err)
 		}
 		// As it comes, from the first byte: what is wrong with it shows beside.
-		return newStream(t, p.path, at, found{baud: p.baud}, true, shared, h), nil
+		return p.stream(t, at, found{baud: p.baud}, h), nil
 	}
 	speeds := newSearch(p.memory.baud(p.path))
 	t, err := openFresh(p.path, speeds.order[0])
 	if err != nil {
 		return nil, p.named(p.system, p.path, err)
 	}
-	f, err := listen(ctx, &hunt{line: t, port: p.path, host: h, speeds: speeds, silent: freshSilence * h.Silence})
+	f, err := listen(ctx, &hunt{line: t, port: p.path, host: h, nothing: p.system.silent(at), speeds: speeds, silent: freshSilence * h.Silence})
 	if err != nil {
 		return nil, err
 	}
 	p.memory.keep(p.path, f.baud)
-	return newStream(t, p.path, at, f, false, shared, h), nil
+	return p.stream(t, at, f, h), nil
+}
+
+// stream is the open port, with what is wrong with it from the beginning.
+func (p *port) stream(t *tty, at Port, f found, h source.Host) *stream {
+	at.Path = p.path
+	s := newStream(t, at, p.system, f, p.baud > 0, h)
+	s.health.standing = p.shared(at)
+	s.health.begin(time.Now())
+	return s
 }
 
 // freshSilence times Host.Silence is how long a port may be silent that was just opened: it is not stale, and a receiver may
@@ -125,25 +133,27 @@ type stream struct {
 	*tty
 	health *health
 	left   []byte // heard before it was read
+	silent *problem.Problem
 	// elsewhere reports whether there is another port; nil for never.
 	elsewhere func() bool
+	// yield reports whether another port is to be tried because this receiver has never had a fix; nil for never.
+	yield func(fixed bool, now time.Time) bool
 }
 
-// newStream makes a stream of an open port that begins with what was heard already.
-func newStream(t *tty, path string, at Port, f found, fixed bool, shared *problem.Problem, h source.Host) *stream {
+// newStream makes a stream of an open port that begins with what was heard already. Its health is to be begun.
+func newStream(t *tty, at Port, on system, f found, fixed bool, h source.Host) *stream {
 	baud := f.baud
 	if at.Driver == "cdc_acm" {
 		baud = 0 // USB all the way to the receiver: its speed means nothing
 	}
-	s := &stream{Base: source.Base(path), tty: t, left: f.heard, health: newHealth(path, at.Name, baud, fixed, h)}
-	s.health.count, s.health.standing = t.lineErrors, shared
+	s := &stream{Base: source.Base(at.Path), tty: t, left: f.heard, silent: on.silent(at), health: newHealth(at.Path, at.Name, baud, fixed, h)}
+	s.health.count = t.lineErrors
 	if rdev, ok := characterDevice(at.node); ok {
 		s.health.unlimited = pseudoTerminal(rdev)
 	}
 	if len(f.heard) > 0 {
 		s.health.protocol = protocol.NMEA
 	}
-	s.health.begin(time.Now())
 	return s
 }
 
@@ -156,12 +166,19 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *stream) Heard(p []byte, now time.Time) error { return s.health.heard(p, now) }
-func (s *stream) Quiet(now time.Time) error           { return s.health.quiet(now) }
-func (s *stream) Rest(until time.Time) error          { return s.tty.rest(until) }
-func (s *stream) MostRest() time.Duration             { return s.tty.mostRest() }
-func (s *stream) Elsewhere() bool                     { return s.elsewhere != nil && s.elsewhere() }
-func (s *stream) Silent() *problem.Problem            { return source.SilentPort(s.Port()) }
+func (s *stream) Heard(p []byte, now time.Time) error {
+	err := s.health.heard(p, now)
+	if err == nil && s.yield != nil && s.yield(s.health.recogniser.Fixed, now) {
+		return source.ErrElsewhere
+	}
+	return err
+}
+
+func (s *stream) Quiet(now time.Time) error  { return s.health.quiet(now) }
+func (s *stream) Rest(until time.Time) error { return s.tty.rest(until) }
+func (s *stream) MostRest() time.Duration    { return s.tty.mostRest() }
+func (s *stream) Elsewhere() bool            { return s.elsewhere != nil && s.elsewhere() }
+func (s *stream) Silent() *problem.Problem   { return s.silent }
 
 func (s *stream) Lost(err error) *problem.Problem {
 	if problem.CodeOf(err) != "" {

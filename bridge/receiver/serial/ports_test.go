@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gpsbridge/bridge/receiver/receivertest"
+	"gpsbridge/bridge/receiver/source"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -200,4 +201,47 @@ func TestModemManager(t *testing.T) {
 	check(true, false)
 	m.file(filepath.Join(m.udev, "c1:3"), "E:ID_MM_PORT_IGNORE=1\n")
 	check(true, true)
+}
+
+// TestLastPorts: the ports of PCs and other boards are looked at too, but for those without hardware.
+func TestLastPorts(t *testing.T) {
+	m := newTree(t)
+	for _, name := range []string{"ttyS0", "ttyS1", "rfcomm0", "ttySC0", "ttyTHS1", "ttyUSB0"} {
+		m.plug(name, newLine(t).path)
+	}
+	m.file(filepath.Join(m.sys, "class/tty/ttyS0/type"), "4\n")
+	m.file(filepath.Join(m.sys, "class/tty/ttyS1/type"), "0\n")
+	var got []string
+	for _, p := range m.ports() {
+		got = append(got, filepath.Base(p.Path))
+	}
+	if diff := cmp.Diff([]string{"ttyUSB0", "ttyTHS1", "ttySC0", "ttyS0", "rfcomm0"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestRaspberryPi5: /dev/serial0 is its debug connector, which is tried last, and named when nothing comes.
+func TestRaspberryPi5(t *testing.T) {
+	m := newTree(t)
+	m.file(filepath.Join(m.proc, "device-tree/model"), "Raspberry Pi 5 Model B Rev 1.0\x00")
+	if p := m.noPort(); !strings.Contains(p.Fix, "dtparam=uart0=on") {
+		t.Errorf("without a port: %v", p)
+	}
+	m.plug("ttyAMA10", newLine(t).path)
+	m.plug("ttyAMA0", newLine(t).path)
+	m.link(filepath.Join(m.dev, "serial0"), "ttyAMA10")
+	ports := m.ports()
+	if len(ports) != 2 || filepath.Base(ports[0].Path) != "ttyAMA0" || filepath.Base(ports[1].Path) != "serial0" {
+		t.Fatalf("ports: %+v", ports)
+	}
+	if p := m.silent(ports[1]); p.Code != source.DebugPort || !strings.Contains(p.Fix, "/dev/ttyAMA0") {
+		t.Errorf("serial0: %v", p)
+	}
+	if p := m.silent(ports[0]); p.Code != source.Silent {
+		t.Errorf("ttyAMA0: %v", p)
+	}
+	m.file(filepath.Join(m.proc, "device-tree/model"), "Raspberry Pi 4 Model B Rev 1.4\x00")
+	if p := m.silent(m.ports()[0]); p.Code != source.Silent {
+		t.Errorf("on a Raspberry Pi 4: %v", p)
+	}
 }

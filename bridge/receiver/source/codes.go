@@ -18,6 +18,7 @@ const (
 	PortFailed   problem.Code = "port-failed"           // it cannot be opened for another reason
 	Permission   problem.Code = "port-permission"       // its file mode keeps this user out
 	DevicePolicy problem.Code = "port-device-policy"    // the service's device policy keeps it out
+	DebugPort    problem.Code = "port-debug"            // a Raspberry Pi 5's debug connector, and not its GPIO pins
 	Console      problem.Code = "port-console"          // the system console is on it
 	Held         problem.Code = "port-held"             // another program holds it
 	Speed        problem.Code = "port-speed"            // the driver does not know the speed
@@ -50,6 +51,7 @@ const (
 // Codes of a source that is open.
 const (
 	Silent           problem.Code = "receiver-silent"
+	NoFix            problem.Code = "receiver-without-fix" // and another port may have one with a fix
 	NoSentence       problem.Code = "no-sentence-at-any-speed"
 	NoSentenceAt     problem.Code = "no-sentence-at-speed"  // at the speed that the configuration fixes
 	SentencesStopped problem.Code = "sentences-stopped"     // the port is opened again to find its speed
