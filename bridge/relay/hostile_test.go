@@ -57,6 +57,12 @@ func (c rawClient) frame() (opcode byte, data []byte, err error) {
 			return 0, nil, err
 		}
 		n = int64(binary.BigEndian.Uint16(long[:]))
+	} else if n == length64 {
+		var long [8]byte
+		if _, err := io.ReadFull(c.in, long[:]); err != nil {
+			return 0, nil, err
+		}
+		n = int64(binary.BigEndian.Uint64(long[:]))
 	}
 	data = make([]byte, n)
 	_, err = io.ReadFull(c.in, data)
@@ -107,7 +113,8 @@ func TestCloseCodes(t *testing.T) {
 		{"ping of 126 bytes", masked(0x89, strings.Repeat("x", 126)), 1002},
 		{"continuation of nothing", masked(0x80, "x"), 1002},
 		{"message within a message", masked(0x01, "x") + masked(0x81, "x"), 1002},
-		{"close of one byte", masked(0x88, "x"), websocket.CloseNoStatusReceived}, // gorilla takes it for one of none
+		{"close of one byte", masked(0x88, "x"), 1002},
+		{"close of none", masked(0x88, ""), websocket.CloseNoStatusReceived},
 		{"close with 1005", closing(1005, ""), 1002},
 		{"close with 999", closing(999, ""), 1002},
 		{"binary", masked(0x82, "x"), 1003},

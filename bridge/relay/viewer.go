@@ -236,6 +236,7 @@ func (v *viewer) readAll() error {
 		v.conn.SetReadLimit(int64(v.hub.limits.message))
 	}
 	v.alive()
+	v.conn.SetCloseHandler(v.answerClose)
 	v.conn.SetPongHandler(func(string) error { v.alive(); return nil })
 	v.conn.SetPingHandler(func(data string) error { v.alive(); return v.pong(data) })
 	for {
@@ -246,6 +247,21 @@ func (v *viewer) readAll() error {
 		v.alive()
 		v.received(kind, data)
 	}
+}
+
+// answerClose answers the peer's close frame with its code, after what is queued. The peer may be waiting for its echoes.
+func (v *viewer) answerClose(code int, _ string) error {
+	if code == websocket.CloseNoStatusReceived && !v.wire.emptyClose() {
+		code = websocket.CloseProtocolError
+	}
+	v.shut(code, "")
+	limit := time.NewTimer(v.hub.limits.linger)
+	defer limit.Stop()
+	select {
+	case <-v.mute:
+	case <-limit.C: // it takes nothing
+	}
+	return nil
 }
 
 // pongTime is how long the reader waits for its turn to answer a ping.

@@ -29,6 +29,7 @@ type wire struct {
 	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
 
 	budget *rate.Limiter // of the bytes that are read; nil for no bound
+	tail   [6]byte       // the last bytes that were read. Owned by the reading goroutine
 	ended  atomic.Bool   // a close frame has gone out
 
 	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
@@ -67,11 +68,21 @@ func isTLS(c net.Conn) bool {
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	if n >= len(w.tail) {
+		copy(w.tail[:], p[n-len(w.tail):n])
+	} else {
+		copy(w.tail[:], w.tail[n:])
+		copy(w.tail[len(w.tail)-n:], p[:n])
+	}
 	if w.budget != nil && err == nil && !w.budget.AllowN(time.Now(), n) {
 		err = errFlood
 	}
 	return n, err
 }
+
+// emptyClose reports whether the last frame that was read is a close frame without content: two bytes and a mask. gorilla
+// takes one with half a code for one without, which RFC 6455, section 5.5.1, does not allow.
+func (w *wire) emptyClose() bool { return w.tail[0] == closeByte && w.tail[1] == 0x80 }
 
 // SetWriteDeadline is for gorilla's next Write and not for what is under way.
 func (w *wire) SetWriteDeadline(t time.Time) error {

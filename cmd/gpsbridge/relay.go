@@ -28,6 +28,7 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	fs.StringVar(&config.DeviceTokensFile, "device-tokens-file", "", "`FILE` with a device ID and its own token on each line")
 	fs.IntVar(&config.History, "history", relay.DefaultHistory, "`NUMBER` of messages kept for each device")
 	fs.IntVar(&config.MaxConns, "max-conns", relay.DefaultMaxConns, "`NUMBER` of WebSockets at the same time")
+	fs.IntVar(&config.MaxMessage, "max-message", relay.DefaultMaxMessage, "`BYTES` of the longest message that a tracker may send")
 	fs.StringVar(&config.Basemap, "basemap", "", "`FILE` of map tiles (.pmtiles) for the page")
 	fs.StringVar(&config.CertFile, "tls-cert-file", "", "`FILE` with a certificate in PEM: serve https and wss")
 	fs.StringVar(&config.KeyFile, "tls-key-file", "", "`FILE` with its key")
@@ -81,6 +82,8 @@ func checkRelay(c bridge.ServerConfig) error {
 		return command.Misusef("--history %d: use 0 or more messages", c.History)
 	case c.MaxConns < 1:
 		return command.Misusef("--max-conns %d: use 1 or more WebSockets", c.MaxConns)
+	case c.MaxMessage < 1:
+		return command.Misusef("--max-message %d: use 1 or more bytes", c.MaxMessage)
 	case c.Basemap != "":
 		if _, err := os.Stat(c.Basemap); err != nil {
 			return command.Misusef("--basemap: %w: name a .pmtiles file", err)
