@@ -10,11 +10,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// seeds is how many random streams a test makes.
+func seeds() uint64 {
+	if testing.Short() {
+		return 20
+	}
+	return 100
+}
+
 // TestRandomLoss holds that every epoch of which one position survives gives
 // exactly one fix, whatever the order and the rate of the sentences, with a tenth
 // of them lost, over midnight.
 func TestRandomLoss(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range seeds() {
 		r := rand.New(rand.NewPCG(seed, 7))
 		order := []string{"RMC", "GGA", "GLL", "GNS", "VTG", "GSA", "GSV", "ZDA", "GST", "GBS"}
 		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
@@ -57,7 +65,7 @@ func TestRandomLoss(t *testing.T) {
 // sentences of its epoch say, whatever their order, with two of them slower than
 // the others, once the cycle is learned.
 func TestNothingLeftOut(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range seeds() {
 		r := rand.New(rand.NewPCG(seed, 8))
 		order := []string{"RMC", "GGA", "GLL", "GNS", "VTG", "GSA", "GSV", "ZDA"}
 		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })

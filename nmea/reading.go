@@ -37,7 +37,7 @@ type reading struct {
 	decimals int // of the minutes, as written
 	values   values
 
-	gnss        int  // constellation that GSA or GSV states, -1 for none
+	gnss        int  // constellation that GSA or GSV states, or unknownGNSS
 	part, parts int  // GSV: number of this sentence and of all
 	signal      byte // GSV
 	sats        []Satellite
@@ -46,7 +46,7 @@ type reading struct {
 
 // reset empties r for the next sentence.
 func (r *reading) reset(s gonmea.BaseSentence, k kind) {
-	*r = reading{BaseSentence: s, kind: k, gnss: -1, sats: r.sats[:0]}
+	*r = reading{BaseSentence: s, kind: k, gnss: unknownGNSS, sats: r.sats[:0]}
 }
 
 // field returns field i, empty when the sentence is shorter.

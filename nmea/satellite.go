@@ -10,10 +10,11 @@ const (
 	gnssQZSS    = 5
 	gnssGLONASS = 6
 	gnssNavIC   = 7
+
+	unknownGNSS = -1
 )
 
-// talkerGNSS returns the constellation of a talker, -1 for a mixed or unknown
-// one.
+// talkerGNSS returns the constellation of a talker, unknownGNSS for a mixed or unknown one.
 func talkerGNSS(talker string) int {
 	switch talker {
 	case "GP":
@@ -29,11 +30,10 @@ func talkerGNSS(talker string) int {
 	case "GI", "IM":
 		return gnssNavIC
 	}
-	return -1
+	return unknownGNSS
 }
 
-// systemGNSS returns the constellation of a system ID of NMEA 4.1, -1 for an
-// unknown one.
+// systemGNSS returns the constellation of a system ID of NMEA 4.1, unknownGNSS for an unknown one.
 func systemGNSS(field string) int {
 	if len(field) != 1 {
 		return -1
@@ -52,57 +52,61 @@ func systemGNSS(field string) int {
 	case '6':
 		return gnssNavIC
 	}
-	return -1
+	return unknownGNSS
 }
 
-// satellite returns the satellite that a receiver numbers n in a sentence of the constellation gnss, -1 when that is not
-// stated. Receivers number either within the constellation or in a common range. Ranges that no constellation uses for itself
-// are unambiguous and go first. They are those that gpsd knows.
+// numbering is a range of numbers by which receivers name satellites.
+type numbering struct {
+	from, to int
+	gnss     int
+	below    int // by how much the number within the constellation is below that
+}
+
+// unambiguous are ranges that no constellation uses for itself. They are those that gpsd knows.
+var unambiguous = []numbering{
+	{401, 463, gnssBeiDou, 400},
+	{301, 336, gnssGalileo, 300},
+	{201, 263, gnssBeiDou, 200},
+	{193, 200, gnssQZSS, 192},
+	{901, 918, gnssNavIC, 900}, // Allystar
+}
+
+// quectelGalileo is the range by which Quectel's receivers name Galileo's satellites in their own sentences.
+var quectelGalileo = []numbering{{101, 136, gnssGalileo, 100}}
+
+// common are the ranges of NMEA 0183 in sentences that state none of the constellations that number themselves.
+var common = []numbering{
+	{120, 158, gnssSBAS, 0},
+	{173, 182, gnssIMES, 172},
+	{65, 99, gnssGLONASS, 64},
+	{33, 64, gnssSBAS, -87},
+}
+
+// themselves is the last number of the constellations that number their satellites from 1 in their own sentences.
+var themselves = [...]int{gnssGLONASS: 32, gnssGalileo: 999, gnssBeiDou: 999, gnssQZSS: 999, gnssNavIC: 999}
+
+// above is by how much gpsd's number of a satellite, over all constellations, is above that within its own.
+var above = [...]int{gnssGLONASS: 64, gnssGalileo: 300, gnssBeiDou: 400, gnssIMES: 172, gnssQZSS: 192, gnssNavIC: 500}
+
+// satellite returns the satellite that a receiver numbers n in a sentence of the constellation gnss, unknownGNSS when that is not
+// stated. Receivers number either within the constellation or in a range of their own.
 func satellite(gnss, n int) Satellite {
-	switch {
-	case n >= 401 && n <= 463:
-		gnss, n = gnssBeiDou, n-400
-	case n >= 301 && n <= 336:
-		gnss, n = gnssGalileo, n-300
-	case n >= 201 && n <= 263:
-		gnss, n = gnssBeiDou, n-200
-	case n >= 193 && n <= 202:
-		gnss, n = gnssQZSS, n-192
-	case n >= 901 && n <= 918: // Allystar
-		gnss, n = gnssNavIC, n-900
-	case gnss == gnssGalileo && n >= 101 && n <= 136: // Quectel
-		n -= 100
-	case gnss == gnssGLONASS && n <= 32, gnss == gnssGalileo, gnss == gnssBeiDou,
-		gnss == gnssQZSS, gnss == gnssNavIC:
-	case n >= 120 && n <= 158:
-		gnss = gnssSBAS
-	case n >= 173 && n <= 182:
-		gnss, n = gnssIMES, n-172
-	case n >= 65 && n <= 99:
-		gnss, n = gnssGLONASS, n-64
-	case n >= 33 && n <= 64:
-		gnss, n = gnssSBAS, n+87
-	case gnss < 0:
-		gnss = gnssGPS
+	ranges := common
+	if gnss == gnssGalileo {
+		ranges = quectelGalileo
+	} else if gnss >= 0 && n <= themselves[gnss] {
+		ranges = nil
 	}
-	return Satellite{GNSSID: uint8(gnss), SVID: n, PRN: prn(gnss, n)}
+	for _, rs := range [...][]numbering{unambiguous, ranges} {
+		for _, r := range rs {
+			if n >= r.from && n <= r.to {
+				return newSatellite(r.gnss, n-r.below)
+			}
+		}
+	}
+	return newSatellite(max(gnss, gnssGPS), n)
 }
 
-// prn returns gpsd's number of a satellite over all constellations.
-func prn(gnss, svid int) int {
-	switch gnss {
-	case gnssGLONASS:
-		return svid + 64
-	case gnssGalileo:
-		return svid + 300
-	case gnssBeiDou:
-		return svid + 400
-	case gnssIMES:
-		return svid + 172
-	case gnssQZSS:
-		return svid + 192
-	case gnssNavIC:
-		return svid + 500
-	}
-	return svid
+func newSatellite(gnss, n int) Satellite {
+	return Satellite{GNSSID: uint8(gnss), SVID: n, PRN: n + above[gnss]}
 }

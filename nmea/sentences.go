@@ -45,6 +45,9 @@ func (k kind) weak() bool { return k == kindRMZ || k == kindHDG || k == kindGBS 
 // Garmin's come after its position, and a compass is no part of any epoch.
 func (k kind) follows() bool { return k == kindRMZ || k == kindRME || k == kindHDG }
 
+// none is the field of what a sentence does not have.
+const none = -1
+
 // sentences is the table of the sentences that this package reads. A new one is a kind above, a row here and its parser
 // below.
 var sentences = [...]struct {
@@ -52,31 +55,31 @@ var sentences = [...]struct {
 	proprietary bool
 	kind        kind
 	fields      int // fewer are a flaw
-	clock       int // field of the time of day, -1 for none
+	clock       int // field of the time of day, or none
 	parse       func(*reading)
 }{
 	{"RMC", false, kindRMC, 8, 0, parseRMC},
 	{"GGA", false, kindGGA, 6, 0, parseGGA},
 	{"GNS", false, kindGNS, 6, 0, parseGNS},
 	{"GLL", false, kindGLL, 4, 4, parseGLL},
-	{"GSA", false, kindGSA, 15, -1, parseGSA},
-	{"GSV", false, kindGSV, 3, -1, parseGSV},
-	{"VTG", false, kindVTG, 4, -1, parseVTG},
+	{"GSA", false, kindGSA, 15, none, parseGSA},
+	{"GSV", false, kindGSV, 3, none, parseGSV},
+	{"VTG", false, kindVTG, 4, none, parseVTG},
 	{"ZDA", false, kindZDA, 4, 0, parseZDA},
 	{"GST", false, kindGST, 8, 0, parseGST},
 	{"GBS", false, kindGBS, 4, 0, parseGBS},
-	{"HDG", false, kindHDG, 5, -1, parseHDG},
-	{"HDT", false, kindHDT, 2, -1, parseHDT},
-	{"THS", false, kindTHS, 2, -1, parseTHS},
-	{"TXT", false, kindTXT, 0, -1, parseTXT},
+	{"HDG", false, kindHDG, 5, none, parseHDG},
+	{"HDT", false, kindHDT, 2, none, parseHDT},
+	{"THS", false, kindTHS, 2, none, parseTHS},
+	{"TXT", false, kindTXT, 0, none, parseTXT},
 	{"UBX", true, kindUBX, 2, 1, parseUBX},
-	{"GRME", true, kindRME, 4, -1, parseRME},
-	{"GRMZ", true, kindRMZ, 3, -1, parseRMZ},
-	{"QGSA", true, kindGSA, 15, -1, parsePQGSA},
-	{"QGSV", true, kindGSV, 3, -1, parsePQGSV},
+	{"GRME", true, kindRME, 4, none, parseRME},
+	{"GRMZ", true, kindRMZ, 3, none, parseRMZ},
+	{"QGSA", true, kindGSA, 15, none, parsePQGSA},
+	{"QGSV", true, kindGSV, 3, none, parsePQGSV},
 	// AIS is about other ships; unpacking its armour would be wasted.
-	{"VDM", false, kindOther, 0, -1, func(*reading) {}},
-	{"VDO", false, kindOther, 0, -1, func(*reading) {}},
+	{"VDM", false, kindOther, 0, none, func(*reading) {}},
+	{"VDO", false, kindOther, 0, none, func(*reading) {}},
 }
 
 // Field numbers below count from 0 after the address. The layouts are those of NMEA 0183 versions 2.0 to 4.11; where
