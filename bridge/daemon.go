@@ -1,16 +1,20 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 )
 
@@ -27,6 +31,8 @@ type Daemon struct {
 	relay        *relay.Relay // nil when off
 	devices      []*device    // of the configuration, then former ones, see formerDevices
 	beats        observe.Beats
+	locked       atomic.Pointer[problem.Problem] // why no viewer is admitted; nil while viewers are
+	rejected     atomic.Pointer[problem.Problem] // why the last reload was rejected; nil when it was not
 	ready        chan struct{}
 }
 
@@ -65,7 +71,10 @@ func Check(c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return d.closeDevices()
+	if p := d.locked.Load(); p != nil && !errors.Is(p, fs.ErrPermission) { // this user is not the daemon's
+		err = c.Explain("", p)
+	}
+	return errors.Join(err, d.closeDevices())
 }
 
 // Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,
@@ -87,7 +96,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	downstream.Go(func() error { return d.serveViewers(dctx) })
 	if d.relay != nil {
-		downstream.Go(func() error { return d.tokenFiles().watch(dctx, d.relay, d.log) })
+		downstream.Go(func() error { return d.tokenFiles().watch(dctx, d.applyTokens, d.log) })
 	}
 	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged()...) })
 
@@ -148,7 +157,7 @@ func (d *Daemon) Progress() *observe.Progress { return observe.NewProgress(&d.be
 func (d *Daemon) Status() observe.Status {
 	st := observe.Status{
 		Role: "tracker", Version: Version(), DeviceID: d.devices[0].id,
-		Started: d.started, Now: time.Now(), Uplinks: []observe.UplinkStatus{},
+		Started: d.started, Now: time.Now(), Uplinks: []observe.UplinkStatus{}, Problem: d.rejected.Load(),
 	}
 	for _, dv := range d.devices {
 		if !dv.done.Load() {
@@ -158,7 +167,7 @@ func (d *Daemon) Status() observe.Status {
 	st.Spool = observe.SumOfSpools(st.Devices)
 	if d.relay != nil {
 		rs := d.relay.Status()
-		rs.Problem = rs.Problem.In("relay")
+		rs.Problem = cmp.Or(rs.Problem.In("relay"), d.locked.Load())
 		st.Relay = &rs
 	}
 	return st

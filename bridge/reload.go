@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/problem"
 )
 
 // Reload lays a checked configuration over the running one without losing a fix. It takes over [report], the token in
@@ -14,9 +15,10 @@ import (
 // The level of the log is the caller's. needRestart names what else differs and stays as it was. An error leaves
 // everything as it was and names the key. Only one call may be under way at a time.
 func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
+	defer func() { d.RejectReload(err) }()
 	old := d.config
 	if d.relay != nil && old.Relay.TokenFile == c.Relay.TokenFile {
-		if err := d.tokenFiles().apply(d.relay); err != nil {
+		if err := d.applyTokens(); err != nil {
 			return nil, c.Explain("relay", err)
 		}
 	}
@@ -50,6 +52,9 @@ func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	}
 	return needRestart, nil
 }
+
+// RejectReload has the status show why a configuration was not reloaded: the error of config.Load. With nil it was.
+func (d *Daemon) RejectReload(err error) { d.rejected.Store(problem.Of(err)) }
 
 // sameServers reports whether two lists have the same servers by name, in any order.
 func sameServers(a, b []config.Uplink) bool {

@@ -87,6 +87,20 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	tell(5, 25, 7) // the first under the limit, and another after ten seconds
 }
 
+// TestRejectedReloadIsInTheStatus until one succeeds.
+func TestRejectedReloadIsInTheStatus(t *testing.T) {
+	d := start(t, func(f *config.File) { f.Receivers = []config.ReceiverSection{{Source: "sim:"}} })
+	<-d.Ready()
+	_, err := config.Load("/nonexistent/gpsbridge.toml", nil, nil)
+	d.RejectReload(err)
+	if p := d.Status().Problem; p == nil || p.Code != config.CodeFile || !strings.Contains(d.Status().Line(), "reload rejected") {
+		t.Errorf("after a configuration that cannot be read: %v, %s", p, d.Status().Line())
+	}
+	if _, err := d.Reload(d.changed(t, func(*config.File) {})); err != nil || d.Status().Problem != nil {
+		t.Errorf("after a reload that succeeded: %v, %v", err, d.Status().Problem)
+	}
+}
+
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: "sim:"}}

@@ -48,7 +48,7 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 // Run serves until ctx ends; then every member's connection is closed with 1001, going away.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.tokens.watch(ctx, s.relay, s.log) })
+	g.Go(func() error { return s.tokens.watch(ctx, s.Reload, s.log) })
 	g.Go(func() error { return s.relay.Serve(ctx) })
 	return g.Wait()
 }

@@ -42,8 +42,8 @@ func (f tokenFiles) apply(r *relay.Relay) error {
 // tokenPoll is how often it is checked whether the files have changed: a revoked token works for so long at most.
 const tokenPoll = 5 * time.Second
 
-// watch applies the files after each change, until ctx ends.
-func (f tokenFiles) watch(ctx context.Context, r *relay.Relay, log *slog.Logger) error {
+// watch calls apply after each change of the files, until ctx ends.
+func (f tokenFiles) watch(ctx context.Context, apply func() error, log *slog.Logger) error {
 	seen := f.versions()
 	for poll := time.NewTicker(tokenPoll); ; {
 		select {
@@ -57,7 +57,7 @@ func (f tokenFiles) watch(ctx context.Context, r *relay.Relay, log *slog.Logger)
 			continue
 		}
 		seen = now
-		if err := f.apply(r); err != nil {
+		if err := apply(); err != nil {
 			log.Error("changed tokens are not used, the old ones are kept", "err", err)
 			continue
 		}
@@ -70,6 +70,7 @@ type fileVersion struct {
 	inode    uint64
 	size     int64
 	modified time.Time
+	changed  syscall.Timespec // of its mode and owner too: it may be readable now
 }
 
 func (f tokenFiles) versions() (all []fileVersion) {
@@ -78,7 +79,7 @@ func (f tokenFiles) versions() (all []fileVersion) {
 		if info, err := os.Stat(path); err == nil { // a file that is missing is the zero value
 			v.size, v.modified = info.Size(), info.ModTime()
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				v.inode = st.Ino
+				v.inode, v.changed = st.Ino, st.Ctim
 			}
 		}
 		all = append(all, v)

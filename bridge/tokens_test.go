@@ -13,7 +13,11 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 )
 
 const oldToken, newToken = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
@@ -96,7 +100,7 @@ func TestChangedTokenFilesAreReadAgain(t *testing.T) {
 		var log strings.Builder
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		go files.watch(ctx, r, slog.New(slog.NewTextHandler(&log, nil)))
+		go files.watch(ctx, func() error { return files.apply(r) }, slog.New(slog.NewTextHandler(&log, nil)))
 		lines := func(text string) int {
 			time.Sleep(3 * tokenPoll)
 			synctest.Wait()
@@ -114,4 +118,59 @@ func TestChangedTokenFilesAreReadAgain(t *testing.T) {
 			t.Errorf("a change is logged %d times, want once:\n%s", n, log.String())
 		}
 	})
+}
+
+// TestViewerTokenNeverStopsTracking has files of viewers' tokens that are missing or hold too short a one: tracking goes on, no
+// viewer is admitted, and the file that can be created is.
+func TestViewerTokenNeverStopsTracking(t *testing.T) {
+	dir := t.TempDir()
+	short := filepath.Join(dir, "short")
+	if err := os.WriteFile(short, []byte("no\n good"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, created := range map[string]bool{"/nonexistent/token": false, short: false, filepath.Join(dir, "token"): true} {
+		d := start(t, func(f *config.File) {
+			f.Receivers = []config.ReceiverSection{{Source: "sim:?rate=10"}}
+			f.Relay.Token = path
+		})
+		<-d.Ready()
+		d.await(t, "fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes > 1 })
+		token, _ := secret.Read(path)
+		for bearer, want := range map[string]bool{"": false, token: created} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.relay.Addr().String()+"/api/v1/status", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+bearer)
+			resp, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if admitted := resp.StatusCode == http.StatusOK; admitted != want {
+				t.Errorf("%s: with the token %q %s", path, bearer, resp.Status)
+			}
+		}
+		if p := d.Status().Relay.Problem; (p == nil) != created || p != nil && p.Key != "relay.token_file" {
+			t.Errorf("%s: problem %v", path, p)
+		}
+		if lines := strings.Count(d.log.String(), "no viewer is admitted"); (lines == 0) != created {
+			t.Errorf("%s: %d lines in the log that no viewer is admitted", path, lines)
+		}
+		d.stop()
+		d.wait(t, patience)
+	}
+}
+
+// TestCheckFindsTheViewerToken that would lock viewers out.
+func TestCheckFindsTheViewerToken(t *testing.T) {
+	f := config.Default()
+	f.DeviceID, f.Receivers, f.Relay.Token = "van_7", []config.ReceiverSection{{Source: "sim:"}}, "/nonexistent/token"
+	c, err := f.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(c); problem.CodeOf(err) != secret.CodeMissing || !strings.HasPrefix(err.Error(), "relay.token_file: ") {
+		t.Errorf("%v, want the missing file", err)
+	}
 }

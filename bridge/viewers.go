@@ -2,25 +2,65 @@ package bridge
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
 	"time"
 
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 )
 
-// newRelay makes the relay of the daemon.
+// newRelay makes the relay of the daemon. A viewers' token that is missing, or not allowed, does not stop tracking: the relay is
+// locked with a token that no viewer knows, until the file is right.
 func (d *Daemon) newRelay() (*relay.Relay, error) {
 	c := d.config.Relay.Config
-	if err := d.tokenFiles().read(&c); err != nil {
-		return nil, err
-	}
 	c.Status, c.Ready = func() any { return d.Status() }, func() error { return observe.Health(d.Status()) }
 	c.Metrics, c.Log = observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }), d.log
+	err := d.tokenFiles().read(&c)
+	if err == nil {
+		var r *relay.Relay
+		if r, err = relay.New(c); err == nil {
+			return r, nil
+		}
+	}
+	for _, p := range problem.All(err) {
+		if p.Key != "token_file" {
+			return nil, err
+		}
+	}
+	d.locked.Store(problem.Of(err).In("relay"))
+	c.Token = rand.Text()
 	return relay.New(c)
 }
 
 func (d *Daemon) tokenFiles() tokenFiles { return tokenFiles{viewer: d.config.Relay.TokenFile} }
+
+// applyTokens reads the viewers' token again. An error leaves the one that is in use.
+func (d *Daemon) applyTokens() error {
+	err := d.tokenFiles().apply(d.relay)
+	if err == nil {
+		d.locked.Store(nil)
+	}
+	return err
+}
+
+// unlock creates the viewers' token where its file is missing.
+func (d *Daemon) unlock() {
+	p := d.locked.Load()
+	if p == nil {
+		return
+	}
+	if errors.Is(p, fs.ErrNotExist) {
+		if _, err := secret.ReadOrCreate(d.config.Relay.TokenFile); err == nil && d.applyTokens() == nil {
+			d.log.Info("created a token for viewers", "file", d.config.Relay.TokenFile)
+			return
+		}
+	}
+	d.log.Error("no viewer is admitted, tracking goes on", "err", d.config.Explain("", p))
+}
 
 // relayRetry paces the attempts at an address that another program holds.
 const relayRetry = 10 * time.Second
@@ -31,6 +71,7 @@ func (d *Daemon) serveViewers(ctx context.Context) error {
 		close(d.ready)
 		return nil
 	}
+	d.unlock()
 	var changes problem.Changes
 	for first := true; ; first = false {
 		err := d.relay.Listen()

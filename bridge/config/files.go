@@ -25,7 +25,7 @@ func (c *Config) CheckFiles() error {
 			errs = append(errs, c.Explain(numbered("uplink", i)+"."+f.key, checkFile(f.path, f.key == "token_file")))
 		}
 	}
-	errs = append(errs, c.Explain("relay.token_file", checkFile(c.Relay.TokenFile, true)), c.Explain("relay.basemap", checkFile(c.Relay.Basemap, false)))
+	errs = append(errs, c.Explain("relay.basemap", checkFile(c.Relay.Basemap, false)))
 	return errors.Join(errs...)
 }
 

@@ -22,6 +22,7 @@ type Status struct {
 	DeviceID  string                    `json:"device_id"` // the first, if there are several
 	Started   time.Time                 `json:"started"`
 	Now       time.Time                 `json:"now"`
+	Problem   *problem.Problem          `json:"problem,omitempty"` // why the last reload of the configuration was rejected
 	Receivers []pipeline.ReceiverStatus `json:"receivers"`
 	Takeovers int                       `json:"takeovers"` // times that another receiver took over
 	Devices   []DeviceStatus            `json:"devices"`   // each device ID by itself
@@ -128,6 +129,9 @@ func (s Status) Line() string {
 	}
 	if s.Relay != nil {
 		parts = append(parts, counted(s.Relay.Viewers, "viewer"))
+	}
+	if s.Problem != nil {
+		parts = append(parts, "reload rejected ("+s.Problem.Text()+")")
 	}
 	return strings.Join(parts, " · ")
 }

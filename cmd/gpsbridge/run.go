@@ -54,6 +54,7 @@ func runDaemon(ctx context.Context, p command.Process, c command.Command, args [
 		return reloadOn(ctx, hangup, log, func() ([]string, error) {
 			config, err := flags.load(p)
 			if err != nil {
+				d.RejectReload(err)
 				return nil, err
 			}
 			needRestart, err := d.Reload(config)

@@ -67,6 +67,9 @@ func problemText(p *problem.Problem) string {
 func printStatus(w io.Writer, st observe.Status, fixes []deviceFix) {
 	r := rows{w}
 	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
+	if st.Problem != nil {
+		r.row("reload", "rejected: %s", st.Problem.Error())
+	}
 	for _, d := range fixes {
 		r.position(d, len(fixes) > 1)
 	}
