@@ -68,11 +68,15 @@ func (h header) key() uint64 {
 	}{h.Run, h.Seq}))
 }
 
+// farSeq is by how many numbers no fix is late: 11 days at 10 Hz. If it is more, the number before was wrong, and the group's
+// last fix must not stay the one that had it.
+const farSeq = 10_000_000
+
 // newer says whether h is a later fix than last. A backlog message comes late:
 // it is the last fix only when its own run shows that nothing newer came.
 func (h header) newer(last header) bool {
-	if h.Run != "" && h.Run == last.Run && h.Seq != 0 {
-		return h.Seq > last.Seq
+	if h.Run != "" && h.Run == last.Run && h.Seq != 0 && last.Seq != 0 {
+		return h.Seq > last.Seq || last.Seq-h.Seq > farSeq
 	}
 	return !h.Backlog
 }

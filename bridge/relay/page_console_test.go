@@ -233,6 +233,23 @@ func testStrangers(t *testing.T, p *tab) {
 		r.Publish("van_7", "SKY", []byte(odd)) // what the page asked for, whatever is in it
 	}
 	p.until(`document.querySelectorAll("#sky .sat .mark").length === 1`)
+	// Objects that cannot become a string or a number, wherever they are.
+	const no = `{"toString":1,"valueOf":1}`
+	for _, key := range []string{"class", "time", "lat", "speed", "mode", "run", "seq", "status", "eph", "uSat", "track", "altMSL", "hdop"} {
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"run":"r","seq":3,%q:%s}`, key, no))
+		r.Publish("van_7", "SKY", fmt.Appendf(nil, `{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":40}],%q:%s}`, key, no))
+	}
+	for _, key := range []string{"gnssid", "svid", "PRN", "el", "az", "ss", "used"} {
+		r.Publish("van_7", "SKY", fmt.Appendf(nil, `{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":40,%q:%s}]}`, key, no))
+	}
+	// Numbers that no later fix exceeds do not freeze the page.
+	for _, seq := range []string{"1e308", "9007199254740991", "-1", "0.5"} {
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":%s}`, seq))
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.4,"lon":-0.1,"speed":10,"run":"r","seq":4%d}`, len(seq)))
+		p.shows("position", "51.400000° N")
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":5%d}`, len(seq)))
+		p.shows("position", "51.500000° N")
+	}
 	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":51.6,"lon":-0.1,"speed":20}`))
 	p.shows("speed", "72")
 	p.shows("position", "51.600000° N")

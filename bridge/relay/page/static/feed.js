@@ -7,6 +7,20 @@ const FIRST_RETRY = 500, LAST_RETRY = 8000; // ms
 const PATIENCE = 10_000; // ms: a browser waits minutes for an answer to a handshake
 const SELDOM = 60_000;   // ms between two questions to a server that has no status
 
+// plain is a message as the page expects them: an object of numbers, strings and
+// truth values, and of lists of such objects. Anyone who may send to the group
+// can send something else, such as an object that cannot become a string; what
+// is not expected is left out. null says as little as absence.
+export function plain(v) {
+  if (v === null || typeof v !== 'object' || Array.isArray(v)) return {};
+  return Object.fromEntries(Object.entries(v).flatMap(([k, x]) => {
+    if (Array.isArray(x)) return [[k, x.filter((e) => e !== null && typeof e === 'object' && !Array.isArray(e)).map(scalars)]];
+    return typeof x === 'object' ? [] : [[k, x]];
+  }));
+}
+
+const scalars = (v) => Object.fromEntries(Object.entries(v).filter(([, x]) => typeof x !== 'object'));
+
 // Feed keeps a WebSocket open to the group of a device until it is closed.
 // on.message(object), on.state() after every change of state.
 export class Feed {
@@ -48,7 +62,7 @@ export class Feed {
       this.retry = FIRST_RETRY;
       let message;
       try { message = JSON.parse(event.data); } catch { this.garbled++; return; }
-      this.on.message(message);
+      this.on.message(plain(message));
     };
     socket.onclose = () => { if (socket === this.socket) this.again(); };
   }

@@ -7,6 +7,7 @@ const TRACK = 12000;  // points: three hours at 1 Hz, 20 minutes at 10 Hz
 const STALE = 3;      // seconds, or as many epochs
 const DAY = 86400;
 const BACK = 60, AHEAD = 300 * DAY; // seconds by which no fix precedes the one before, or follows it
+const FAR = 1e7;      // numbers by which no fix is late: 11 days at 10 Hz. More, and the number before was wrong
 const MIXED = 30;     // seconds after which a second sender is gone
 
 export class Model {
@@ -33,15 +34,16 @@ export class Model {
     this.doubles = 0;
   }
 
-  // take adds one message that arrived just now.
+  // take adds one message, as plain gives it, that arrived just now.
   take(m, now = performance.now()) {
-    if (!isObject(m)) return;
-    for (const k in m) if (m[k] === null) delete m[k]; // says as little as absence
     if (m.class === 'SKY' && Array.isArray(m.satellites)) {
-      this.sky = { ...m, satellites: m.satellites.filter(isObject) };
+      this.sky = m;
       this.skyAt = now;
     }
     if (m.class !== 'TPV') return;
+    if (!Number.isSafeInteger(m.seq) || m.seq < 1) delete m.seq;
+    if (typeof m.run !== 'string') delete m.run;
+    if (typeof m.time !== 'string') delete m.time;
     const key = keyOf(m);
     if (this.keys.has(key)) { this.doubles++; return; }
     this.keys.add(key);
@@ -180,13 +182,11 @@ export class Model {
   get seen() { return this.fix?.nSat ?? this.sky?.nSat ?? this.sky?.satellites?.length; }
 }
 
-const isObject = (v) => v !== null && typeof v === 'object';
-
 // keyOf identifies a message for ever; one without (run, seq) by its content.
 const keyOf = (m) => (m.run && m.seq ? `${m.run}:${m.seq}` : `${m.time}:${m.lat}:${m.lon}:${m.mode}`);
 
 function isNewer(m, t, last, lastTime) {
-  if (m.run && m.run === last.run) return m.seq > last.seq;
+  if (m.run && m.run === last.run && m.seq && last.seq) return m.seq > last.seq || last.seq - m.seq > FAR;
   return !m.backlog || (m.time !== undefined && t > lastTime);
 }
 
