@@ -105,6 +105,7 @@ func (r *Recorder) Wait(t *testing.T, what string, enough func(data string) bool
 		}
 		select {
 		case <-r.more:
+		case <-time.After(10 * time.Millisecond): // a condition of a status
 		case <-timeout:
 			t.Fatalf("no %s within 20 s in %d bytes that end in %q", what, len(data), data[max(0, len(data)-100):])
 		}
