@@ -107,7 +107,7 @@ var linkOfCode = map[problem.Code]string{
 	source.IsGPSD:     "port", source.HostUnknown: "port", source.LookupFailed: "port", source.Refused: "port", source.Unreachable: "port", source.NoAnswer: "port",
 	source.ConnectFailed: "port", source.Closed: "port", source.Lost: "port",
 	source.ListenTaken: "port", source.ListenDenied: "port", source.ListenForeign: "port", source.ListenFailed: "port",
-	source.NotGPSD: "port", source.GPSDError: "port", source.GPSDNoDevice: "port", source.GPSDDeviceUnknown: "port",
+	source.NotGPSD: "port", source.GPSDError: "port", source.GPSDNoDevice: "port", source.GPSDNoGPS: "port", source.GPSDDeviceUnknown: "port",
 	source.FileMissing: "port", source.NotALog: "port", source.FileFailed: "port", source.StdinFailed: "port",
 
 	source.Permission: "permission", source.DevicePolicy: "permission",

@@ -164,6 +164,16 @@ func TestDeviceOfGPSD(t *testing.T) {
 	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return oneLine(st.Receivers[0].Problem) == want })
 }
 
+// TestAISDeviceOfGPSD: an AIS receiver that gpsd has first is not what is followed.
+func TestAISDeviceOfGPSD(t *testing.T) {
+	port, other, line, v := realtest.FreePort(t), openFor(t), openFor(t), newVehicle()
+	startGPSD(t, port, other.Path(), line.Path())
+	emit(t, other, func(int) []byte { return []byte("!AIVDM,1,1,,A,13HOI:0P0000VOHLCnHQKwvL05Ip,0*23\r\n") })
+	emit(t, line, func(i int) []byte { return v.epochs(i, i+1) })
+	d := startDaemon(t, "--device", "gpsd://"+loopback(port))
+	v.follows(t, d.group().WaitDistinct(10, soon))
+}
+
 // A gpsd without a receiver says so; one whose receiver is pulled says that too.
 func TestGPSDWithoutReceiver(t *testing.T) {
 	port, line, v, control := realtest.FreePort(t), openFor(t), newVehicle(), filepath.Join(t.TempDir(), "control")

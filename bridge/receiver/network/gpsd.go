@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/source"
@@ -68,7 +69,7 @@ func (g gpsdClient) watch(ctx context.Context, c net.Conn, name string, h source
 		_ = c.Close()
 		return nil, err
 	}
-	return &gpsdStream{newStream(s, name+"/"+strings.TrimPrefix(s.device, "/"), h)}, nil
+	return &gpsdStream{newStream(s, name+"/"+strings.TrimPrefix(s.device, "/"), h), g.device != ""}, nil
 }
 
 // refused is the fix where nothing listens.
@@ -80,7 +81,22 @@ func (g gpsdClient) refused() string {
 	return "is gpsd running there, with -G? Without it gpsd serves its own machine alone"
 }
 
-type gpsdStream struct{ stream }
+type gpsdStream struct {
+	stream
+	named bool // the configuration names the device
+}
+
+// Heard ends the stream of a device that was chosen before anything was known of it and turns out to be another instrument's:
+// then gpsd knows it, and the next choice is another one.
+func (s *gpsdStream) Heard(p []byte, now time.Time) error {
+	if err := s.stream.Heard(p, now); err != nil || s.named || !s.warned || s.recogniser == nil {
+		return err
+	}
+	if content := s.content(); content != nil {
+		return content
+	}
+	return nil
+}
 
 func (s *gpsdStream) Silent() *problem.Problem { return source.SilentPort(s.Port()) }
 
@@ -108,7 +124,8 @@ type gpsdReply struct {
 
 // gpsdDevice is a device as gpsd lists it.
 type gpsdDevice struct {
-	Path string `json:"path"`
+	Path   string `json:"path"`
+	Driver string `json:"driver"` // what gpsd has recognised, "" for nothing yet
 	// Activated is when the device was last heard, absent or 0 (in old versions) while gpsd does not hear it.
 	Activated json.RawMessage `json:"activated"`
 	Flags     int             `json:"flags"` // what was seen: 1 is a GPS, 2 and 4 are corrections, 8 is AIS
@@ -119,19 +136,37 @@ func (d gpsdDevice) active() bool {
 	return a != "" && a != "0" && a != "0.0" && a != "null" && a != `""`
 }
 
-func (d gpsdDevice) gps() bool { return d.Flags&1 != 0 }
+// aisDriver is gpsd's for AIS receivers, whose flags say GPS as well where their sentences have come with others.
+const aisDriver = "AIVDM"
 
-// chooseDevice returns the device to watch: the one that is wanted, else one that is known to be a GPS, else the first.
+func (d gpsdDevice) gps() bool     { return d.Flags&1 != 0 && d.Driver != aisDriver }
+func (d gpsdDevice) unknown() bool { return d.Flags == 0 && d.Driver != aisDriver }
+
+// chooseDevice returns the device to watch: the one that is wanted, else one that is known to be a GPS, else one of which
+// nothing is known yet.
 func chooseDevice(name, wanted string, devices []gpsdDevice) (string, error) {
 	if wanted != "" {
 		// gpsd opens a device that it knows when a client watches it, and reports an error when it does not know it.
 		return wanted, nil
 	}
-	if len(devices) == 0 {
-		return "", &problem.Problem{Code: source.GPSDNoDevice, Cause: name + " has no receiver",
-			Fix: "plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\""}
+	for _, is := range []func(gpsdDevice) bool{gpsdDevice.gps, gpsdDevice.unknown} {
+		if i := slices.IndexFunc(devices, is); i >= 0 {
+			return devices[i].Path, nil
+		}
 	}
-	return devices[max(0, slices.IndexFunc(devices, gpsdDevice.gps))].Path, nil
+	const plugIn = "plug one in, or give gpsd its port with \"sudo gpsdctl add /dev/ttyUSB0\""
+	if len(devices) == 0 {
+		return "", &problem.Problem{Code: source.GPSDNoDevice, Cause: name + " has no receiver", Fix: plugIn}
+	}
+	return "", &problem.Problem{Code: source.GPSDNoGPS, Cause: fmt.Sprintf("%s has no GPS receiver, only AIS or corrections on %s", name, paths(devices)), Fix: plugIn}
+}
+
+func paths(devices []gpsdDevice) string {
+	var all []string
+	for _, d := range devices {
+		all = append(all, d.Path)
+	}
+	return strings.Join(all, ", ")
 }
 
 // gpsdErrorProblem makes a problem of gpsd's ERROR.
@@ -139,13 +174,9 @@ func gpsdErrorProblem(name, device, message string, devices []gpsdDevice) *probl
 	if !strings.HasPrefix(message, "No such device") {
 		return &problem.Problem{Code: source.GPSDError, Cause: fmt.Sprintf("%s reports %q", name, message), Fix: gpsdService}
 	}
-	var known []string
-	for _, d := range devices {
-		known = append(known, d.Path)
-	}
-	if len(known) == 0 {
+	if len(devices) == 0 {
 		return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, and no other", name, device),
 			Fix: fmt.Sprintf("plug it in, or give it to gpsd with \"sudo gpsdctl add %s\"", device)}
 	}
-	return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, it has %s", name, device, strings.Join(known, ", ")), Fix: "name one of those"}
+	return &problem.Problem{Code: source.GPSDDeviceUnknown, Cause: fmt.Sprintf("%s has no %s, it has %s", name, device, paths(devices)), Fix: "name one of those"}
 }

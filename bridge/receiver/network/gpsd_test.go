@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/receivertest"
 	"gpsbridge/bridge/receiver/source"
@@ -26,7 +28,8 @@ type fakeGPSD struct {
 	devices  string // JSON
 	answer   string // to ?WATCH, before the WATCH line
 	watched  []string
-	asked    int // ?DEVICES
+	asked    int           // ?DEVICES
+	delay    time.Duration // before the answer to ?WATCH
 }
 
 const gpsdVersion = `{"class":"VERSION","release":"3.22","rev":"3.22","proto_major":3,"proto_minor":14}` + "\r\n"
@@ -55,6 +58,7 @@ func (g *fakeGPSD) serve(c net.Conn) {
 				fmt.Fprint(c, list)
 			case strings.HasPrefix(command, "?WATCH="):
 				g.watched = append(g.watched, command)
+				time.Sleep(g.delay)
 				fmt.Fprint(c, g.answer, list, `{"class":"WATCH","enable":true,"nmea":true}`+"\r\n")
 			}
 		})
@@ -192,7 +196,7 @@ func TestGPSDTrouble(t *testing.T) {
 }
 
 func TestChooseDevice(t *testing.T) {
-	ais, gps, new := gpsdDevice{Path: "/dev/ais", Flags: 8}, gpsdDevice{Path: "/dev/gps", Flags: 1}, gpsdDevice{Path: "/dev/new"}
+	ais, gps, new := gpsdDevice{Path: "/dev/ais", Flags: 9, Driver: "AIVDM"}, gpsdDevice{Path: "/dev/gps", Flags: 1, Driver: "NMEA0183"}, gpsdDevice{Path: "/dev/new"}
 	for _, test := range []struct {
 		wanted  string
 		devices []gpsdDevice
@@ -200,12 +204,59 @@ func TestChooseDevice(t *testing.T) {
 	}{
 		{"", []gpsdDevice{ais, gps}, "/dev/gps"},
 		{"", []gpsdDevice{new, ais}, "/dev/new"},
+		{"", []gpsdDevice{ais, new, gps}, "/dev/gps"},
 		{"/dev/ais", []gpsdDevice{gps, ais}, "/dev/ais"},
 		{"/dev/other", nil, "/dev/other"},
 	} {
 		if got, err := chooseDevice("gpsd", test.wanted, test.devices); got != test.want || err != nil {
 			t.Errorf("%q of %v: %q, %v", test.wanted, test.devices, got, err)
 		}
+	}
+}
+
+func TestOnlyAIS(t *testing.T) {
+	_, err := chooseDevice("gpsd", "", []gpsdDevice{{Path: "/dev/ais", Flags: 9, Driver: "AIVDM"}, {Path: "/dev/rtcm", Flags: 4}})
+	if problem.CodeOf(err) != source.GPSDNoGPS || !strings.Contains(err.Error(), "/dev/ais, /dev/rtcm") {
+		t.Error(err)
+	}
+}
+
+// TestUnknownDeviceIsAIS: a device of which gpsd knew nothing yet turns out to be an AIS receiver: the GPS receiver is watched.
+func TestUnknownDeviceIsAIS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newFakeGPSD()
+		g.delay = 6 * time.Second // as after gpsd's start
+		g.devices = `{"path":"/dev/ttyUSB0"},{"path":"/dev/ttyUSB1"}`
+		src, others := g.source("")
+		r := receivertest.Run(t, src, receiver.Config{})
+		other := <-others
+		if s := r.Status(); s.Problem != nil {
+			t.Errorf("while gpsd tries the speeds: %v", s.Problem)
+		}
+		g.set(func() { g.devices = `{"path":"/dev/ttyUSB0","flags":9,"driver":"AIVDM"},{"path":"/dev/ttyUSB1"}` })
+		for range 7 {
+			_, _ = io.WriteString(other, "!AIVDM,1,1,,A,13HOI:0P0000VOHLCnHQKwvL05Ip,0*23\r\n") // until it is closed
+			time.Sleep(time.Second)
+		}
+		other = <-others
+		receivertest.Write(t, other, receivertest.RMC("120000"))
+		synctest.Wait()
+		if s := r.Status(); s.Port != "gpsd://boat:2947/dev/ttyUSB1" || s.State != receiver.Reading {
+			t.Errorf("status: %+v", s)
+		}
+		r.Stop(t)
+	})
+}
+
+// TestGPSDReadAsTCP: gpsd's greeting at the end of tcp:// is named.
+func TestGPSDReadAsTCP(t *testing.T) {
+	l, conns := listenTCP(t, "127.0.0.1:0")
+	r, _, stop := receivertest.Start(t, tcpClient{l.Addr().String()}, receiver.Config{})
+	defer stop()
+	receivertest.Write(t, next(t, conns), gpsdVersion)
+	s := receivertest.WaitStatus(t, r, "gpsd", func(s receiver.Status) bool { return s.Problem != nil })
+	if s.Problem.Code != source.IsGPSD || !strings.Contains(s.Problem.Fix, "gpsd://") {
+		t.Errorf("problem: %v", s.Problem)
 	}
 }
 

@@ -43,12 +43,16 @@ func newGPSD(c net.Conn, name, device string) *gpsd {
 	return &gpsd{Conn: c, name: name, device: device, in: source.Reader{Conn: c}, buf: make([]byte, gpsdLine)}
 }
 
-// watch makes gpsd send the sentences of the device. It takes as long as dialTimeout.
+// watchTimeout bounds the conversation before the first sentence: gpsd opens the device of the first WATCH after its start,
+// and answers when it has tried its speeds, some 6 s later.
+const watchTimeout = 15 * time.Second
+
+// watch makes gpsd send the sentences of the device. It takes as long as dialTimeout and watchTimeout.
 func (g *gpsd) watch() error {
-	deadline := time.Now().Add(dialTimeout)
-	if err := g.version(deadline); err != nil {
+	if err := g.version(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
+	deadline := time.Now().Add(watchTimeout)
 	if err := g.say("?DEVICES;\n"); err != nil {
 		return err
 	}

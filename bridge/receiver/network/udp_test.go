@@ -164,6 +164,24 @@ func TestCutDatagrams(t *testing.T) {
 	}
 }
 
+// TestForwarderOfASerialPort sends pieces of 30 bytes through a socket.
+func TestForwarderOfASerialPort(t *testing.T) {
+	s, to := openUDP(t, "udp://127.0.0.1:"+freeUDP(t))
+	c, want, got := sendFrom(t, "127.0.0.1", to), "", ""
+	for i := range 20 {
+		want += receivertest.RMC(fmt.Sprintf("1200%02d", i)) + gsv
+	}
+	for rest := want; rest != ""; rest = rest[min(30, len(rest)):] {
+		receivertest.Write(t, c, rest[:min(30, len(rest))])
+	}
+	for len(got) < len(want) {
+		got += readString(t, s, 4096)
+	}
+	if got := strings.ReplaceAll(got, "\r\n\r\n", "\r\n"); got != want {
+		t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
+	}
+}
+
 // TestOtherSendersAreShown: the sender that is left out is shown, rarely, and forgotten when it has stopped or feeds itself.
 func TestOtherSendersAreShown(t *testing.T) {
 	a, b := netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:1")

@@ -40,6 +40,7 @@ const (
 	NotGPSD           problem.Code = "gpsd-not-gpsd"
 	GPSDError         problem.Code = "gpsd-error" // it reports an error, or answers in another way than it should
 	GPSDNoDevice      problem.Code = "gpsd-no-device"
+	GPSDNoGPS         problem.Code = "gpsd-no-gps" // only AIS receivers and corrections
 	GPSDDeviceUnknown problem.Code = "gpsd-device-unknown"
 
 	FileMissing problem.Code = "file-missing"
