@@ -284,12 +284,10 @@ func (d *device) kill() { d.die(false) }
 
 // powerCut is the end of power: what was not synced is lost, and the tmpfs is. When nothing runs, all that the spool has
 // written to the disk is synced, because it writes and syncs at once.
-func (d *device) powerCut() {
-	for _, r := range d.ledger.order {
-		d.ledger.powerCut(r.id, d.sync+1500*time.Millisecond)
-	}
-	d.die(true)
-}
+func (d *device) powerCut() { d.die(true) }
+
+// unsynced is how old what a power cut may lose is at the most, besides sync: the spool looks once in that time.
+const unsynced = 1500 * time.Millisecond
 
 func (d *device) die(power bool) {
 	p := d.process
@@ -297,6 +295,7 @@ func (d *device) die(power bool) {
 	p.feed.done.Wait()
 	p.dead.Store(true)
 	if power {
+		d.ledger.powerCut(d.sync + unsynced)
 		d.network.cut()
 	} else {
 		d.network.kill()

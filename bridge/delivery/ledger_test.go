@@ -100,15 +100,16 @@ func (l *ledger) received(m message, group string, connection int) {
 		l.find("unknown", "the server got %v, which no receiver gave", m.key)
 		return
 	}
-	if f.received == 0 {
-		f.received = l.now()
-	} else {
+	repeat := f.received > 0
+	if repeat {
 		l.repeats++
+	} else {
+		f.received = l.now()
 	}
 	if group != r.device || m.Device != r.device {
 		l.find("group", "%v of device %s came to the group of %s, as of %s", m.key, r.device, group, m.Device)
 	}
-	if m.Backlog || !r.strict {
+	if m.Backlog || repeat || !r.strict { // a repeat is dropped by its key, wherever it comes
 		return
 	}
 	switch {
@@ -160,13 +161,14 @@ func (l *ledger) excuse(k key, why string) {
 }
 
 // powerCut excuses what was given last and is not acknowledged.
-func (l *ledger) powerCut(id string, within time.Duration) {
+func (l *ledger) powerCut(within time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.runs[id]
-	for i := range r.fixes {
-		if f := &r.fixes[i]; !f.acked && l.now()-f.given <= within {
-			f.excused = "given just before a power cut"
+	for _, r := range l.order {
+		for i := range r.fixes {
+			if f := &r.fixes[i]; !f.acked && l.now()-f.given <= within {
+				f.excused = "given just before a power cut"
+			}
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (p path) String() string {
 // fault is something that happens at a time, and may have an end.
 type fault struct {
 	at, lasts time.Duration
+	kind      kind
 	name      string
 	begin     func(*simulation)
 	end       func(*simulation) // nil: it is over at once
@@ -160,67 +161,101 @@ func (d dice) settings(h habits) settings {
 	return s
 }
 
+// kind is what a fault is about.
+type kind int
+
+const (
+	kindStall kind = iota
+	kindStallAndKill
+	kindCrash
+	kindClose
+	kindStatus
+	kindForget
+	kindFlapping
+	kindReset
+	kindHalfOpen
+	kindNoRoute
+	kindBadLine
+	kindKill
+	kindPowerCut
+	kindReconfigured
+	kindParked
+	kindDiskFull
+	kinds
+)
+
+// ends is how many faults end connections.
+func (w *world) ends() (n int) {
+	for _, f := range w.faults {
+		if f.kind != kindReconfigured && f.kind != kindParked && f.kind != kindBadLine {
+			n++
+		}
+	}
+	return n
+}
+
 // fault draws one of those there are.
 func (d dice) fault(w *world) fault {
 	f := fault{at: time.Duration(d.Float64() * float64(w.lasts)).Round(time.Second)}
 	long := w.lasts / 4
-	switch d.IntN(19) {
-	case 0, 1:
+	f.kind = kind(d.IntN(int(kinds)))
+	switch f.kind {
+	case kindStall:
 		f.name, f.lasts = "server: the application stands still", d.between(5*time.Second, min(long, 20*time.Minute))
 		f.begin, f.end = func(s *simulation) { s.server.stall() }, func(s *simulation) { s.server.goOn() }
-	case 2:
+	case kindStallAndKill:
 		f.name, f.lasts = "server: the application stands still, and is killed then", d.between(5*time.Second, min(long, w.device.retain))
 		f.begin = func(s *simulation) { s.server.stall() }
 		f.end = func(s *simulation) { s.server.crash(); s.server.goOn() }
-	case 3, 4:
+	case kindCrash:
 		f.name, f.lasts = "server: killed and away", d.between(time.Second, long)
 		f.begin = func(s *simulation) { s.network.refuse(syscall.ECONNREFUSED); s.server.crash() }
 		f.end = func(s *simulation) { s.network.refuse(nil) }
-	case 5:
+	case kindClose:
 		code := pick(d, 1000, 1001, 1008, 1011, 1012, 1013, 4000)
 		f.name = fmt.Sprintf("server: restarts, closing with %d", code)
 		f.begin = func(s *simulation) { s.server.closeAll(code) }
-	case 6:
+	case kindStatus:
 		status := pick(d, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable)
 		f.name, f.lasts = fmt.Sprintf("server: answers %d", status), d.between(time.Second, long)
 		f.begin = func(s *simulation) { s.server.set(status, 0); s.server.crash() }
 		f.end = func(s *simulation) { s.server.set(0, 0) }
-	case 7:
+	case kindForget:
 		f.name = "server: the groups lose their members"
 		f.begin = func(s *simulation) { s.server.forget() }
-	case 8:
+	case kindFlapping:
 		after := 1 + d.IntN(5)
 		f.name, f.lasts = fmt.Sprintf("server: ends each connection after %d fixes", after), d.between(30*time.Second, long)
 		f.begin = func(s *simulation) { s.server.set(0, after); s.server.crash() }
 		f.end = func(s *simulation) { s.server.set(0, 0) }
-	case 9:
+	case kindReset:
 		f.name = "network: all connections are reset"
 		f.begin = func(s *simulation) { s.network.cut() }
-	case 10, 11:
+	case kindHalfOpen:
 		f.name, f.lasts = "network: half-open, nothing passes", d.between(time.Second, long)
 		f.begin, f.end = func(s *simulation) { s.network.halfOpen(true) }, func(s *simulation) { s.network.halfOpen(false) }
-	case 12:
+	case kindNoRoute:
 		f.name, f.lasts = "network: no route", d.between(time.Second, long)
 		f.begin = func(s *simulation) {
 			s.network.refuse(&net.OpError{Op: "dial", Err: syscall.ENETUNREACH})
 			s.network.cut()
 		}
 		f.end = func(s *simulation) { s.network.refuse(nil) }
-	case 13:
+	case kindBadLine:
 		bad := path{latency: d.between(time.Second, 3*time.Second), loss: 0.3}
 		f.name, f.lasts = "network: "+bad.String(), d.between(10*time.Second, long)
 		f.begin, f.end = func(s *simulation) { s.network.set(bad) }, func(s *simulation) { s.network.set(w.path) }
-	case 14:
+	case kindKill:
 		f.name, f.lasts = "device: killed", d.between(time.Second, time.Minute)
 		f.begin, f.end = func(s *simulation) { s.down((*device).kill) }, func(s *simulation) { s.up() }
-	case 15:
+	case kindPowerCut:
 		f.name, f.lasts = "device: power cut", d.between(10*time.Second, long)
 		f.begin, f.end = func(s *simulation) { s.down((*device).powerCut) }, func(s *simulation) { s.up() }
-	case 16:
+	case kindReconfigured:
 		what, change := d.reconfiguration(w.server)
 		f.name = "device: " + what
 		f.begin = func(s *simulation) { change(s.device) }
-	case 17:
+	case kindParked:
 		f.name, f.lasts = "device: parked, no fixes", d.between(10*time.Second, long)
 		f.begin, f.end = func(s *simulation) { s.device.parked.Store(true) }, func(s *simulation) { s.device.parked.Store(false) }
 	default:
