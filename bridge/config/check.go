@@ -31,7 +31,7 @@ func (f File) Check() (Config, error) { return f.check(nil) }
 
 // check makes a configuration of a file and names everything that is wrong with it.
 func (f File) check(o origins) (Config, error) {
-	c := Config{DeviceID: f.DeviceID, origins: o}
+	c := Config{DeviceID: f.DeviceID, file: f, origins: o}
 	p := &problems{}
 	host, _ := os.Hostname()
 	p.add("", checkTrackerID(f.DeviceID, host))

@@ -35,6 +35,7 @@ type Config struct {
 	Relay     Relay
 	Log       Log
 
+	file    File // that it was made of
 	origins origins
 }
 

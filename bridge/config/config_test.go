@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -205,8 +206,9 @@ func TestPathsOfTheService(t *testing.T) {
 		"another file":            {nil, "/home/me/gpsbridge.toml", service{}},
 		"no file":                 {nil, "", service{}},
 	} {
-		if got := serviceOf(test.environ, test.path); got != test.want {
-			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		got, outside := serviceOf(test.environ, test.path)
+		if got != test.want || outside != (test.environ == nil && test.want != service{}) {
+			t.Errorf("%s: %+v, outside %t, want %+v", name, got, outside, test.want)
 		}
 	}
 	f := Default()
@@ -317,6 +319,38 @@ func TestMissingFileIsNamed(t *testing.T) {
 		}
 		if err := c.CheckFiles(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
+// TestServiceMustReadItsFiles: its user is neither the owner of a file nor root.
+func TestServiceMustReadItsFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := Default()
+	f.DeviceID, f.outside, f.service.credentials = "van_7", true, filepath.Dir(path)
+	for _, test := range []struct {
+		mode fs.FileMode
+		file string
+		want problem.Code
+	}{
+		{0o600, path, CodeUnreadable},
+		{0o640, path, CodeUnreadable}, // of another group than dialout
+		{0o644, path, ""},
+		{0o600, "${CREDENTIALS_DIRECTORY}/token", ""},
+	} {
+		if err := os.Chmod(path, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		f.Uplinks = []UplinkSection{{Server: "ws://a", Token: test.file}}
+		c, err := f.Check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CheckFiles(); problem.CodeOf(err) != test.want {
+			t.Errorf("%s with mode %o: %v, want code %q", test.file, test.mode, err, test.want)
 		}
 	}
 }

@@ -30,6 +30,7 @@ type File struct {
 	Log       LogSection        `toml:"log"`
 
 	service service
+	outside bool // of the service whose configuration this is
 }
 
 // ReceiverSection is one [[receiver]].
@@ -146,6 +147,8 @@ const (
 	CodeMissing  problem.Code = "config-missing"  // a value that is needed
 	CodeRepeated problem.Code = "config-repeated" // sections that must differ do not
 	CodeNamed    problem.Code = "config-named-file"
+
+	CodeUnreadable problem.Code = "config-file-not-for-service" // a file that the service's user cannot read
 )
 
 // readFile reads a TOML file over f and notes where its values were given.

@@ -13,29 +13,48 @@ import (
 	"gpsbridge/bridge/secret"
 )
 
-// CheckFiles names a file of the configuration that is missing, or a token's that holds none: an error in a configuration that
-// is checked, and for a daemon a reason to try again, since files are read when they are needed. A file that this user may not
-// look at, and a credential that only the service has, count as good.
+// CheckFiles names a file of the configuration that is missing, a token's that holds none, and one that the service's user cannot
+// read. These are errors in a configuration that is checked, and for a daemon reasons to try again, since files are read when they
+// are needed. A file that this user may not look at counts as good, and so does a credential that is missing, which the service
+// has in any case.
 func (c *Config) CheckFiles() error {
 	var errs []error
-	for i, u := range c.Uplinks {
-		for _, f := range []struct{ key, path string }{
-			{"token_file", u.TokenFile}, {"ca_file", u.CAFile}, {"cert_file", u.CertFile}, {"key_file", u.KeyFile},
-		} {
-			errs = append(errs, c.Explain(numbered("uplink", i)+"."+f.key, checkFile(f.path, f.key == "token_file")))
+	check := func(key, file string, token bool) { errs = append(errs, c.Explain(key, c.file.checkFile(file, token))) }
+	for i, u := range c.file.Uplinks {
+		section := numbered("uplink", i)
+		check(section+".token_file", u.Token, true)
+		check(section+".ca_file", u.CA, false)
+		check(section+".cert_file", u.Cert, false)
+		check(section+".key_file", u.Key, false)
+	}
+	check("relay.basemap", c.file.Relay.Basemap, false)
+	if c.file.outside { // else they were read when the relay was built
+		check("relay.token_file", c.file.Relay.Token, true)
+		if c.file.Relay.TLS != selfSigned { // the service creates both itself
+			check("relay.tls_cert_file", c.file.Relay.Cert, false)
+			check("relay.tls_key_file", c.file.Relay.Key, false)
 		}
 	}
-	errs = append(errs, c.Explain("relay.basemap", checkFile(c.Relay.Basemap, false)))
 	return errors.Join(errs...)
 }
 
-// checkFile looks whether a file is there, and whether it holds a token.
-func checkFile(path string, token bool) error {
+// checkFile checks a file as a key names it.
+func (f File) checkFile(name string, token bool) error {
+	path, credential := f.service.expand(name), strings.Contains(name, credentialsPlace)
 	if path == "" || strings.Contains(path, credentialsPlace) {
 		return nil
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && credential:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
 		return &problem.Problem{Code: CodeNamed, Cause: fmt.Sprintf("file %q does not exist", path), Fix: "create it, or remove the key", Err: err}
+	case err != nil:
+		return nil
+	case f.outside && !credential && !serviceReads(info):
+		return &problem.Problem{Code: CodeUnreadable, Cause: fmt.Sprintf("the service's user cannot read file %q", path),
+			Fix: fmt.Sprintf("chgrp %s and chmod 640, or make it a credential of the unit (LoadCredential=)", serviceGroup)}
 	}
 	if !token {
 		return nil

@@ -84,7 +84,7 @@ func several(n int, of string) *problem.Problem {
 // that is not understood is an error that names it, and where it was given.
 func Load(path string, environ []string, flags map[string]string) (Config, error) {
 	f, o := Default(), origins{}
-	f.service = serviceOf(environ, path)
+	f.service, f.outside = serviceOf(environ, path)
 	if path != "" {
 		if err := f.readFile(path, o); err != nil {
 			return Config{}, err

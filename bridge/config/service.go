@@ -1,8 +1,12 @@
 package config
 
 import (
+	"io/fs"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // ServiceFile is the configuration of the service (systemd/gpsbridge.service).
@@ -13,9 +17,10 @@ const ServiceFile = "/etc/gpsbridge/gpsbridge.toml"
 type service struct{ state, runtime, credentials string }
 
 // serviceOf returns the directories of the service that a process is, by its environment. A process that is not started by
-// systemd but reads the configuration of a service has those of that service, so that it finds what the service uses.
-func serviceOf(environ []string, path string) service {
-	s := service{
+// systemd but reads the configuration of a service is outside of it and has its directories, so that it finds what the service
+// uses.
+func serviceOf(environ []string, path string) (s service, outside bool) {
+	s = service{
 		state:       firstPath(environ, "STATE_DIRECTORY"),
 		runtime:     firstPath(environ, "RUNTIME_DIRECTORY"),
 		credentials: firstPath(environ, "CREDENTIALS_DIRECTORY"),
@@ -26,9 +31,23 @@ func serviceOf(environ []string, path string) service {
 		if path != ServiceFile {
 			unit += "-" + strings.TrimSuffix(filepath.Base(path), ".toml") // an instance of gpsbridge@.service
 		}
-		return service{state: "/var/lib/" + unit, runtime: "/run/" + unit, credentials: dir} // LoadCredential= reads them there
+		return service{state: "/var/lib/" + unit, runtime: "/run/" + unit, credentials: dir}, true // LoadCredential= reads them there
 	}
-	return s
+	return s, false
+}
+
+// serviceGroup is the group of the service's user, which is made when it starts (DynamicUser=) and owns no files in /etc.
+const serviceGroup = "dialout"
+
+// serviceReads reports whether the service's user may read a file.
+func serviceReads(info fs.FileInfo) bool {
+	mode := info.Mode().Perm()
+	if mode&0o004 != 0 {
+		return true
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	group, err := user.LookupGroup(serviceGroup)
+	return mode&0o040 != 0 && ok && err == nil && group.Gid == strconv.Itoa(int(st.Gid))
 }
 
 // firstPath is the first of the paths in an environment variable.
