@@ -104,14 +104,14 @@ func (c *calendar) correct(stated int64) (n int64, ok bool) {
 // problem is what is wrong with the last date that was stated, nil when it was good or could be corrected.
 func (c *calendar) problem() *problem.Problem {
 	date := time.Unix(c.stated*86400, 0).UTC().Format(time.DateOnly)
-	switch {
-	case c.refused:
+	if c.refused {
 		return &problem.Problem{
 			Code: DateImplausible, Key: "rollover",
 			Cause: "the receiver states the date " + date + ", which cannot be: its fixes have no time",
 			Fix:   `let it see the sky for some minutes, or set rollover = "keep" if it plays a recording`,
 		}
-	case c.known && c.day < c.floor:
+	}
+	if c.known && c.day < c.floor {
 		return &problem.Problem{
 			Code: DateOld, Key: "rollover",
 			Cause: "the receiver states the date " + date + ", before this program was built",

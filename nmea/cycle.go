@@ -164,16 +164,18 @@ func (c *cycle) side(i int) (tail, certain bool) {
 	for j := range c.members {
 		n := &c.members[j]
 		follows := n.earlier&(1<<i) != 0
-		switch {
-		case n.votes >= sure && (j == i || follows):
+		if n.votes >= sure && (j == i || follows) {
 			m.head = false
 			return true, true
-		case n.votes <= -sure && (j == i || m.earlier&(1<<j) != 0):
+		}
+		if n.votes > -sure {
+			continue
+		}
+		if j == i || m.earlier&(1<<j) != 0 {
 			m.head = true
 			return false, true
-		case n.votes <= -sure && follows:
-			m.head = true
 		}
+		m.head = m.head || follows
 	}
 	return !m.head, false
 }
@@ -208,10 +210,9 @@ func (c *cycle) complete(stamp time.Duration) bool {
 	some := false
 	for i := range c.members {
 		m := &c.members[i]
-		switch {
-		case m.here:
+		if m.here {
 			some = some || m.adds > 0
-		case c.due(m, stamp):
+		} else if c.due(m, stamp) {
 			return false
 		}
 	}
@@ -225,13 +226,8 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 		m := &c.members[i]
 		if m.here {
 			c.learnArrival(m, stamp)
-			switch {
-			case fix && m.added && c.learned > 0:
-				m.adds = confirmations
-			case fix && m.added:
-				m.adds = 1 // the first epoch may be the end of one
-			case fix && m.adds > 0:
-				m.adds--
+			if fix {
+				c.learnAddition(m)
 			}
 		} else if c.due(m, stamp) {
 			c.miss(m)
@@ -239,6 +235,18 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 	}
 	c.skip()
 	c.learned++
+}
+
+// learnAddition learns for how long the member is to be waited for.
+func (c *cycle) learnAddition(m *member) {
+	if !m.added {
+		m.adds = max(m.adds-1, 0)
+		return
+	}
+	m.adds = confirmations
+	if c.learned == 0 {
+		m.adds = 1 // the first epoch may be the end of one
+	}
 }
 
 // skip closes an epoch from which nothing is learned.
@@ -260,11 +268,9 @@ func (c *cycle) learnArrival(m *member, stamp time.Duration) {
 	if d-m.previous >= jitter || m.previous-d >= jitter {
 		m.alike = 0
 	}
-	switch {
-	case !m.before:
-	case m.epoch == c.learned-1:
+	if m.before && m.epoch == c.learned-1 {
 		m.interval, m.steady = 0, true
-	case d < m.interval-jitter, m.alike >= repeats:
+	} else if m.before && (d < m.interval-jitter || m.alike >= repeats) {
 		m.interval, m.steady = d, false
 	}
 	m.alike = min(m.alike, maxMissed)

@@ -139,12 +139,13 @@ func (e *epoch) note(r *reading, known bool) {
 	if e.npos == 0 {
 		e.starter = o
 	}
-	i := e.has(o)
-	switch {
-	case i >= 0 && e.positions[i].verdict != void:
-		e.positions[i].verdict = r.verdict
-	case i >= 0:
-	case e.npos < len(e.positions):
+	if i := e.has(o); i >= 0 {
+		if e.positions[i].verdict != void {
+			e.positions[i].verdict = r.verdict
+		}
+		return
+	}
+	if e.npos < len(e.positions) {
 		e.positions[e.npos] = position{o, r.tod, r.verdict, known}
 		e.npos++
 	}
@@ -211,14 +212,17 @@ func (e *epoch) denied() bool {
 // mode returns the dimension of the fix. dim is the latest GSA's when that is fresh. Like gpsd, an altitude makes the fix
 // three-dimensional, also when GSA states 2: the receiver then holds an earlier altitude.
 func (e *epoch) mode(dim Mode) Mode {
-	switch {
-	case !e.fix():
+	if !e.fix() {
 		return ModeNone
-	case dim == Mode3D:
+	}
+	if dim == Mode3D {
 		return Mode3D
-	case !e.values[altMSL].Set && !e.values[altHAE].Set:
+	}
+	if !e.values[altMSL].Set && !e.values[altHAE].Set {
 		return Mode2D
-	case dim == ModeUnknown && e.valids == 1 && e.status != StatusDeadReckoning && e.values[uSat].Set && e.values[uSat].V <= 3:
+	}
+	few := e.values[uSat].Set && e.values[uSat].V <= 3 && e.status != StatusDeadReckoning
+	if dim == ModeUnknown && e.valids == 1 && few {
 		return Mode2D // nothing but a GGA, and three satellites give no height
 	}
 	return Mode3D

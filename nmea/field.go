@@ -26,21 +26,24 @@ func parseDecimal(s string) (d decimal, ok bool) {
 	point := false
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		switch {
-		case c == '.' && !point:
+		if c == '.' && !point {
 			point = true
-		case c < '0' || c > '9':
-			return decimal{}, false
-		case point && d.decimals >= maxDecimals:
-		case d.digits > math.MaxInt64/10-1:
-			return decimal{}, false
-		default:
-			d.digits = d.digits*10 + int64(c-'0')
-			if point {
-				d.decimals++
-			}
-			ok = true
+			continue
 		}
+		if c < '0' || c > '9' {
+			return decimal{}, false
+		}
+		if d.decimals == maxDecimals {
+			continue
+		}
+		if d.digits > math.MaxInt64/10-1 {
+			return decimal{}, false
+		}
+		d.digits = d.digits*10 + int64(c-'0')
+		if point {
+			d.decimals++
+		}
+		ok = true
 	}
 	return d, ok
 }

@@ -43,20 +43,24 @@ func open(raw io.Reader) (io.Reader, error) {
 		return nil, err
 	}
 	rest := io.MultiReader(bytes.NewReader(head[:n]), raw)
-	switch low, high := plain(head[0]) && plain(head[2]), plain(head[1]) && plain(head[3]); {
-	case bytes.HasPrefix(head[:n], []byte{0x1f, 0x8b}): // RFC 1952
+	begins := func(mark string) bool { return bytes.HasPrefix(head[:n], []byte(mark)) }
+	if begins("\x1f\x8b") { // RFC 1952
 		z, err := gzip.NewReader(rest)
 		if err != nil {
 			return nil, fmt.Errorf("read gzip: %w", err)
 		}
 		return NewReader(z), nil
-	case bytes.HasPrefix(head[:n], []byte("\xef\xbb\xbf")): // byte order mark of UTF-8
+	}
+	if begins("\xef\xbb\xbf") { // byte order mark of UTF-8
 		return io.MultiReader(bytes.NewReader(head[3:n]), raw), nil
-	case bytes.Equal(head[:], []byte("PK\x03\x04")):
+	}
+	if begins("PK\x03\x04") {
 		return nil, &problem.Problem{Code: IsZip, Cause: "this is a zip archive", Fix: "unpack it, and name the log in it"}
-	case head[0] == 0xff && head[1] == 0xfe, low && head[1] == 0 && head[3] == 0:
+	}
+	if begins("\xff\xfe") || plain(head[0]) && head[1] == 0 && plain(head[2]) && head[3] == 0 {
 		return &utf16Reader{raw: rest}, nil
-	case head[0] == 0xfe && head[1] == 0xff, high && head[0] == 0 && head[2] == 0:
+	}
+	if begins("\xfe\xff") || head[0] == 0 && plain(head[1]) && head[2] == 0 && plain(head[3]) {
 		return &utf16Reader{raw: rest, bigEndian: true}, nil
 	}
 	return rest, nil
@@ -86,10 +90,10 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 			if u.bigEndian {
 				low, high = high, low
 			}
-			switch {
-			case high == 0xfe && low == 0xff: // byte order mark
+			if high == 0xfe && low == 0xff { // byte order mark
 				continue
-			case high != 0 || low > 0x7f:
+			}
+			if high != 0 || low > 0x7f {
 				low = '?'
 			}
 			p[text] = low

@@ -216,11 +216,12 @@ func unsigned(angle string, negative bool) string {
 // model send; gpsd takes what is under a tenth of a degree for absent, and so does this package.
 func (r *reading) variation(i, j int) {
 	v := r.number(i, 0, 180)
-	switch {
-	case !v.Set || v.V < 0.1:
-	case r.letter(j) == 'E':
+	if v.V < 0.1 {
+		return
+	}
+	if r.letter(j) == 'E' {
 		r.values[magVar] = v
-	case r.letter(j) == 'W':
+	} else if r.letter(j) == 'W' {
 		r.values[magVar] = some(-v.V)
 	}
 }
@@ -232,16 +233,14 @@ func (r *reading) variation(i, j int) {
 // the permitted error, in a tunnel: that is for GGA to decide, whose quality is then 6.
 func (r *reading) judge(status, mode byte) bool {
 	r.status = faa(mode)
-	switch {
-	case (status == 'A' || status == 'D') && mode != 'N':
+	if (status == 'A' || status == 'D') && mode != 'N' {
 		r.verdict = valid
-	case status == 'V' && mode == 'E':
+	} else if status == 'V' && mode == 'E' {
 		r.verdict = unsaid
-	default:
+	} else {
 		r.verdict = void
-		return false
 	}
-	return true
+	return r.verdict != void
 }
 
 // faa is the status by a mode indicator of NMEA 2.3: by what means the position was found.

@@ -41,18 +41,17 @@ func (c *carried) keep(e *epoch, mode Mode, listed int, now time.Duration) {
 	if e.listed {
 		c.listed = listed
 	}
-	switch {
-	case e.dim != ModeUnknown:
+	alt := e.values[altMSL]
+	if e.dim != ModeUnknown {
 		c.dimension(e.dim, now)
-	case mode == Mode3D && e.values[altMSL].Set:
-		c.dimension(max(c.dim, mode), now)
+	} else if mode == Mode3D && alt.Set {
+		c.dimension(Mode3D, now)
 	}
 	c.estimates(&e.values, now)
-	alt := e.values[altMSL]
-	switch newest := &c.heights[0]; {
-	case mode != Mode3D || !alt.Set || !e.stamped:
+	newest := &c.heights[0]
+	if mode != Mode3D || !alt.Set || !e.stamped {
 		c.heights = [2]height{}
-	case !newest.alt.Set || forward(newest.at, now) >= climbBase:
+	} else if !newest.alt.Set || forward(newest.at, now) >= climbBase {
 		c.heights[1], *newest = *newest, height{alt, now}
 	}
 }
@@ -113,11 +112,11 @@ func (a *Assembler) settleDate() {
 
 // dimension returns what GSA stated, in this epoch or recently.
 func (a *Assembler) dimension() Mode {
-	switch c := &a.carried; {
-	case a.epoch.dim != ModeUnknown:
+	if a.epoch.dim != ModeUnknown {
 		return a.epoch.dim
-	case forward(c.dimAt, a.now()) <= dimAge:
-		return c.dim
+	}
+	if forward(a.carried.dimAt, a.now()) <= dimAge {
+		return a.carried.dim
 	}
 	return ModeUnknown
 }
@@ -127,10 +126,10 @@ func (a *Assembler) satellites(f *Fix) {
 	e := &a.epoch
 	f.NSat = a.sky.seen(a.now())
 	f.USat = e.values[uSat]
-	switch {
-	case f.USat.Set && f.USat.V == 12 && a.carried.listed > 12:
-		f.USat = some(float64(a.carried.listed)) // GGA of many receivers ends at 12
-	case !f.USat.Set && e.listed:
+	if f.USat.V == 12 && a.carried.listed > 12 { // GGA of many receivers ends at 12
+		f.USat = some(float64(a.carried.listed))
+	}
+	if !f.USat.Set && e.listed {
 		f.USat = some(float64(len(a.sky.used)))
 	}
 }
@@ -161,10 +160,9 @@ func (a *Assembler) vertical(f *Fix) {
 	if !f.Climb.Set && a.epoch.stamped {
 		f.Climb = a.carried.climb(f.AltMSL, a.epoch.stamp)
 	}
-	switch {
-	case f.AltMSL.Set && f.GeoidSep.Set:
+	if f.AltMSL.Set && f.GeoidSep.Set {
 		f.AltHAE = some(f.AltMSL.V + f.GeoidSep.V)
-	case f.AltHAE.Set && f.GeoidSep.Set:
+	} else if f.AltHAE.Set && f.GeoidSep.Set {
 		f.AltMSL = some(f.AltHAE.V - f.GeoidSep.V)
 	}
 }
@@ -186,13 +184,11 @@ func (a *Assembler) errors(f *Fix) {
 // estimate returns the error that the receiver stated in this epoch, or else recently, or else the dilution times the error of
 // a range.
 func (a *Assembler) estimate(stated, recent, dop Value, ranging float64) Value {
-	switch {
-	case stated.Set:
+	if stated.Set {
 		return stated
-	case recent.Set && forward(a.carried.errorsAt, a.now()) <= estimateAge:
-		return recent
-	case dop.Set:
-		return some(dop.V * ranging)
 	}
-	return Value{}
+	if recent.Set && forward(a.carried.errorsAt, a.now()) <= estimateAge {
+		return recent
+	}
+	return Value{V: dop.V * ranging, Set: dop.Set}
 }
