@@ -2,11 +2,13 @@ package relay
 
 import (
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
 )
 
@@ -88,7 +90,7 @@ type boundedListener struct {
 	net.Listener
 	hub      *hub
 	throttle *throttle
-	all      int // connections at a time
+	all      int // connections of other machines at a time
 	each     int // of one address
 
 	// Guarded by mu.
@@ -97,10 +99,36 @@ type boundedListener struct {
 	from map[netip.Prefix]int
 }
 
-// boundListener leaves 256 connections for pages and API calls beside the WebSockets. One address gets a quarter: it may be
-// a whole fleet behind a mobile network, or a client that wants to shut the others out.
+const (
+	// localPlaces are left to this machine when all others are taken: its own status must be reachable then. They serve the
+	// command status, doctor and a page or two.
+	localPlaces = 16
+	// otherFiles are the file descriptors that the rest of the program may need: receivers, spools, uplinks, sharing.
+	otherFiles = 64
+)
+
+// places is how many connections other machines may have: 256 for pages and API calls beside the WebSockets, and no more
+// than the file descriptors allow, so that none of the program's parts finds itself without.
+func places(conns, descriptors int) int {
+	return min(conns+256, max(16, descriptors-otherFiles-localPlaces))
+}
+
+// descriptors is how many files this process may open.
+func descriptors() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxInt32
+	}
+	return int(min(limit.Cur, math.MaxInt32))
+}
+
+// boundListener bounds the connections of l. One address gets a quarter: it may be a whole fleet behind a mobile network, or
+// a client that wants to shut the others out.
 func boundListener(l net.Listener, h *hub, t *throttle) *boundedListener {
-	all := h.limits.conns + 256
+	all := places(h.limits.conns, descriptors())
+	if all < h.limits.conns {
+		h.log.Warn("the limit of open files allows fewer connections than relay.max_conns", "max_conns", h.limits.conns, "connections", all)
+	}
 	return &boundedListener{Listener: l, hub: h, throttle: t, all: all, each: max(16, all/4), from: make(map[netip.Prefix]int)}
 }
 
@@ -127,7 +155,11 @@ func (l *boundedListener) enter(remote string) (leave func(), ok bool) {
 	party, counted := partyOf(remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.all || counted && l.from[party] >= l.each {
+	all := l.all
+	if !counted {
+		all += localPlaces
+	}
+	if l.open >= all || counted && l.from[party] >= l.each {
 		return nil, false
 	}
 	l.open++

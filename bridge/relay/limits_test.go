@@ -154,4 +154,23 @@ func TestPlacesOfOneAddress(t *testing.T) {
 	if _, ok := l.enter("203.0.113.1:1"); ok {
 		t.Error("there were more places than all")
 	}
+	for range localPlaces {
+		if _, ok := l.enter("127.0.0.1:1"); !ok {
+			t.Fatal("this machine found no place")
+		}
+	}
+	if _, ok := l.enter("127.0.0.1:1"); ok {
+		t.Error("this machine has as many places as it likes")
+	}
+}
+
+// Connections leave file descriptors to the rest of the program.
+func TestPlacesLeaveDescriptors(t *testing.T) {
+	for _, c := range []struct{ conns, descriptors, want int }{
+		{4096, 524288, 4096 + 256}, {4096, 1024, 1024 - otherFiles - localPlaces}, {4, 1024, 260}, {4096, 20, 16},
+	} {
+		if got := places(c.conns, c.descriptors); got != c.want {
+			t.Errorf("%d WebSockets and %d descriptors: %d places, want %d", c.conns, c.descriptors, got, c.want)
+		}
+	}
 }
