@@ -90,7 +90,7 @@ func formerDevices(c *config.Config, s surroundings) (all []*device) {
 // memory, and the log shows it.
 func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
 	o := c.Spool
-	o.Turn, o.Log = beat, d.log
+	o.Beat, o.Log = beat, d.log
 	o.Dir, o.Runtime = c.SpoolDirs(d.id)
 	for _, u := range c.Uplinks {
 		o.Readers = append(o.Readers, u.Name)

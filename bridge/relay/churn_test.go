@@ -83,7 +83,7 @@ func TestHostileViewers(t *testing.T) {
 	}
 }
 
-// endless repeats text for ever.
+// endless repeats text for good.
 func endless(text string) io.Reader { return &repeater{text: text} }
 
 type repeater struct {

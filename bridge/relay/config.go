@@ -93,7 +93,7 @@ type Config struct {
 	// Status gives what GET /api/v1/status answers with, as JSON. Without it the
 	// answer is the relay's own Status in a server's shape.
 	Status func() any
-	// Ready says whether GET /healthz is true; nil is always ready.
+	// Ready reports whether GET /healthz is true; nil is always ready.
 	Ready func() error
 	// Metrics answers GET /metrics, for who may watch; nil for none.
 	Metrics http.Handler
@@ -166,7 +166,7 @@ func (c Config) checkOrigins() error {
 	return nil
 }
 
-// isLoopback says whether only this machine reaches host. A name other than
+// isLoopback reports whether only this machine reaches host. A name other than
 // localhost does not count: what it resolves to can change.
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {

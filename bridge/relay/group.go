@@ -134,7 +134,7 @@ func (g *group) join(v *viewer, want int) bool {
 		}
 	}
 	// As much again for each queueful that comes before what is live.
-	v.patience = g.hub.limits.slow * time.Duration(1+v.first.n/g.hub.limits.queue)
+	v.lossLimit = g.hub.limits.slow * time.Duration(1+v.first.n/g.hub.limits.queue)
 	v.mu.Unlock()
 	g.joined++
 	v.group, v.index, v.number = g, len(g.members), g.joined
@@ -226,7 +226,7 @@ func (g *group) leave(v *viewer) {
 	}
 }
 
-// wantsRaw says whether a member listens to NMEA.
+// wantsRaw reports whether a member listens to NMEA.
 func (g *group) wantsRaw() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

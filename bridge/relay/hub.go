@@ -296,12 +296,12 @@ func (h *hub) close() {
 	done := make(chan struct{})
 	go func() { h.running.Wait(); close(done) }()
 	// One linger for what is queued and the close frame, one for the answer.
-	patience := time.NewTimer(2*h.limits.linger + h.limits.linger/2)
-	defer patience.Stop()
+	limit := time.NewTimer(2*h.limits.linger + h.limits.linger/2)
+	defer limit.Stop()
 	select {
 	case <-done:
 		return
-	case <-patience.C:
+	case <-limit.C:
 	}
 	for _, v := range h.everyone() {
 		if v.conn != nil { // nil: still shaking hands, start will refuse it

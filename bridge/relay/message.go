@@ -72,7 +72,7 @@ func (h header) key() uint64 {
 // last fix must not stay the one that had it.
 const farSeq = 10_000_000
 
-// newer says whether h is a later fix than last. A backlog message comes late:
+// newer reports whether h is a later fix than last. A backlog message comes late:
 // it is the last fix only when its own run shows that nothing newer came.
 func (h header) newer(last header) bool {
 	if h.Run != "" && h.Run == last.Run && h.Seq != 0 && last.Seq != 0 {
@@ -169,7 +169,7 @@ type seen struct {
 	next int
 }
 
-// add says whether key was there already, and remembers it.
+// add reports whether key was there already, and remembers it.
 func (s *seen) add(key uint64) bool {
 	for _, k := range s.keys {
 		if k == key {

@@ -206,7 +206,7 @@ func testTrackFile(t *testing.T, p *tab) {
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + r.Addr().String() + "/?device=van_7#token=see-me")
 	p.shows("speed", "36")
-	// The file goes to the test, not to a folder.
+	// The file goes to the test, not to a directory.
 	eval[any](p, `(() => {
 	  URL.createObjectURL = (blob) => { blob.text().then((text) => { window.file = text; }); return "#"; };
 	  HTMLAnchorElement.prototype.click = function () { window.fileName = this.download; };

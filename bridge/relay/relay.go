@@ -222,7 +222,7 @@ func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
 	}
 }
 
-// Wants says whether anybody would get a message of class in the group of device
+// Wants reports whether anybody would get a message of class in the group of device
 // now or on joining later: false only for "NMEA" (what a receiver says, raw)
 // while no member asked for it with ?nmea=1. It is cheap while nobody did, so
 // the program can ask before it makes such a message.

@@ -148,7 +148,7 @@ func TestSlowViewerKeepsTheNewest(t *testing.T) {
 }
 
 // A viewer that takes a little now and then never times out, but loses messages
-// for ever: it goes too. One that catches up in between stays, and so does one
+// for good: it goes too. One that catches up in between stays, and so does one
 // whose history comes slowly, for as long as that is owed to it.
 func TestViewerThatTrickles(t *testing.T) {
 	for _, c := range []struct {

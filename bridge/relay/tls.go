@@ -180,13 +180,13 @@ func makeCertificate(certFile, keyFile string, names []string) error {
 }
 
 // writeWhole leaves the file as it was or with all of data, whatever happens in
-// between, and its folder made where it was missing.
+// between, and its directory made where it was missing.
 func writeWhole(name string, data []byte, mode fs.FileMode) error {
-	folder := filepath.Dir(name)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	directory := filepath.Dir(name)
+	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(folder, ".new-*")
+	f, err := os.CreateTemp(directory, ".new-*")
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type point struct {
 	order time.Time // Time, or that of the message before
 }
 
-// placed says whether p has a position on earth. Publishers may send anything.
+// placed reports whether p has a position on earth. Publishers may send anything.
 func (p *point) placed() bool {
 	return p.Lat != nil && p.Lon != nil && math.Abs(*p.Lat) <= 90 && math.Abs(*p.Lon) <= 180
 }

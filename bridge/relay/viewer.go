@@ -30,17 +30,17 @@ type viewer struct {
 	wake      chan struct{} // something to write
 	room      chan struct{} // own has room again
 	quit      chan struct{} // closed by shut
-	dead      chan struct{} // closed when read has ended
-	mute      chan struct{} // closed when write has ended
+	readDone  chan struct{} // closed when read has ended
+	writeDone chan struct{} // closed when write has ended
 
 	// Owned by write.
 	batch  []*message  // what send sends, kept for its memory
 	frames net.Buffers // their frames
 
 	// Guarded by group.mu.
-	index    int
-	number   uint64        // of all members of the group, in the order in which they joined
-	patience time.Duration // for how long it may go on losing messages
+	index     int
+	number    uint64        // of all members of the group, in the order in which they joined
+	lossLimit time.Duration // for how long it may go on losing messages
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -49,7 +49,7 @@ type viewer struct {
 	raw     ring // NMEA, apart from live so that it pushes no fix out
 	own     ring // its own messages: loses nothing, read waits for room instead
 	dropped uint64
-	behind  time.Time // since it first lost a message; zero once it has taken all after that
+	losing  time.Time // since it first lost a message; zero once it has taken all after that
 	closing bool
 	code    int
 	reason  string
@@ -59,11 +59,11 @@ func newViewer(h *hub, peer string, w wishes) *viewer {
 	return &viewer{
 		hub: h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		quit: make(chan struct{}), dead: make(chan struct{}), mute: make(chan struct{}),
+		quit: make(chan struct{}), readDone: make(chan struct{}), writeDone: make(chan struct{}),
 	}
 }
 
-// wants says whether messages of class go to this viewer.
+// wants reports whether messages of class go to this viewer.
 func (v *viewer) wants(class string) bool {
 	switch class {
 	case classSKY:
@@ -89,10 +89,10 @@ func (v *viewer) push(m *message, now time.Time) {
 		queue.pop().release(&v.hub.queued)
 		lost++
 	}
-	if lost > 0 && v.behind.IsZero() {
-		v.behind = now
+	if lost > 0 && v.losing.IsZero() {
+		v.losing = now
 	}
-	late := lost > 0 && now.Sub(v.behind) >= v.patience
+	late := lost > 0 && now.Sub(v.losing) >= v.lossLimit
 	if late { // nothing is to keep the close frame waiting
 		lost += v.live.n + v.raw.n
 		v.empty(&v.live, &v.raw)
@@ -110,7 +110,7 @@ func (v *viewer) push(m *message, now time.Time) {
 		})
 	}
 	if late && v.shut(websocket.CloseTryAgainLater, "too slow for this group: its messages were lost all the time") {
-		v.closedSlow("it lost messages all the time", v.patience)
+		v.closedSlow("it lost messages all the time", v.lossLimit)
 	}
 }
 
@@ -204,7 +204,7 @@ func (v *viewer) isClosing() bool {
 func (v *viewer) read() {
 	err := v.readAll()
 	v.explain(err)
-	close(v.dead)
+	close(v.readDone)
 	v.group.leave(v)
 	var closed *websocket.CloseError
 	var network net.Error
@@ -227,7 +227,7 @@ func (v *viewer) explain(err error) {
 	default:
 		return
 	}
-	<-v.mute
+	<-v.writeDone
 }
 
 func (v *viewer) readAll() error {
@@ -258,7 +258,7 @@ func (v *viewer) answerClose(code int, _ string) error {
 	limit := time.NewTimer(v.hub.limits.linger)
 	defer limit.Stop()
 	select {
-	case <-v.mute:
+	case <-v.writeDone:
 	case <-limit.C: // it takes nothing
 	}
 	return nil
@@ -317,7 +317,7 @@ func (v *viewer) publish(data []byte) {
 		case <-v.room:
 		case <-v.quit:
 			return
-		case <-v.mute:
+		case <-v.writeDone:
 			return
 		}
 	}
@@ -326,7 +326,7 @@ func (v *viewer) publish(data []byte) {
 	}
 }
 
-// full says whether too many of its own messages wait for this publisher.
+// full reports whether too many of its own messages wait for this publisher.
 func (v *viewer) full() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

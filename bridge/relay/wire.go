@@ -25,8 +25,8 @@ import (
 type wire struct {
 	// Set once.
 	net.Conn
-	raw  syscall.RawConn // of the socket; nil where there is none
-	turn chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
+	raw     syscall.RawConn // of the socket; nil where there is none
+	writing chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
 
 	budget *rate.Limiter // of the bytes that are read; nil for no bound
 	tail   [6]byte       // the last bytes that were read. Owned by the reading goroutine
@@ -40,7 +40,7 @@ type wire struct {
 }
 
 func newWire(c net.Conn) *wire {
-	w := &wire{Conn: c, turn: make(chan struct{}, 1)}
+	w := &wire{Conn: c, writing: make(chan struct{}, 1)}
 	if tcp, ok := below(c).(*net.TCPConn); ok && !isTLS(c) {
 		w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which says so when it is written to
 	}
@@ -183,12 +183,12 @@ func skip(frames *net.Buffers, n int) {
 // written. After an error there is no turn to end.
 func (w *wire) begin(until time.Time) error {
 	select {
-	case w.turn <- struct{}{}:
+	case w.writing <- struct{}{}:
 	default:
 		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		select {
-		case w.turn <- struct{}{}:
+		case w.writing <- struct{}{}:
 		case <-timer.C:
 			return os.ErrDeadlineExceeded
 		}
@@ -203,7 +203,7 @@ func (w *wire) begin(until time.Time) error {
 	return err
 }
 
-func (w *wire) end() { <-w.turn }
+func (w *wire) end() { <-w.writing }
 
 // wiring lets gorilla take a connection over through a wire.
 type wiring struct{ http.ResponseWriter }

@@ -10,15 +10,15 @@ import (
 
 // write is the goroutine that writes: messages, pings, the close frame.
 func (v *viewer) write() {
-	defer close(v.mute)
+	defer close(v.writeDone)
 	ping := time.NewTicker(v.hub.limits.ping)
 	defer ping.Stop()
 	for {
 		select {
-		case <-v.dead:
+		case <-v.readDone:
 			return
 		case <-v.quit:
-			v.goodbye()
+			v.finish()
 			return
 		case <-ping.C:
 			if !v.wrote(v.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(v.hub.limits.slow))) {
@@ -54,7 +54,7 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 	}
 	if len(all) == 0 {
 		v.mu.Lock()
-		v.behind = time.Time{}
+		v.losing = time.Time{}
 		v.mu.Unlock()
 		return false, nil
 	}
@@ -92,9 +92,9 @@ func (v *viewer) drain() bool {
 	return true
 }
 
-// goodbye sends what is queued and the close frame, for limits.linger in all,
+// finish sends what is queued and the close frame, for limits.linger in all,
 // and leaves the reader as long again to see the answer.
-func (v *viewer) goodbye() {
+func (v *viewer) finish() {
 	end := time.Now().Add(v.hub.limits.linger)
 	more, err := v.send(end)
 	for more && err == nil {

@@ -35,7 +35,7 @@ func TestBadPlaceCostsWhatIsInIt(t *testing.T) {
 	}
 }
 
-// TestDiskThatIsAwayLosesNothing takes the folder away while it holds a backlog, as a stick that is pulled out does, or has
+// TestDiskThatIsAwayLosesNothing takes the directory away while it holds a backlog, as a stick that is pulled out does, or has
 // every file of it refuse to be opened or read: what was there is given when it is back.
 func TestDiskThatIsAwayLosesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -85,7 +85,7 @@ func diskIsAway(t *testing.T, ops []string, errno error) {
 		t.Errorf("%d tries to read within a moment", tries)
 	}
 	m.disk.fail = nil
-	time.Sleep(diskPatience)
+	time.Sleep(diskTimeout)
 	if got := contents(t, r); len(got) != n {
 		t.Errorf("%d of %d records are given when it is back", len(got), n)
 	}

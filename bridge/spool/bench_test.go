@@ -10,7 +10,7 @@ import (
 // fix is the size of a message of a fix with everything in it.
 var fix = []byte(strings.Repeat("x", 280))
 
-// onTmpfs returns a folder for what is on a tmpfs in a real machine.
+// onTmpfs returns a directory for what is on a tmpfs in a real machine.
 func onTmpfs(b testing.TB) string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		dir, err := os.MkdirTemp("/dev/shm", "spool")

@@ -19,8 +19,8 @@ const (
 	burst    = 3 * recentMax / kilobyte
 )
 
-// openForBurst opens a spool on simulated folders with room on the disk, or none to speak of.
-func openForBurst(t *testing.T, disk, tmpfs *simFolder, most int64) *Spool {
+// openForBurst opens a spool on simulated directories with room on the disk, or none to speak of.
+func openForBurst(t *testing.T, disk, tmpfs *simDirectory, most int64) *Spool {
 	t.Helper()
 	return runWith(t, Options{Max: most, Sync: time.Hour, Readers: []string{"r"}, Log: slog.New(slog.DiscardHandler)}, disk, tmpfs)
 }
@@ -28,7 +28,7 @@ func openForBurst(t *testing.T, disk, tmpfs *simFolder, most int64) *Spool {
 // TestBurstGoesToTheDisk appends three times what the recent log takes, long before the disk is due.
 func TestBurstGoesToTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk, tmpfs := newSimFolder(), newSimFolder()
+		disk, tmpfs := newSimDirectory(), newSimDirectory()
 		s := openForBurst(t, disk, tmpfs, DefaultDiskMax)
 		disk.fail = func(op, _ string) error {
 			if op == "sync" {
@@ -52,7 +52,7 @@ func TestBurstGoesToTheDisk(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		mustClose(t, s)
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2, max: DefaultDiskMax}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: DefaultDiskMax}
 		c.open(t, "r")
 		if n := len(contents(t, c.spool.Reader("r"))); n != burst {
 			t.Errorf("%d of %d records are on the disk", n, burst)
@@ -63,7 +63,7 @@ func TestBurstGoesToTheDisk(t *testing.T) {
 // TestBurstIntoAFullDiskThins has a disk that takes a quarter of the burst.
 func TestBurstIntoAFullDiskThins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := openForBurst(t, newSimFolder(), newSimFolder(), recentMax/2)
+		s := openForBurst(t, newSimDirectory(), newSimDirectory(), recentMax/2)
 		for range burst {
 			mustAppend(t, s, strings.Repeat("x", kilobyte))
 		}
@@ -83,8 +83,8 @@ func TestBurstIntoAFullDiskThins(t *testing.T) {
 // gets there once the disk is back.
 func TestBurstWithoutADisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := openForBurst(t, disk, newSimFolder(), DefaultDiskMax)
+		disk := newSimDirectory()
+		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
 		var dead atomic.Bool
 		dead.Store(true)
 		disk.fail = func(op, _ string) error {
@@ -107,7 +107,7 @@ func TestBurstWithoutADisk(t *testing.T) {
 		}
 		dead.Store(false)
 		mustClose(t, s)
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2, max: DefaultDiskMax}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: DefaultDiskMax}
 		c.open(t, "r")
 		if n := len(contents(t, c.spool.Reader("r"))); n != len(got) {
 			t.Errorf("%d of %d records are on the disk", n, len(got))
@@ -121,8 +121,8 @@ func TestBurstWithoutADisk(t *testing.T) {
 // TestDiskThatDoesNotAnswer hangs in a sync. Nobody waits for it who can do without; a burst does for its time.
 func TestDiskThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := openForBurst(t, disk, newSimFolder(), DefaultDiskMax)
+		disk := newSimDirectory()
+		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
 		var hangs atomic.Bool
 		answer := make(chan struct{})
 		hangs.Store(true)
@@ -147,8 +147,8 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 				s.Stats()
 			}
 		}
-		if took := time.Since(begin); took != diskPatience {
-			t.Errorf("the burst took %s, want %s", took, diskPatience)
+		if took := time.Since(begin); took != diskTimeout {
+			t.Errorf("the burst took %s, want %s", took, diskTimeout)
 		}
 		time.Sleep(time.Minute)
 		if st := s.Stats(); st.Problem == nil || st.Problem.Code != CodeDiskStalled || !strings.Contains(st.Problem.Cause, "1m10s") || st.Dropped == 0 {
@@ -168,7 +168,7 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// free says whether nobody has a lock, of those who are still at something.
+// free reports whether nobody has a lock, of those who are still at something.
 func free(l *sync.Mutex) bool {
 	if !l.TryLock() {
 		return false
@@ -180,8 +180,8 @@ func free(l *sync.Mutex) bool {
 // TestAppendDoesNotWaitForReads has a reader whose read of the disk takes its time.
 func TestAppendDoesNotWaitForReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := openForBurst(t, disk, newSimFolder(), DefaultDiskMax)
+		disk := newSimDirectory()
+		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
 		mustAppend(t, s, "on the disk")
 		if err := s.flush(false); err != nil {
 			t.Fatal(err)
@@ -215,8 +215,8 @@ func TestAppendDoesNotWaitForReads(t *testing.T) {
 // TestCloseEndsWaitingForTheDisk closes a spool while a burst waits.
 func TestCloseEndsWaitingForTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := openForBurst(t, disk, newSimFolder(), DefaultDiskMax)
+		disk := newSimDirectory()
+		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
 		disk.fail = func(op, _ string) error {
 			if op == "sync" {
 				time.Sleep(time.Second)

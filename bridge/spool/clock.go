@@ -7,7 +7,7 @@ import (
 
 // Records carry the system's clock of the moment when they were appended. That clock may be set at any time: a small
 // board without a battery boots in the past and learns the time minutes later. So how long ago a record of this run was
-// appended is told by the time that has passed since the spool was opened, and the stamps only by where the clock stood.
+// appended is computed from the time that has passed since the spool was opened, and the stamps are read as offsets of that.
 
 const (
 	// step is by how much the clock must differ from the time that has passed to have been set: a tenth of DefaultSync,
@@ -20,7 +20,7 @@ const (
 // sane is when this format was not there yet, in Unix ms: a clock that reads less was not set.
 var sane = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 
-// clock stamps records and tells their age.
+// clock stamps records and computes their age.
 type clock struct {
 	opened   time.Time // read for the time that has passed alone
 	settings []setting // in the order of their positions

@@ -16,9 +16,9 @@ import (
 // testSegment makes what happens between segments happen often.
 const testSegment = 8 << 10
 
-// machine is a spool on simulated folders, which outlive it, and what is known about it.
+// machine is a spool on simulated directories, which outlive it, and what is known about it.
 type machine struct {
-	disk, tmpfs *simFolder
+	disk, tmpfs *simDirectory
 	boot        byte
 	onDisk      bool // the recent part is on the disk too: there is no tmpfs
 	background  bool // what moves records to the disk runs; or else ticks are the test's alone
@@ -57,13 +57,13 @@ func (m *machine) powerCut(chance func() bool) {
 	if m.onDisk {
 		m.tmpfs.cut(chance)
 	} else {
-		m.tmpfs = newSimFolder()
+		m.tmpfs = newSimDirectory()
 	}
 	m.boot++
 }
 
 func newMachine() *machine {
-	return &machine{disk: newSimFolder(), tmpfs: newSimFolder()}
+	return &machine{disk: newSimDirectory(), tmpfs: newSimDirectory()}
 }
 
 // contents reads what a reader would be given.

@@ -49,9 +49,9 @@ func written(t *testing.T) (*machine, map[uint64]string) {
 
 // copied returns a machine in which only the disk is left, as it was.
 func copied(m *machine) *machine {
-	c := &machine{disk: newSimFolder(), tmpfs: newSimFolder(), boot: m.boot + 1}
+	c := &machine{disk: newSimDirectory(), tmpfs: newSimDirectory(), boot: m.boot + 1}
 	for name, f := range m.disk.names {
-		c.disk.names[name] = &simFile{folder: c.disk, name: name, b: slices.Clone(f.b), synced: slices.Clone(f.b)}
+		c.disk.names[name] = &simFile{directory: c.disk, name: name, b: slices.Clone(f.b), synced: slices.Clone(f.b)}
 	}
 	return c
 }
@@ -97,7 +97,7 @@ func checkDamaged(t *testing.T, c *machine, want map[uint64]string, what string)
 		}
 	}
 	got[pos] = "more"
-	c.tmpfs = newSimFolder()
+	c.tmpfs = newSimDirectory()
 	c.open(t, "r")
 	if diff := cmp.Diff(got, contents(t, c.spool.Reader("r"))); diff != "" {
 		t.Fatalf("%s, opened again: %s", what, diff)
@@ -184,7 +184,7 @@ func TestDamagedRecentLog(t *testing.T) {
 					} else {
 						b[i] ^= 1 << (i % 8)
 					}
-					c.tmpfs.names[name] = &simFile{folder: c.tmpfs, name: name, b: b}
+					c.tmpfs.names[name] = &simFile{directory: c.tmpfs, name: name, b: b}
 					c.open(t, "r")
 					got := contents(t, c.spool.Reader("r"))
 					if wrong := without(got, all); len(wrong) > 0 {
@@ -253,7 +253,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	later := encodeHeader(40, 0, minSegment)
 	later[8] = 2
 	binary.LittleEndian.PutUint32(later[28:], crc32.Checksum(later[:28], castagnoli))
-	c.disk.names[segmentName(40)] = &simFile{folder: c.disk, b: append(later, "whatever comes to mind"...)}
+	c.disk.names[segmentName(40)] = &simFile{directory: c.disk, b: append(later, "whatever comes to mind"...)}
 	before := slices.Clone(c.disk.names[segmentName(40)].b)
 	c.open(t, "r")
 	pos, err := c.spool.Append([]byte("x"))
@@ -317,7 +317,7 @@ func FuzzScan(f *testing.F) {
 	f.Add(append(make([]byte, 40), b...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := newMachine()
-		m.disk.names[segmentName(1)] = &simFile{folder: m.disk, b: b}
+		m.disk.names[segmentName(1)] = &simFile{directory: m.disk, b: b}
 		m.open(t, "r")
 		contents(t, m.spool.Reader("r"))
 		pos, err := m.spool.Append([]byte("more"))

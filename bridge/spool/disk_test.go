@@ -182,7 +182,7 @@ func TestTwoCannotShareAFolder(t *testing.T) {
 // readers of different speed.
 func TestConnectedWritesNothingToDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk, tmpfs := newSimFolder(), newSimFolder()
+		disk, tmpfs := newSimDirectory(), newSimDirectory()
 		s := runOn(t, disk, tmpfs, slog.DiscardHandler, "a", "b")
 		begin := disk.written.Load()
 		names := maps.Clone(disk.names)
@@ -211,7 +211,7 @@ func TestConnectedWritesNothingToDisk(t *testing.T) {
 	})
 }
 
-// runOn opens a spool with its goroutine on simulated folders.
+// runOn opens a spool with its goroutine on simulated directories.
 func runOn(t testing.TB, disk, tmpfs files, log slog.Handler, readers ...string) *Spool {
 	t.Helper()
 	return runWith(t, Options{Readers: readers, Max: MinMax, Log: slog.New(log)}, disk, tmpfs)
@@ -235,8 +235,8 @@ func runWith(t testing.TB, o Options, disk, tmpfs files) *Spool {
 // TestPowerCutLosesAtMostOneSync counts what is on the disk while nobody acknowledges.
 func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
-		s := runOn(t, disk, newSimFolder(), slog.DiscardHandler, "r")
+		disk := newSimDirectory()
+		s := runOn(t, disk, newSimDirectory(), slog.DiscardHandler, "r")
 		for i := range 600 {
 			time.Sleep(100 * time.Millisecond)
 			mustAppend(t, s, "a fix")
@@ -244,7 +244,7 @@ func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 			if i%7 != 0 {
 				continue
 			}
-			c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2}
+			c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2}
 			c.open(t, "r")
 			// 10 in the last second, and the one that is being appended as the second ends
 			if got := len(contents(t, c.spool.Reader("r"))); got < i+1-11 {
@@ -258,13 +258,13 @@ func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 	})
 }
 
-// onlySynced returns a copy of a folder as a power cut leaves it that spares nothing.
-func onlySynced(d *simFolder) *simFolder {
-	c := newSimFolder()
+// onlySynced returns a copy of a directory as a power cut leaves it that spares nothing.
+func onlySynced(d *simDirectory) *simDirectory {
+	c := newSimDirectory()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for name, f := range d.durable {
-		c.names[name] = &simFile{folder: c, name: name, b: slices.Clone(f.synced), synced: slices.Clone(f.synced)}
+		c.names[name] = &simFile{directory: c, name: name, b: slices.Clone(f.synced), synced: slices.Clone(f.synced)}
 	}
 	c.durable = maps.Clone(c.names)
 	return c

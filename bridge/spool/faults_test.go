@@ -58,7 +58,7 @@ func TestFaults(t *testing.T) {
 				if err := m.spool.Close(); err != nil {
 					t.Fatalf("fault %d: %v", nth, err)
 				}
-				c := &machine{disk: onlySynced(m.disk), tmpfs: newSimFolder(), boot: 2}
+				c := &machine{disk: onlySynced(m.disk), tmpfs: newSimDirectory(), boot: 2}
 				c.open(t, "r")
 				if got := contents(t, c.spool.Reader("r")); !maps.Equal(got, want) {
 					t.Fatalf("fault %d: a power cut lost %v", nth, without(want, got))
@@ -196,9 +196,9 @@ func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 // the disk when it comes back.
 func TestDeadDiskIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := newSimFolder()
+		disk := newSimDirectory()
 		var said strings.Builder
-		s := runOn(t, disk, newSimFolder(), slog.NewTextHandler(&said, nil), "r")
+		s := runOn(t, disk, newSimDirectory(), slog.NewTextHandler(&said, nil), "r")
 		synctest.Wait()
 		var full atomic.Bool
 		full.Store(true)
@@ -225,7 +225,7 @@ func TestDeadDiskIsSaidOnce(t *testing.T) {
 		if st := s.Stats(); st.Problem != nil || !strings.Contains(said.String(), "again") {
 			t.Errorf("after the fault: %+v\n%s", st, said.String())
 		}
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimFolder(), boot: 2}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2}
 		c.open(t, "r")
 		if n := len(contents(t, c.spool.Reader("r"))); n != 100 {
 			t.Errorf("%d of 100 records are on the disk", n)

@@ -30,7 +30,7 @@ func TestFullTmpfsCostsNothing(t *testing.T) {
 	if err := m.spool.flush(false); err != nil {
 		t.Fatal(err)
 	}
-	m.tmpfs = newSimFolder()
+	m.tmpfs = newSimDirectory()
 	m.boot++
 	m.open(t, "r")
 	if n := len(contents(t, m.spool.Reader("r"))); n != 100 {

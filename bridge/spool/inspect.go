@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listing is what a spool's folders hold.
+// Listing is what a spool's directories hold.
 type Listing struct {
 	Segments []Segment
 	Readers  []Place
@@ -52,8 +52,8 @@ type Record struct {
 	Waiting []string // the readers that have not acknowledged it
 }
 
-// Inspect reads the folders that a spool was opened with, whole, and changes nothing. A daemon may be using it: then the
-// answer is as good as a moment ago. A folder without a spool is an error that is fs.ErrNotExist.
+// Inspect reads the directories that a spool was opened with, whole, and changes nothing. A daemon may be using it: then the
+// answer is as good as a moment ago. A directory without a spool is an error that is fs.ErrNotExist.
 func Inspect(dir, runtime string) (Listing, error) {
 	var l Listing
 	places := map[string]*Place{}
@@ -103,7 +103,7 @@ func Dump(dir, runtime string, each func(Record) error) error {
 }
 
 // Drop acknowledges everything for every reader, and so empties the spool: it returns how many records were held. The
-// error says when a daemon is using it.
+// error is a problem with CodeInUse while a daemon uses it.
 func Drop(dir, runtime string) (records int, err error) {
 	before, err := Inspect(dir, runtime)
 	if err != nil {

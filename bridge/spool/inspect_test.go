@@ -16,7 +16,7 @@ import (
 func TestInspectDumpDrop(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Runtime: t.TempDir(), Readers: []string{"a", "b"}, Sync: time.Hour}
 	if _, err := Inspect(o.Dir, o.Runtime); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a folder without a spool: %v", err)
+		t.Errorf("a directory without a spool: %v", err)
 	}
 	s := mustOpen(t, o)
 	for i := range 4 {

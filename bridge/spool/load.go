@@ -37,7 +37,7 @@ func (l *log) load() (state, bool, error) {
 		c, err := l.content(l.segs[i])
 		if err != nil {
 			l.opaque = true
-			continue // settle says what becomes of it
+			continue // settle decides what becomes of it
 		}
 		for _, r := range c.acks {
 			found.merge(state{last: r.pos, readers: map[string]ranges{string(r.data): {{r.pos, r.pos}}}})
@@ -52,7 +52,7 @@ func (l *log) load() (state, bool, error) {
 		if c.state != nil {
 			found.merge(*c.state)
 			found.boot = c.state.boot
-			break // older ones say nothing more
+			break // older ones add nothing
 		}
 	}
 	return found, len(l.segs) > 0, nil
@@ -91,15 +91,15 @@ type formatError uint32
 
 func (e formatError) Error() string { return fmt.Sprintf("format %d is not known", uint32(e)) }
 
-// readHeader takes over what the first and the last bytes of a file say.
+// readHeader takes over what the first and the last bytes of a file hold.
 func (s *segment) readHeader(f file) error {
 	size, err := f.Size()
 	if err != nil {
 		return err
 	}
-	s.size = min(size, 16*maxSegment) // whoever put such a file there: it is not read into memory whole
+	s.size = min(size, 16*maxSegment) // a larger file is not the spool's, and is not read into memory whole
 	var b [segmentHeader]byte
-	_, _ = f.ReadAt(b[:], 0) // what cannot be read is no header
+	_, _ = f.ReadAt(b[:], 0) // what cannot be read is not a header
 	if h, ok := parseHeader(b[:]); ok {
 		if h.version != segmentVersion {
 			s.size = size
@@ -179,8 +179,8 @@ func (l *log) fill(s *segment) (content, error) {
 			s.total, s.last = s.total+int64(e.size), e.pos
 		}
 	}
-	if !s.told { // what the seal counted and is not there, or else the places that did not read
-		s.told = true
+	if !s.counted { // what the seal counted and is not there, or else the places that did not read
+		s.counted = true
 		l.damaged += uint64(c.damaged)
 	} else if gone := s.count - len(c.records); gone > 0 { // since it was read the last time
 		l.damaged += uint64(gone)
@@ -211,8 +211,8 @@ func (l *log) loaded(s *segment) error {
 	}
 	_, err := l.fill(s)
 	if err := l.lost(s, err); err != nil {
-		// A dying card takes its time to say no, and whoever acknowledges what is newer must not wait for that each time.
-		s.retry = time.Now().Add(max(diskPatience, 10*time.Since(begin)))
+		// A dying card takes seconds to fail, and acknowledgements of newer records must not wait for that each time.
+		s.retry = time.Now().Add(max(diskTimeout, 10*time.Since(begin)))
 		return err
 	}
 	l.evict()
@@ -241,7 +241,7 @@ func (l *log) evict() {
 }
 
 // lost takes the error of opening a segment. Where it is the process that lacks something it is returned, to try again
-// later. A file that is gone from its folder has its records counted as damaged. One that the disk does not give may be
+// later. A file that is gone from its directory has its records counted as damaged. One that the disk does not give may be
 // there another time, when the stick is plugged in again or the card has got over its hiccup: the error is errAway, and
 // nothing of it is let go. A log that is not durable has no other disk to hope for.
 func (l *log) lost(s *segment, err error) error {
@@ -260,7 +260,7 @@ func (l *log) lost(s *segment, err error) error {
 	return nil
 }
 
-// passOver says once that a segment cannot be read for now.
+// passOver logs once that a segment cannot be read for now.
 func (l *log) passOver(s *segment, err error) {
 	if !s.away {
 		l.log.Warn("a part of the spool cannot be read for now and is kept: check the card and its mount",
@@ -269,7 +269,7 @@ func (l *log) passOver(s *segment, err error) {
 	s.away = true
 }
 
-// present says whether the folder is there, by its newest file.
+// present reports whether the directory is there, by its newest file.
 func (l *log) present() bool {
 	f, err := l.files.open(segmentName(l.segs[len(l.segs)-1].base))
 	if err == nil {

@@ -11,13 +11,13 @@ import (
 )
 
 // log is a sequence of records in segment files. Two sides use it: one writer, which appends, syncs and makes room, and
-// readers, who find and release. A durable log is written by a goroutine of its own while others read, so everything
+// readers, which find and release. A durable log is written by a goroutine of its own while others read, so everything
 // that both touch is guarded.
 type log struct {
 	// set once
 	files   files
-	guard   sync.Locker           // of segs and of what segments say is guarded
-	needed  func(pos uint64) bool // by somebody; called with guard held
+	guard   sync.Locker           // of segs, and of what a segment's comments call guarded
+	needed  func(pos uint64) bool // by a reader; called with guard held
 	state   func() record         // of kind state; called by the writer without guard
 	durable bool                  // sync what is written, and keep a spare segment
 	segment int64                 // size of a segment file
@@ -57,10 +57,10 @@ var (
 	errAway    = errors.New("cannot be read for now") // and may be when its disk is back
 )
 
-// errFull says that there is no room, and nothing that could be thinned for it.
+// errFull means that there is no room, and nothing that could be thinned to make some.
 var errFull = errors.New("no room")
 
-// limit tells each segment where the next begins.
+// limit sets in each segment where the next begins.
 func (l *log) limit() {
 	for i := 1; i < len(l.segs); i++ {
 		l.segs[i-1].limit = l.segs[i].base
@@ -73,7 +73,7 @@ func (l *log) at(pos uint64) int {
 }
 
 // find returns the first needed record from a position on that can be read; no segment when there is none. The error is
-// errAway when it passed over what cannot be read for now, or else says that nothing can.
+// errAway when it passed over what cannot be read for now, or else the reason why nothing can be read.
 func (l *log) find(pos uint64) (*segment, entry, error) {
 	var away error
 	for i := l.at(pos); i < len(l.segs); i++ {
@@ -123,7 +123,7 @@ func (l *log) data(s *segment, e entry) ([]byte, error) {
 	return r.data, err
 }
 
-// release says that a record is not needed any more.
+// release notes that a record is not needed any more.
 func (l *log) release(pos uint64) error {
 	if len(l.segs) == 0 {
 		return nil
@@ -210,7 +210,7 @@ func (l *log) copy(s *segment) error {
 // capacity is the room for records in a segment.
 func (l *log) capacity() int64 { return l.segment - sealSize }
 
-// fits says whether the active segment takes so many bytes more.
+// fits reports whether the active segment takes so many bytes more.
 func (l *log) fits(size int64) bool { return l.active != nil && l.active.end+size <= l.capacity() }
 
 // append writes records, in one write. Data among them has rising positions, higher than any before, and begins to be
@@ -258,8 +258,8 @@ func (l *log) write(base uint64, b []byte) error {
 	return nil
 }
 
-// sync makes what was appended durable. After an error nobody knows what the file holds (the kernel forgets pages that
-// it could not write), so nothing is written behind it and what was not published is to be appended again.
+// sync makes what was appended durable. After an error it is not known what the file holds (the kernel forgets pages that
+// it could not write), so nothing is written after it and what was not published is to be appended again.
 func (l *log) sync() error {
 	if l.active == nil {
 		return nil
@@ -294,7 +294,7 @@ func (l *log) rotate(base uint64) error {
 		l.guard.Lock()
 		away := l.segs[n-1].away
 		l.guard.Unlock()
-		if away { // nobody knows what positions are in it
+		if away { // it is not known what positions are in it
 			base = max(base, l.state().pos+1)
 		}
 	}
@@ -307,7 +307,7 @@ func (l *log) rotate(base uint64) error {
 	if err != nil {
 		return err
 	}
-	s := &segment{base: base, limit: noLimit, size: l.segment, last: base - 1, file: f, index: []entry{}, told: true}
+	s := &segment{base: base, limit: noLimit, size: l.segment, last: base - 1, file: f, index: []entry{}, counted: true}
 	b := appendRecord(encodeHeader(base, 0, l.segment), l.state())
 	s.end = int64(len(b))
 	if s.end > l.capacity()/2 {
@@ -348,7 +348,7 @@ func (l *log) finish(f file, from, name string, b []byte) error {
 	return nil
 }
 
-// fallback says whether files in memory stand in for files that could not be created.
+// fallback reports whether files in memory stand in for files that could not be created.
 func (l *log) fallback() bool {
 	_, inMemory := l.files.(memory)
 	return !inMemory && !l.durable

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// envWriter makes the test binary the writer of TestPowerCutsOnARealFileSystem, in the folder that it names.
+// envWriter makes the test binary the writer of TestPowerCutsOnARealFileSystem, in the directory that it names.
 const envWriter = "GPSBRIDGE_SPOOL_WRITER"
 
 // write is the program that the power is cut of. It appends as fast as it may, acknowledges some of it, and says what is

@@ -36,7 +36,7 @@ func (r ranges) low() uint64 { return r.missing(0) - 1 }
 // add puts from..to into the set, and merges what it touches.
 func (r *ranges) add(from, to uint64) {
 	s := *r
-	first := 0 // the first span that touches from..to or lies behind it
+	first := 0 // the first span that touches from..to or lies after it
 	if from > 0 {
 		first = s.find(from - 1)
 	}

@@ -49,7 +49,7 @@ func (r *Reader) next(after uint64) (pos uint64, data []byte, wake <-chan struct
 	}
 }
 
-// look returns the first record held from a position on, whoever holds it, with errDamaged or errAway when it does not
+// look returns the first record held from a position on, for any reader, with errDamaged or errAway when it does not
 // read. spool.out is held, and while the disk is read nothing else: Append does not wait for that.
 func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
 	s := r.spool
@@ -95,7 +95,7 @@ func (r *Reader) Ack(pos uint64) {
 	}
 }
 
-// acknowledge notes the acknowledgement and says whether it was the last that the record waited for. out is held.
+// acknowledge notes the acknowledgement and reports whether it was the last that the record waited for. out is held.
 func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +140,7 @@ func (s *Spool) acknowledgeAll() {
 	s.change()
 }
 
-// advance takes into acked what is not held any more at its low end: thinned, damaged, or never there. It says whether
+// advance takes into acked what is not held any more at its low end: thinned, damaged, or never there. It reports whether
 // that end has reached the newest record. spool.out is held.
 func (r *Reader) advance() (done bool) {
 	s := r.spool
@@ -214,7 +214,7 @@ func (r *Reader) Acked() uint64 {
 }
 
 // Waiting returns how many records this reader has not acknowledged. Where others have not either, and the spool was full,
-// those that were thinned count until the oldest that is left is behind them: it is never too few.
+// those that were thinned count until the oldest that is left comes after them: the number is never too low.
 func (r *Reader) Waiting() uint64 {
 	s := r.spool
 	s.out.Lock()
@@ -235,7 +235,7 @@ func (r *Reader) Waiting() uint64 {
 }
 
 // Last returns the position of the newest record ever appended, 0 before the first. When Acked has reached it, this
-// reader is through.
+// reader has everything.
 func (r *Reader) Last() uint64 {
 	r.spool.mu.Lock()
 	defer r.spool.mu.Unlock()

@@ -51,7 +51,7 @@ func TestConnectedWritesNothingToADevice(t *testing.T) {
 	})
 }
 
-// sectors returns how many sectors were ever written to the device of a folder, everything in memory included.
+// sectors returns how many sectors were ever written to the device of a directory, everything in memory included.
 func sectors(t *testing.T, dir string) (n int) {
 	t.Helper()
 	d, err := os.Open(dir)
@@ -73,7 +73,7 @@ func sectors(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// mount mounts a file system for the test and returns its folder.
+// mount mounts a file system for the test and returns its directory.
 func mount(t *testing.T, args ...string) string {
 	t.Helper()
 	realtest.Need(t, realtest.Mount)
@@ -192,7 +192,7 @@ func TestReadOnlyDiskIsReadAndKeptBeside(t *testing.T) {
 			t.Fatalf("remount %s: %v: %s", how, err, out)
 		}
 	}
-	for name, runtime := range map[string]string{"with a runtime folder": onTmpfs(t), "without": ""} {
+	for name, runtime := range map[string]string{"with a runtime directory": onTmpfs(t), "without": ""} {
 		o := Options{Dir: filepath.Join(dir, name), Runtime: runtime, Sync: time.Hour}
 		s := mustOpen(t, o)
 		for range 3 {

@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 )
 
-// kind says what a record of a log is.
+// kind is the kind of a record in a log.
 type kind uint8
 
 const (
@@ -63,7 +63,7 @@ func parseRecord(b []byte) (r record, ok bool) {
 	return r, true
 }
 
-// scan gives every undamaged record of b with its offset. What does not decode is slid over byte by byte: it returns
+// scan gives every undamaged record of b with its offset. What does not decode is skipped byte by byte: it returns
 // the number of such places, zeros before the seal and at the end left out, and the end of the last record.
 func scan(b []byte, each func(off int, r record)) (end, damaged int) {
 	for off := 0; off < len(b); {
@@ -71,7 +71,7 @@ func scan(b []byte, each func(off int, r record)) (end, damaged int) {
 		if !ok {
 			skipped := off
 			for off++; off < len(b); off++ {
-				if off+7 < len(b) && b[off+7] == 0 { // which is no kind: mostly these are the zeros of what is free
+				if off+7 < len(b) && b[off+7] == 0 { // not a kind: mostly these are the zeros of free space
 					continue
 				}
 				if r, ok = parseRecord(b[off:]); ok {

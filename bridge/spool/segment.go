@@ -20,7 +20,7 @@ const (
 	segmentSuffix  = ".seg"
 	sealSize       = recordHeader + 8
 
-	// maxSegment bounds a segment in bytes, so that reading one whole is nothing to a small board. A day of fixes at 1 Hz
+	// maxSegment bounds a segment in bytes, so that a small board can read one whole. A day of fixes at 1 Hz
 	// fills some 30.
 	maxSegment = 1 << 20
 	// minSegment leaves room for the largest messages (60 satellites take 6 KB) and twice the largest state.
@@ -49,14 +49,14 @@ type segment struct {
 	end   int64  // where the next record goes
 
 	// guarded by the log's guard
-	file  file      // nil while it is not loaded
-	index []entry   // the needed records, while it is loaded
-	live  int       // the number of needed records
-	bytes int64     // their size
-	used  uint64    // when it was used last, in the log's ticks
-	told  bool      // its damage has been counted
-	away  bool      // it could not be read the last time, and that was said
-	retry time.Time // not to be tried again before that, while it is away
+	file    file      // nil while it is not loaded
+	index   []entry   // the needed records, while it is loaded
+	live    int       // the number of needed records
+	bytes   int64     // their size
+	used    uint64    // when it was used last, in the log's ticks
+	counted bool      // its damage has been counted
+	away    bool      // it could not be read the last time, and that was logged
+	retry   time.Time // not to be tried again before that, while it is away
 }
 
 // segmentName makes names sort as positions do.
@@ -77,7 +77,7 @@ func encodeHeader(base uint64, level uint32, size int64) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// header is what the first bytes of a segment say.
+// header is what the first bytes of a segment hold.
 type header struct {
 	version, level uint32
 	size           int64
@@ -104,7 +104,7 @@ func (s *segment) encodeSeal() []byte {
 	return appendRecord(nil, record{kind: kindSeal, pos: s.last, data: payload})
 }
 
-// readSeal takes over what the seal says. It is not ok when there is none, or it is damaged: then the records have to
+// readSeal takes over what the seal holds. It is not ok when there is none, or it is damaged: then the records have to
 // be read.
 func (s *segment) readSeal(f file) bool {
 	var b [sealSize]byte
@@ -137,7 +137,7 @@ func (s *segment) put(e entry) {
 	s.bytes += int64(e.size)
 }
 
-// take removes the entry of a record that nobody needs any more.
+// take removes the entry of a record that no reader needs any more.
 func (s *segment) take(i int) {
 	s.live--
 	s.bytes -= int64(s.index[i].size)
@@ -169,7 +169,7 @@ type content struct {
 	last    uint64 // the highest position of any record
 	end     int64
 	damaged int
-	clean   bool  // more may be written behind the end
+	clean   bool  // more may be written after the end
 	away    error // most of it could not be read
 }
 
@@ -214,7 +214,7 @@ func (c *content) take(off int, r record, limit uint64) {
 }
 
 // readBlocks reads what can be read of a file with bad places, which stay zero. Where most of it cannot be, it is not the
-// places that are bad: the error says what the disk says.
+// places that are bad: the error is the disk's.
 func readBlocks(f file, b []byte) (away error) {
 	const block = 4096
 	good := 0

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// simFolder is a folder on a disk that forgets what was not synced when the power is cut, except for what it happened
+// simDirectory is a directory on a disk that forgets what was not synced when the power is cut, except for what it happened
 // to have written already: sectors of files in any order, names in the order of their changes.
-type simFolder struct {
+type simDirectory struct {
 	mu      sync.Mutex // of the names, which one writes while others read, and of what is synced; other tests look when nobody writes
 	names   map[string]*simFile
 	durable map[string]*simFile
@@ -24,22 +24,22 @@ type simFolder struct {
 }
 
 type simFile struct {
-	folder *simFolder
-	name   string // the latest, for fail
-	b      []byte
-	synced []byte
-	dirty  [][2]int // from, to
-	failed bool     // nobody knows what is in it
-	bad    span     // bytes that do not read; none when both are 0
+	directory *simDirectory
+	name      string // the latest, for fail
+	b         []byte
+	synced    []byte
+	dirty     [][2]int // from, to
+	failed    bool     // nobody knows what is in it
+	bad       span     // bytes that do not read; none when both are 0
 }
 
 const sector = 512
 
-func newSimFolder() *simFolder {
-	return &simFolder{names: map[string]*simFile{}, durable: map[string]*simFile{}, space: 1 << 40}
+func newSimDirectory() *simDirectory {
+	return &simDirectory{names: map[string]*simFile{}, durable: map[string]*simFile{}, space: 1 << 40}
 }
 
-func (d *simFolder) failed(op, name string) error {
+func (d *simDirectory) failed(op, name string) error {
 	if d.fail == nil {
 		return nil
 	}
@@ -47,20 +47,20 @@ func (d *simFolder) failed(op, name string) error {
 }
 
 // get returns a file, nil when there is none.
-func (d *simFolder) get(name string) *simFile {
+func (d *simDirectory) get(name string) *simFile {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.names[name]
 }
 
-func (d *simFolder) change(f func(map[string]*simFile)) {
+func (d *simDirectory) change(f func(map[string]*simFile)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f(d.names)
 	d.pending = append(d.pending, f)
 }
 
-func (d *simFolder) open(name string) (file, error) {
+func (d *simDirectory) open(name string) (file, error) {
 	if err := d.failed("open", name); err != nil {
 		return nil, err
 	}
@@ -70,16 +70,16 @@ func (d *simFolder) open(name string) (file, error) {
 	return nil, fs.ErrNotExist
 }
 
-func (d *simFolder) create(name string, size int64) (file, error) {
+func (d *simDirectory) create(name string, size int64) (file, error) {
 	if err := d.failed("create", name); err != nil {
 		return nil, err
 	}
-	f := &simFile{folder: d, name: name, b: make([]byte, size), synced: make([]byte, size)}
+	f := &simFile{directory: d, name: name, b: make([]byte, size), synced: make([]byte, size)}
 	d.change(func(names map[string]*simFile) { names[name] = f })
 	return f, nil
 }
 
-func (d *simFolder) rename(from, to string) error {
+func (d *simDirectory) rename(from, to string) error {
 	if err := d.failed("rename", from); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *simFolder) rename(from, to string) error {
 	return nil
 }
 
-func (d *simFolder) remove(name string) error {
+func (d *simDirectory) remove(name string) error {
 	if err := d.failed("remove", name); err != nil {
 		return err
 	}
@@ -106,18 +106,18 @@ func (d *simFolder) remove(name string) error {
 	return nil
 }
 
-func (d *simFolder) list() ([]string, error) {
+func (d *simDirectory) list() ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Collect(maps.Keys(d.names)), nil
 }
 
-func (d *simFolder) free() (int64, error) { return d.space, nil }
-func (d *simFolder) moved() (bool, error) { return false, nil }
-func (d *simFolder) reopen() error        { return nil }
-func (d *simFolder) close() error         { return nil }
+func (d *simDirectory) free() (int64, error) { return d.space, nil }
+func (d *simDirectory) moved() (bool, error) { return false, nil }
+func (d *simDirectory) reopen() error        { return nil }
+func (d *simDirectory) close() error         { return nil }
 
-func (d *simFolder) sync() error {
+func (d *simDirectory) sync() error {
 	if err := d.failed("syncdir", ""); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (d *simFolder) sync() error {
 }
 
 // cut is a power cut; chance says of each thing that was not synced whether it reached the disk.
-func (d *simFolder) cut(chance func() bool) {
+func (d *simDirectory) cut(chance func() bool) {
 	for _, change := range d.pending {
 		if !chance() {
 			break
@@ -156,7 +156,7 @@ func (d *simFolder) cut(chance func() bool) {
 }
 
 func (f *simFile) ReadAt(p []byte, off int64) (int, error) {
-	if err := f.folder.failed("read", f.name); err != nil {
+	if err := f.directory.failed("read", f.name); err != nil {
 		return 0, err
 	}
 	if from, to := int64(f.bad.from), int64(f.bad.to); off < to && off+int64(len(p)) > from {
@@ -167,22 +167,22 @@ func (f *simFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	if f.failed {
-		f.folder.behind++
+		f.directory.behind++
 	}
-	if err := f.folder.failed("write", f.name); err != nil {
+	if err := f.directory.failed("write", f.name); err != nil {
 		f.failed = true
 		half := len(p) / 2 // a write that fails may have written a part
 		copy(f.b[off:], p[:half])
 		f.dirty = append(f.dirty, [2]int{int(off), int(off) + half})
 		return half, err
 	}
-	f.folder.written.Add(int64(len(p)))
+	f.directory.written.Add(int64(len(p)))
 	f.dirty = append(f.dirty, [2]int{int(off), int(off) + len(p)})
 	return copy(f.b[off:], p), nil
 }
 
 func (f *simFile) Sync() error {
-	if err := f.folder.failed("sync", f.name); err != nil {
+	if err := f.directory.failed("sync", f.name); err != nil {
 		f.failed = true
 		// As Linux does: what was dirty counts as clean, and may or may not be on the disk. Here it is not.
 		for _, w := range f.dirty {
@@ -191,8 +191,8 @@ func (f *simFile) Sync() error {
 		f.dirty = nil
 		return err
 	}
-	f.folder.mu.Lock()
-	defer f.folder.mu.Unlock()
+	f.directory.mu.Lock()
+	defer f.directory.mu.Unlock()
 	f.synced, f.dirty = slices.Clone(f.b), nil
 	return nil
 }

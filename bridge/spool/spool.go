@@ -34,11 +34,11 @@ const (
 	// disk fail, and is a thirtieth of what the service may use (MemoryMax counts its pages on a tmpfs). More would serve
 	// nothing: what does not fit goes to the disk at once.
 	recentMax = 4 << 20
-	// diskPatience is how long the disk may take for one batch before it counts as failed: three times what Linux allows
+	// diskTimeout is how long the disk may take for one batch before it counts as failed: three times what Linux allows
 	// an SD card for one write (3 s).
-	diskPatience = 10 * time.Second
+	diskTimeout = 10 * time.Second
 	// slowDisk is how long the disk may take for what it is given at once before whoever writes it counts as hung: far above
-	// diskPatience, since to start anew makes no card faster.
+	// diskTimeout, since to start again makes no card faster.
 	slowDisk = 2 * time.Minute
 	// noticeTime is how long Stats shows what was wrong and is over: long enough for a page or a monitor that asks once in
 	// half a minute.
@@ -57,7 +57,7 @@ const (
 	CodeDiskFailed   problem.Code = "spool-disk-failed"        // any other error of writing
 	CodeDirGone      problem.Code = "spool-directory-gone"     // and cannot be made again
 	CodeDirDeleted   problem.Code = "spool-directory-deleted"  // and was made again: shown for noticeTime
-	CodeDiskStalled  problem.Code = "spool-disk-stalled"       // no answer for diskPatience
+	CodeDiskStalled  problem.Code = "spool-disk-stalled"       // no answer for diskTimeout
 )
 
 // Errors that callers decide on.
@@ -66,11 +66,11 @@ var (
 	ErrTooLarge = errors.New("record is too large for the spool")
 )
 
-// Options say how a spool is opened. The zero value is a spool without readers, which keeps nothing.
+// Options are how a spool is opened. The zero value is a spool without readers, which keeps nothing.
 type Options struct {
-	// Dir is the folder on disk; it is made when missing. Without it records are held in memory and end with the process.
+	// Dir is the directory on disk; it is made when missing. Without it records are held in memory and end with the process.
 	Dir string
-	// Runtime is a folder on a tmpfs that outlives the process, such as $RUNTIME_DIRECTORY with
+	// Runtime is a directory on a tmpfs that outlives the process, such as $RUNTIME_DIRECTORY with
 	// RuntimeDirectoryPreserve=yes. Records that are acknowledged within Sync are written there and never to Dir. Without
 	// it they are written to Dir at once and synced after Sync.
 	Runtime string
@@ -80,14 +80,14 @@ type Options struct {
 	MinFree int64
 	// Sync bounds what a power cut loses: the unacknowledged records of the time before it. 0 means DefaultSync.
 	Sync time.Duration
-	// Readers name those who must acknowledge each record, each name once, of 255 bytes at the most. One that the spool
+	// Readers name those that must acknowledge each record, each name once, of 255 bytes at the most. One that the spool
 	// does not know begins at the oldest record that is held. One that is not named any more is forgotten. Without readers
 	// nothing is kept, and Dir is left as it is.
 	Readers []string
-	// Turn, if set, is called by what writes the disk in the background at each turn, with the time within which it will
-	// call it again unless it hangs; 0 is no promise, as after Close.
-	Turn func(within time.Duration)
-	// Log is told of faults of the disk and their end, and of damage. nil means slog.Default.
+	// Beat, if set, is called by the goroutine that writes to the disk, with the time within which it will call it again
+	// unless it hangs; 0 promises nothing, as after Close.
+	Beat func(within time.Duration)
+	// Log receives faults of the disk and their end, and damage. nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -108,14 +108,14 @@ func (o Options) sizes() sizes {
 // Spool is a bounded queue of records. Its methods may be called from any goroutine.
 //
 // Two locks keep Append away from the disk. mu is held for moments and guards what Append touches; out is the readers'
-// side, held while they read files. Who takes both takes out first. What each reader has acknowledged is changed with
+// side, held while they read files. A goroutine that takes both takes out first. What each reader has acknowledged is changed with
 // both held, and so may be read with either.
 type Spool struct {
 	// set once
 	max     int64
 	every   time.Duration
 	log     *slog.Logger
-	turn    func(within time.Duration)
+	beat    func(within time.Duration)
 	readers map[string]*Reader
 	boot    [16]byte
 	disk    *log // nil when records are held in memory; its guard is out
@@ -192,7 +192,7 @@ func directoryProblem(dir string, err error) *problem.Problem {
 // newSpool returns a spool in memory.
 func newSpool(o Options, z sizes) *Spool {
 	s := &Spool{
-		max: o.Max, every: o.Sync, log: o.Log, turn: o.Turn, readers: map[string]*Reader{}, wake: make(chan struct{}),
+		max: o.Max, every: o.Sync, log: o.Log, beat: o.Beat, readers: map[string]*Reader{}, wake: make(chan struct{}),
 		hurry: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		clock: clock{opened: time.Now()},
 	}
@@ -206,7 +206,7 @@ func newSpool(o Options, z sizes) *Spool {
 	return s
 }
 
-// complete puts the defaults in and says what is wrong.
+// complete puts the defaults in and checks the rest.
 func (o *Options) complete() error {
 	if o.Max == 0 {
 		o.Max = DefaultMax
@@ -220,8 +220,8 @@ func (o *Options) complete() error {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Turn == nil {
-		o.Turn = func(time.Duration) {}
+	if o.Beat == nil {
+		o.Beat = func(time.Duration) {}
 	}
 	switch {
 	case o.Max < MinMax:
@@ -255,7 +255,7 @@ func (s *Spool) change() {
 	}
 }
 
-// signal wakes everybody who waits for a change. mu is held.
+// signal wakes all that wait for a change. mu is held.
 func (s *Spool) signal() {
 	if !s.closed {
 		close(s.wake)
@@ -263,7 +263,7 @@ func (s *Spool) signal() {
 	}
 }
 
-// wanted says whether a reader has yet to acknowledge a position. out or mu is held.
+// wanted reports whether a reader has yet to acknowledge a position. out or mu is held.
 func (s *Spool) wanted(pos uint64) bool {
 	for _, r := range s.readers {
 		if !r.acked.has(pos) {
@@ -273,7 +273,7 @@ func (s *Spool) wanted(pos uint64) bool {
 	return false
 }
 
-// unsaved says whether the recent log needs a position. mu is held.
+// unsaved reports whether the recent log needs a position. mu is held.
 func (s *Spool) unsaved(pos uint64) bool { return pos > s.saved && s.wanted(pos) }
 
 // stateHeld returns the state as a record. mu is held.
@@ -291,7 +291,7 @@ func (s *Spool) stateRecord() record {
 	return s.stateHeld()
 }
 
-// totalDropped is what Stats.Dropped says. mu is held.
+// totalDropped is Stats.Dropped. mu is held.
 func (s *Spool) totalDropped() uint64 {
 	n := s.dropped + s.recent.dropped.Load()
 	if s.disk != nil {
@@ -333,15 +333,15 @@ func (s *Spool) Stats() Stats {
 		st.Problem = s.problem
 	case s.notice != nil && time.Since(s.noticed) < noticeTime:
 		st.Problem = s.notice
-	case s.patience() < 0:
+	case s.diskTime() < 0:
 		st.Problem = &problem.Problem{Code: CodeDiskStalled, Key: "dir",
 			Cause: fmt.Sprintf("the disk has not answered for %s", time.Since(s.busy).Round(time.Second)), Fix: checkDisk}
 	}
 	return st
 }
 
-// Close ends every waiting Next with ErrClosed, writes to the disk what is not acknowledged, and gives the folder free.
-// An error says that the disk did not take it; it is then still in the Runtime folder. In memory what is not
+// Close ends every waiting Next with ErrClosed, writes to the disk what is not acknowledged, and unlocks the directory.
+// An error means that the disk did not take it; it is then still in the Runtime directory. In memory what is not
 // acknowledged is gone. Stats still counts it.
 func (s *Spool) Close() error {
 	s.mu.Lock()
@@ -374,7 +374,7 @@ func (s *Spool) Close() error {
 // is being read, the backlog and its end for each of a few readers.
 const openSegments = 8
 
-// reserved is the distance to the next positions when nobody knows how many were given before a power cut: 13 years at
+// reserved is the distance to the next positions when it is not known how many were given before a power cut: 13 years at
 // 10 Hz, and room for 4 billion power cuts.
 const reserved = 1 << 32
 
@@ -408,7 +408,7 @@ func openRecent(dir *directory, runtime string) (*directory, error) {
 	return makeDirectory(path)
 }
 
-// attach puts the spool on two folders, and takes over what they hold. Nobody else knows the spool yet.
+// attach puts the spool on two directories, and takes over what they hold. No other goroutine has the spool yet.
 func (s *Spool) attach(o Options, z sizes, disk, recent files, boot [16]byte) error {
 	s.boot = boot
 	s.disk = &log{
@@ -456,7 +456,7 @@ func (s *Spool) attach(o Options, z sizes, disk, recent files, boot [16]byte) er
 	return nil
 }
 
-// ackedSince says whether the recent log knows of acknowledgements of records that the disk may have, and the disk does not.
+// ackedSince reports whether the recent log knows of acknowledgements of records that the disk may have, and the disk does not.
 func (s *Spool) ackedSince(known, lately state) bool {
 	of := ranges{{0, s.disk.newest}}
 	for name, acked := range lately.readers {
@@ -470,7 +470,7 @@ func (s *Spool) ackedSince(known, lately state) bool {
 // recentName is the directory of the recent log in that of the spool, where there is no runtime directory.
 const recentName = "recent"
 
-// recentPath is the directory of the recent log. In a runtime directory its name tells spools apart: the positions of one
+// recentPath is the directory of the recent log. In a runtime directory its name keeps spools apart: the positions of one
 // mean nothing to another.
 func recentPath(dir, runtime string) (string, error) {
 	if runtime == "" {
@@ -486,7 +486,7 @@ func recentPath(dir, runtime string) (string, error) {
 	return filepath.Join(runtime, fmt.Sprintf("spool-%08x", crc32.Checksum([]byte(abs), castagnoli))), nil
 }
 
-// bootID tells one boot of the machine from the next: what the recent log has noted is of this boot when it is the same.
+// bootID identifies a boot of the machine: what the recent log has noted is of this boot when it is the same.
 // On a tmpfs it is of this boot because it is there. Elsewhere it is zero where the boot cannot be known, as in a service
 // that may see nothing of /proc but processes: then every start is taken for the first after a power cut.
 func bootID(recent string) (id [16]byte) {
@@ -514,7 +514,7 @@ func (s *Spool) adopt(known map[string]ranges) {
 	}
 }
 
-// settle finds out which records somebody still wants, once it is known who has acknowledged what.
+// settle finds out which records a reader still wants, once it is known what each has acknowledged.
 func (s *Spool) settle() error {
 	var sets []ranges
 	for _, r := range s.readers {
@@ -565,7 +565,7 @@ func (s *Spool) release() error {
 // It waits for the disk only when the recent log is full (4 MiB, or Max when that is less), which a burst can bring about
 // and a receiver at its own pace cannot: then until the disk has taken a batch, of a quarter of a segment. When that
 // takes more than 10 s, or the disk has failed, it waits no more and the recent log thins. It never waits for a sync that
-// it does not need. With a Runtime folder it does not touch the disk; without one it writes to it, not synced, and that
+// it does not need. With a Runtime directory it does not touch the disk; without one it writes to it, not synced, and that
 // takes what the kernel makes it take.
 func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	s.mu.Lock()
@@ -599,13 +599,13 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 }
 
 // makeRoom sees to it that the recent log can take a record of so many bytes. Once it is half full the disk is to take
-// it over, before it is due; a full one waits for that, and is thinned only where there is no disk to hope for. mu is
+// it over, before it is due; a full one waits for that, and is thinned only where there is no working disk. mu is
 // held, and given away while it waits.
 func (s *Spool) makeRoom(size int64) {
 	for !s.closed && !s.recent.fits(size) {
 		_ = s.recent.sweep() // what could not be removed is not needed, and is found at the next start
-		patience := s.patience()
-		if patience > 0 && s.recent.size() > s.recent.max/2 {
+		left := s.diskTime()
+		if left > 0 && s.recent.size() > s.recent.max/2 {
 			select {
 			case s.hurry <- struct{}{}:
 			default: // it was asked for
@@ -614,27 +614,27 @@ func (s *Spool) makeRoom(size int64) {
 		switch {
 		case !s.recent.full():
 			return
-		case patience > 0:
-			s.await(patience)
+		case left > 0:
+			s.await(left)
 		default:
 			s.change() // of the count of what was dropped
 			if s.recent.shrink() != nil {
-				return // appending meets it again and says it
+				return // appending meets the error again and returns it
 			}
 		}
 	}
 }
 
-// patience returns how much longer the disk may take for what it is at, 0 or less when there is none or it has failed.
+// diskTime returns how much longer the disk may take for what it is at, 0 or less when there is none or it has failed.
 // mu is held.
-func (s *Spool) patience() time.Duration {
+func (s *Spool) diskTime() time.Duration {
 	switch {
 	case s.disk == nil || s.problem != nil:
 		return 0
 	case s.busy.IsZero():
-		return diskPatience
+		return diskTimeout
 	}
-	return diskPatience - time.Since(s.busy)
+	return diskTimeout - time.Since(s.busy)
 }
 
 // await waits for the next signal, for a time at the most. mu is held, and given away meanwhile.

@@ -324,7 +324,7 @@ func TestOpenRefuses(t *testing.T) {
 		"negative sync":       {Sync: -1},
 		"same name twice":     {Readers: []string{"a", "a"}},
 		"long name":           {Readers: []string{strings.Repeat("a", 256)}},
-		"folder in a file":    {Dir: "spool_test.go/spool", Readers: []string{"a"}},
+		"directory in a file": {Dir: "spool_test.go/spool", Readers: []string{"a"}},
 	} {
 		if s, err := Open(o); err == nil {
 			t.Errorf("%s: no error", name)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// state is what a log keeps beside records. Each segment begins with one, so the newest segment says everything and
+// state is what a log keeps beside records. Each segment begins with one, so the newest segment holds all of it and
 // older ones may go.
 type state struct {
 	last    uint64            // the highest position ever given to a record, or reserved

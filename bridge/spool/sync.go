@@ -13,11 +13,11 @@ import (
 // run moves to the disk what stays unacknowledged or is too much for the recent log, until Close.
 func (s *Spool) run() {
 	defer close(s.stopped)
-	defer s.turn(0)
+	defer s.beat(0)
 	timer := time.NewTimer(s.every)
 	defer timer.Stop()
 	for wait := s.every; ; {
-		s.turn(wait + slowDisk)
+		s.beat(wait + slowDisk)
 		urgent := false
 		select {
 		case <-s.stop:
@@ -46,7 +46,7 @@ func (s *Spool) run() {
 }
 
 // follow looks whether the directories are still at their paths. One that was deleted is made again, and what is still open
-// of it is written there. The error says that a directory cannot be had: nothing that is written is found at the next start.
+// of it is written there. The error says that a directory cannot be opened: nothing that is written is found at the next start.
 func (s *Spool) follow() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

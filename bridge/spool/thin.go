@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room returns the file for a new segment, and makes room for it when the log or the disk is full: what nobody needs
+// room returns the file for a new segment, and makes room for it when the log or the disk is full: what no reader needs
 // goes first, then the oldest part is thinned. A log that is not durable may grow beyond its bound, by acknowledgements
 // alone: before anything else is appended the spool makes room.
 func (l *log) room() (file, error) {
@@ -21,7 +21,7 @@ func (l *log) room() (file, error) {
 			return nil, err
 		}
 	}
-	if l.low() { // others may be filling the disk: the log stops growing, it does not melt away before them
+	if l.low() { // other programs may be filling the disk: the log stops growing, and does not shrink in their favour
 		if err := l.shrink(); err != nil {
 			return nil, err
 		}
@@ -33,7 +33,7 @@ func (l *log) room() (file, error) {
 	return f, err
 }
 
-// full says whether one more segment, beside the spare, would be too many.
+// full reports whether one more segment, beside the spare, would be too many.
 func (l *log) full() bool {
 	more := l.segment
 	if l.durable {
@@ -45,7 +45,7 @@ func (l *log) full() bool {
 // size is what the segments occupy, in bytes.
 func (l *log) size() int64 { return int64(len(l.segs)) * l.segment }
 
-// low says whether one more segment would take of the free space that is to be left.
+// low reports whether one more segment would take from the free space that is to be left.
 func (l *log) low() bool {
 	if l.floor == 0 {
 		return false
@@ -159,7 +159,7 @@ func (l *log) join(i int, f file) error {
 	st := l.state()
 	l.guard.Lock()
 	a, b := l.segs[i], l.segs[i+1]
-	s := &segment{base: a.base, limit: noLimit, level: max(a.level, b.level), size: l.segment, last: a.base - 1, index: []entry{}, told: true}
+	s := &segment{base: a.base, limit: noLimit, level: max(a.level, b.level), size: l.segment, last: a.base - 1, index: []entry{}, counted: true}
 	fits := segmentHeader+int64(st.size())+a.bytes+b.bytes <= l.capacity()
 	if !fits {
 		s.level++

@@ -4,8 +4,8 @@
 import { copyFile, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
-const folder = new URL('.', import.meta.url);
-const at = (path) => new URL(path, folder);
+const directory = new URL('.', import.meta.url);
+const at = (path) => new URL(path, directory);
 const DATA = 'world-atlas'; // copied, not bundled
 
 const { metafile } = await build({

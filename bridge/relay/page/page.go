@@ -31,8 +31,8 @@ func Files() fs.FS { return sub(static, "static") }
 // Dist are the generated files that were there when the program was built.
 func Dist() fs.FS { return sub(dist, "dist") }
 
-func sub(files embed.FS, folder string) fs.FS {
-	below, err := fs.Sub(files, folder)
+func sub(files embed.FS, directory string) fs.FS {
+	below, err := fs.Sub(files, directory)
 	if err != nil {
 		return files // cannot be: the name is valid
 	}

@@ -65,7 +65,7 @@ export class BaseMap {
     return true;
   }
 
-  // covers says whether there is a map at a place, as far as it can be known.
+  // covers reports whether there is a map at a place, as far as it can be known.
   covers(centre, resolution) {
     if (this.outlines && resolution > FAR) return true;
     return !!this.tiles && resolution < this.tiles.getMaxResolution() && containsCoordinate(this.tiles.getExtent(), centre);

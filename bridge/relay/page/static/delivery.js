@@ -22,7 +22,7 @@ export class Delivery {
     this.past = [];
   }
 
-  // update takes a status and says whether any fix's state may have changed.
+  // update takes a status and reports whether any fix's state may have changed.
   update(status, device, now = performance.now()) {
     const before = this.key();
     const mine = (x) => (x.device_id ?? device) === device;

@@ -1,5 +1,5 @@
 // The two ways in which the page hears: the WebSocket of the group, and the
-// status that it asks for. Both go on for ever and say how they are.
+// status that it asks for. Both go on for good and say how they are.
 
 import { authorization, subprotocols } from './token.js';
 

@@ -105,7 +105,7 @@ export class MapView {
   // plane is where the metres of the map lie, around a place.
   plane(place) { return new LocalFrame(place); }
 
-  // ground draws what is under everything and says whether it wants the grid.
+  // ground draws what is under everything and reports whether it wants the grid.
   ground() {
     this.context.fillStyle = this.colours.map;
     this.context.fillRect(0, 0, this.width, this.height);

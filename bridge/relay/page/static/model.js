@@ -54,7 +54,7 @@ export class Model {
     if (newer) this.newFix(m, t, now);
   }
 
-  // checkDate begins anew where the receiver has corrected its date, or a
+  // checkDate begins again where the receiver has corrected its date, or a
   // recording starts over: the times so far belong to another calendar.
   checkDate(t) {
     const step = t - this.fixTime;
@@ -182,7 +182,7 @@ export class Model {
   get seen() { return this.fix?.nSat ?? this.sky?.nSat ?? this.sky?.satellites?.length; }
 }
 
-// keyOf identifies a message for ever; one without (run, seq) by its content.
+// keyOf identifies a message for good; one without (run, seq) by its content.
 const keyOf = (m) => (m.run && m.seq ? `${m.run}:${m.seq}` : `${m.time}:${m.lat}:${m.lon}:${m.mode}`);
 
 function isNewer(m, t, last, lastTime) {

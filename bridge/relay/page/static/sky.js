@@ -8,7 +8,7 @@ const OLD = 15;                 // seconds: some receivers report satellites eve
 const SMALLEST = 200, RIM = 24; // px: of the whole plot; around the horizon, for the winds
 
 // A plot is as large as there is room, in pixels: labels stay as large as they
-// are and find their places anew. c is its centre, r the radius of the horizon.
+// are and find their places again. c is its centre, r the radius of the horizon.
 const place = (s, { c, r }) => {
   const d = r * (90 - s.el) / 90, a = s.az * Math.PI / 180;
   return [c + d * Math.sin(a), c - d * Math.cos(a)];
