@@ -57,6 +57,7 @@ func talkerOf(r *reading) (t [2]byte) {
 // position is a sentence of an epoch that could carry a position.
 type position struct {
 	origin
+	timed   bool
 	tod     time.Duration
 	verdict verdict
 	known   bool // its talker has had a fix
@@ -146,7 +147,7 @@ func (e *epoch) note(r *reading, known bool) {
 		return
 	}
 	if e.npos < len(e.positions) {
-		e.positions[e.npos] = position{o, r.tod, r.verdict, known}
+		e.positions[e.npos] = position{o, r.timed, r.tod, r.verdict, known}
 		e.npos++
 	}
 }
@@ -160,7 +161,7 @@ func (e *epoch) matches(r *reading) bool {
 		return false
 	}
 	i := e.has(originOf(r))
-	return i < 0 || e.positions[i].tod-r.tod < time.Millisecond && r.tod-e.positions[i].tod < time.Millisecond
+	return i < 0 || !e.positions[i].timed || (e.positions[i].tod-r.tod).Abs() < time.Millisecond
 }
 
 // shortened reports whether b is a with the zero after the point dropped: the receivers of Magellan's eXplorist line write
