@@ -189,14 +189,16 @@ func (h *held) has(pos uint64) bool {
 	return slices.ContainsFunc(h.spans, func(s span) bool { return pos-s.pos < s.count })
 }
 
-// positions are those of all records held.
-func (h *held) positions() (all []uint64) {
+// since are the positions of what was added after a time, give or take a span.
+func (h *held) since(t time.Time) (positions []uint64) {
 	for _, s := range h.spans {
 		for i := range s.count {
-			all = append(all, s.pos+i)
+			if s.newest.After(t) {
+				positions = append(positions, s.pos+i)
+			}
 		}
 	}
-	return all
+	return positions
 }
 
 // find returns the sending with a key: its ordinal, and whether that was its first.

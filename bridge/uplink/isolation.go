@@ -19,8 +19,8 @@ import "slices"
 // hundred (half to the power of six failures and three others that pass), and a quarantined record is kept in a file. Links
 // that die are no evidence.
 //
-// A candidate that was sent with the mark of the backlog is sent without it in its first experiment: a server with a strict
-// schema refuses the mark and not the record. Two such records show that.
+// A candidate that was sent with the mark of the backlog is sent without it once another record has passed: a server with a
+// strict schema refuses the mark and not the record. Two such records show that.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -30,6 +30,8 @@ const (
 	// failuresNeededSilent is the same where the connection just ended, or was closed as if nothing were wrong. Uvicorn ends
 	// it so when an application fails, but a killed server and a proxy do too.
 	failuresNeededSilent = 5
+	// leftMost bounds the number of records that go one at a time without a failure: two windows at their largest, twice.
+	leftMost = 4 * maxWindow
 	// marksNeeded is the number of records that pass without the mark of the backlog, each after a failure with it, that
 	// show that the server refuses the mark.
 	marksNeeded = 2
@@ -79,7 +81,7 @@ func (i *isolation) broke(f failure) (starts, quarantine bool) {
 		return false, false
 	}
 	starts = i.left == 0
-	i.left = 2 * len(f.outstanding) // half of what is sent meanwhile are live records
+	i.left = min(2*len(f.outstanding), leftMost) // half of what is sent meanwhile are live records
 	return starts, false
 }
 
@@ -135,7 +137,7 @@ func (i *isolation) trial() (pos uint64, behind, unmarked, ok bool) {
 	if i.candidate == 0 {
 		return 0, false, false, false
 	}
-	if i.marked {
+	if i.marked && i.behind > 0 {
 		i.marked, i.unmarked = false, true
 		return i.candidate, false, true, true
 	}

@@ -289,7 +289,7 @@ func (u *Uplink) judge(s *session, err error) {
 	if f.alone {
 		out = u.win.flights // what waits to be sent again was not there when it broke
 	} else {
-		f.outstanding = u.held.positions()
+		f.outstanding = u.held.since(time.Now().Add(-2 * failWait))
 	}
 	for _, flight := range out {
 		f.outstanding = append(f.outstanding, flight.pos)
