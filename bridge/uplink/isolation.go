@@ -19,8 +19,8 @@ import "slices"
 // hundred (half to the power of six failures and three others that pass), and a quarantined record is kept in a file. Links
 // that die are no evidence.
 //
-// A candidate that was sent with the mark of the backlog is sent without it once another record has passed: a server with a
-// strict schema refuses the mark and not the record. Two such records show that.
+// A candidate that was sent with the mark of the backlog is sent without it in its first experiment: a server with a strict
+// schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -106,6 +106,9 @@ func (i *isolation) failedAlone(f failure) (quarantine bool) {
 	return min(i.first, i.behind) >= needed
 }
 
+// markAccepted takes the echo of a record with the mark of the backlog: evidence against the mark is void.
+func (i *isolation) markAccepted() { i.passedUnmarked = 0 }
+
 // acked takes the acknowledgement of a record: evidence against it is void.
 func (i *isolation) acked(pos uint64) {
 	if pos == i.candidate {
@@ -137,7 +140,7 @@ func (i *isolation) trial() (pos uint64, behind, unmarked, ok bool) {
 	if i.candidate == 0 {
 		return 0, false, false, false
 	}
-	if i.marked && i.behind > 0 {
+	if i.marked {
 		i.marked, i.unmarked = false, true
 		return i.candidate, false, true, true
 	}

@@ -230,7 +230,7 @@ func (s *session) ponged(payload string) {
 			done = append(done, f.pos)
 		}
 	}
-	s.acked = s.acked || len(done) > 0
+	s.acked += len(done)
 	u.mu.Unlock()
 	u.ack(done, 0)
 	s.freed()
@@ -253,7 +253,8 @@ func (s *session) hold(covered []flight, now time.Time) {
 	if u.mode == AckAuto {
 		u.win.measure(now.Sub(s.ping.at))
 	}
-	u.lastAck, s.acked = now, true
+	u.lastAck = now
+	s.acked += len(covered)
 	if u.mode == AckAuto {
 		u.silent = 0
 	}

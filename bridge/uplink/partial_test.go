@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,14 @@ type habit func(seq int, marked bool, now time.Time) (echo bool, code int)
 func applying(rtt time.Duration, h habit) func(*server, int, *websocket.Conn) {
 	return func(s *server, n int, conn *websocket.Conn) {
 		echoes := make(chan func(), 1e4)
+		var sender sync.WaitGroup
+		defer sender.Wait()
 		defer close(echoes)
-		go func() {
+		sender.Go(func() {
 			for echo := range echoes {
 				echo()
 			}
-		}()
+		})
 		for {
 			msg, ok := s.receive(conn)
 			if !ok {

@@ -14,8 +14,8 @@ import (
 type retry struct{ fast, slow backoff.ExponentialBackOff }
 
 // isolatingPause bounds the pauses while a record is looked for on which the server breaks the connection: that takes a dozen
-// connections, and live records wait for it. It is at most 12 connections a minute on average.
-const isolatingPause = 10 * time.Second
+// connections, and live records wait for it. It is at most 24 connections a minute on average.
+const isolatingPause = 5 * time.Second
 
 // newRetry: a link that breaks or a server that restarts is tried again with
 // full jitter (uniform from 0 to a limit that doubles from 0.5 s to 30 s, which
@@ -38,9 +38,13 @@ func (r *retry) reset() {
 	r.slow.Reset()
 }
 
+// usefulPause bounds the pauses after a connection that was of use for a short time only from below: a server that ends each
+// one after some dozen records gets one connection a second.
+const usefulPause = 500 * time.Millisecond
+
 // after is the pause before the next attempt when the last one ended so. A
 // server that names a time (Retry-After) gets that, and up to a tenth more.
-func (r *retry) after(err error, isolating bool) time.Duration {
+func (r *retry) after(err error, isolating, brief bool) time.Duration {
 	pause := time.Duration(0)
 	switch {
 	case isolating:
@@ -49,6 +53,9 @@ func (r *retry) after(err error, isolating bool) time.Duration {
 		pause = r.slow.NextBackOff()
 	default:
 		pause = r.fast.NextBackOff()
+	}
+	if brief {
+		pause += usefulPause
 	}
 	if a := (*answer)(nil); errors.As(err, &a) && a.retryAfter > pause {
 		pause = a.retryAfter + time.Duration(rand.Int64N(int64(a.retryAfter)/10+1))

@@ -62,7 +62,7 @@ type session struct {
 	probe       probe
 
 	pong       *string // payload of a server's ping to be answered; the newest is enough
-	acked      bool    // anything, on this connection, provisionally at least
+	acked      int     // records, on this connection, provisionally at least
 	recovered  bool    // it was of use, and the log knows
 	lossLogged bool
 }
@@ -254,6 +254,9 @@ func (s *session) echoed(key Key) {
 	switch {
 	case found:
 		first, n = !f.again, f.n
+		if f.marked {
+			u.isolation.markAccepted()
+		}
 		if first {
 			u.echoes.saw(f.class(), true, now)
 		}
@@ -272,8 +275,8 @@ func (s *session) echoed(key Key) {
 	}
 	accepted := s.passed(gap, f, now)
 	done, unechoed = append(done, accepted...), unechoed+len(accepted)
-	poke := !s.acked || len(gap) > 0
-	s.acked = s.acked || len(done) > 0
+	poke := s.acked == 0 || len(gap) > 0
+	s.acked += len(done)
 	if len(u.win.lost) > 0 {
 		s.interrupt()
 	}
@@ -325,11 +328,17 @@ func (s *session) useful() bool {
 	return s.provedUseful()
 }
 
-// usefulAfter is more than the time in which an application that fails on a record does so.
-const usefulAfter = 10 * time.Second
+const (
+	// usefulAfter is more than the time in which an application that fails on a record does so.
+	usefulAfter = 10 * time.Second
+	// usefulRecords make a shorter connection useful: more than were on their way at a time.
+	usefulRecords = maxWindow
+)
 
 // provedUseful is useful. Caller holds mu.
-func (s *session) provedUseful() bool { return s.acked && time.Since(s.since) >= usefulAfter }
+func (s *session) provedUseful() bool {
+	return s.acked >= usefulRecords || s.acked > 0 && time.Since(s.since) >= usefulAfter
+}
 
 // explainLoss turns the error of a read into a problem that names the cause.
 func (s *session) explainLoss(err error) error {

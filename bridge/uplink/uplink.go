@@ -151,6 +151,7 @@ type Uplink struct {
 	retry   *retry
 	network <-chan struct{} // of its changes
 	path    path
+	brief   bool // the last connection was of use, for a short time
 
 	mu        sync.Mutex // guards all below
 	win       window
@@ -230,7 +231,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil || code == AgeReached {
 			continue
 		}
-		pause := u.retry.after(err, u.isolating())
+		pause := u.retry.after(err, u.isolating(), u.brief)
 		u.enter(Waiting, problem.Of(err), pause)
 		u.sleep(ctx, pause)
 	}
@@ -244,6 +245,7 @@ func (u *Uplink) connect(ctx context.Context) error {
 	u.c.Turn(2 * u.c.ConnectTimeout) // the certificate's files are read as well
 	conn, err := Dial(ctx, u.attempt())
 	if err != nil {
+		u.brief = false
 		if ctx.Err() == nil {
 			u.path.failed(err)
 			u.refused(err)
@@ -254,6 +256,7 @@ func (u *Uplink) connect(ctx context.Context) error {
 	u.connected(s)
 	err = s.run(ctx)
 	useful := s.useful()
+	u.brief = useful && time.Since(s.since) < usefulAfter
 	if useful {
 		u.retry.reset()
 	}
@@ -295,7 +298,7 @@ func (u *Uplink) judge(s *session, err error) {
 		f.outstanding = append(f.outstanding, flight.pos)
 	}
 	if len(out) > 0 {
-		f.marked = out[0].late && !out[0].unmarked && u.marks() && problem.CodeOf(err) != Unresponsive
+		f.marked = out[0].marked && problem.CodeOf(err) != Unresponsive
 	}
 	starts, quarantine := u.isolation.broke(f)
 	u.mu.Unlock()

@@ -36,7 +36,8 @@ type flight struct {
 	backlog  bool // taken from the backlog
 	repeat   bool // sent again while it is still on its way
 	late     bool // sent after a newer record
-	unmarked bool // to be sent without the mark of the backlog
+	marked   bool // sent with the mark of the backlog
+	unmarked bool // not to be
 
 	losses int       // without an echo so far
 	counts int       // of them that are not a shortage of the server

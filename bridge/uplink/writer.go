@@ -146,7 +146,9 @@ func (s *session) send(f flight) error {
 	}
 	u.mu.Lock()
 	s.written = u.win.n // no other goroutine sends
-	s.acked = s.acked || mode == AckNone
+	if mode == AckNone {
+		s.acked++
+	}
 	u.mu.Unlock()
 	switch {
 	case mode == AckNone:
@@ -175,6 +177,7 @@ func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark boo
 	if u.sentFirst.IsZero() {
 		u.sentFirst = now
 	}
+	f.marked = f.late && !f.unmarked && u.marks()
 	f.again = f.again || u.earlier.has(f.pos)
 	switch {
 	case f.repeat:
@@ -188,7 +191,7 @@ func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark boo
 		u.status.Backlog++
 	}
 	u.newest = max(u.newest, f.pos)
-	return mode, idle, f.late && !f.unmarked && u.marks()
+	return mode, idle, f.marked
 }
 
 // pick waits for the record to be sent next: what was lost goes first, then
