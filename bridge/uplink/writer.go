@@ -272,10 +272,11 @@ func (s *session) reach() (size int, top uint64) {
 
 // choose decides what is to be done next.
 func (s *session) choose() (next step, f flight) {
-	waiting := s.u.queue.Last() > s.lanes.live
+	last := s.u.queue.Last()
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	win := &s.u.win
+	waiting := last > max(s.lanes.live, s.u.top) // what is done with already does not wait
 	s.waits = false
 	pending := s.lanes.pending()
 	if s.probing() {
