@@ -19,9 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lineOf judges what is known of a line.
 func lineOf(o observed) []Link {
-	e := &examination{}
-	e.line(o, "", "", nil)
-	return e.links
+	r := receiverLinks{chain: &chain{}, o: o}
+	r.line("", nil)
+	return r.links
 }
 
 // TestLine: one problem is one broken link, with a code and a fix, and the links after it are skipped.
@@ -123,9 +123,7 @@ func TestClock(t *testing.T) {
 		off  time.Duration
 		want State
 	}{{0, OK}, {-time.Hour, Warning}, {time.Hour, Warning}} {
-		e := &examination{time: time.Now().Add(test.off), timeAt: time.Now()}
-		e.clock()
-		if l := e.links[0]; l.State != test.want {
+		if l := examineClock(time.Now().Add(test.off)); l.State != test.want {
 			t.Errorf("off by %v: %+v, want %s", test.off, l, test.want)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/problem"
@@ -38,40 +37,40 @@ type heard struct {
 
 // listenToGroup judges the group of a device ID by a connection that has just joined it, and closes that. It sends one message
 // where no daemon does.
-func (e *examination) listenToGroup(ctx context.Context, conn *websocket.Conn, u config.Uplink, id, name string) {
-	if e.alone && !e.NoSend {
-		e.sendToGroup(ctx, conn, u, id, name)
+func (w serverWalk) listenToGroup(ctx context.Context, conn *websocket.Conn, name string) {
+	if w.daemon.alone && !w.noSend {
+		w.sendToGroup(ctx, conn, name)
 		return
 	}
-	before, beside := e.uplinkStatus(u.Name, id)
+	before, beside := w.daemon.uplink(w.uplink.Name, w.id)
 	limit := holdTime
 	if beside {
 		limit = echoTime
 	}
-	h := follow(ctx, conn, limit, nil, e.isNew(id))
+	h := follow(ctx, conn, limit, nil, w.daemon.newFix(w.id))
 	if ctx.Err() != nil {
 		return
 	}
-	e.ask(ctx)
-	after, beside := e.uplinkStatus(u.Name, id)
+	w.daemon.ask(ctx)
+	after, beside := w.daemon.uplink(w.uplink.Name, w.id)
 	switch {
 	case h.lost != nil:
-		e.add(broken(name, uplink.ExplainLoss(h.lost)))
+		w.add(broken(name, uplink.ExplainLoss(h.lost)))
 	case h.seq > 0:
-		e.add(ok(name, fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)))
+		w.add(ok(name, fmt.Sprintf("the daemon's fix %d came back from the group", h.seq)))
 	case h.pong == 0:
-		e.add(warning(name, &problem.Problem{Code: NoPong, Cause: fmt.Sprintf("the server has not answered a ping for %v", limit),
+		w.add(warning(name, &problem.Problem{Code: NoPong, Cause: fmt.Sprintf("the server has not answered a ping for %v", limit),
 			Fix: "it or the network is overloaded; run the doctor again in a while"}))
 	case !beside:
-		e.add(ok(name, fmt.Sprintf("%s is accepted, a ping answered in %d ms; no fix was sent to see it come back", id, max(1, h.pong.Milliseconds()))))
+		w.add(ok(name, fmt.Sprintf("%s is accepted, a ping answered in %d ms; no fix was sent to see it come back", w.id, max(1, h.pong.Milliseconds()))))
 	default:
-		e.add(judgeDelivery(name, before, after))
+		w.add(judgeDelivery(name, before, after))
 	}
 }
 
 // sendToGroup sends the group one message and judges by what becomes of it.
-func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u config.Uplink, id, name string) {
-	messages := pipeline.NewMessages(id) // as the daemon sends them while there is no fix
+func (w serverWalk) sendToGroup(ctx context.Context, conn *websocket.Conn, name string) {
+	messages := pipeline.NewMessages(w.id) // as the daemon sends them while there is no fix
 	msg, run := messages.Fix(&nmea.Fix{Mode: nmea.ModeNone}), messages.Run
 	h := follow(ctx, conn, echoTime, msg, func(msg []byte) uint64 {
 		if r, seq := keyOf(msg); r == run {
@@ -82,7 +81,7 @@ func (e *examination) sendToGroup(ctx context.Context, conn *websocket.Conn, u c
 	if ctx.Err() != nil {
 		return
 	}
-	e.add(judgeEcho(name, h, u.Ack))
+	w.add(judgeEcho(name, h, w.uplink.Ack))
 }
 
 // judgeEcho judges by what became of the one message that was sent.
@@ -127,39 +126,6 @@ func judgeDelivery(name string, before, after observe.UplinkStatus) Link {
 	}
 	return broken(name, &problem.Problem{Code: NoDelivery, Cause: fmt.Sprintf("the server accepts the daemon's fixes and has sent none back for %v", echoTime),
 		Fix: "check that its channel layer (Redis) is up, and read its log"})
-}
-
-// uplinkStatus is the daemon's status of its way to a server.
-func (e *examination) uplinkStatus(name, id string) (observe.UplinkStatus, bool) {
-	if e.status == nil {
-		return observe.UplinkStatus{}, false
-	}
-	for _, u := range e.status.Uplinks {
-		if u.Name == name && u.DeviceID == id {
-			return u, true
-		}
-	}
-	return observe.UplinkStatus{}, false
-}
-
-// isNew returns a test of whether a message is a fix that the daemon has made since its status was taken; it gives its seq.
-// A server may greet with older ones.
-func (e *examination) isNew(id string) func(msg []byte) uint64 {
-	made := map[string]uint64{}
-	if e.status != nil {
-		for _, r := range e.status.Receivers {
-			if r.DeviceID == id {
-				made[r.Run] = max(made[r.Run], r.Reported)
-			}
-		}
-	}
-	return func(msg []byte) uint64 {
-		run, seq := keyOf(msg)
-		if last, ours := made[run]; !ours || seq <= last {
-			return 0
-		}
-		return seq
-	}
 }
 
 // keyOf is what identifies a message, "" and 0 for one that is not a tracker's.

@@ -59,7 +59,7 @@ func listenOnly(t *testing.T) func(*websocket.Conn) {
 }
 
 func TestFollow(t *testing.T) {
-	e := &examination{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
+	d := &daemon{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
 	say := func(conn *websocket.Conn, text string) {
 		if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 			t.Error(err)
@@ -90,7 +90,7 @@ func TestFollow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			began := time.Now()
-			if h := follow(t.Context(), group(t, test.serve), test.limit, nil, e.isNew("van_7")); !test.good(h) {
+			if h := follow(t.Context(), group(t, test.serve), test.limit, nil, d.newFix("van_7")); !test.good(h) {
 				t.Errorf("heard %+v", h)
 			}
 			if test.limit == long && time.Since(began) >= long {
@@ -132,8 +132,8 @@ func TestSendToGroup(t *testing.T) {
 					test.takes(conn, msg)
 				}
 			})
-			e := &examination{alone: true}
-			e.listenToGroup(t.Context(), conn, config.Uplink{}, "van_7", "echo")
+			e := serverWalk{chain: &chain{}, daemon: &daemon{alone: true}, id: "van_7"}
+			e.listenToGroup(t.Context(), conn, "echo")
 			if len(e.links) != 1 || e.links[0].State != test.state || e.links[0].Name != "echo" {
 				t.Fatalf("%+v, want one that is %s", e.links, test.state)
 			}
@@ -149,13 +149,13 @@ func TestSendToGroup(t *testing.T) {
 // TestSendsNothing: where the options forbid it, and where a daemon may run.
 func TestSendsNothing(t *testing.T) {
 	t.Parallel()
-	for name, e := range map[string]*examination{
-		"forbidden":      {alone: true, Options: Options{NoSend: true}},
-		"daemon unknown": {},
+	for name, e := range map[string]serverWalk{
+		"forbidden":      {chain: &chain{}, daemon: &daemon{alone: true}, noSend: true, id: "van_7"},
+		"daemon unknown": {chain: &chain{}, daemon: &daemon{}, id: "van_7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e.listenToGroup(t.Context(), group(t, listenOnly(t)), config.Uplink{}, "van_7", "echo")
+			e.listenToGroup(t.Context(), group(t, listenOnly(t)), "echo")
 			if len(e.links) != 1 || e.links[0].State != OK || !strings.Contains(e.links[0].Seen, "no fix was sent to see it come back") {
 				t.Errorf("%+v", e.links)
 			}
@@ -176,11 +176,11 @@ func TestAlone(t *testing.T) {
 		{"another program, or a daemon that asks for a token", relay.DefaultListen, nil, errors.New("it asks for a token"), false},
 		{"relay off", "off", nil, nil, false},
 	} {
-		o := Options{Daemon: func(context.Context) (*observe.Status, error) { return test.status, test.err }}
-		o.Config.Relay.Listen = test.listen
-		e := &examination{Options: o}
-		if e.daemon(t.Context()); e.alone != test.want {
-			t.Errorf("%s: alone %v, want %v", test.name, e.alone, test.want)
+		var c config.Config
+		c.Relay.Listen = test.listen
+		d := &daemon{find: func(context.Context) (*observe.Status, error) { return test.status, test.err }}
+		if d.examine(t.Context(), c); d.alone != test.want {
+			t.Errorf("%s: alone %v, want %v", test.name, d.alone, test.want)
 		}
 	}
 }

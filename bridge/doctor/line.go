@@ -29,48 +29,53 @@ func (o observed) fixed() bool { return !o.Stale() && o.Mode >= nmea.Mode2D }
 // name is the port's, or the source's where that is all there is.
 func (o observed) name() string { return cmp.Or(o.Port, o.Source) }
 
-// receiver judges one receiver, from its port to its fix.
-func (e *examination) receiver(ctx context.Context, c config.Receiver, suffix string) {
-	if _, beside := e.daemonReceiver(c); c.Source == "-" && !beside {
-		e.add(skipped("port"+suffix, "standard input: only the daemon reads it"))
+// receiverLinks examines one receiver.
+type receiverLinks struct {
+	*chain
+	suffix string // of the names of links, where there are several receivers
+	o      observed
+}
+
+// examineReceiver examines one receiver, from its port to its fix.
+func examineReceiver(ctx context.Context, c *chain, d *daemon, clock *receiverClock, conf config.Receiver, suffix string) {
+	if _, beside := d.receiver(conf); conf.Source == "-" && !beside {
+		c.add(skipped("port"+suffix, "standard input: only the daemon reads it"))
 		return
 	}
-	o, err := e.observe(ctx, c)
+	o, err := observeReceiver(ctx, d, conf)
 	switch {
 	case ctx.Err() != nil:
 		return
 	case err != nil:
-		e.add(broken("port"+suffix, problem.Of(err)))
+		c.add(broken("port"+suffix, problem.Of(err)))
 		return
 	}
-	if !o.clock.IsZero() && o.clock.After(e.time) {
-		e.time, e.timeAt = o.clock, time.Now()
-	}
-	brokenLink, why := e.port(o, suffix)
-	e.line(o, suffix, brokenLink, why)
+	clock.state(o.clock)
+	r := receiverLinks{c, suffix, o}
+	r.line(r.port())
 }
 
 // line judges what comes over an open port. why is the receiver's own problem, if it has one, and brokenLink the link that it
 // breaks.
-func (e *examination) line(o observed, suffix, brokenLink string, why *problem.Problem) {
+func (r receiverLinks) line(brokenLink string, why *problem.Problem) {
 	reached := !slices.Contains(portLinks, brokenLink)
 	for _, name := range lineLinks {
-		full := name + suffix
+		full := name + r.suffix
 		switch {
 		case !reached:
-			e.add(blocked(full, brokenLink+suffix))
+			r.add(blocked(full, brokenLink+r.suffix))
 			continue
 		case brokenLink == name:
-			e.add(broken(full, why))
+			r.add(broken(full, why))
 			reached = false
 		case brokenLink != "":
-			e.add(before(name, full, o))
+			r.add(before(name, full, r.o))
 		default:
-			l := judge[name](full, o)
+			l := judge[name](full, r.o)
 			if l.State == Broken {
 				brokenLink, reached = name, false
 			}
-			e.add(l)
+			r.add(l)
 		}
 	}
 }

@@ -58,6 +58,19 @@ func first(links []Link, s State) (Link, bool) {
 	return Link{}, false
 }
 
+// chain collects links in their order.
+type chain struct {
+	links []Link
+	each  func(Link) // nil for none
+}
+
+func (c *chain) add(l Link) {
+	c.links = append(c.links, l)
+	if c.each != nil {
+		c.each(l)
+	}
+}
+
 // The links of a receiver, in their order.
 var (
 	portLinks = []string{"port", "permission", "console", "holder", "modemmanager"}

@@ -31,62 +31,16 @@ const (
 	noiseWait = 8 * time.Second
 )
 
-// observe asks the daemon about a receiver, or listens to it.
-func (e *examination) observe(ctx context.Context, c config.Receiver) (observed, error) {
-	if _, beside := e.daemonReceiver(c); beside {
-		o := e.watchDaemon(ctx, c)
-		if at := e.FixTime(ctx, o.DeviceID); o.fixed() && o.Active && !at.IsZero() && !strings.HasPrefix(o.Source, "file:") {
+// observeReceiver asks the daemon about a receiver, or listens to it.
+func observeReceiver(ctx context.Context, d *daemon, c config.Receiver) (observed, error) {
+	if _, beside := d.receiver(c); beside {
+		o := d.watch(ctx, c)
+		if at := d.fixTime(ctx, o.DeviceID); o.fixed() && o.Active && !at.IsZero() && !strings.HasPrefix(o.Source, "file:") {
 			o.clock = at.Add(time.Duration(*o.FixAge * float64(time.Second)))
 		}
 		return o, nil
 	}
 	return listen(ctx, c)
-}
-
-// daemonReceiver is the daemon's status of the receiver of a source. A source that the daemon does not read is for the
-// doctor to open; but when none was named, the daemon's one receiver is meant.
-func (e *examination) daemonReceiver(c config.Receiver) (pipeline.ReceiverStatus, bool) {
-	if e.status == nil {
-		return pipeline.ReceiverStatus{}, false
-	}
-	path, _, _ := strings.Cut(c.Source, "?")
-	for _, r := range e.status.Receivers {
-		if r.Source == c.Source || r.Port == path {
-			return r, true
-		}
-	}
-	if c.Source == kinds.Default && len(e.status.Receivers) == 1 {
-		return e.status.Receivers[0], true
-	}
-	return pipeline.ReceiverStatus{}, false
-}
-
-// watchDaemon asks until what matters comes now, and not only came at some time since the daemon's start.
-func (e *examination) watchDaemon(ctx context.Context, c config.Receiver) observed {
-	first, _ := e.daemonReceiver(c)
-	tick := time.NewTicker(5 * lookEvery)
-	defer tick.Stop()
-	for began := time.Now(); ; {
-		e.ask(ctx)
-		o := observed{beside: true}
-		o.ReceiverStatus, _ = e.daemonReceiver(c)
-		grown, so := o.Sentences > first.Sentences, time.Since(began)
-		if !grown {
-			o.Sentences = 0 // none now
-		}
-		switch {
-		case o.State == receiver.Waiting,
-			o.State == receiver.Silent && e.status.Now.Sub(o.Since) > fixWait,
-			grown && o.fixed() && (o.NSat != nil || so > skyWait),
-			so > fixWait:
-			return o
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return o
-		}
-	}
 }
 
 // probe is the consumer of a receiver that is only listened to.

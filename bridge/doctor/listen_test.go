@@ -46,9 +46,9 @@ func TestWatchDaemon(t *testing.T) {
 					}
 					return &observe.Status{Now: time.Now(), Receivers: []pipeline.ReceiverStatus{r}}, nil
 				}
-				e := &examination{Options: Options{Daemon: ask}}
-				e.status, _ = ask(t.Context())
-				o := e.watchDaemon(t.Context(), config.Receiver{Config: receiver.Config{Source: kinds.Default}})
+				d := &daemon{find: ask}
+				d.status, _ = ask(t.Context())
+				o := d.watch(t.Context(), config.Receiver{Config: receiver.Config{Source: kinds.Default}})
 				if took := time.Since(began); o.Sentences != test.want || took > test.took {
 					t.Errorf("%d sentences after %v, want %d within %v", o.Sentences, took, test.want, test.took)
 				}
@@ -74,8 +74,8 @@ func TestDaemonReceiver(t *testing.T) {
 		{[]pipeline.ReceiverStatus{two}, "/dev/ttyUSB0", ""},
 		{nil, "auto", ""},
 	} {
-		e := &examination{status: &observe.Status{Receivers: test.daemon}}
-		if r, beside := e.daemonReceiver(config.Receiver{Config: receiver.Config{Source: test.source}}); r.Source != test.want || beside != (test.want != "") {
+		d := &daemon{status: &observe.Status{Receivers: test.daemon}}
+		if r, beside := d.receiver(config.Receiver{Config: receiver.Config{Source: test.source}}); r.Source != test.want || beside != (test.want != "") {
 			t.Errorf("%s means the daemon's %q, want %q", test.source, r.Source, test.want)
 		}
 	}

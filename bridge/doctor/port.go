@@ -61,39 +61,39 @@ func isPseudoTerminal(p serial.Port) bool {
 }
 
 // port judges everything up to the open port. It returns the link that is broken, "" when all hold, and the problem.
-func (e *examination) port(o observed, suffix string) (brokenLink string, why *problem.Problem) {
-	if !isSerial(o.Source) {
-		return e.otherSource(o, suffix), o.Problem
+func (r receiverLinks) port() (brokenLink string, why *problem.Problem) {
+	if !isSerial(r.o.Source) {
+		return r.otherSource(), r.o.Problem
 	}
-	p, others := inspect(o)
-	why = whyNothing(o, p)
+	p, others := inspect(r.o)
+	why = whyNothing(r.o, p)
 	brokenLink = linkOf(why)
 	reached := true
 	for _, name := range portLinks {
 		switch {
 		case name == brokenLink:
-			e.add(broken(name+suffix, why))
+			r.add(broken(name+r.suffix, why))
 			reached = false
 		case !reached:
-			e.add(blocked(name+suffix, brokenLink+suffix))
+			r.add(blocked(name+r.suffix, brokenLink+r.suffix))
 		default:
-			e.add(portLink(name, suffix, o.beside, p, others))
+			r.add(portLink(name, r.suffix, r.o.beside, p, others))
 		}
 	}
 	return brokenLink, why
 }
 
 // otherSource is for what is read from the network, a file or standard input. Such a source has only the first of portLinks.
-func (e *examination) otherSource(o observed, suffix string) (brokenLink string) {
-	brokenLink = linkOf(o.Problem)
+func (r receiverLinks) otherSource() (brokenLink string) {
+	brokenLink = linkOf(r.o.Problem)
 	if slices.Contains(portLinks, brokenLink) {
 		brokenLink = portLinks[0]
-		e.add(broken(brokenLink+suffix, o.Problem))
+		r.add(broken(brokenLink+r.suffix, r.o.Problem))
 	} else {
-		e.add(ok(portLinks[0]+suffix, o.Source))
+		r.add(ok(portLinks[0]+r.suffix, r.o.Source))
 	}
 	for _, name := range portLinks[1:] {
-		e.add(skipped(name+suffix, "not a serial port"))
+		r.add(skipped(name+r.suffix, "not a serial port"))
 	}
 	return brokenLink
 }

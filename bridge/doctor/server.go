@@ -28,43 +28,54 @@ const (
 	echo
 )
 
-// servers walks the way to every tracking server.
-func (e *examination) servers(ctx context.Context) {
-	ids := e.Config.DeviceIDs()
-	if len(e.Config.Uplinks) == 0 {
-		e.unknownServers()
+// serverWalk is the way to one server, for one device ID.
+type serverWalk struct {
+	*chain
+	daemon *daemon
+	clock  receiverClock
+	noSend bool
+	uplink config.Uplink
+	id     string
+	suffix string // of the names of links, where there are several servers or device IDs
+}
+
+// examineServers walks the way to every tracking server.
+func examineServers(ctx context.Context, c *chain, d *daemon, o Options, clock receiverClock) {
+	ids := o.Config.DeviceIDs()
+	if len(o.Config.Uplinks) == 0 {
+		unknownServers(c, d.status)
 	}
-	for _, u := range e.Config.Uplinks {
+	for _, u := range o.Config.Uplinks {
 		for _, id := range ids {
-			suffix := ""
-			if len(e.Config.Uplinks) > 1 {
-				suffix += " " + u.Name
+			w := serverWalk{chain: c, daemon: d, clock: clock, noSend: o.NoSend, uplink: u, id: id}
+			if len(o.Config.Uplinks) > 1 {
+				w.suffix += " " + u.Name
 			}
 			if len(ids) > 1 {
-				suffix += " " + id
+				w.suffix += " " + id
 			}
-			e.server(ctx, u, id, suffix)
+			w.walk(ctx)
 		}
 	}
 }
 
 // unknownServers reports the servers that only the daemon knows.
-func (e *examination) unknownServers() {
-	if e.status == nil || len(e.status.Uplinks) == 0 {
+func unknownServers(c *chain, st *observe.Status) {
+	if st == nil || len(st.Uplinks) == 0 {
 		for _, name := range serverLinks {
-			e.add(skipped(name, "no tracking server is configured"))
+			c.add(skipped(name, "no tracking server is configured"))
 		}
 		return
 	}
-	for _, u := range e.status.Uplinks {
+	for _, u := range st.Uplinks {
 		name := "server " + u.Name
 		if u.State != uplink.Connected {
-			e.add(broken(name, notConnected(u)))
+			c.add(broken(name, notConnected(u)))
 			continue
 		}
-		e.add(ok(name, fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)))
+		c.add(ok(name, fmt.Sprintf("connected, %d acknowledged (%s)", u.Acked, u.Ack)))
 	}
-	e.add(skipped(serverLinks[dns], "only the daemon's configuration names its servers: give it with -c FILE"))
+	c.add(skipped(serverLinks[dns], "only the daemon's configuration names its servers: give it with -c FILE"))
 }
 
 // notConnected is why the daemon is not connected to a server.
@@ -75,11 +86,10 @@ func notConnected(u observe.UplinkStatus) *problem.Problem {
 	return u.Problem
 }
 
-// server walks the way to one server, for one device ID.
-func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix string) {
+func (w serverWalk) walk(ctx context.Context) {
 	t := &trail{started: time.Now()}
-	e.ask(ctx) // what the daemon has sent so far
-	dial, at := u.For(id), e.receiverTime()
+	w.daemon.ask(ctx) // what the daemon has sent so far
+	dial, at := w.uplink.For(w.id), w.clock.now()
 	dial.Clock = func() (time.Time, string) { return bridge.CertificateTime(time.Now(), bridge.ClockSynchronised(), at) }
 	conn, err := uplink.Dial(httptrace.WithClientTrace(ctx, t.trace()), dial)
 	if err != nil && ctx.Err() != nil {
@@ -87,21 +97,21 @@ func (e *examination) server(ctx context.Context, u config.Uplink, id, suffix st
 	}
 	if err == nil {
 		for i, name := range serverLinks[:echo] {
-			e.add(t.seen(i, name+suffix, u.For(id).URL))
+			w.add(t.seen(i, name+w.suffix, dial.URL))
 		}
-		e.listenToGroup(ctx, conn, u, id, serverLinks[echo]+suffix)
+		w.listenToGroup(ctx, conn, serverLinks[echo]+w.suffix)
 		return
 	}
-	failed, tried := t.linkOf(err, u.For(id).URL)
+	failed, tried := t.linkOf(err, dial.URL)
 	stop := slices.Index(serverLinks, failed)
 	for i, name := range serverLinks {
 		switch {
 		case i == stop:
-			e.add(broken(name+suffix, dialProblem(err)))
+			w.add(broken(name+w.suffix, dialProblem(err)))
 		case i < stop && tried:
-			e.add(t.seen(i, name+suffix, u.For(id).URL))
+			w.add(t.seen(i, name+w.suffix, dial.URL))
 		default:
-			e.add(blocked(name+suffix, failed+suffix))
+			w.add(blocked(name+w.suffix, failed+w.suffix))
 		}
 	}
 }

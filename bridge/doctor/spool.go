@@ -9,26 +9,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/spool"
 )
 
-// spool examines where the fixes of a device ID wait.
-func (e *examination) spool(id string) {
-	suffix := ""
-	if id != e.Config.DeviceID {
-		suffix = " " + id
-	}
-	dir, runtime := e.Config.SpoolDirs(id)
-	switch name := "spool" + suffix; {
-	case e.status != nil:
-		e.add(spoolOfDaemon(name, e.status.Spool))
+// examineSpool examines where the fixes of a device ID wait.
+func examineSpool(name string, st *observe.Status, dir, runtime string) Link {
+	switch {
+	case st != nil:
+		return spoolOfDaemon(name, st.Spool)
 	case dir == "":
-		e.add(ok(name, "in memory: fixes not sent yet are lost when the daemon ends"))
-	default:
-		e.add(spoolDirectory(name, dir, runtime))
+		return ok(name, "in memory: fixes not sent yet are lost when the daemon ends")
 	}
-	e.add(e.disk("disk"+suffix, dir))
+	return spoolDirectory(name, dir, runtime)
 }
 
 // spoolOfDaemon judges what the daemon reports of its own.
@@ -88,13 +82,12 @@ func writable(dir string) error {
 	return err
 }
 
-// disk compares the free space with what is to be left to other programs.
-func (e *examination) disk(name, dir string) Link {
+// examineDisk compares the free space with floor, what is to be left to other programs.
+func examineDisk(name, dir string, floor int64) Link {
 	if dir == "" {
 		return skipped(name, "no spool on a disk is configured")
 	}
 	free, err := freeSpace(dir)
-	floor := e.Config.Spool.MinFree
 	seen := fmt.Sprintf("%.0f MiB free on the disk of %s", mebibytes(free), dir)
 	switch {
 	case err != nil:
