@@ -324,7 +324,7 @@ func TestStatusSaysWhatGoesOn(t *testing.T) {
 		r.Age == nil || r.NSat < 4 || u.State != "connected" || u.Ack != "echo" || u.Acked < 10 {
 		t.Errorf("status %s", text)
 	}
-	if line := d.Status().Line(); !strings.HasPrefix(line, "3D fix ") || !strings.Contains(line, "uplink connected") {
+	if line := d.Status().Line(); !strings.HasPrefix(line, "3D fix ") || !strings.Contains(line, "messages acknowledged") {
 		t.Errorf("line %q", line)
 	}
 	if err := observe.Health(d.Status()); err != nil {

@@ -119,7 +119,10 @@ func (s Status) Line() string {
 		}
 	}
 	for _, u := range s.Uplinks {
-		parts = append(parts, fmt.Sprintf("uplink %s, %d messages acknowledged", join(string(u.State), oneLine(u.Problem)), u.Acked))
+		if u.State != uplink.Connected {
+			parts = append(parts, "uplink "+join(string(u.State), oneLine(u.Problem)))
+		}
+		parts = append(parts, counted(u.Acked, "message")+" acknowledged")
 	}
 	if s.Spool.Records > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting", s.Spool.Records))
