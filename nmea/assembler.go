@@ -154,14 +154,16 @@ func (a *Assembler) now() time.Duration {
 // timed takes a sentence that belongs to the epoch of its time of day.
 func (a *Assembler) timed(r *reading) {
 	e := &a.epoch
+	same := e.open && e.stamped && e.matches(r)
+	if e.open && e.stamped && !same && !r.kind.position() && backward(e.stamp, r.tod) { // truncated to a whole second
+		a.carried.estimates(&r.values, r.tod)
+		return
+	}
 	switch {
-	case e.open && e.stamped && e.matches(r):
+	case same:
 		if originOf(r) == e.starter && a.stands(r, e.sentences > 1, e.fix()) {
 			a.next(r)
 		}
-	case e.open && e.stamped && !r.kind.position() && backward(e.stamp, r.tod): // truncated to a whole second
-		a.carried.estimates(&r.values, r.tod)
-		return
 	case a.late(r):
 		a.stats.Late++
 		a.carried.estimates(&r.values, r.tod)
@@ -310,12 +312,10 @@ func (a *Assembler) next(r *reading) {
 			continue
 		}
 		a.include(c)
-		switch {
-		case c.certain && a.before == pause:
+		if c.certain && a.before == pause {
 			a.cycle.vote(c.member, -1)
-		case a.before == nothing:
-			a.cycle.headed = true
 		}
+		a.cycle.headed = a.cycle.headed || a.before == nothing
 	}
 	a.gap, a.judged = a.judged, a.gap
 	a.gap.clear()
@@ -412,11 +412,12 @@ func (a *Assembler) judge() {
 		c := &a.judged.list[i]
 		with1, before := c.values.compare(&a.stated)
 		with2, after := c.values.compare(&e.stated)
-		switch {
-		case !with1 || !with2 || before == after:
-		case before:
+		if !with1 || !with2 || before == after {
+			continue
+		}
+		if before {
 			a.cycle.vote(c.member, 1)
-		default:
+		} else {
 			a.cycle.vote(c.member, -1)
 		}
 	}

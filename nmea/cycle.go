@@ -77,7 +77,7 @@ func (c *cycle) begin() {
 	c.count, c.arrived, c.over = [kinds]uint8{}, 0, false
 }
 
-// arrive counts a sentence and returns its member, -1 when there are too many, and whether it came in its place in the round.
+// arrive counts a sentence and returns its member, none when there are too many, and whether it came in its place in the round.
 func (c *cycle) arrive(k kind) (i int, inPlace bool) {
 	if c.count[k] < maxMembers {
 		c.count[k]++
@@ -98,7 +98,7 @@ func (c *cycle) arrive(k kind) (i int, inPlace bool) {
 	return i, true
 }
 
-// member returns the place of a member, and adds it when it is new. It returns -1 when there are too many.
+// member returns the place of a member, and adds it when it is new. It returns none when there are too many.
 func (c *cycle) member(k kind, number uint8) int {
 	for i := range c.members {
 		if m := &c.members[i]; m.kind == k && m.number == number {
@@ -106,7 +106,7 @@ func (c *cycle) member(k kind, number uint8) int {
 		}
 	}
 	if len(c.members) == maxMembers {
-		return -1
+		return none
 	}
 	c.members = append(c.members, member{kind: k, number: number})
 	return len(c.members) - 1

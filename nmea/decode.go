@@ -110,16 +110,19 @@ type comments struct {
 func (c *comments) strip(p []byte, yield func([]byte)) {
 	start := 0
 	for i, b := range p {
-		switch {
-		case c.inComment && (b == '\n' || b < ' ' && b != '\r' && b != '\t'):
-			c.inComment, c.inLine = false, b != '\n'
-			start = i
-		case !c.inLine && b == '#':
+		if c.inComment {
+			if b == '\n' || b < ' ' && b != '\r' && b != '\t' {
+				c.inComment, c.inLine = false, b != '\n'
+				start = i
+			}
+			continue
+		}
+		if b == '#' && !c.inLine {
 			c.inComment = true
 			yield(p[start:i])
-		case !c.inComment:
-			c.inLine = b != '\n' && b != '\r'
+			continue
 		}
+		c.inLine = b != '\n' && b != '\r'
 	}
 	if !c.inComment {
 		yield(p[start:])

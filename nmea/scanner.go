@@ -124,17 +124,16 @@ func (s *Scanner) add(c byte) bool {
 		s.close()
 		return false
 	}
-	switch {
-	case c == '*':
+	if c == '*' {
 		s.want, s.star = s.sum, 1
-	case s.star == 1 && isHex(c):
+	} else if s.star == 1 && isHex(c) {
 		s.digit, s.star = hex(c)<<4, 2
-	case s.star == 2 && isHex(c):
+	} else if s.star == 2 && isHex(c) {
 		if s.digit|hex(c) == s.want {
 			return true
 		}
 		s.wrong, s.star = true, 0
-	default:
+	} else {
 		s.star = 0
 	}
 	s.sum ^= c

@@ -45,7 +45,7 @@ func (k kind) weak() bool { return k == kindRMZ || k == kindHDG || k == kindGBS 
 // Garmin's come after its position, and a compass is no part of any epoch.
 func (k kind) follows() bool { return k == kindRMZ || k == kindRME || k == kindHDG }
 
-// none is the field of what a sentence does not have.
+// none is the index of what is not there: the field of the time in a sentence without one, a member that has no room.
 const none = -1
 
 // sentences is the table of the sentences that this package reads. A new one is a kind above, a row here and its parser

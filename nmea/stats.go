@@ -106,17 +106,18 @@ type typeCount struct {
 
 // count records one sentence.
 func (n *typeCount) count(f flaws, supported bool) {
-	switch {
-	case !supported:
+	if !supported {
 		n.unsupported++
-	case f == 0:
+		return
+	}
+	if f == 0 {
 		n.good++
-	default:
-		n.refused++
-		for i := range flawNames {
-			if f&(1<<i) != 0 {
-				n.reasons[i]++
-			}
+		return
+	}
+	n.refused++
+	for i := range flawNames {
+		if f&(1<<i) != 0 {
+			n.reasons[i]++
 		}
 	}
 }
