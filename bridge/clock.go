@@ -3,6 +3,7 @@ package bridge
 import (
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,22 @@ const longestOff = 5 * 365 * 24 * time.Hour
 
 // SystemTime returns the system's time, and how far it may be behind the true time.
 func SystemTime() (now time.Time, behind time.Duration) { return systemTime(ClockSynchronised()) }
+
+// seldom asks f at most once a minute. A system call between two sentences wakes up the Go runtime's monitor thread, which costs
+// more CPU time than the sentences: 6 ms a second at 10 Hz in place of 3.5.
+func seldom(f func() bool) func() bool {
+	var mu sync.Mutex
+	var asked time.Time
+	var last bool
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked.IsZero() || time.Since(asked) > time.Minute {
+			last, asked = f(), time.Now()
+		}
+		return last
+	}
+}
 
 func systemTime(synchronised bool) (now time.Time, behind time.Duration) {
 	if synchronised {

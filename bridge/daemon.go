@@ -50,8 +50,9 @@ func newDaemon(c config.Config, synchronised func() bool, log *slog.Logger) (*Da
 			return nil, c.Explain("relay", err)
 		}
 	}
+	seldomSynchronised := seldom(synchronised)
 	parts := surroundings{log: log, beats: &d.beats, relay: d.relay, clock: d.certificateTime,
-		system: func() (time.Time, time.Duration) { return systemTime(d.synchronised()) },
+		system: func() (time.Time, time.Duration) { return systemTime(seldomSynchronised()) },
 	}
 	for _, id := range c.DeviceIDs() {
 		dv, err := newDevice(&c, id, parts)
