@@ -37,11 +37,11 @@ const (
 	// DefaultHistory is ten minutes at one fix a second, about 0.5 MB a device.
 	DefaultHistory = 600
 	// DefaultQueue holds 25 s at 10 Hz: longer than a phone's radio sleeps, and
-	// shorter than anybody would call live.
+	// shorter than what still counts as live.
 	DefaultQueue = 256
 	// DefaultSlowTimeout is how long one frame may take, and how long a full queue
 	// may go on losing messages. A viewer that could not take 500 bytes in ten
-	// seconds is gone or is not watching.
+	// seconds is gone or does not read.
 	DefaultSlowTimeout = 10 * time.Second
 	// DefaultMaxMessage is 140 fixes, or the satellites of 7 receivers.
 	DefaultMaxMessage = 64 << 10
@@ -52,19 +52,19 @@ const (
 // maxHistory bounds Config.History: 100,000 fixes are 45 MB a device.
 const maxHistory = 100_000
 
-// Config says what a Relay serves and to whom. Zero fields have defaults.
+// Config is what a Relay serves and to which clients. Zero fields have defaults.
 type Config struct {
 	// Listen is "host:port"; default DefaultListen. Port 0 picks a free one.
 	Listen string
 	// Open allows a Listen that is not loopback without a Token.
 	Open bool
 	// Token is what viewers must present; "" lets everyone watch.
-	// PublishToken lets who presents it send; "" lets nobody send.
+	// PublishToken allows clients that present it to send; with "" only DeviceTokens do.
 	// Both use the characters of RFC 7230's token, so that a browser can carry
 	// them in Sec-WebSocket-Protocol.
 	Token, PublishToken string
-	// DeviceTokens, by device ID, are further tokens that let who presents one
-	// send to that device's group, and to no other; see ReadDeviceTokens.
+	// DeviceTokens, by device ID, are further tokens that allow a client
+	// to send to that device's group, and to no other; see ReadDeviceTokens.
 	DeviceTokens map[string][]string
 	// CertFile and KeyFile, in PEM, make the relay speak TLS (https, wss). They
 	// are read again after a change. With SelfSigned both are made when the
@@ -74,7 +74,7 @@ type Config struct {
 	// Origins are the web origins ("https://host[:port]") that may open a
 	// WebSocket beside the relay's own.
 	Origins []string
-	// History is how many TPV are kept a device for those who join; default
+	// History is how many TPV are kept a device for members that join later; default
 	// DefaultHistory, negative for none, at most 100,000.
 	History int
 	// Queue is how many messages wait for one viewer before the oldest are
@@ -95,12 +95,12 @@ type Config struct {
 	Status func() any
 	// Ready reports whether GET /healthz is true; nil is always ready.
 	Ready func() error
-	// Metrics answers GET /metrics, for who may watch; nil for none.
+	// Metrics answers GET /metrics, for clients that may watch; nil for none.
 	Metrics http.Handler
 	// Basemap is the path of a .pmtiles file for the page's map, served with range
-	// requests at /basemap.pmtiles to who may watch; "" for none.
+	// requests at /basemap.pmtiles to clients that may watch; "" for none.
 	Basemap string
-	// Log takes transitions; nil logs nothing.
+	// Log receives changes of state; nil logs nothing.
 	Log *slog.Logger
 }
 
@@ -137,7 +137,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // checkListen refuses an address from which strangers could follow a vehicle
-// without a token, unless the configuration says so in words.
+// without a token, unless the configuration allows it.
 func (c Config) checkListen() error {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {

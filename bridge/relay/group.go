@@ -7,7 +7,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// group is the members of one device ID and what the group keeps for those who
+// group is the members of one device ID and what the group keeps for those that
 // join later.
 type group struct {
 	// Set once.
@@ -31,7 +31,7 @@ type group struct {
 	sky        *message
 }
 
-// publish puts m in the queue of every member that wants it. It says false when
+// publish puts m in the queue of every member that wants it. It is false when
 // the group was forgotten meanwhile.
 func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.mu.Lock()
@@ -64,7 +64,7 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 // is 9 kB. Larger ones are delivered and forgotten.
 const maxKept = 16 << 10
 
-// keep remembers m for those who join. Under g.mu.
+// keep keeps m for members that join later. Under g.mu.
 func (g *group) keep(m *message, now time.Time) {
 	if m.head.Class == classTPV {
 		g.fixed = now
@@ -154,7 +154,7 @@ func (g *group) join(v *viewer, want int) bool {
 }
 
 // crowd closes the oldest publisher while there are more than limits.publishers, and what it had queued is dropped. A tracker
-// that comes back after a loss of its network leaves a dead connection behind, so the oldest is the one to go.
+// that comes back after a loss of its network leaves a dead connection, so the oldest is closed.
 func (g *group) crowd() {
 	g.mu.Lock()
 	var oldest *viewer
@@ -200,7 +200,7 @@ func (g *group) newest(want int) []*message {
 	return append([]*message{g.fix}, list...)
 }
 
-// leave takes v out; once only.
+// leave removes v. It is called once.
 func (g *group) leave(v *viewer) {
 	g.mu.Lock()
 	last := len(g.members) - 1
@@ -233,7 +233,7 @@ func (g *group) wantsRaw() bool {
 	return g.raw > 0
 }
 
-// idleSince is when a group without members was heard last.
+// idleSince is when a group without members had its last message.
 func (g *group) idleSince() (time.Time, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

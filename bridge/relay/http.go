@@ -108,7 +108,7 @@ func (r *Relay) hostOnly(next http.Handler) http.Handler {
 	})
 }
 
-// guard lets those in who may watch.
+// guard admits clients that may watch.
 func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
 		if _, ok := r.granted(w, q, q.PathValue("device_id")); !ok {
@@ -228,7 +228,7 @@ type wishes struct {
 }
 
 // readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in
-// any case; a publisher, who waits for its own echoes, gets nothing older unless
+// any case; a publisher, which waits for its own echoes, gets nothing older unless
 // it asks.
 func readWishes(q *http.Request, g grant) (wishes, error) {
 	query := q.URL.Query()
@@ -247,7 +247,7 @@ func readWishes(q *http.Request, g grant) (wishes, error) {
 }
 
 // upgrade makes the client a member first and answers its handshake then, so
-// that who is connected misses nothing, as on the Django server.
+// that a connected client misses nothing, as on the Django server.
 func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, wish wishes) {
 	v := newViewer(r.hub, q.RemoteAddr, wish)
 	err := r.hub.admit()
@@ -284,16 +284,16 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", v.publisher)
 }
 
-// serveStatus answers with what the program says of itself.
+// serveStatus answers with the program's status.
 func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { r.writeJSON(w, r.status()) }
 
-// device is what GET /api/v1/devices answers with of each.
+// device is one device in the answer of GET /api/v1/devices.
 type device struct {
 	DeviceStatus
 	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
 }
 
-// serveDevices answers with every device of which something is known, by ID.
+// serveDevices answers with every known device, by ID.
 func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
 	r.hub.mu.RLock()
@@ -416,7 +416,7 @@ func writeError(w http.ResponseWriter, code int, text string) {
 
 // servePage serves the viewer page: index.html at /, everything else under
 // /static/, and what was generated beside it under /dist/. The files carry a hash
-// of their content, so that a browser asks again after an upgrade and is told
+// of their content, so that a browser asks again after an upgrade and is answered
 // "not modified" otherwise.
 func servePage(mux *http.ServeMux) {
 	serveFiles(mux, page.Files(), "/static")

@@ -209,9 +209,9 @@ func (h *hub) closeHeavy(v *viewer, code int, reason string) {
 }
 
 // makeRoom brings what the groups keep back under the bound: first by
-// forgetting groups that nobody watches, then by shortening the history of the
-// group that grew. In a fleet where all are watched the search for the first
-// would be the most of the work, so it is made once a second.
+// forgetting groups without members, then by shortening the history of the
+// group that grew. In a fleet where all groups have members the search for the first
+// would be most of the work, so it is made once a second.
 func (h *hub) makeRoom(device string, now time.Time) {
 	over := func() bool { return h.kept.Load() > int64(h.limits.totalBytes) }
 	if !over() {
@@ -275,7 +275,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	return nil
 }
 
-// left forgets a group that has nobody and never had a message.
+// left forgets a group that has no members and never had a message.
 func (h *hub) left(g *group) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -284,7 +284,7 @@ func (h *hub) left(g *group) {
 	}
 }
 
-// close says goodbye to every viewer, waits for the close handshakes and ends
+// close closes every member's connection, waits for the close handshakes and ends
 // what is left. No goroutine of a viewer runs after it.
 func (h *hub) close() {
 	h.mu.Lock()
@@ -311,8 +311,8 @@ func (h *hub) close() {
 	<-done
 }
 
-// pass takes every lock once: who asks waits for as long as one of them is held,
-// and holds up nobody else meanwhile.
+// pass takes every lock once: the caller waits for as long as one of them is held,
+// and holds up no other goroutine meanwhile.
 func (h *hub) pass() {
 	h.mu.RLock()
 	all := slices.Collect(maps.Values(h.groups))

@@ -11,15 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// The classes that the relay treats apart; every other one goes to all members
+// The classes that the relay treats differently; every other one goes to all members
 // and is not kept.
 const (
 	classTPV  = "TPV"
 	classSKY  = "SKY"
-	classNMEA = "NMEA" // what the receiver says, raw: for those who ask, never kept
+	classNMEA = "NMEA" // raw data of a receiver: for members that ask, never kept
 )
 
-// message is one text frame, made once and shared by all who wait for it.
+// message is one text frame, made once and shared by all queues.
 type message struct {
 	// Set once.
 	frame []byte
@@ -110,7 +110,7 @@ func parseHeader(data []byte) (header, error) {
 }
 
 // ring is a queue of messages that grows as needed and knows its size in
-// memory. Whoever owns it sets its bounds. The zero ring is empty.
+// memory. Its owner sets its bounds. The zero ring is empty.
 type ring struct {
 	buf   []*message
 	head  int // index of the oldest
@@ -159,7 +159,7 @@ func (r *ring) last(k int) []*message {
 }
 
 // seenKeys is how many keys a group remembers: eight windows of an uplink (32),
-// 2 KiB. A repeat older than that goes out twice, and viewers know it by its key.
+// 2 KiB. A repeat older than that goes out twice, and viewers recognise it by its key.
 const seenKeys = 256
 
 // seen remembers the keys of the last messages. A scan of 256 numbers side by

@@ -117,7 +117,7 @@ func (r *Relay) URL() string {
 	return pageURL(address, machine, r.config.CertFile != "")
 }
 
-// pageURL names the machine instead of an address that nobody can open, such as [::].
+// pageURL names the machine instead of an address that cannot be opened, such as [::].
 func pageURL(address *net.TCPAddr, machine string, secure bool) string {
 	scheme, host := "http://", address.String()
 	if secure {
@@ -192,8 +192,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	err := r.untilEnd(ctx, ended)
-	// Shutdown stops the intake and ends plain requests; WebSockets are not its
-	// business but the hub's.
+	// Shutdown stops listening and ends plain requests; WebSockets are the hub's.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if server.Shutdown(stop) != nil {
@@ -222,9 +221,9 @@ func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
 	}
 }
 
-// Wants reports whether anybody would get a message of class in the group of device
-// now or on joining later: false only for "NMEA" (what a receiver says, raw)
-// while no member asked for it with ?nmea=1. It is cheap while nobody did, so
+// Wants reports whether any member would get a message of class in the group of device
+// now or on joining later: false only for "NMEA" (raw data of a receiver)
+// while no member asked for it with ?nmea=1. It is cheap while no member did, so
 // the program can ask before it makes such a message.
 func (r *Relay) Wants(device, class string) bool {
 	if class != classNMEA {
@@ -238,8 +237,8 @@ func (r *Relay) Wants(device, class string) bool {
 }
 
 // Publish gives msg, one JSON text in UTF-8, to the group of device. class is
-// its "class" member: "TPV" is kept for those who join, "SKY" and "NMEA" go only
-// to those who asked for them. msg must not change from then on. Publish never waits for
+// its "class" member: "TPV" is kept for members that join later, "SKY" and "NMEA" go only
+// to members that asked for them. msg must not change from then on. Publish never waits for
 // a viewer.
 func (r *Relay) Publish(device, class string, msg []byte) {
 	err := r.hub.publish(device, newMessage(header{Class: class}, msg), nil)

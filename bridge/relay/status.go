@@ -23,10 +23,10 @@ type Status struct {
 	// TLS is the SHA-256 fingerprint of the relay's certificate; "" without one.
 	TLS string `json:"tls,omitempty"`
 	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the
-	// viewers that were closed for taking nothing or too little.
+	// viewers that were closed for reading nothing or too little.
 	Dropped    int64 `json:"dropped"`
 	ClosedSlow int64 `json:"closed_slow"`
-	// Ignored counts text frames of viewers, who may not send.
+	// Ignored counts text frames of viewers, which may not send.
 	Ignored int64 `json:"ignored"`
 	// Repeats counts messages that publishers sent again.
 	Repeats int64 `json:"repeats"`
@@ -35,8 +35,8 @@ type Status struct {
 	Messages  int64 `json:"messages"`
 	Delivered int64 `json:"delivered"`
 	Refused   int64 `json:"refused"`
-	// Devices are the groups by device ID, at most 500: those heard last.
-	// Groups says how many there are.
+	// Devices are the groups by device ID, at most 500: those with the newest messages.
+	// Groups is how many there are.
 	Groups  int            `json:"groups"`
 	Devices []DeviceStatus `json:"devices"`
 	// Page is what the viewer page may ask for.
@@ -89,7 +89,7 @@ func (r *Relay) trouble() *problem.Problem {
 	return r.problem
 }
 
-// silence orders devices by who was heard last.
+// silence orders devices by their last message.
 func (d DeviceStatus) silence() float64 {
 	if d.Age == nil {
 		return 1e18
@@ -126,9 +126,9 @@ func (r *Relay) status() any {
 	}{"server", r.started.UTC(), time.Now().UTC(), r.Status()}
 }
 
-// PageStatus says what the viewer page may ask for beside its own files. A
-// browser writes an error on its console for everything that it asks for in
-// vain, so the page asks for nothing that is not there.
+// PageStatus is what the viewer page may ask for beside its own files. A
+// browser writes an error on its console for everything that it does not
+// get, so the page asks for nothing that is not there.
 type PageStatus struct {
 	Map     bool `json:"map"`     // /dist/map.js was generated
 	Basemap bool `json:"basemap"` // /basemap.pmtiles can be read
@@ -144,7 +144,7 @@ func (r *Relay) pageStatus() PageStatus {
 	return s
 }
 
-// Metric is one thing that the relay counts, for who watches over many. None of them has a device ID or an address for a
+// Metric is one thing that the relay counts, for monitoring. None of them has a device ID or an address for a
 // label.
 type Metric struct {
 	Name, Help string // Name as Prometheus has it, without a prefix
@@ -155,7 +155,7 @@ type Metric struct {
 // Sample is a value of a Metric.
 type Sample struct {
 	Value  float64
-	Labels []string // names and values in turn
+	Labels []string // names and values alternate
 }
 
 // Metrics are the relay's numbers as they are now.
@@ -173,13 +173,13 @@ func (r *Relay) Metrics() []Metric {
 		gauge("viewers", "Members of groups that listen.", float64(h.viewers.Load())),
 		gauge("publishers", "Members of groups that may send.", float64(h.publishers.Load())),
 		gauge("groups", "Device IDs with members or with messages kept.", float64(h.count())),
-		gauge("history_bytes", "Memory of the messages kept for those who join.", float64(h.kept.Load())),
+		gauge("history_bytes", "Memory of the messages kept for members that join later.", float64(h.kept.Load())),
 		counter("messages_total", "Messages published, without repeats.", h.messages.Load()),
 		counter("repeats_total", "Messages that a publisher sent again.", h.repeats.Load()),
 		counter("deliveries_total", "Messages written to members, history included.", h.delivered.Load()),
 		counter("dropped_total", "Messages that a viewer's full queue lost.", h.dropped.Load()),
-		counter("closed_slow_total", "Members closed for taking nothing or too little.", h.closedSlow.Load()),
-		counter("ignored_total", "Text frames of viewers, who may not send.", h.ignored.Load()),
+		counter("closed_slow_total", "Members closed for reading nothing or too little.", h.closedSlow.Load()),
+		counter("ignored_total", "Text frames of viewers, which may not send.", h.ignored.Load()),
 		refused,
 	}
 }

@@ -32,11 +32,11 @@ type certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	changed time.Time // of certFile, when it was read
-	looked  time.Time // when it was looked whether it changed
+	looked  time.Time // when it was last checked for a change
 }
 
 // openCertificate reads the files; nil without TLS. One that has to be made first
-// is nil too unless makeIt says so: checking a configuration leaves no files.
+// is nil too unless makeIt is set: checking a configuration leaves no files.
 func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 	if c.CertFile == "" {
 		return nil, nil
@@ -69,7 +69,7 @@ func (c Config) checkTLS() error {
 	return nil
 }
 
-// read loads the files. Under mu, or before anybody else has the certificate.
+// read loads the files. Under mu, or before any other goroutine has the certificate.
 func (c *certificate) read() error {
 	info, err := os.Stat(c.certFile)
 	if err != nil {
@@ -88,7 +88,7 @@ func certificateProblem(file string, err error) error {
 		Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 }
 
-// lookEvery is how often it is looked whether the files changed, as they do every
+// lookEvery is how often the files are checked for a change, as they do every
 // two months or so where an ACME client renews them.
 const lookEvery = time.Minute
 
@@ -141,8 +141,8 @@ func (c Config) certificateNames() []string {
 	return slices.Compact(names)
 }
 
-// makeCertificate writes a certificate that signed itself, and its key. Who
-// trusts it does so by its fingerprint and not by its dates: it holds from 1970
+// makeCertificate writes a self-signed certificate and its key. It is
+// trusted by its fingerprint and not by its dates: it holds from 1970
 // to the date that means no end (RFC 5280, 4.1.2.5), because a machine without a
 // clock could neither date it nor renew it in time.
 func makeCertificate(certFile, keyFile string, names []string) error {

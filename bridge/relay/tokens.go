@@ -65,7 +65,7 @@ func checkDeviceToken(device, token string) *problem.Problem {
 }
 
 // checkDeviceTokens finds what ReadDeviceTokens would have refused, and a token
-// that is the viewers' too: whoever watches could send.
+// that is the viewers' too: viewers could send.
 func (c Config) checkDeviceTokens() error {
 	for device, tokens := range c.DeviceTokens {
 		for _, token := range tokens {

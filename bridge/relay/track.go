@@ -35,8 +35,8 @@ func (p *point) placed() bool {
 }
 
 // trackOf puts fixes in the order of their own time, because a backlog comes
-// behind what is newer, leaves repeats out, and breaks the track where nothing
-// is known of the way in between.
+// after what is newer, leaves repeats out, and breaks the track where the way in
+// between is not known.
 func trackOf(messages []*message) [][]point {
 	points := make([]point, 0, len(messages))
 	var last time.Time
@@ -46,7 +46,7 @@ func trackOf(messages []*message) [][]point {
 			continue // JSON, but no fix
 		}
 		if p.Time = p.Time.UTC(); p.Time.Year() > 9999 {
-			p.Time = time.Time{} // as far from UTC as it was sent: RFC 3339 cannot say it
+			p.Time = time.Time{} // with its offset from UTC applied: RFC 3339 cannot express it
 		}
 		if !p.Time.IsZero() {
 			last = p.Time
@@ -75,7 +75,7 @@ func gapOf(points []point) time.Duration {
 	return max(10*time.Second, 10*steps[len(steps)/2])
 }
 
-// split cuts points where a fix says that there was no position, after a gap,
+// split cuts points where a fix has no position, after a gap,
 // and where the way crosses the antimeridian (RFC 7946, 3.1.9: a line across it
 // would be drawn around the earth).
 func split(points []point, gap time.Duration) (track [][]point) {

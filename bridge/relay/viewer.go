@@ -75,7 +75,7 @@ func (v *viewer) wants(class string) bool {
 }
 
 // push queues m, which came at now; a full queue loses its oldest. It never blocks.
-// Who goes on losing without catching up is closed, however much it takes
+// A viewer that goes on losing without catching up is closed, however much it reads
 // meanwhile. Under group.mu.
 func (v *viewer) push(m *message, now time.Time) {
 	v.mu.Lock()
@@ -93,7 +93,7 @@ func (v *viewer) push(m *message, now time.Time) {
 		v.losing = now
 	}
 	late := lost > 0 && now.Sub(v.losing) >= v.lossLimit
-	if late { // nothing is to keep the close frame waiting
+	if late { // the close frame must not wait
 		lost += v.live.n + v.raw.n
 		v.empty(&v.live, &v.raw)
 	}
@@ -142,7 +142,7 @@ func (v *viewer) discard() int {
 // weight is the size of all that is queued, in bytes. Under mu.
 func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
 
-// closedSlow counts and says that the viewer was closed for being slow.
+// closedSlow counts and logs that the viewer was closed for being slow.
 func (v *viewer) closedSlow(why string, after time.Duration) {
 	v.mu.Lock()
 	dropped := v.dropped
@@ -181,7 +181,7 @@ func (v *viewer) next() *message {
 }
 
 // shut asks the writer to send what is queued and then a close frame; the first
-// call decides the code, and is told so.
+// call decides the code, and returns true.
 func (v *viewer) shut(code int, reason string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -216,13 +216,13 @@ func (v *viewer) read() {
 	v.hub.log.Debug("left", "device_id", v.group.device, "viewer", v.peer, "why", err)
 }
 
-// explain tells the peer what its reading ended with where gorilla does not, and
+// explain sends the peer the reason of an error where gorilla does not, and
 // waits until that is on its way.
 func (v *viewer) explain(err error) {
 	switch {
 	case errors.Is(err, errFlood):
 		v.shut(websocket.ClosePolicyViolation, closeReason(err))
-	case errors.Is(err, websocket.ErrReadLimit): // said already, unless the length was absurd
+	case errors.Is(err, websocket.ErrReadLimit): // sent already, unless the length was absurd
 		v.shut(websocket.CloseMessageTooBig, "")
 	default:
 		return
@@ -264,11 +264,11 @@ func (v *viewer) answerClose(code int, _ string) error {
 	return nil
 }
 
-// pongTime is how long the reader waits for its turn to answer a ping.
+// pongTime is how long the reader waits until it may write the answer to a ping.
 const pongTime = time.Second
 
 // pong answers a ping, unless a message is on its way for so long that the
-// answer has to wait: who takes no messages is not waited for.
+// answer has to wait: a peer that takes no messages is not waited for.
 func (v *viewer) pong(data string) error {
 	frame, _ := appendFrame(nil, pongFrame, []byte(data))
 	err := v.wire.send(&net.Buffers{frame}, time.Now().Add(pongTime))
@@ -333,7 +333,7 @@ func (v *viewer) full() bool {
 	return v.own.n >= v.hub.limits.queue || v.own.bytes >= v.hub.limits.queueBytes
 }
 
-// alive gives the peer its time again, unless it is being closed.
+// alive extends the peer's deadline, unless it is being closed.
 func (v *viewer) alive() {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -18,15 +18,15 @@ import (
 )
 
 // wire is the connection of a member below gorilla's. All that goes out passes
-// here, whoever sends it: messages and pings come from the goroutine that
-// writes, pongs and the closes of gorilla's own from the one that reads. Each
-// takes its turn for one whole frame, or several, and has its own deadline in
-// it, so no frame is cut by another and no pong shortens a message's time.
+// here: messages and pings come from the goroutine that writes, pongs and
+// gorilla's own close frames from the one that reads. Each write is of whole frames
+// and has its own deadline, so no frame is cut by another and no pong shortens a
+// message's time.
 type wire struct {
 	// Set once.
 	net.Conn
 	raw     syscall.RawConn // of the socket; nil where there is none
-	writing chan struct{}   // holds a value while somebody writes; unlike a mutex it can be waited for up to a deadline
+	writing chan struct{}   // holds a value while a goroutine writes; unlike a mutex it can be waited for up to a deadline
 
 	budget *rate.Limiter // of the bytes that are read; nil for no bound
 	tail   [6]byte       // the last bytes that were read. Owned by the reading goroutine
@@ -34,15 +34,15 @@ type wire struct {
 
 	until time.Time // the deadline of gorilla's next frame; gorilla sends one at a time
 
-	// Owned by who has the turn.
-	over  error        // why nothing goes out any more: a close frame has, or a frame broke off
+	// Owned by the goroutine that writes.
+	over  error        // why nothing is sent any more: a close frame was, or a frame broke off
 	parts []unix.Iovec // what writeNow writes, kept for its memory
 }
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c, writing: make(chan struct{}, 1)}
 	if tcp, ok := below(c).(*net.TCPConn); ok && !isTLS(c) {
-		w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which says so when it is written to
+		w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which fails when it is written to
 	}
 	return w
 }
@@ -110,9 +110,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends TLS with its own goodbye only behind the close frame: who takes no
-// data takes none of that either, and is not waited for, which TLS does for five
-// seconds.
+// Close sends TLS's own close message only after the close frame: a peer that takes
+// no data takes none of that either, and TLS would wait for it for five seconds.
 func (w *wire) Close() error {
 	if secure, ok := w.Conn.(*tls.Conn); ok && !w.ended.Load() {
 		return secure.NetConn().Close()
@@ -179,8 +178,8 @@ func skip(frames *net.Buffers, n int) {
 	}
 }
 
-// begin waits for the turn until the deadline, which then holds for what is
-// written. After an error there is no turn to end.
+// begin waits until no other goroutine writes, up to the deadline, which then holds
+// for what is written. After an error there is nothing to end.
 func (w *wire) begin(until time.Time) error {
 	select {
 	case w.writing <- struct{}{}:

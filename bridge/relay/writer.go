@@ -33,7 +33,7 @@ func (v *viewer) write() {
 }
 
 // Bounds of what is written at once, which has one slow timeout for it all: no
-// more than a full socket buffer takes at once when the kernel says that there
+// more than a full socket buffer takes at once when the kernel reports that there
 // is room again, which it does when a third of the 64 kB is free.
 const (
 	batchBytes    = 8 << 10
@@ -92,7 +92,7 @@ func (v *viewer) drain() bool {
 	return true
 }
 
-// finish sends what is queued and the close frame, for limits.linger in all,
+// finish sends what is queued and the close frame, within limits.linger in all,
 // and leaves the reader as long again to see the answer.
 func (v *viewer) finish() {
 	end := time.Now().Add(v.hub.limits.linger)
@@ -113,8 +113,7 @@ func (v *viewer) finish() {
 	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
 }
 
-// wrote judges the result of a write. After an error the connection is of no
-// use, except when the reader sent a close frame: then the reader ends it.
+// wrote handles the result of a write. After an error the connection is useless, except when the reader sent a close frame: then the reader ends it.
 func (v *viewer) wrote(err error) bool {
 	if err == nil {
 		return true
@@ -123,7 +122,7 @@ func (v *viewer) wrote(err error) bool {
 		return false
 	}
 	if isTimeout(err) && v.shut(websocket.CloseTryAgainLater, "") {
-		v.closedSlow("it took no data", v.hub.limits.slow)
+		v.closedSlow("it read no data", v.hub.limits.slow)
 	}
 	v.conn.Close()
 	return false

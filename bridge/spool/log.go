@@ -112,7 +112,7 @@ func (l *log) get(s *segment, e entry) (record, error) {
 }
 
 // data is get's payload. A segment in which reading fails is let go, to be read whole when it is looked at again, which
-// tells a bad place from a disk that is away: the error is errDamaged, and errAway only when that has been done.
+// distinguishes a bad place from a disk that is away: the error is errDamaged, and errAway only when that has been done.
 func (l *log) data(s *segment, e entry) ([]byte, error) {
 	again := !s.away && s != l.segs[len(l.segs)-1] // that is being written
 	r, err := l.get(s, e)

@@ -83,7 +83,7 @@ type header struct {
 	size           int64
 }
 
-// parseHeader is not ok when the header is damaged, which costs nothing: the name says the base, and the rest is found
+// parseHeader is not ok when the header is damaged, which costs nothing: the name has the base, and the rest is found
 // by reading.
 func parseHeader(b []byte) (h header, ok bool) {
 	if len(b) < segmentHeader || string(b[:8]) != segmentMagic ||

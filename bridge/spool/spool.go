@@ -37,7 +37,7 @@ const (
 	// diskTimeout is how long the disk may take for one batch before it counts as failed: three times what Linux allows
 	// an SD card for one write (3 s).
 	diskTimeout = 10 * time.Second
-	// slowDisk is how long the disk may take for what it is given at once before whoever writes it counts as hung: far above
+	// slowDisk is how long the disk may take for what it is given at once before the goroutine that writes it counts as hung: far above
 	// diskTimeout, since to start again makes no card faster.
 	slowDisk = 2 * time.Minute
 	// noticeTime is how long Stats shows what was wrong and is over: long enough for a page or a monitor that asks once in

@@ -215,7 +215,7 @@ func (s *Spool) atWork(since time.Time) (last uint64) {
 }
 
 // collect returns what is to be written next: records up to end as many as fill a quarter of a segment, and the state
-// when it has changed, since changed, or what it says of these records has. Alone it is written only where asked for:
+// when it has changed, since changed, or what it holds of these records has. Alone it is written only where asked for:
 // acknowledgements change it while it is being written. base is what a new segment would be named by.
 func (s *Spool) collect(end uint64, alone bool) (batch []record, base, upTo uint64, changed time.Time) {
 	s.mu.Lock()

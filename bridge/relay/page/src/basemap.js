@@ -1,6 +1,6 @@
 // The ground under the trail, drawn by OpenLayers: tiles of the base map, and
-// the outlines of countries for who zooms far out. It has no controls and takes
-// no input: the page's map says where it is looked at.
+// the outlines of countries for the smallest scales. It has no controls and takes
+// no input: the page's map decides what is shown.
 
 import OLMap from 'ol/Map.js';
 import View from 'ol/View.js';
@@ -12,7 +12,7 @@ import VectorSource from 'ol/source/Vector.js';
 import { openArchive } from './archive.js';
 import { outlineStyle, sea, styleFor } from './style.js';
 
-const FAR = 1200;                                // Mercator metres a pixel, zoom 7: from there outlines say more than a grid
+const FAR = 1200;                                // Mercator metres a pixel, zoom 7: from there outlines show more than a grid
 const OUTLINES = '/dist/countries-50m.json';     // Natural Earth at 1:50 million
 const zoomed = (zoom) => 40075016.7 / 256 / 2 ** zoom; // Mercator metres a pixel
 

@@ -9,7 +9,7 @@ const station = (name, level, word, detail = '') => ({ name, level, word, detail
 const SILENT = 6; // seconds without an answer, which is waited for up to four, after which nothing is known
 
 // chainOf lists the stations. poll is the status and how fresh it is; mixed: two
-// senders take turns.
+// senders alternate.
 export function chainOf(poll, device, mixed, now = performance.now()) {
   const status = poll.status;
   if (poll.refused) return [station('gpsbridge', 'bad', 'token needed', poll.error)];
@@ -20,7 +20,7 @@ export function chainOf(poll, device, mixed, now = performance.now()) {
   const silent = (now - poll.answeredAt) / 1000;
   const list = status.role === 'server' ? serverChain(status, device, mixed) : trackerChain(status, device, Math.max(0, silent));
   if (silent < SILENT) return list;
-  // Nothing is known of what lies behind a daemon that does not answer.
+  // Nothing is known of what comes after a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
   return list.map((s) => (s.name === daemon
     ? station(s.name, 'bad', 'no answer', `no answer for ${roughSpan(silent)}: ${poll.error || 'it takes long'}`)
@@ -28,12 +28,12 @@ export function chainOf(poll, device, mixed, now = performance.now()) {
 }
 
 // otherServer is a tracking server that has the groups and not the status.
-const otherServer = (device) => (device ? station('Server', 'unknown', 'no status', 'this server tells the messages of the group and nothing else')
+const otherServer = (device) => (device ? station('Server', 'unknown', 'no status', 'this server sends the messages of the group and nothing else')
   : station('Server', 'bad', 'which device?', 'this server has no list of them: add ?device=DEVICE_ID to the address of this page'));
 
-const twoSenders = (device) => station('Device', 'warn', 'two senders', `two trackers take turns as ${device}: give each a device_id of its own`);
+const twoSenders = (device) => station('Device', 'warn', 'two senders', `two trackers send as ${device}: give each a device_id of its own`);
 
-// nameOf tells several of a kind apart. Of a path the last part has to do:
+// nameOf distinguishes several of a kind. Of a path the last part must suffice:
 // /dev/serial/by-id/usb-… has no room.
 const nameOf = (base, list, name) => (list.length > 1 ? name?.replace(/^\/.*\/(?=[^/])/, '') ?? base : base);
 
@@ -51,7 +51,7 @@ function trackerChain(status, device, silent) {
     return list;
   }
   const beyond = [...uplinks.map((u) => uplinkStation(nameOf('Uplink', uplinks, u.name), u, silent)), serverStation(uplinks)];
-  return [...list, ...beyond.map((s) => ({ ...s, beyond: true }))]; // behind this page's own source
+  return [...list, ...beyond.map((s) => ({ ...s, beyond: true }))]; // after this page's own source
 }
 
 // receiverStation of one that waits as a spare is not bad while another feeds.
@@ -106,9 +106,9 @@ function uplinkStation(name, u, silent) {
 function serverStation(uplinks) {
   const u = uplinks.find((x) => x.state !== 'connected') ?? uplinks[0];
   if (u.state !== 'connected') return station('Server', 'unknown', 'not reached', isNumber(u.last_ack_age) ? `last acknowledged ${roughSpan(u.last_ack_age)} ago` : 'nothing was acknowledged yet');
-  if (u.ack === 'none') return station('Server', 'unknown', 'not asked', 'acknowledgements are switched off (uplink.ack = "none")');
+  if (u.ack === 'none') return station('Server', 'unknown', 'off', 'acknowledgements are switched off (uplink.ack = "none")');
   const age = u.last_ack_age;
-  if (!isNumber(age)) return station('Server', u.outstanding ? 'warn' : 'unknown', 'no word yet', 'nothing was acknowledged yet');
+  if (!isNumber(age)) return station('Server', u.outstanding ? 'warn' : 'unknown', 'none yet', 'nothing was acknowledged yet');
   if (u.outstanding && age > 10) return station('Server', 'warn', 'silent', `${count(u.outstanding)} sent and not acknowledged, the last acknowledgement ${roughSpan(age)} ago`);
   return station('Server', 'ok', 'acknowledges', `by ${u.ack}, ${roughSpan(age)} ago`);
 }
@@ -119,18 +119,18 @@ function serverChain(status, device, mixed) {
   const heard = isNumber(d?.age) ? `last message ${roughSpan(d.age)} ago` : 'no message yet';
   const tracker = mixed ? twoSenders(device) : d?.publishers > 0
     ? station('Device', isNumber(d.fix_age) && d.fix_age > 30 ? 'warn' : 'ok', isNumber(d.fix_age) && d.fix_age > 30 ? 'silent' : 'connected', `${d.publishers} publisher${d.publishers > 1 ? 's' : ''}, ${heard}`)
-    : station('Device', 'bad', 'not connected', `no tracker ${device ?? ''} is connected, ${heard}`);
+    : station('Device', 'bad', 'not connected', `tracker ${device ?? ''} is not connected, ${heard}`);
   return [tracker, station('Server', 'ok', 'running', `${count(relay.viewers)} viewer${relay.viewers === 1 ? '' : 's'}, ${count(relay.publishers)} publisher${relay.publishers === 1 ? '' : 's'}`)];
 }
 
 const ORDER = { bad: 0, warn: 1 };
 
 // reasonOf is the detail of the first station that is wrong, nearest to the
-// receiver first: what lies behind it only follows from it. What is beyond the
+// receiver first: what comes after it only follows from it. What is beyond the
 // daemon that serves this page keeps nothing from it.
 export function reasonOf(chain) {
   const worst = chain.filter((s) => s.level in ORDER && !s.beyond).sort((a, b) => ORDER[a.level] - ORDER[b.level])[0];
   const name = worst?.name.replace(/^[A-Z][a-z]+$/, (word) => word.toLowerCase()); // a port keeps its letters
-  if (!worst || name === 'gpsbridge') return worst?.detail ?? ''; // that says the name
+  if (!worst || name === 'gpsbridge') return worst?.detail ?? ''; // whose detail has the name
   return `${name}: ${worst.detail || worst.word}`;
 }

@@ -65,7 +65,7 @@ export class Charts {
   // draw shows the last span seconds until now: the charts move on while
   // nothing comes.
   draw() {
-    if (!this.host.offsetParent || !this.host.clientWidth) return; // behind another tab
+    if (!this.host.offsetParent || !this.host.clientWidth) return; // another tab is shown
     const { model } = this;
     const now = model.fix ? model.fixTime + model.age() : NaN;
     const all = model.track;

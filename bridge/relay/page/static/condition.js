@@ -4,7 +4,7 @@ import { isNumber } from './format.js';
 import { modeOf } from './model.js';
 
 // conditionOf is the one word for how far the page can be believed, and why.
-// reason is what the chain says is wrong.
+// reason is what is wrong by the chain.
 export function conditionOf(model, feed, reason, now = performance.now()) {
   const age = model.age(now);
   if (feed.state !== 'open') {

@@ -1,5 +1,5 @@
-// The NMEA console: what the receiver says, as it says it. The daemon sends raw
-// bytes only to who asks for them, so the console listens only while it is open.
+// The NMEA console: what the receiver sends, unchanged. The daemon sends raw
+// bytes only to members that ask for them, so the console listens only while it is open.
 
 import { count, element, setText } from './format.js';
 import { save } from './download.js';
@@ -9,7 +9,7 @@ import { Sentences, Types, judge } from './nmealines.js';
 const SHOWN = 300;      // lines in the document
 const KEPT = 5000;      // lines to filter: three minutes of a chatty receiver
 const SAVED = 4 << 20;  // characters to download: an hour and a half of 1 Hz
-const SLOW = 250;       // ms between two drawings: nobody reads faster
+const SLOW = 250;       // ms between two drawings: reading is slower
 
 export class Console {
   constructor($, joined) {

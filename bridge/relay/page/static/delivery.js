@@ -1,10 +1,10 @@
-// Which fixes the server has, from what the status says: how many messages the
+// Which fixes the server has, from the status: how many messages the
 // daemon made in its run (`reported`), up to which of them the server has
 // acknowledged all (`acked_seq`), and how many it has not (`behind`). What waits
 // is one stretch of the run from the first of those on. While there is no
 // connection it ends with the newest message. Once there is one, new messages go
 // out at once (live first) and the stretch shrinks from its old end. With several
-// servers the one that is furthest behind counts: nothing is called
+// servers the one with the most waiting counts: nothing is called
 // acknowledged that might not be.
 
 const LEAST = 8; // messages under way at any time are not called waiting

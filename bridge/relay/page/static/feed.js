@@ -1,16 +1,16 @@
-// The two ways in which the page hears: the WebSocket of the group, and the
-// status that it asks for. Both go on for good and say how they are.
+// The two sources of the page: the WebSocket of the group, and the status that it
+// asks for. Both go on until the page is closed, and show their own state.
 
 import { authorization, subprotocols } from './token.js';
 
 const FIRST_RETRY = 500, LAST_RETRY = 8000; // ms
-const PATIENCE = 10_000; // ms: a browser waits minutes for an answer to a handshake
+const HANDSHAKE = 10_000; // ms: a browser waits minutes for an answer to a handshake
 const SELDOM = 60_000;   // ms between two questions to a server that has no status
 
 // plain is a message as the page expects them: an object of numbers, strings and
 // truth values, and of lists of such objects. Anyone who may send to the group
 // can send something else, such as an object that cannot become a string; what
-// is not expected is left out. null says as little as absence.
+// is not expected is left out. null means the same as absence.
 export function plain(v) {
   if (v === null || typeof v !== 'object' || Array.isArray(v)) return {};
   return Object.fromEntries(Object.entries(v).flatMap(([k, x]) => {
@@ -50,7 +50,7 @@ export class Feed {
       return;
     }
     this.socket = socket;
-    this.timer = setTimeout(() => { this.drop(); this.again(); }, PATIENCE);
+    this.timer = setTimeout(() => { this.drop(); this.again(); }, HANDSHAKE);
     socket.onopen = () => {
       if (socket !== this.socket) return;
       clearTimeout(this.timer);
@@ -83,7 +83,7 @@ export class Feed {
     if (this.state === 'waiting') this.connect();
   }
 
-  // restart drops a socket that says nothing although there is something to say.
+  // restart drops a socket on which nothing comes although the server has something.
   restart() {
     this.drop();
     this.connect();
@@ -108,8 +108,8 @@ export class Feed {
   }
 }
 
-// Poll asks for the status over and over. It keeps the last answer and when
-// the question was put; error says why there is no newer one. device() is the
+// Poll asks for the status again and again. It keeps the last answer and when
+// the question was put; error is why there is no newer one. device() is the
 // one that is shown.
 export class Poll {
   constructor(token, interval, device, changed) {
@@ -149,7 +149,7 @@ export class Poll {
     this.changed();
   }
 
-  // get throws what the server says is wrong, with its code; without one when it
+  // get throws the server's error, with its code; without one when it
   // was not the server that answered.
   async get(path) {
     const answer = await fetch(path, { headers: authorization(this.token), signal: AbortSignal.timeout(4000), cache: 'no-store' });

@@ -1,4 +1,4 @@
-// The link panel: every number behind the chain, for who wants to know.
+// The link panel: every number that the chain is made of.
 
 import { bytes, count, element, isNumber, roughSpan, setText, spanText } from './format.js';
 import { ofDevice } from './chain.js';

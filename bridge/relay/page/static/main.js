@@ -114,7 +114,7 @@ function onStatus() {
   tick();
 }
 
-// correctAge believes the server about the age of what came from its history.
+// correctAge takes the age of what came from the server's history from the server.
 function correctAge(status) {
   const d = status.relay?.devices?.find((x) => x.device_id === feed.device);
   if (!isNumber(d?.fix_age) || feed.state !== 'open') return;
@@ -188,7 +188,7 @@ function tick() {
 }
 
 // wake finds that this machine slept, or froze this page. Its count of time may
-// have stopped meanwhile, and its socket may be dead without a word.
+// have stopped meanwhile, and its socket may be dead without an event.
 function wake(now) {
   const clock = Date.now(), passed = now - ticked.at, uncounted = clock - ticked.clock - passed;
   ticked = { clock, at: now };
@@ -227,6 +227,6 @@ showSpeed($, null);
 
 setInterval(tick, 100);
 setInterval(() => charts.draw(), 500); // time goes on while nothing comes
-// For the console of whoever debugs this page, and for its tests.
+// For the browser's console, and for tests.
 globalThis.gpsbridge = { model, poll, delivery, charts, nmea, map: null };
 poll.run();

@@ -8,11 +8,11 @@
 //                                 of a .pmtiles or ''), on.token (for its Authorization header)
 //                                 and on.failed() to call when it cannot go on; on.credit(text)
 //                                 takes the words that a base map's licence asks for;
-//                                 on.bearing(degrees) is told while the map turns.
+//                                 on.bearing(degrees) is called while the map turns.
 //   setFix(fix, {stale})          {lat, lon, track, speed, eph}; m/s, degrees, metres; track,
 //                                 speed and eph may be absent
 //   setTrail(points)              oldest first: {lat, lon, state, hole}; state is none, sent or
-//                                 kept; hole: nobody knows the way from the point before
+//                                 kept; hole: the way from the point before is not known
 //   addPoint(point)               one more at the end
 //   fit()                         shows the trail near the vehicle, until the user zooms
 //   setMode('north' | 'heading')  what is up; heading-up holds the last heading while standing
@@ -47,7 +47,7 @@ export class MapView {
     this.following = true;
     this.mode = 'north';
     this.bearing = this.heading = 0;
-    this.chosen = false;    // somebody chose the scale
+    this.chosen = false;    // the user chose the scale
     this.far = FAR;
     this.points = [];
     this.calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
@@ -170,7 +170,7 @@ export class MapView {
   }
 
   // anchor is the height at which the centre is drawn: with the heading up there
-  // is more room ahead than behind.
+  // is more room ahead than to the rear.
   anchor() { return this.height * (this.mode === 'heading' && this.following ? 0.66 : 0.5); }
 
   // turned gives what is right and down on the screen as east and north.
@@ -196,7 +196,7 @@ export class MapView {
     });
   }
 
-  // turn brings the bearing nearer to what it shall be. A jump once a second
+  // turn moves the bearing towards its target. A jump once a second
   // would be hard on the eye.
   turn() {
     const to = this.mode === 'heading' ? this.heading : 0;

@@ -27,7 +27,7 @@ export function draw(v) {
   v.sine = Math.sin(v.bearing * Math.PI / 180);
   v.cosine = Math.cos(v.bearing * Math.PI / 180);
   const grid = step(72 / v.k);
-  // Streets say where a place is and how far; over them grid and rings would only be in the way.
+  // Streets show where a place is and how far; over them grid and rings would only be in the way.
   if (v.ground()) {
     drawGrid(v, c, grid);
     if (v.vehicle) drawRings(v, c);
@@ -94,7 +94,7 @@ function text(v, c, words, x, y) {
 
 // drawTrail fades the trail towards its beginning. What still waits to be sent
 // is a hollow line in another colour, and never fades. Where fixes are missing
-// the line is dotted: nobody knows the way between.
+// the line is dotted: the way between is not known.
 function drawTrail(v, c) {
   const points = v.points, n = points.length;
   if (n < 2) return;

@@ -1,9 +1,9 @@
 // Chooses the map: the generated one where there is one and it works, the page's
-// own otherwise. Which of them it is, nobody else needs to know.
+// own otherwise. Callers need not know which of them it is.
 
 import { MapView } from './map.js';
 
-// loadMap makes a map in container. page is what the status says there is to
+// loadMap makes a map in container. page is what there is to
 // ask for: asking in vain would be an error on the browser's console. A map that
 // finds later that it cannot go on calls on.failed, and is replaced by replaced.
 export async function loadMap(container, page, on, replaced) {

@@ -21,7 +21,7 @@ export class Model {
     this.mode = '';
     this.modeFrom = 0;      // in fix time
     this.modeWhole = false; // the change itself was seen
-    this.track = [];        // what every TPV said, in the order of its time t; see pointOf
+    this.track = [];        // what every TPV stated, in the order of its time t; see pointOf
     this.keys = new Set();  // of what is in the track, without repeats
     this.steps = [];        // last intervals between fixes, seconds
     this.offset = 0;        // ms that the server's clock is ahead of this browser's
@@ -54,7 +54,7 @@ export class Model {
     if (newer) this.newFix(m, t, now);
   }
 
-  // checkDate begins again where the receiver has corrected its date, or a
+  // checkDate starts over where the receiver has corrected its date, or a
   // recording starts over: the times so far belong to another calendar.
   checkDate(t) {
     const step = t - this.fixTime;
@@ -112,7 +112,7 @@ export class Model {
     }
   }
 
-  // correct moves the last fix into the past: the server says it is `age`
+  // correct moves the last fix into the past: by the server it is `age`
   // seconds old, and nothing arrived since the server was asked.
   correct(age, askedAt, now = performance.now()) {
     if (!this.fix || this.heardAt > askedAt) return;
@@ -130,7 +130,7 @@ export class Model {
     this.slept = true;
   }
 
-  // mixed says that two senders take turns in the group, each with its own run.
+  // mixed reports that two senders alternate in the group, each with its own run.
   mixed(now = performance.now()) { return now - this.mixedAt < MIXED * 1000; }
 
   // age is seconds since the last TPV, with a position or without.
@@ -161,7 +161,7 @@ export class Model {
 
   // modeFor is seconds in the present mode; at least that if the change to it
   // was before the first message. It ends with the fixes: what the mode is now,
-  // a silent receiver does not say.
+  // a silent receiver does not report.
   modeFor(now) {
     return this.fix ? this.fixTime - this.modeFrom + Math.min(this.age(now), this.staleAfter) : NaN;
   }

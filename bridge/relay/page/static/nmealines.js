@@ -1,7 +1,7 @@
 // Raw bytes of a receiver to lines, as its own serial line has them, with what
 // is wrong with each. One Sentences a receiver: chunks end anywhere.
 
-const LONGEST = 1024;        // a line without an end is cut here: it is no NMEA
+const LONGEST = 1024;        // a line without an end is cut here: it is not NMEA
 const RATE_WINDOW = 10;      // seconds over which a rate is taken
 
 // checksumOf is the XOR of the characters between the $ or ! and the *.
@@ -11,7 +11,7 @@ function checksumOf(line) {
   return sum.toString(16).toUpperCase().padStart(2, '0');
 }
 
-// judge gives type, and fault: '' when the line is a sound sentence.
+// judge returns type, and fault: '' when the line is a sound sentence.
 export function judge(line) {
   if (!/^[$!][A-Z]/.test(line)) return { type: 'other', fault: 'not NMEA' };
   const type = line.slice(1).split(/[,*]/, 1)[0];

@@ -1,6 +1,6 @@
 // Constellations by gnssid as gpsd numbers them: name, the letter before a
-// satellite's number, and a shape each, so that colour is never needed to tell
-// them apart.
+// satellite's number, and a shape each, so that colour is never needed to
+// distinguish them.
 
 import { isNumber, svg } from './format.js';
 
@@ -65,8 +65,8 @@ const GREY = 10, STEP = 4.5, LEVELS = 9;
 // levelOf is the class of a signal's colour, cn0 to cn8.
 const levelOf = (ss) => (isNumber(ss) ? `cn${Math.min(LEVELS - 1, Math.max(0, Math.round((ss - GREY) / STEP)))}` : 'cnx');
 
-// classOf says everything about a satellite that is drawn.
-export const classOf = (s) => `sat ${levelOf(s.ss)} ${s.used ? 'used' : s.ss ? 'seen' : 'mute'}`;
+// classOf is all that is drawn of a satellite.
+export const classOf = (s) => `sat ${levelOf(s.ss)} ${s.used ? 'used' : s.ss ? 'seen' : 'silent'}`;
 
 // scaleOf is the legend of the colours.
 export const scaleOf = () => [10, 22, 33, 46].flatMap((ss) => [

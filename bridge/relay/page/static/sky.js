@@ -75,7 +75,7 @@ export class SkyPlot {
   render(satellites) {
     this.satellites = satellites;
     const size = this.host.clientWidth;
-    if (!size) return; // behind another tab
+    if (!size) return; // another tab is shown
     const plot = { c: Math.max(SMALLEST, size) / 2, r: Math.max(SMALLEST, size) / 2 - RIM };
     const known = satellites.filter((s) => isNumber(s.el) && isNumber(s.az) && s.el >= 0);
     const used = satellites.filter((s) => s.used).length;
@@ -103,7 +103,7 @@ export class SkyPlot {
       element('span', {}, g.name), element('b', {}, `${g.used}/${g.list.length}`))));
   }
 
-  // grow says how old the satellites are that are shown, when they are old.
+  // grow shows how old the satellites are, when they are old.
   grow(age) {
     const old = age > OLD;
     document.body.toggleAttribute('data-old-sky', old);

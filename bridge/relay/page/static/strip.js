@@ -10,7 +10,7 @@ const WORDS = { open: 'connected', connecting: 'connecting', waiting: 'offline' 
 const LEVELS = { open: 'ok', connecting: 'warn', waiting: 'bad' };
 
 export class Strip {
-  // changed(kind) is told when the condition is another.
+  // changed(kind) is called when the condition has changed.
   constructor($, changed) {
     Object.assign(this, { $, changed });
     this.kind = '';
@@ -23,7 +23,7 @@ export class Strip {
   show({ model, feed, chain, condition, unsure }, now) {
     const { $ } = this;
     if (condition) this.showCondition(condition, model);
-    // Of the position, not of the last word: "no fix" every second is no fix.
+    // Of the position, not of the last message: "no fix" every second is not a fix.
     setText($('age'), unsure ? NONE : ageText(model.positionAge(now)));
     const span = model.modeFor(now);
     setText($('mode-for'), isNumber(span) && !unsure ? `${model.modeWhole ? 'for ' : '> '}${spanText(span)}` : '');
@@ -39,7 +39,7 @@ export class Strip {
     if (c.kind === this.kind) return;
     this.kind = c.kind;
     document.body.dataset.condition = c.kind;
-    // Said once when it changes; the counting is not for the ear.
+    // Announced once when it changes; the counting is not announced.
     setText($('announce'), c.kind === 'live' ? `Live: ${modeOf(model.fix).word}` : `${c.title}. ${c.text}`);
     this.changed(c.kind);
   }
@@ -61,7 +61,7 @@ export class Strip {
     if (shown) setText(this.$('why'), [`${shown.name}: ${shown.word}`, shown.detail].filter(Boolean).join(', '));
   }
 
-  // announce says what changed for better or worse, not the first time.
+  // announce announces what changed for better or worse, not the first time.
   announce(chain) {
     const was = this.levels;
     this.levels = new Map(chain.map((s) => [s.name, s.level]));

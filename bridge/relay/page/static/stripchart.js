@@ -20,11 +20,11 @@ export class StripChart {
     this.colours = Object.fromEntries(NAMES.map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
   }
 
-  // shareAt says where in the span a pixel is: 0 its beginning, 1 now.
+  // shareAt is where in the span a pixel is: 0 its beginning, 1 now.
   shareAt(x) { return (x - LEFT) / (this.canvas.clientWidth - LEFT - RIGHT); }
 
-  // draw takes points {t, v} in order of t; v is no number where nothing was
-  // said. It returns what it showed.
+  // draw takes points {t, v} in order of t; v is not a number where nothing was
+  // reported. It returns what it drew.
   draw(points, { now, span, gap, least, floor, at }) {
     this.fitCanvas();
     const seen = points.filter((p) => isNumber(p.v));

@@ -1,4 +1,4 @@
-// The satellites as a table, for who wants the numbers. It is made only while it
+// The satellites as a table, for readers of the numbers. It is made only while it
 // is open.
 
 import { NONE, element, isNumber, svg } from './format.js';

@@ -6,7 +6,7 @@ const ORDER = ['sky', 'charts', 'nmea', 'link']; // on a phone
 const GROUPS = [['sky', 'link'], ['charts', 'nmea']];
 
 export class Tabs {
-  // changed(name, shown) is told of every panel that appears or goes.
+  // changed(name, shown) is called for every panel that appears or disappears.
   constructor($, changed) {
     Object.assign(this, { $, changed });
     this.shown = new Set();

@@ -1,5 +1,5 @@
 // The viewer's token comes in the fragment of the address, which a browser sends
-// to nobody. It is taken out of the address bar, where a photograph of the screen
+// to no server. It is taken out of the address bar, where a photograph of the screen
 // or a shared link would show it, and kept for this tab alone.
 
 const KEY = 'gpsbridge.token';

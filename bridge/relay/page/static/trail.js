@@ -11,7 +11,7 @@ export class Trail {
     this.added = this.changed = -1;
   }
 
-  // update tells map what is new. all starts it over: it is another map, or the
+  // update gives map what is new. all starts it over: it is another map, or the
   // states have changed.
   update(map, all = false) {
     const { model } = this;
