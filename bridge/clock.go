@@ -90,20 +90,6 @@ func CertificateTime(system time.Time, synchronised bool, receiver time.Time) (t
 	return built, "build"
 }
 
-// certificateTime is CertificateTime now, with the latest time of the daemon's receivers.
-func (d *Daemon) certificateTime() (time.Time, string) {
-	now := time.Now()
-	var receiver time.Time
-	for _, dv := range d.devices {
-		for _, in := range dv.intakes {
-			if clock := in.Clock(now); clock.After(receiver) {
-				receiver = clock
-			}
-		}
-	}
-	return CertificateTime(now, d.synchronised(), receiver)
-}
-
 // timesyncd creates this file when it has set the clock (systemd-timesyncd.service(8)).
 const timesyncd = "/run/systemd/timesync/synchronized"
 

@@ -138,6 +138,20 @@ func (d *Daemon) closeDevices() error {
 	return errors.Join(errs...)
 }
 
+// certificateTime is CertificateTime now, with the latest time of the daemon's receivers.
+func (d *Daemon) certificateTime() (time.Time, string) {
+	now := time.Now()
+	var receiver time.Time
+	for _, dv := range d.devices {
+		for _, in := range dv.intakes {
+			if clock := in.Clock(now); clock.After(receiver) {
+				receiver = clock
+			}
+		}
+	}
+	return CertificateTime(now, d.synchronised(), receiver)
+}
+
 // networkChanged are the channels of the links that are to try again when the network has changed.
 func (d *Daemon) networkChanged() (all []chan struct{}) {
 	for _, dv := range d.devices {

@@ -476,6 +476,10 @@ func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
 	first.stop()
 	first.wait(t, 5*time.Second)
 
+	foreign := filepath.Join(dir, "disk", "notes")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	uplink, group := trackingServer(t)
 	old, now := realtest.Join(t, group), realtest.Join(t, strings.Replace(group, "van_7", "van_8", 1))
 	pty := realtest.OpenPty(t)
@@ -498,6 +502,9 @@ func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
 		}
 	}
 	second.await(t, "end of the former device", func(st observe.Status) bool { return len(st.Uplinks) == 1 && len(st.Devices) == 1 })
+	if files, err := os.ReadDir(foreign); err != nil || len(files) > 0 {
+		t.Errorf("a directory that is not a spool has %v (%v)", files, err)
+	}
 	for _, want := range []string{"they are sent to its own group\" device_id=van_7 records=30", "are delivered\" device_id=van_7"} {
 		if !strings.Contains(second.log.String(), want) {
 			t.Errorf("the log has no %s", want)

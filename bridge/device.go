@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -68,7 +69,7 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 func formerDevices(c *config.Config, s surroundings) (all []*device) {
 	for _, id := range c.FormerIDs() {
 		held, err := spool.Inspect(c.SpoolDirs(id))
-		if err == nil && held.Records == 0 {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && held.Records == 0 { // not a spool, or nothing waits in it
 			continue
 		}
 		d, err := newDevice(c, id, s)

@@ -175,6 +175,17 @@ func (f *File) readFile(path string, o origins) error {
 	return nil
 }
 
+// give sets a value and notes where it was given.
+func (f *File) give(s Setting, value, where string, o origins) error {
+	to, p := s.value(f)
+	if p != nil {
+		return &located{p, where}
+	}
+	*to = value
+	o.set(s.key, where)
+	return nil
+}
+
 // decode reads a TOML text over f. A problem comes with its line.
 func (f *File) decode(text []byte) (line int, p *problem.Problem) {
 	var wrong *toml.DecodeError

@@ -80,10 +80,11 @@ func (c *Config) SpoolDirs(deviceID string) (dir, runtime string) {
 	return in(c.Spool.Dir, deviceID), in(c.Spool.Runtime, deviceID)
 }
 
-// FormerIDs are the device IDs that have a spool and that no receiver feeds any more.
+// FormerIDs are the device IDs that may have a spool and that no receiver feeds any more: the names of directories beside those
+// of the others. There are none without a server to deliver to.
 func (c *Config) FormerIDs() (ids []string) {
 	current := c.DeviceIDs()
-	if c.Spool.Dir == "" {
+	if c.Spool.Dir == "" || len(c.Uplinks) == 0 {
 		return nil
 	}
 	entries, _ := os.ReadDir(c.Spool.Dir) // one that cannot be read is the spool's to report

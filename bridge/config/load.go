@@ -113,17 +113,6 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 	return f.check(o)
 }
 
-// give sets a value and notes where it was given.
-func (f *File) give(s Setting, value, where string, o origins) error {
-	to, p := s.value(f)
-	if p != nil {
-		return &located{p, where}
-	}
-	*to = value
-	o.set(s.key, where)
-	return nil
-}
-
 func unknownVariable(name string) *problem.Problem {
 	names := make([]string, len(Settings))
 	for i, s := range Settings {
