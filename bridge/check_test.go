@@ -24,7 +24,7 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 		"dotted":          {file: "log.level = 'info'\nrelay . 'history' = -1", want: []string{"FILE:2: relay.history"}},
 		"inline":          {file: "device_id = 'a'\nrelay = { history = -1 }", want: []string{"FILE:2: relay.history"}},
 		"inline array":    {file: "\nuplink = [{ server = 'x' }]", want: []string{"FILE:2: uplink.server"}},
-		"behind a text":   {file: "device_id = \"\"\"\na\"\"\"\r\n[relay]\r\nhistory = -1", want: []string{"FILE:4: relay.history"}},
+		"after a text":    {file: "device_id = \"\"\"\na\"\"\"\r\n[relay]\r\nhistory = -1", want: []string{"FILE:4: relay.history"}},
 		"several":         {file: "[report]\nspeed = -1.0\nturn = -1.0\n[log]\nformat = 'x'", want: []string{"FILE:3: report.turn", "FILE:2: report.speed", "FILE:5: log.format"}},
 		"relay's own":     {file: "[relay]\nopen = false\nlisten = '8947'", want: []string{"FILE:3: relay.listen"}},
 		"receiver's own":  {file: "[[receiver]]\nsource = '-'\n[[receiver]]\nsilence = '5s'\nsource = 'ttyUSB0'", want: []string{"FILE:5: receiver.source: "}},
@@ -66,11 +66,11 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 
 // Checking a configuration makes no files; one that is to be there and is not is named.
 func TestCheckKnowsTheCertificate(t *testing.T) {
-	folder := t.TempDir()
+	dir := t.TempDir()
 	f := config.Default()
 	f.DeviceID = "van_7"
 	f.Receivers = []config.ReceiverSection{{Source: "sim:"}}
-	f.Relay.Cert, f.Relay.Key = filepath.Join(folder, "relay.pem"), filepath.Join(folder, "relay.key")
+	f.Relay.Cert, f.Relay.Key = filepath.Join(dir, "relay.pem"), filepath.Join(dir, "relay.key")
 	check := func() error {
 		c, err := f.Check()
 		if err != nil {
@@ -85,7 +85,7 @@ func TestCheckKnowsTheCertificate(t *testing.T) {
 	if err := check(); err != nil {
 		t.Error(err)
 	}
-	if made, _ := os.ReadDir(folder); len(made) > 0 {
+	if made, _ := os.ReadDir(dir); len(made) > 0 {
 		t.Errorf("the check made %v", made)
 	}
 }

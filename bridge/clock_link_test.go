@@ -25,7 +25,7 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 	const day = 24 * time.Hour
 	server := realtest.StartDjango(t, realtest.Options{})
 	built := BuiltAfter()
-	year := built.AddDate(1, 0, 0) // what the receiver says, unless it lies
+	year := built.AddDate(1, 0, 0) // the receiver's time, unless it is spoofed
 	for name, test := range map[string]struct {
 		from, until time.Time // of the certificate
 		receiver    time.Time
@@ -35,7 +35,7 @@ func TestBoardOf1970OverTLS(t *testing.T) {
 		"valid at the receiver's time":                    {year.Add(-30 * day), year.Add(30 * day), year, "", "receiver"},
 		"expired at the receiver's time":                  {year.Add(-60 * day), year.Add(-30 * day), year, "expired on " + year.Add(-30*day).Format(time.DateOnly), "receiver"},
 		"not yet valid, the receiver has no time":         {year.Add(-30 * day), year.Add(30 * day), time.Time{}, "valid only from", "build"},
-		"expired long ago, the receiver lies":             {built.Add(-900 * day), built.Add(-800 * day), built.Add(-850 * day), "expired on", "build"},
+		"expired long ago, a spoofed receiver":            {built.Add(-900 * day), built.Add(-800 * day), built.Add(-850 * day), "expired on", "build"},
 		"valid at the build's time, the receiver is dead": {built.Add(-day), built.Add(day), time.Unix(0, 0), "", "build"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +90,8 @@ func awaitVerdict(t *testing.T, u *uplink.Uplink) uplink.Status {
 	}
 }
 
-// TestCertificatesOfADaemonWithoutAClock has a daemon whose clock nobody keeps, a receiver and a server that are a year ahead
-// of it, and files of certificates that are mended while it runs: it needs no reload and no restart.
+// TestCertificatesOfADaemonWithoutAClock has a daemon whose clock is not synchronised, a receiver and a server that are a year ahead
+// of it, and files of certificates that are replaced while it runs: it needs no reload and no restart.
 func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 	const month = 30 * 24 * time.Hour
 	ahead := time.Now().AddDate(1, 0, 0).UTC()

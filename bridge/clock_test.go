@@ -30,7 +30,7 @@ func TestCalendarIsBoundedByBuildAndClock(t *testing.T) {
 
 func TestCertificatesAreVerifiedAtASaneTime(t *testing.T) {
 	built := BuiltAfter()
-	dead, behind := time.Unix(0, 0), built.AddDate(0, 1, 0)
+	dead, slow := time.Unix(0, 0), built.AddDate(0, 1, 0)
 	now, spoofed := built.AddDate(0, 6, 0), built.AddDate(-3, 0, 0)
 	for name, test := range map[string]struct {
 		system       time.Time
@@ -39,15 +39,15 @@ func TestCertificatesAreVerifiedAtASaneTime(t *testing.T) {
 		want         time.Time
 		source       string
 	}{
-		"synchronised":                         {now, true, behind, now, "system"},
-		"synchronised to before the build":     {dead, true, time.Time{}, built, "build"},
-		"not synchronised, no fix yet":         {behind, false, time.Time{}, behind, "system, not synchronised"},
-		"not synchronised, fix":                {behind, false, now, now, "receiver"},
-		"clock dead, fix":                      {dead, false, now, now, "receiver"},
-		"clock dead, no fix":                   {dead, false, time.Time{}, built, "build"},
-		"clock dead, receiver lies":            {dead, false, spoofed, built, "build"},
-		"clock ahead, fix":                     {now, false, behind, behind, "receiver"},
-		"not synchronised, receiver lies back": {now, false, spoofed, now, "system, not synchronised"},
+		"synchronised":                     {now, true, slow, now, "system"},
+		"synchronised to before the build": {dead, true, time.Time{}, built, "build"},
+		"not synchronised, no fix yet":     {slow, false, time.Time{}, slow, "system, not synchronised"},
+		"not synchronised, fix":            {slow, false, now, now, "receiver"},
+		"clock dead, fix":                  {dead, false, now, now, "receiver"},
+		"clock dead, no fix":               {dead, false, time.Time{}, built, "build"},
+		"clock dead, spoofed":              {dead, false, spoofed, built, "build"},
+		"clock ahead, fix":                 {now, false, slow, slow, "receiver"},
+		"not synchronised, spoofed":        {now, false, spoofed, now, "system, not synchronised"},
 	} {
 		got, source := CertificateTime(test.system, test.synchronised, test.receiver)
 		if !got.Equal(test.want) || source != test.source {

@@ -284,7 +284,7 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 	})
 	member.WaitDistinct(5, patience)
 	if log := d.log.String(); strings.Count(log, "no viewers can be served") != 1 || !strings.Contains(log, taken.Addr().String()) {
-		t.Errorf("the log does not say once that the port is taken")
+		t.Errorf("the log does not state once that the port is taken")
 	}
 }
 
@@ -443,7 +443,7 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	first.stop()
 	first.wait(t, 5*time.Second)
 	if !strings.Contains(first.log.String(), "kept for the next start") {
-		t.Error("the log does not say that fixes are kept")
+		t.Error("the log does not state that fixes are kept")
 	}
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
@@ -527,7 +527,7 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 	})
 	member.WaitDistinct(n, patience)
 	if log := d.log.String(); strings.Count(log, "cannot be used, fixes are held in memory") != 1 || !strings.Contains(log, file) {
-		t.Error("the log does not say once that the folder cannot be used")
+		t.Error("the log does not state once that the directory cannot be used")
 	}
 }
 
@@ -542,7 +542,7 @@ func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	d.await(t, "a failed attempt", func(st observe.Status) bool {
 		return st.Receivers[0].Opens == 1 && st.Uplinks[0].State == "connected" && st.Uplinks[1].Problem != nil
 	})
-	said := func(want ...string) {
+	unhealthy := func(want ...string) {
 		t.Helper()
 		err := observe.Health(d.Status())
 		if err == nil || strings.Count(err.Error(), "\n")+1 != len(want) {
@@ -555,10 +555,10 @@ func TestHealthSaysWhereTheChainStands(t *testing.T) {
 		}
 	}
 	const gone = `uplink gone: (waiting|connecting) \(connection refused` // it tries again and again
-	said("no epochs: receiver", gone)
+	unhealthy("no epochs: receiver", gone)
 	if _, err := pty.Write(rmc(0, false)); err != nil { // no fix, and a message all the same
 		t.Fatal(err)
 	}
 	d.await(t, "an epoch", func(st observe.Status) bool { return st.Receivers[0].Fixes == 1 })
-	said(gone)
+	unhealthy(gone)
 }

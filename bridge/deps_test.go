@@ -86,7 +86,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, listed := mayImport[name]
 		if !listed {
-			t.Errorf("package %s is not in the list of who may import whom", name)
+			t.Errorf("package %s is not in the list of allowed imports", name)
 			continue
 		}
 		for _, dep := range goList(t, "-deps", pkg) {

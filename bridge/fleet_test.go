@@ -29,7 +29,7 @@ const (
 	fleetLook = 10 * time.Millisecond
 )
 
-// tracker is what is behind the receiver in a daemon: spool and uplink.
+// tracker is what follows the receiver in a daemon: spool and uplink.
 type tracker struct {
 	device   string
 	messages *pipeline.Messages

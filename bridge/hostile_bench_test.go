@@ -27,7 +27,7 @@ import (
 const attackEnv = "TEST_GPSBRIDGE_ATTACK"
 
 // BenchmarkBesideHostileViewers is the daemon's own time from the last byte of an epoch to its message at the tracking
-// server, with the spool on disk in between, while nobody watches and while hostile viewers do: one that never reads, a
+// server, with the spool on disk in between, without viewers and while hostile viewers do: one that never reads, a
 // hundred a second that come and leave, one that sends garbage and one that sends 100 MB, over and over. They are another
 // process. The two take turns, so that what else the machine does hits both.
 func BenchmarkBesideHostileViewers(b *testing.B) {
@@ -87,7 +87,7 @@ func BenchmarkBesideHostileViewers(b *testing.B) {
 	b.ReportMetric(float64(d.relay.Status().Delivered), "deliveries-to-attackers")
 }
 
-// echoes is a tracking server that sends back what it gets and tells when that came.
+// echoes is a tracking server that sends back what it gets, with the time of arrival.
 type echoes struct {
 	*httptest.Server
 	came chan time.Time
@@ -120,7 +120,7 @@ func newEchoes(b *testing.B) *echoes {
 	return e
 }
 
-// benchDrive is a receiver that says 30 epochs a second and waits for each at the server.
+// benchDrive is a receiver that sends 30 epochs a second and waits for each at the server.
 type benchDrive struct {
 	line   net.Conn
 	server *echoes
@@ -170,7 +170,7 @@ func attack(b *testing.B, group string) (end func()) {
 		b.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); !strings.Contains(line, "attacking") {
-		b.Errorf("the attack said %q, %v", line, err)
+		b.Errorf("the attack printed %q, %v", line, err)
 	}
 	return func() {
 		cmd.Process.Kill()

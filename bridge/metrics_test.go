@@ -75,7 +75,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 		}
 	}
 	if problems, err := promlint.New(strings.NewReader(body)).Lint(); err != nil || len(problems) > 0 {
-		t.Errorf("Prometheus says of the page: %v, %v", problems, err)
+		t.Errorf("Prometheus reports of the page: %v, %v", problems, err)
 	}
 	if t.Failed() {
 		t.Log(body)

@@ -19,14 +19,14 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 			ended <- watchNetwork(ctx, func() []byte { return []byte(routes.Load().(string)) }, one, other)
 		}()
 		for _, step := range []struct {
-			routes string
-			told   int
+			routes    string
+			signalled int
 		}{{"eth0", 0}, {"", 1}, {"", 0}, {"wwan0", 1}, {"wwan0", 0}} {
 			routes.Store(step.routes)
 			time.Sleep(networkPoll) // the bubble's clock
 			synctest.Wait()
-			if len(one) != step.told || len(other) != step.told {
-				t.Errorf("with routes %q told %d and %d times, want %d", step.routes, len(one), len(other), step.told)
+			if len(one) != step.signalled || len(other) != step.signalled {
+				t.Errorf("with routes %q signalled %d and %d times, want %d", step.routes, len(one), len(other), step.signalled)
 			}
 			for len(one) > 0 {
 				<-one
@@ -41,7 +41,7 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 }
 
 func TestNobodyToTellOfTheNetwork(t *testing.T) {
-	look := func() []byte { t.Error("looked for nobody"); return nil }
+	look := func() []byte { t.Error("looked without a channel"); return nil }
 	if err := watchNetwork(t.Context(), look); err != nil {
 		t.Error(err)
 	}

@@ -52,19 +52,19 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 	})
 	viewer := watchLocally(t, d)
 	d.await(t, "open ports", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 && st.Receivers[1].Opens == 1 })
-	told := [2]uint64{}
-	tell := func(receiver, second int, fix bool) {
+	sent := [2]uint64{}
+	send := func(receiver, second int, fix bool) {
 		t.Helper()
 		if _, err := ports[receiver].Write(rmc(second, fix)); err != nil {
 			t.Fatal(err)
 		}
-		told[receiver]++
-		d.await(t, fmt.Sprintf("epoch %d of receiver %d", told[receiver], receiver),
-			func(st observe.Status) bool { return st.Receivers[receiver].Fixes == told[receiver] })
+		sent[receiver]++
+		d.await(t, fmt.Sprintf("epoch %d of receiver %d", sent[receiver], receiver),
+			func(st observe.Status) bool { return st.Receivers[receiver].Fixes == sent[receiver] })
 	}
 	for s := range 6 {
-		tell(0, s, s < 3)
-		tell(1, s, true)
+		send(0, s, s < 3)
+		send(1, s, true)
 	}
 	for range 6 {
 		viewer.read(t)
@@ -77,7 +77,7 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 		t.Errorf("%d messages for 6 epochs", st.Receivers[0].Reported)
 	}
 	if log := d.log.String(); strings.Count(log, "another receiver takes over") != 1 || !strings.Contains(log, "why=\"the fix was lost\"") {
-		t.Error("the log does not say once that the other takes over, and why")
+		t.Error("the log does not state once that the other takes over, and why")
 	}
 }
 

@@ -39,14 +39,14 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 		c.Uplinks = []config.UplinkSection{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
-	tell := func(from, to int) {
+	send := func(from, to int) {
 		for s := from; s < to; s++ {
 			if _, err := pty.Write(rmc(s, true)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	tell(0, n/2)
+	send(0, n/2)
 	d.await(t, "fixes that wait", func(st observe.Status) bool { return st.Spool.Records == n/2 })
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
@@ -57,7 +57,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	if err != nil || restart != nil {
 		t.Fatalf("reload: %v, %v, want all of it taken over", restart, err)
 	}
-	tell(n/2, n)
+	send(n/2, n)
 	if got := member.WaitDistinct(n, patience); len(got) < n {
 		t.Errorf("%d messages arrived, want %d", len(got), n)
 	}
@@ -68,7 +68,7 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}} })
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
-	tell := func(from, to int, reported uint64) {
+	send := func(from, to int, reported uint64) {
 		t.Helper()
 		for s := from; s < to; s++ {
 			if _, err := pty.Write(rmc(s, true)); err != nil {
@@ -80,11 +80,11 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 			t.Errorf("%d of %d fixes reported, want %d", got, to, reported)
 		}
 	}
-	tell(0, 5, 5)
+	send(0, 5, 5)
 	if restart, err := d.Reload(d.changed(t, func(c *config.File) { c.Report.Interval = "10s" })); err != nil || restart != nil {
 		t.Fatalf("reload: %v, %v", restart, err)
 	}
-	tell(5, 25, 7) // the first under the limit, and another after ten seconds
+	send(5, 25, 7) // the first under the limit, and another after ten seconds
 }
 
 // TestRejectedReloadIsInTheStatus until one succeeds.

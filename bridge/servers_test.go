@@ -36,7 +36,7 @@ func silentServer(t *testing.T) config.UplinkSection {
 }
 
 // TestServerThatHangsCostsTheOtherNothing stops a daemon while one of two servers answers nothing: that has the whole time of
-// the stop, and the other one all the same. Satellites have no number, and only a ping tells that the last are there.
+// the stop, and the other one all the same. Satellites have no number, and only a ping shows that the last ones arrived.
 func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	live, _ := trackingServer(t)
 	live.Name = "live"

@@ -77,7 +77,7 @@ func TestRecordingAndSharingThatFailAreSaidAndTrackingGoesOn(t *testing.T) {
 	}
 	for _, want := range []string{"nothing is recorded, tracking goes on", "are not shared, tracking goes on"} {
 		if strings.Count(d.log.String(), want) != 1 {
-			t.Errorf("the log does not say once %q", want)
+			t.Errorf("the log does not state once %q", want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/uplink"
 )
 
@@ -74,12 +75,12 @@ const idleSender = 2 * time.Minute
 
 // Progress reports to the watchdog whether the daemon still does its work. It is not safe for use by several goroutines.
 type Progress struct {
-	beats  *Beats
-	status func() Status
-	log    *slog.Logger
-	logged bool
-	sent   []uint64    // of each uplink
-	since  []time.Time // when it last sent, or had no reason to
+	beats   *Beats
+	status  func() Status
+	log     *slog.Logger
+	changes problem.Changes
+	sent    []uint64    // of each uplink
+	since   []time.Time // when it last sent, or had no reason to
 }
 
 // NewProgress returns what watches a daemon.
@@ -90,11 +91,11 @@ func NewProgress(beats *Beats, status func() Status, log *slog.Logger) *Progress
 // Made reports whether every part made progress, and logs which did not. It does not return while a lock is held for good,
 // which means the same as false. A missing receiver or server is not a lack of progress: looking for it is the work.
 func (p *Progress) Made() bool {
-	err := errors.Join(p.beats.hung(), p.sending(p.status(), time.Now()))
-	if err != nil && !p.logged {
+	now := time.Now()
+	err := errors.Join(p.beats.hung(), p.sending(p.status(), now))
+	if worth, _ := p.changes.Report(problem.Of(err), now); worth && err != nil {
 		p.log.Error("no progress, systemd is to restart the daemon", "err", err)
 	}
-	p.logged = err != nil
 	return err == nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"gpsbridge/nmea"
 )
 
-// race is two receivers that tell of the same epochs, one a second, and what of it goes on.
+// race is two receivers that state the same epochs, one a second, and what of them is forwarded.
 type race struct {
 	failover *failover
 	start    time.Time
@@ -23,8 +23,8 @@ func newRace(receivers int) *race {
 	return &race{failover: newFailover(receivers), start: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 }
 
-// tell has a receiver tell of an epoch, by its own time and delay later.
-func (r *race) tell(receiver, second int, delay time.Duration, change func(*nmea.Fix)) {
+// send has a receiver state an epoch, by its own time and delay later.
+func (r *race) send(receiver, second int, delay time.Duration, change func(*nmea.Fix)) {
 	at := r.start.Add(time.Duration(second) * time.Second)
 	f := nmea.Fix{Mode: nmea.Mode3D, Status: nmea.StatusGPS, Time: at, USat: nmea.Value{V: float64(receiver), Set: true}}
 	if change != nil {
@@ -35,7 +35,7 @@ func (r *race) tell(receiver, second int, delay time.Duration, change func(*nmea
 	}
 }
 
-// seconds are the epochs that went on, and the receivers that told of them.
+// seconds are the forwarded epochs, and the receivers that stated them.
 func (r *race) seconds() (seconds, from []int) {
 	for _, f := range r.gone {
 		seconds = append(seconds, int(f.Time.Sub(r.start).Seconds()))
@@ -58,65 +58,65 @@ func TestFailover(t *testing.T) {
 		"the first feeds while both are well": {
 			func(r *race) {
 				for s := range 5 {
-					r.tell(0, s, early, nil)
-					r.tell(1, s, late, nil)
+					r.send(0, s, early, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{0, 0, 0, 0, 0}, nil},
 		"the other had the epoch already when the fix is lost": {
 			func(r *race) {
 				for s := range 5 {
-					r.tell(1, s, early, nil)
+					r.send(1, s, early, nil)
 					if s < 3 {
-						r.tell(0, s, late, nil)
+						r.send(0, s, late, nil)
 					} else {
-						r.tell(0, s, late, noFix)
+						r.send(0, s, late, noFix)
 					}
 				}
 			}, []int{0, 0, 0, 1, 1}, []string{"the fix was lost"}},
-		"the other tells of the epoch after the fix was lost": {
+		"the other states the epoch after the fix was lost": {
 			func(r *race) {
 				for s := range 5 {
 					if s < 3 {
-						r.tell(0, s, early, nil)
+						r.send(0, s, early, nil)
 					} else {
-						r.tell(0, s, early, noFix)
+						r.send(0, s, early, noFix)
 					}
-					r.tell(1, s, late, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{0, 0, 0, 1, 1}, []string{"the fix was lost"}},
 		"the cable is pulled": {
 			func(r *race) {
 				for s := range 7 {
 					if s < 3 {
-						r.tell(0, s, early, nil)
+						r.send(0, s, early, nil)
 					}
-					r.tell(1, s, late, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{0, 0, 0, 1, 1, 1, 1}, []string{"it is silent"}},
 		"an epoch is left out": {
 			func(r *race) {
 				for s := range 5 {
 					if s != 3 {
-						r.tell(0, s, early, nil)
+						r.send(0, s, early, nil)
 					}
-					r.tell(1, s, late, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{0, 0, 0, 1, 0}, nil},
 		"neither has a fix": {
 			func(r *race) {
 				for s := range 3 {
-					r.tell(0, s, early, noFix)
-					r.tell(1, s, late, noFix)
+					r.send(0, s, early, noFix)
+					r.send(1, s, late, noFix)
 				}
 			}, []int{0, 0, 0}, nil},
 		"the other finds a fix first": {
 			func(r *race) {
 				for s := range 4 {
-					r.tell(0, s, early, noFix)
+					r.send(0, s, early, noFix)
 					if s < 2 {
-						r.tell(1, s, late, noFix)
+						r.send(1, s, late, noFix)
 					} else {
-						r.tell(1, s, late, nil)
+						r.send(1, s, late, nil)
 					}
 				}
 			}, []int{0, 0, 0, 1}, []string{"it has no fix"}},
@@ -124,23 +124,23 @@ func TestFailover(t *testing.T) {
 			func(r *race) {
 				for s := range 20 {
 					if s == 0 || s > 4 {
-						r.tell(0, s, early, nil)
+						r.send(0, s, early, nil)
 					}
-					r.tell(1, s, late, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0},
 			[]string{"it is silent", "the other's fix is better"}},
 		"a better fix, for long enough": {
 			func(r *race) {
 				for s := range 13 {
-					r.tell(0, s, early, nil)
-					r.tell(1, s, late, rtk)
+					r.send(0, s, early, nil)
+					r.send(1, s, late, rtk)
 				}
 			}, []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, []string{"the other's fix is better"}},
 		"the first was never there": {
 			func(r *race) {
 				for s := range 5 {
-					r.tell(1, s, late, nil)
+					r.send(1, s, late, nil)
 				}
 			}, []int{1, 1, 1, 1, 1}, []string{"it is silent"}},
 	} {
@@ -170,7 +170,7 @@ func TestFailoverLearnsARate(t *testing.T) {
 		second, learned := 0, 0
 		for slow := 0; slow < 40; second++ {
 			if second < 5 || second%every == 0 {
-				r.tell(0, second, 100*time.Millisecond, nil)
+				r.send(0, second, 100*time.Millisecond, nil)
 				if second >= 5 {
 					slow++
 				}
@@ -178,7 +178,7 @@ func TestFailoverLearnsARate(t *testing.T) {
 			if slow <= rhythmEpochs { // the first of them may come a second after the last of before
 				learned = len(r.whys)
 			}
-			r.tell(1, second, 300*time.Millisecond, nil)
+			r.send(1, second, 300*time.Millisecond, nil)
 		}
 		// It feeds again as soon as it was the better one for long enough.
 		if n := len(r.whys) - learned; n > 1 || r.failover.feeding != 0 {
@@ -186,8 +186,8 @@ func TestFailoverLearnsARate(t *testing.T) {
 				every, r.failover.feeding, n, r.whys[learned:])
 		}
 		for range 10 {
-			r.tell(0, second, 100*time.Millisecond, nil)
-			r.tell(1, second, 300*time.Millisecond, nil)
+			r.send(0, second, 100*time.Millisecond, nil)
+			r.send(1, second, 300*time.Millisecond, nil)
 			second++
 		}
 		if got := r.failover.receivers[0].interval(); got != time.Second {
@@ -204,9 +204,9 @@ func TestFailoverWithoutAComparableTime(t *testing.T) {
 		r := newRace(2)
 		for s := range 6 {
 			if s < 3 {
-				r.tell(0, s, 100*time.Millisecond, nil)
+				r.send(0, s, 100*time.Millisecond, nil)
 			}
-			r.tell(1, s, 300*time.Millisecond, change)
+			r.send(1, s, 300*time.Millisecond, change)
 		}
 		if _, from := r.seconds(); !slices.Equal(from, []int{0, 0, 0, 1, 1, 1}) {
 			t.Errorf("%s: epochs came from %v, want three of each", name, from)
@@ -232,11 +232,11 @@ func TestFailoverNeitherLosesNorDoublesEpochs(t *testing.T) {
 				}
 				switch does {
 				case "fix":
-					r.tell(i, s, delay, nil)
+					r.send(i, s, delay, nil)
 				case "rtk":
-					r.tell(i, s, delay, rtk)
+					r.send(i, s, delay, rtk)
 				case "no fix":
-					r.tell(i, s, delay, noFix)
+					r.send(i, s, delay, noFix)
 				case "silent":
 					continue
 				}

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/secret"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -160,14 +160,14 @@ func authorize(req *http.Request, tokenFile string) error {
 	if tokenFile == "" {
 		return nil
 	}
-	token, err := os.ReadFile(tokenFile)
+	token, err := secret.Read(tokenFile)
 	if errors.Is(err, fs.ErrPermission) {
 		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: tokenFile + " is not readable by this user", Fix: "use sudo"}
 	}
 	if err != nil {
-		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: err.Error(), Err: err}
+		return problem.Of(err).In("relay.token_file")
 	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Authorization", "Bearer "+token)
 	return nil
 }
 
