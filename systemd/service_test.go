@@ -139,6 +139,10 @@ func TestReload(t *testing.T) {
 	pid := h.show(unit, "MainPID")
 	h.Run("systemctl", "reload", unit)
 	h.wait("the daemon to log it", func() bool { return strings.Contains(h.journal(), "configuration reloaded") })
+	h.Write(configFile, "device_id = \"van_7\"\n[relay]\nlissten = \"127.0.0.1:1\"\n")
+	if out, err := h.Try("systemctl", "reload", unit); err == nil {
+		t.Errorf("the reload of a wrong file reports success: %s", out)
+	}
 	if now := h.show(unit, "MainPID"); now != pid || h.show(unit, "ActiveState") != "active" {
 		t.Errorf("process %s is now %s, %s; want the same, active", pid, now, h.show(unit, "ActiveState"))
 	}

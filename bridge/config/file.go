@@ -169,7 +169,7 @@ func (f *File) readFile(path string, o origins) error {
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
 	if line, err := f.decode(text); err != nil {
-		return &located{err, fmt.Sprintf("%s:%d", path, line)}
+		return &located{err, lineOf(path, line)}
 	}
 	o.readFile(path, text)
 	return nil
@@ -179,7 +179,7 @@ func (f *File) readFile(path string, o origins) error {
 func (f *File) give(s Setting, value, where string, o origins) error {
 	to, p := s.value(f)
 	if p != nil {
-		return &located{p, where}
+		return &located{p, origin{text: where}}
 	}
 	*to = value
 	o.set(s.key, where)

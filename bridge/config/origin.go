@@ -12,9 +12,15 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// origins holds where values were given, by key ("relay.listen", "uplink[1].ping") and section ("uplink[1]"):
-// "gpsbridge.toml:12", "--listen", "environment variable GPSBRIDGE_LISTEN". What is not in it is a default.
-type origins map[string]string
+// origin is where a value was given: "gpsbridge.toml:12", "--listen", "environment variable GPSBRIDGE_LISTEN"; the zero value is
+// a default.
+type origin struct {
+	text string
+	file bool // a line of a file; else the text names the value
+}
+
+// origins holds where values were given, by key ("relay.listen", "uplink[1].ping") and section ("uplink[1]").
+type origins map[string]origin
 
 // readFile notes the lines of a TOML file that is known to be right.
 func (o origins) readFile(path string, text []byte) {
@@ -34,9 +40,11 @@ func (o origins) readFile(path string, text []byte) {
 		default:
 			section = key
 		}
-		o[key] = fmt.Sprintf("%s:%d", path, line)
+		o[key] = lineOf(path, line)
 	}
 }
+
+func lineOf(path string, line int) origin { return origin{fmt.Sprintf("%s:%d", path, line), true} }
 
 // keyOf is the key of an expression, and its line.
 func keyOf(p *unstable.Parser, e *unstable.Node) (key string, line int) {
@@ -56,43 +64,43 @@ func numbered(section string, i int) string { return fmt.Sprintf("%s[%d]", secti
 // set notes that a flag or variable gave a value. A receiver is given as a whole.
 func (o origins) set(key, where string) {
 	if key == "receiver[0].source" {
-		maps.DeleteFunc(o, func(k, _ string) bool { return strings.HasPrefix(k, "receiver") })
+		maps.DeleteFunc(o, func(k string, _ origin) bool { return strings.HasPrefix(k, "receiver") })
 	}
-	o[key] = where
+	o[key] = origin{text: where}
 }
 
 var number = regexp.MustCompile(`\[\d+\]`)
 
-// of returns where the value of a key was given, or else its section; "" for a default.
-func (o origins) of(key string) string {
+// of returns where the value of a key was given, or else its section.
+func (o origins) of(key string) origin {
 	for key != "" {
 		for _, k := range []string{key, number.ReplaceAllString(key, "")} { // uplink = [{...}] has one line
-			if where := o[k]; where != "" {
+			if where, given := o[k]; given {
 				return where
 			}
 		}
 		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
-	return ""
+	return origin{}
 }
 
 // located is a problem with where its value was given.
 type located struct {
 	*problem.Problem
-	origin string
+	origin origin
 }
 
 // Error is one line that begins with the origin. A flag or variable replaces the key; the line of a file, its number.
 func (l *located) Error() string {
 	switch {
-	case l.origin == "":
+	case l.origin == origin{}:
 		return l.Problem.Error()
-	case strings.HasPrefix(l.origin, "--"), strings.HasPrefix(l.origin, "environment"):
-		return l.origin + ": " + l.Text()
+	case !l.origin.file:
+		return l.origin.text + ": " + l.Text()
 	}
 	p := *l.Problem
 	p.Key = number.ReplaceAllString(p.Key, "")
-	return l.origin + ": " + p.Error()
+	return l.origin.text + ": " + p.Error()
 }
 
 // Unwrap returns the problem.

@@ -1,3 +1,5 @@
+// Package observe shows what a daemon or a server is doing: as JSON, as one line, as metrics for Prometheus, as its health, and to the
+// watchdog of systemd. It knows the parts and not the configuration.
 package observe
 
 import (

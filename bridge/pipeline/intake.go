@@ -1,3 +1,5 @@
+// Package pipeline is the way of a receiver's bytes to the messages that the spool and the relay get. It knows neither configuration
+// files nor HTTP. README.md has the picture.
 package pipeline
 
 import (
