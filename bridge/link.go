@@ -66,7 +66,7 @@ func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	u := c.For(l.deviceID)
 	u.Backlog, u.Quarantine = pipeline.Late, l.quarantine.of(c.Name, u.URL)
 	u.Echoes, u.SawEcho = l.echoes.from(u.URL), func() { l.echoes.saw(u.URL) }
-	u.Changed, u.Clock, u.Turn, u.Log = l.changed, l.clock, l.beat, l.log
+	u.Changed, u.Clock, u.Beat, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.reader)
 }
 

@@ -144,7 +144,7 @@ func parseURL(s string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, bad(fmt.Sprintf("%q names no host", secret.RedactURL(u.String())), want)
 	case u.Fragment != "":
-		return nil, bad(fmt.Sprintf("%q has a #fragment, which a WebSocket address has not", secret.RedactURL(u.String())), "take it out")
+		return nil, bad(fmt.Sprintf("%q has a #fragment, which a WebSocket address has not", secret.RedactURL(u.String())), "remove it")
 	}
 	return u, nil
 }

@@ -54,6 +54,27 @@ func answering(status int, body string) http.HandlerFunc {
 	}
 }
 
+// headed answers with a header.
+func headed(status int, name, value string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(name, value)
+		w.WriteHeader(status)
+	}
+}
+
+// endless answers with a header that does not end.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n")
+	for n := 0; err == nil; n++ {
+		_, err = fmt.Fprintf(conn, "X-%d: %s\r\n", n, strings.Repeat("x", 1000))
+	}
+}
+
 func TestDialRefusals(t *testing.T) {
 	ca := newAuthority(t)
 	good, _, _ := ca.sign(nil)
@@ -97,6 +118,11 @@ func TestDialRefusals(t *testing.T) {
 		{"502", Config{URL: "ws://" + listen(t, answering(502, ""), nil) + "/"}, ServerError, 502, false, []string{"proxy"}},
 		{"redirect", Config{URL: "ws://" + listen(t, answering(301, ""), nil) + "/"}, Redirect, 301, true, []string{"https://elsewhere.example/ws/?token=...", "wss://"}},
 		{"web page", Config{URL: "ws://" + listen(t, answering(200, "<html>"), nil) + "/"}, NotFound, 200, true, []string{"not a WebSocket"}},
+		{"404 of nginx", Config{URL: "ws://" + listen(t, headed(404, "Server", "nginx/1.22"), nil) + "/ws/"}, NotFound, 404, true, []string{"nginx", "proxy_http_version 1.1"}},
+		{"login page", Config{URL: "ws://" + listen(t, headed(302, "Location", "/accounts/login/?next=/ws/"), nil) + "/ws/"}, Redirect, 302, true, []string{"login page", "token_file"}},
+		{"captive portal", Config{URL: "ws://" + listen(t, headed(302, "Location", "http://portal.example/welcome"), nil) + "/ws/"}, Redirect, 302, true, []string{"captive portal", "sign in"}},
+		{"to TLS", Config{URL: "ws://" + listen(t, headed(301, "Location", "https://127.0.0.1/ws/"), nil) + "/ws/"}, Redirect, 301, true, []string{"wants TLS", "wss://"}},
+		{"no end", Config{URL: "ws://" + listen(t, endless, nil) + "/ws/"}, HandshakeSize, 0, true, []string{"64 KiB"}},
 		{"400", Config{URL: "ws://" + listen(t, answering(400, ""), nil) + "/"}, BadStatus, 400, true, []string{"origin", "Upgrade"}},
 		{"418", Config{URL: "ws://" + listen(t, answering(418, ""), nil) + "/"}, BadStatus, 418, true, []string{"418"}},
 		{"nginx wants a certificate", Config{URL: "ws://" + listen(t, answering(400, "No required SSL certificate was sent"), nil) + "/"}, ClientCert, 400, true, []string{"cert_file"}},

@@ -87,7 +87,7 @@ func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
 			}
 			poisoned(fails, time.Millisecond, 50)(s, n, conn)
 		})
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(100)
 		begin := time.Now()
 		run(t, c, q)
@@ -96,6 +96,6 @@ func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
 		if took := q.ackedAt[99].Sub(begin); took > 40*time.Second {
 			t.Errorf("got past the bad record after %s", took)
 		}
-		aside.want(t, 50)
+		quarantine.want(t, 50)
 	})
 }

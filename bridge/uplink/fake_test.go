@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // record is a record with the key that seqKey reads.
 func record(seq int) []byte { return fmt.Appendf(nil, `{"run":"r1","seq":%d}`, seq) }
 
-// seqKey is the key of records, also when a server has written them anew.
+// seqKey is the key of records, also when a server has rewritten them.
 func seqKey(msg []byte) (string, bool) {
 	seq := seqOf(msg)
 	return fmt.Sprint(seq), seq > 0

@@ -12,7 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Everything at once: the server dies, goes deaf, swallows, drops, delays,
+// Everything at once: the server dies, gets stuck, discards, drops, delays,
 // breaks the connection with 1011 and refuses; records come in bursts.
 func TestRandomFaultsKeepTheOrders(t *testing.T) {
 	for _, order := range []Order{LiveFirst, OldestFirst} {
@@ -34,7 +34,7 @@ func randomFaults(t *testing.T, order Order, seed uint64) {
 	c := s.liveFirst()
 	c.Order = order
 	c.Quarantine = func(msg []byte, reason string) error {
-		t.Errorf("set aside: %s: %s", msg, reason)
+		t.Errorf("quarantined: %s: %s", msg, reason)
 		return nil
 	}
 	q := newQueue(records / 2)
@@ -90,7 +90,7 @@ func faultyServer(s *server, conn *websocket.Conn, rnd *rand.Rand, drops bool) {
 		}
 	}
 	switch rnd.IntN(4) {
-	case 0: // deaf: it takes, answers pings, and never echoes
+	case 0: // stuck: it takes, answers pings, and never echoes
 		silent(s, 0, conn)
 	case 1: // a black hole
 		for buf := make([]byte, 4096); ; {

@@ -38,7 +38,7 @@ const (
 )
 
 // isolation is the search for a record on which the server breaks the connection. It learns by events and knows neither
-// window, connection nor clock: what it decides is asked for by oneAtATime, trial and marksRefused. Records are named by their
+// window, connection nor clock: what it decides is asked for by oneAtATime, experiment and marksRefused. Records are named by their
 // positions.
 type isolation struct {
 	oldest uint64 // outstanding at the last break; 0: none
@@ -134,9 +134,9 @@ func (i *isolation) gone(pos uint64) {
 // oneAtATime decides whether one record is to be sent at a time.
 func (i *isolation) oneAtATime() bool { return i.left > 0 || i.candidate != 0 }
 
-// trial decides what the next connection is to begin with: the candidate alone, after another record or not, with the mark of
+// experiment decides what the next connection is to begin with: the candidate alone, after another record or not, with the mark of
 // the backlog or not. Not ok: nothing in particular.
-func (i *isolation) trial() (pos uint64, behind, unmarked, ok bool) {
+func (i *isolation) experiment() (pos uint64, behind, unmarked, ok bool) {
 	if i.candidate == 0 {
 		return 0, false, false, false
 	}

@@ -75,7 +75,7 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 	var i isolation
 	for pos := uint64(1); pos <= marksNeeded; pos++ {
 		i.broke(failure{outstanding: []uint64{pos}, alone: true, marked: true, blame: blameStated})
-		if got, _, unmarked, ok := i.trial(); !ok || got != pos || !unmarked || i.marksRefused() {
+		if got, _, unmarked, ok := i.experiment(); !ok || got != pos || !unmarked || i.marksRefused() {
 			t.Fatalf("trial %d, unmarked %t, %t; refused %t", got, unmarked, ok, i.marksRefused())
 		}
 		i.acked(pos)
@@ -103,7 +103,7 @@ func TestIsolationEnds(t *testing.T) {
 		}
 		remove := func(pos uint64) { waiting = slices.DeleteFunc(waiting, func(p uint64) bool { return p == pos }) }
 		for range rapid.IntRange(0, 100).Draw(t, "events") {
-			pos, behind, _, trial := i.trial()
+			pos, behind, _, trial := i.experiment()
 			switch what := rapid.IntRange(0, 9).Draw(t, "event"); {
 			case what < 6:
 				f := failure{blame: rapid.SampledFrom([]blame{blamePossible, blameStated}).Draw(t, "blame"), marked: rapid.Bool().Draw(t, "marked")}
@@ -133,7 +133,7 @@ func TestIsolationEnds(t *testing.T) {
 		}
 		// The evidence ends: the candidate of a trial passes, and so does everything else.
 		for n := 0; i.oneAtATime(); n++ {
-			pos, _, _, trial := i.trial()
+			pos, _, _, trial := i.experiment()
 			if !trial {
 				pos = take(1)[0]
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A link that swallows everything is found by ping, whether records are on
+// A link that skippeds everything is found by ping, whether records are on
 // their way or not.
 func TestBlackHoleIsFoundByPing(t *testing.T) {
 	for _, records := range []int{0, 3} {

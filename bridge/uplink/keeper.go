@@ -73,7 +73,7 @@ func (s *session) keep(ctx context.Context) error {
 			return err
 		}
 		wait := time.Until(todo.next)
-		s.u.c.Turn(max(0, wait) + 2*s.u.c.WriteTimeout)
+		s.u.c.Beat(max(0, wait) + 2*s.u.c.WriteTimeout)
 		timer.Reset(wait)
 	}
 }
@@ -346,8 +346,8 @@ func (s *session) stalled() (at time.Time, ok bool) {
 	return at.Add(max(floor, probeRounds*u.win.timeout()) << s.probe.count), true
 }
 
-// probeNow calls for one more record, and for a ping: its answer tells a server
-// that is stuck from a link that is dead. Caller holds mu.
+// probeNow calls for one more record, and for a ping: its answer distinguishes
+// a server that is stuck from a link that is dead. Caller holds mu.
 func (s *session) probeNow(now time.Time) {
 	s.hurry = true
 	s.probe = probe{at: now, count: s.probe.count + 1, due: true}

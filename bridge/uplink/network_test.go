@@ -41,7 +41,7 @@ func TestNetworkChangeEndsTheWait(t *testing.T) {
 		if took := time.Since(begin); took > 0 {
 			t.Errorf("connected %s after the network had changed", took)
 		}
-		close(changed) // is no change, and none for ever
+		close(changed) // is no change, and none permanently
 		pass(time.Minute)
 		if st := u.Status(); st.State != Connected || st.Connects != 1 {
 			t.Errorf("status %+v", st)

@@ -92,7 +92,7 @@ func TestServersThatEchoSome(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				last, newest = time.Time{}, 0
 				s := newServer(t, applying(rtt, tc.h))
-				c, aside := s.settingAside()
+				c, quarantine := s.quarantining()
 				q := newQueue(backlog)
 				u, stop := start(t, c, q)
 				q.addEach(100*time.Millisecond, backlog+live)
@@ -105,7 +105,7 @@ func TestServersThatEchoSome(t *testing.T) {
 					t.Errorf("status %+v", after)
 				}
 				q.await(t, backlog+live-20, 30*time.Minute) // the last ones without an echo end as the server were stuck
-				aside.want(t)
+				quarantine.want(t)
 				stop()
 				s.stop()
 				// Arrivals at the server.
@@ -161,7 +161,7 @@ func TestPartialServerThatGetsStuck(t *testing.T) {
 				return true, 0
 			})(s, n, conn)
 		})
-		c, _ := s.settingAside()
+		c, _ := s.quarantining()
 		q := newQueue(0)
 		u := run(t, c, q)
 		q.addEach(100*time.Millisecond, 6*600)

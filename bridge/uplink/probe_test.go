@@ -96,8 +96,8 @@ func TestServerThatBecomesSlow(t *testing.T) {
 	}
 }
 
-// A server that has gone deaf gets two repeats, then a new connection.
-func TestDeafServerGetsFewRepeats(t *testing.T) {
+// A server that has got stuck gets two repeats, then a new connection.
+func TestStuckServerGetsFewRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n > 1 {

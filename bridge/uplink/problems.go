@@ -221,7 +221,7 @@ func (a *attempt) explainNotFound(resp *http.Response, is func(c problem.Code, k
 	return is(NotFound, "server", fmt.Sprintf("no WebSocket at path %q%s", a.target.Path, a.slash()), "check the path of the address; behind a proxy, "+upgrade)
 }
 
-// explainRedirect tells a moved server from a login page and from the portal of a network.
+// explainRedirect distinguishes a moved server from a login page and from the portal of a network.
 func (a *attempt) explainRedirect(resp *http.Response, is func(c problem.Code, key, cause, fix string) *problem.Problem) *problem.Problem {
 	to, err := resp.Location()
 	if err != nil {
@@ -309,7 +309,7 @@ func certNames(cert *x509.Certificate) string {
 	return strings.Join(names, ", ")
 }
 
-// certTime tells an expired certificate from one that is not yet valid, and puts the clock beside it: a machine without a
+// certTime distinguishes an expired certificate from one that is not yet valid, and puts the clock beside it: a machine without a
 // battery clock boots in the past.
 func (a *attempt) certTime(host string, cert *x509.Certificate) *problem.Problem {
 	const day = "2006-01-02"
@@ -428,7 +428,7 @@ func explainClose(c *websocket.CloseError) *problem.Problem {
 		return is(ClosedRecord, "a record is longer than the server accepts", seeLog)
 	case websocket.CloseInternalServerErr:
 		if strings.Contains(c.Text, pingTimeout) {
-			return is(ClosedPing, "its ping was not answered in time, behind data that it had still to read", "")
+			return is(ClosedPing, "its ping was not answered in time, after data that it had still to read", "")
 		}
 		return is(ClosedFailed, "its application failed, or its channel layer (Redis) is down", seeLog)
 	case websocket.CloseProtocolError, websocket.CloseUnsupportedData, websocket.CloseInvalidFramePayloadData:

@@ -13,15 +13,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// asides collects what was set aside.
-type asides struct {
+// quarantined collects what was quarantined.
+type quarantined struct {
 	mu      sync.Mutex
 	seqs    []int
 	reasons []string
 	err     error // of taking them
 }
 
-func (a *asides) take(msg []byte, reason string) error {
+func (a *quarantined) take(msg []byte, reason string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
@@ -31,20 +31,20 @@ func (a *asides) take(msg []byte, reason string) error {
 	return nil
 }
 
-func (a *asides) setErr(err error) {
+func (a *quarantined) setErr(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.err = err
 }
 
-// want checks what was set aside, in any order.
-func (a *asides) want(t *testing.T, want ...int) {
+// want checks what was quarantined, in any order.
+func (a *quarantined) want(t *testing.T, want ...int) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	got := slices.Sorted(slices.Values(a.seqs))
 	if !slices.Equal(got, want) {
-		t.Errorf("set aside %v, want %v", got, want)
+		t.Errorf("quarantined %v, want %v", got, want)
 	}
 }
 
@@ -54,9 +54,9 @@ const (
 	fails = websocket.CloseInternalServerErr // as with Daphne
 )
 
-// settingAside is a configuration for what is bad, and where that goes.
-func (s *server) settingAside() (Config, *asides) {
-	var a asides
+// quarantining is a configuration for what is bad, and where that goes.
+func (s *server) quarantining() (Config, *quarantined) {
+	var a quarantined
 	c := s.liveFirst()
 	c.Quarantine = a.take
 	return c, &a
@@ -118,9 +118,9 @@ func poisoned(code int, rtt time.Duration, bad ...int) func(*server, int, *webso
 	}
 }
 
-// Bad records are set aside, however they lie, and nothing else is; live ones
+// Bad records are quarantined, however they lie, and nothing else is; live ones
 // go on meanwhile.
-func TestBadRecordsAreSetAside(t *testing.T) {
+func TestBadRecordsAreQuarantined(t *testing.T) {
 	for name, bad := range map[string][]int{
 		"one": {500}, "the oldest": {1}, "the newest": {1000}, "side by side": {300, 301, 302},
 		"the second and the next to last": {2, 999}, "live": {1005}, "live side by side": {1010, 1011},
@@ -130,10 +130,10 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 				t.Run(fmt.Sprint(name, order, code), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						s := newServer(t, poisoned(code, 20*time.Millisecond, bad...))
-						var aside asides
+						var quarantine quarantined
 						var log logBuffer
 						c := s.liveFirst()
-						c.Order, c.Quarantine, c.Log = order, aside.take, log.logger()
+						c.Order, c.Quarantine, c.Log = order, quarantine.take, log.logger()
 						q := newQueue(1000)
 						begin := time.Now()
 						u, stop := start(t, c, q)
@@ -141,12 +141,12 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 						q.addEach(time.Second, records)
 						q.await(t, records, time.Hour)
 						t.Logf("%d connections, %s", u.Status().Connects, time.Since(begin))
-						aside.want(t, bad...)
+						quarantine.want(t, bad...)
 						if st := u.Status(); st.Quarantined != uint64(len(bad)) || st.Acked != uint64(records-len(bad)) || st.Behind != 0 {
 							t.Errorf("status %+v", st)
 						}
 						if n := strings.Count(log.String(), "record quarantined"); n != len(bad) {
-							t.Errorf("%d lines for %d records set aside:\n%s", n, len(bad), log.String())
+							t.Errorf("%d lines for %d records quarantined:\n%s", n, len(bad), log.String())
 						}
 						stop()
 						s.stop()
@@ -160,26 +160,26 @@ func TestBadRecordsAreSetAside(t *testing.T) {
 	}
 }
 
-// An application may close what it does not like with a code that says nothing
+// An application may close what it does not like with a code that states nothing
 // of the kind.
 func TestOrdinaryCloseOnABadRecord(t *testing.T) {
 	for _, code := range []int{websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.ClosePolicyViolation, 4400} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, poisoned(code, time.Millisecond, 50))
-				c, aside := s.settingAside()
+				c, quarantine := s.quarantining()
 				q := newQueue(100)
 				run(t, c, q)
 				q.addEach(time.Second, 500)
 				q.await(t, 500, time.Hour)
-				aside.want(t, 50)
+				quarantine.want(t, 50)
 			})
 		})
 	}
 }
 
-// A server may go deaf on a bad record instead of breaking the connection.
-func TestDeafnessOnABadRecord(t *testing.T) {
+// A server may get stuck on a bad record instead of breaking the connection.
+func TestSilenceOnABadRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			for {
@@ -197,24 +197,24 @@ func TestDeafnessOnABadRecord(t *testing.T) {
 				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
 			}
 		})
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(100)
 		run(t, c, q)
 		q.addEach(time.Second, 500)
 		q.await(t, 500, time.Minute)
-		aside.want(t, 50)
+		quarantine.want(t, 50)
 	})
 }
 
-// A bad record that cannot be set aside is kept, and set aside when it can be.
-// Without a place for it, it is tried for ever.
+// A bad record that cannot be quarantined is kept, and quarantined when it can be.
+// Without a place for it, it is tried permanently.
 func TestBadRecordIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, poisoned(fails, time.Millisecond, 50))
-		aside := asides{err: errors.New("no space left on device")}
+		quarantine := quarantined{err: errors.New("no space left on device")}
 		var log logBuffer
 		c := s.liveFirst()
-		c.Quarantine, c.Log = aside.take, log.logger()
+		c.Quarantine, c.Log = quarantine.take, log.logger()
 		q := newQueue(100)
 		u, stop := start(t, c, q)
 		q.addEach(time.Second, 700)
@@ -224,9 +224,9 @@ func TestBadRecordIsKept(t *testing.T) {
 		if n := strings.Count(log.String(), "no space left"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, log.String())
 		}
-		aside.setErr(nil)
+		quarantine.setErr(nil)
 		q.await(t, 700, 10*time.Minute)
-		aside.want(t, 50)
+		quarantine.want(t, 50)
 		stop()
 		s.stop()
 
@@ -244,20 +244,20 @@ func TestBadRecordIsKept(t *testing.T) {
 
 // The only record there is may be the bad one: without another to compare it
 // with, it stays.
-func TestLoneRecordIsNotConvicted(t *testing.T) {
+func TestLoneRecordIsNotQuarantined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, poisoned(fails, time.Millisecond, 1))
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(1)
 		run(t, c, q)
 		pass(time.Hour)
-		aside.want(t)
+		quarantine.want(t)
 		for seq := 2; seq <= 200; seq++ {
 			q.add(record(seq))
 			pass(time.Second)
 		}
 		q.await(t, 200, time.Hour)
-		aside.want(t, 1)
+		quarantine.want(t, 1)
 	})
 }
 
@@ -290,12 +290,12 @@ func TestFullSpeedAfterTheEvidenceEnds(t *testing.T) {
 			}
 			distant(rtt, 0)(s, n, conn)
 		})
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(100)
 		u := run(t, c, q)
 		q.addEach(100*time.Millisecond, 6100) // ten minutes at 10 Hz
 		q.await(t, 6100, 2*time.Second)
-		aside.want(t)
+		quarantine.want(t)
 		if st := u.Status(); st.Connects != 2*breaksToIsolate+1 || st.Unechoed != 0 {
 			t.Errorf("status %+v", st)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// rewrite is a message as Django's consumer writes it anew: other bytes, the
+// rewrite is a message as Django's consumer rewrites it: other bytes, the
 // same content.
 func rewrite(msg []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(msg, []byte(":"), []byte(": ")), []byte(","), []byte(", "))
@@ -34,7 +34,7 @@ func silent(s *server, _ int, conn *websocket.Conn) {
 }
 
 // distant serves as the tracking group does at a round trip rtt, and takes each
-// for every record.
+// permanentlyy record.
 func distant(rtt, each time.Duration) func(*server, int, *websocket.Conn) {
 	return func(s *server, _ int, conn *websocket.Conn) {
 		type item struct {

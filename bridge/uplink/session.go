@@ -99,9 +99,9 @@ func (s *session) run(ctx context.Context) error {
 	<-ctx.Done()
 	switch {
 	case parent.Err() != nil:
-		s.goodbye(websocket.CloseGoingAway, read)
+		s.closeHandshake(websocket.CloseGoingAway, read)
 	case problem.CodeOf(context.Cause(ctx)) == AgeReached:
-		s.goodbye(websocket.CloseNormalClosure, read)
+		s.closeHandshake(websocket.CloseNormalClosure, read)
 	default:
 		abandon(s.conn.NetConn())
 	}
@@ -127,8 +127,8 @@ func within(limit time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// goodbye does the closing handshake. Echoes that come in meanwhile still count.
-func (s *session) goodbye(code int, read <-chan struct{}) {
+// closeHandshake does the closing handshake. Echoes that come in meanwhile still count.
+func (s *session) closeHandshake(code int, read <-chan struct{}) {
 	deadline := time.Now().Add(closeWait)
 	if s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil {
 		within(time.Until(deadline), read)
@@ -137,7 +137,7 @@ func (s *session) goodbye(code int, read <-chan struct{}) {
 
 // abandon has the coming close of a connection that was given up forget what it
 // has not got rid of. The kernel would go on to send it for minutes, and on a
-// link that comes back the server would take old records behind those of the
+// link that comes back the server would process old records after those of the
 // next connection, which brings them again anyway.
 func abandon(conn net.Conn) {
 	switch c := conn.(type) {
@@ -202,7 +202,7 @@ func (s *session) read() error {
 			return s.explainLoss(err)
 		}
 		if whole {
-			s.take(buf.Bytes())
+			s.message(buf.Bytes())
 		}
 	}
 }
@@ -222,8 +222,8 @@ func (v vital) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// take looks whether a message is an echo: of one record or of several.
-func (s *session) take(msg []byte) {
+// message looks whether a message is an echo: of one record or of several.
+func (s *session) message(msg []byte) {
 	u := s.u
 	if u.c.Ack == AckPong || u.c.Ack == AckNone {
 		return
@@ -349,7 +349,7 @@ func (s *session) explainLoss(err error) error {
 	return ExplainLoss(err)
 }
 
-// idleLeast is the shortest timeout of a proxy that is told from a server that ends connections for other reasons.
+// idleLeast is the shortest timeout of a proxy that is distinguished from a server that ends connections for other reasons.
 const idleLeast = 3 * time.Second
 
 // explainIdle names a proxy that ends idle connections as the cause where the end came after a time without any traffic.

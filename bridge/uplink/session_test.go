@@ -32,7 +32,7 @@ func TestEchoAcknowledges(t *testing.T) {
 	})
 }
 
-// A server over its capacity drops records and says nothing: the gap shows it.
+// A server over its capacity drops records and sends nothing: the gap shows it.
 func TestGapIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const records = 500
@@ -53,7 +53,7 @@ func TestGapIsSentAgain(t *testing.T) {
 
 // A group that lost its member (a Redis failover) leaves the socket open, and
 // answers pings.
-func TestDeafServerIsReconnected(t *testing.T) {
+func TestStuckServerIsReconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			for i := 0; ; i++ {
@@ -222,7 +222,7 @@ func (c *breakingConn) Write(p []byte) (int, error) {
 
 func TestCancelDoesNotWaitForADeadServer(t *testing.T) {
 	for name, serve := range map[string]func(*server, int, *websocket.Conn){
-		"swallows": func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) },
+		"skippeds": func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) },
 		"blocks":   func(_ *server, _ int, conn *websocket.Conn) { <-time.After(5 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 )
 
 // A server in trouble breaks connections on records that it would take later:
-// none of them may be set aside.
-func TestServerTroubleSetsNothingAside(t *testing.T) {
+// none of them may be quarantined.
+func TestServerTroubleSetsQuarantinesNothing(t *testing.T) {
 	trouble := 30 * time.Minute
 	for name, serve := range map[string]func(s *server, n int, conn *websocket.Conn){
 		"breaks on everything": func(s *server, n int, conn *websocket.Conn) {
@@ -41,11 +41,11 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 				breakOff(conn, websocket.CloseNormalClosure)
 			}
 		},
-		"breaks at random":   breaksAtRandom(fails),
-		"ends at random":     breaksAtRandom(ends),
-		"closes at random":   breaksAtRandom(websocket.CloseNormalClosure),
-		"deaf to everything": silent,
-		"deaf behind the first": func(s *server, n int, conn *websocket.Conn) {
+		"breaks at random":    breaksAtRandom(fails),
+		"ends at random":      breaksAtRandom(ends),
+		"closes at random":    breaksAtRandom(websocket.CloseNormalClosure),
+		"stuck to everything": silent,
+		"stuck behind the first": func(s *server, n int, conn *websocket.Conn) {
 			if msg, ok := s.receive(conn); ok {
 				conn.WriteMessage(websocket.TextMessage, msg)
 				silent(s, n, conn)
@@ -68,7 +68,7 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 						echo(s, n, conn)
 					}
 				})
-				c, aside := s.settingAside()
+				c, quarantine := s.quarantining()
 				q := newQueue(1000)
 				run(t, c, q)
 				for seq := 1001; time.Since(begin) < trouble; seq++ {
@@ -76,7 +76,7 @@ func TestServerTroubleSetsNothingAside(t *testing.T) {
 					q.add(record(seq))
 				}
 				q.await(t, q.Last(), time.Hour)
-				aside.want(t)
+				quarantine.want(t)
 			})
 		})
 	}
@@ -102,7 +102,7 @@ func breaksAtRandom(code int) func(s *server, n int, conn *websocket.Conn) {
 
 // Redis stops for some seconds again and again: 1011 on all that is on its way,
 // 500 until it is back.
-func TestRedisTroubleSetsNothingAside(t *testing.T) {
+func TestRedisTroubleSetsQuarantinesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		down := make(chan struct{})
@@ -132,7 +132,7 @@ func TestRedisTroubleSetsNothingAside(t *testing.T) {
 				}
 			}
 		})
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(200)
 		run(t, c, q)
 		rnd := rand.New(rand.NewPCG(3, 3))
@@ -150,6 +150,6 @@ func TestRedisTroubleSetsNothingAside(t *testing.T) {
 			}
 		}
 		q.await(t, 3000, time.Hour)
-		aside.want(t)
+		quarantine.want(t)
 	})
 }

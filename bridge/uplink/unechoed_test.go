@@ -44,9 +44,9 @@ func TestUnechoedRecordsAreAccepted(t *testing.T) {
 			t.Run(fmt.Sprint(name, order), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newServer(t, leavingOut(50*time.Millisecond, bad...))
-					var aside asides
+					var quarantine quarantined
 					c := s.liveFirst()
-					c.Order, c.Quarantine = order, aside.take
+					c.Order, c.Quarantine = order, quarantine.take
 					q := newQueue(1000)
 					u := run(t, c, q)
 					const records = 1500
@@ -58,7 +58,7 @@ func TestUnechoedRecordsAreAccepted(t *testing.T) {
 						}
 					}
 					q.await(t, records, 5*time.Minute)
-					aside.want(t)
+					quarantine.want(t)
 					st := u.Status()
 					if st.Unechoed != uint64(len(bad)) || st.Acked != records || st.Behind != 0 || st.Connects != 1 {
 						t.Errorf("status %+v", st)
@@ -84,8 +84,8 @@ func TestUnechoedRecordsAreAccepted(t *testing.T) {
 }
 
 // A server that loses at random what it would take at the next try: nothing is
-// set aside, however much it loses.
-func TestOverrunServerSetsNothingAside(t *testing.T) {
+// quarantined, however much it loses.
+func TestOverrunServerSetsQuarantinesNothing(t *testing.T) {
 	for name, loses := range map[string]func(rnd *rand.Rand, since time.Duration) bool{
 		"a tenth": func(rnd *rand.Rand, _ time.Duration) bool { return rnd.IntN(10) == 0 },
 		"half":    func(rnd *rand.Rand, _ time.Duration) bool { return rnd.IntN(2) == 0 },
@@ -112,13 +112,13 @@ func TestOverrunServerSetsNothingAside(t *testing.T) {
 							}
 						}
 					})
-					c, aside := s.settingAside()
+					c, quarantine := s.quarantining()
 					q := newQueue(500)
 					u := run(t, c, q)
 					q.addEach(time.Second, 1700)
 					q.await(t, 1700, 4*time.Hour)
 					t.Logf("%+v", u.Status())
-					aside.want(t)
+					quarantine.want(t)
 				})
 			})
 		}
@@ -129,7 +129,7 @@ func TestOverrunServerSetsNothingAside(t *testing.T) {
 func TestUnechoedRecordWithNothingBehindIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, leavingOut(time.Millisecond, 20))
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(20)
 		run(t, c, q)
 		pass(time.Hour)
@@ -141,7 +141,7 @@ func TestUnechoedRecordWithNothingBehindIsKept(t *testing.T) {
 			pass(time.Second)
 		}
 		q.await(t, 600, time.Minute)
-		aside.want(t, 20) // it was sent alone, and the server stopped to acknowledge
+		quarantine.want(t, 20) // it was sent alone, and the server stopped to acknowledge
 	})
 }
 
@@ -155,7 +155,7 @@ func TestUnechoedOverManyConnections(t *testing.T) {
 			defer end.Stop()
 			leavingOut(time.Millisecond, 20)(s, n, conn)
 		})
-		c, aside := s.settingAside()
+		c, quarantine := s.quarantining()
 		q := newQueue(20)
 		u := run(t, c, q)
 		for seq := 21; seq <= 600; seq++ {
@@ -163,7 +163,7 @@ func TestUnechoedOverManyConnections(t *testing.T) {
 			pass(time.Second)
 		}
 		q.await(t, 600, time.Minute)
-		aside.want(t)
+		quarantine.want(t)
 		if st := u.Status(); st.Connects < 10 || st.Unechoed != 1 {
 			t.Errorf("status %+v", st)
 		}
@@ -174,15 +174,15 @@ func TestUnechoedOverManyConnections(t *testing.T) {
 // one to take it along.
 func TestHeldRecordGoesOutByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		swallow := lossesToRare + 1
+		skipped := lossesToRare + 1
 		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
 			for {
 				msg, ok := s.receive(conn)
 				if !ok {
 					return
 				}
-				if seqOf(msg) == 20 && swallow > 0 {
-					swallow--
+				if seqOf(msg) == 20 && skipped > 0 {
+					skipped--
 					continue
 				}
 				conn.WriteMessage(websocket.TextMessage, msg)

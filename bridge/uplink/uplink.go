@@ -86,10 +86,10 @@ type Config struct {
 	// Default: the system's, "system".
 	Clock func() (now time.Time, source string)
 
-	// Turn, if set, is called by the loops of Run at each turn, with the time
-	// within which they will call it again unless they hang; 0 is no promise,
-	// as at the end of Run.
-	Turn func(within time.Duration)
+	// Beat, if set, is called by the loops of Run again and again, with the
+	// time within which they will call it again unless they hang; 0 is no
+	// promise, as at the end of Run.
+	Beat func(within time.Duration)
 
 	Log *slog.Logger // default: none
 
@@ -122,8 +122,8 @@ func (c Config) withDefaults() Config {
 	if c.Clock == nil {
 		c.Clock = systemClock
 	}
-	if c.Turn == nil {
-		c.Turn = func(time.Duration) {}
+	if c.Beat == nil {
+		c.Beat = func(time.Duration) {}
 	}
 	if c.SawEcho == nil {
 		c.SawEcho = func() {}
@@ -221,7 +221,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 // then, and otherwise only the error of a queue that cannot be read.
 func (u *Uplink) Run(ctx context.Context) error {
 	defer u.enter(Stopped, nil, 0)
-	defer u.c.Turn(0)
+	defer u.c.Beat(0)
 	for ctx.Err() == nil {
 		err := u.connect(ctx)
 		code := problem.CodeOf(err)
@@ -242,7 +242,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 // is why it failed or ended.
 func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, nil, 0)
-	u.c.Turn(2 * u.c.ConnectTimeout) // the certificate's files are read as well
+	u.c.Beat(2 * u.c.ConnectTimeout) // the certificate's files are read as well
 	conn, err := Dial(ctx, u.attempt())
 	if err != nil {
 		u.brief = false
@@ -470,7 +470,7 @@ func (u *Uplink) reach() (size int, top uint64) {
 
 // sleep waits for d, a change of the network, or the end of ctx.
 func (u *Uplink) sleep(ctx context.Context, d time.Duration) {
-	u.c.Turn(d)
+	u.c.Beat(d)
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {

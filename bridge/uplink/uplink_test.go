@@ -109,7 +109,7 @@ func TestRefusalsAreRetriedSlowly(t *testing.T) {
 	})
 }
 
-// Each thing is said once, with the number of its repeats when it is over.
+// Each thing is logged once, with the number of its repeats when it is over.
 func TestLogSaysWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, echo)
@@ -201,7 +201,7 @@ func TestDrainFailsAtOnceWithoutServer(t *testing.T) {
 	})
 }
 
-// Cancelling ends an attempt whose server takes the connection and says nothing.
+// Cancelling ends an attempt whose server takes the connection and sends nothing.
 func TestCancelEndsAHangingHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Config{URL: "ws://hangs.example/", dial: func(context.Context, string, int) (net.Conn, error) {

@@ -21,7 +21,7 @@ const (
 	// never echoes does not stop the rest, and the next one shows its loss.
 	minWindow = 2
 	// maxUnsure bounds what is remembered of earlier connections, newest first.
-	// What is forgotten costs a repeat that nobody counts.
+	// What is forgotten costs a repeat that is not counted.
 	maxUnsure = 4 * capacity
 )
 
@@ -62,7 +62,7 @@ type window struct {
 	n        uint64    // sendings so far
 	progress time.Time // of the last acknowledgement, or of the sending that ended an idle time
 
-	round     uint64    // growth: a round trip ends with the first acknowledgement behind this sending
+	round     uint64    // growth: a round trip ends with the first acknowledgement after this sending
 	limited   bool      // growth: the window was full in this round trip
 	firstLoss time.Time // of any record, the last one seen
 
@@ -74,8 +74,8 @@ type window struct {
 
 // doubt is the time from the first sending of a repeated record to its echo,
 // which may be the echo of either. A second echo proves that both arrived, and
-// the first of them told the round trip. Without it a server that has become
-// slow would be taken for a fast one for ever, and each record be repeated.
+// the first of them measured the round trip. Without it a server that has become
+// slow would count as a fast one permanently, and each record be repeated.
 type doubt struct {
 	key Key
 	rtt time.Duration
@@ -260,8 +260,8 @@ func (w *window) halve() {
 	w.recover = w.n
 }
 
-// echoedLate takes an echo of a record that is not on its way: it was taken for
-// lost too early, or is the work of an earlier connection. It says nothing
+// echoedLate takes an echo of a record that is not on its way: it counted
+// as lost too early, or belongs to an earlier connection. It shows nothing
 // about other records.
 func (w *window) echoedLate(key Key, now time.Time) (done []uint64) {
 	for _, list := range []*[]flight{&w.lost, &w.unsure} {
@@ -334,7 +334,7 @@ func find(list []flight, key Key) int {
 	return -1
 }
 
-// A server may leave one record without an echo for ever and echo all others. Sent again at once each time, it would halve the
+// A server may leave one record without an echo permanently and echo all others. Sent again at once each time, it would halve the
 // window each time too, and hold it at the bottom. So a record that is lost again and again is sent more and more rarely, and
 // the window ignores it. After enough of that it counts as accepted without an echo: the echoes of later records on the same
 // connection prove that the application has read it.

@@ -195,7 +195,7 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 	}
 }
 
-// The time of a repeat says nothing about the round trip.
+// The time of a repeat is not the the round trip.
 func TestWindowMeasuresFirstSendingsOnly(t *testing.T) {
 	w := newWindow(32)
 	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(0, 0))

@@ -46,7 +46,7 @@ const (
 	// replayed at full speed) is over before that, and stays in order.
 	piledFor = silenceMin
 	// lookFor bounds the look for a record that may not be there, because the
-	// queue may have been told by an earlier process that it is done with. A
+	// queue may know from an earlier process that it is done with. A
 	// worn SD card that is busy writing answers within that.
 	lookFor = time.Second
 )
@@ -59,7 +59,7 @@ const (
 //	             └ oldest first       └ oldest first
 //
 // What lies between end and live was sent as live, before more than a window
-// of records piled up behind it, or is done with.
+// of records piled up after it, or is done with.
 type lanes struct {
 	live    uint64 // position of the last record taken as live
 	backlog uint64 // position of the last record taken from the backlog
@@ -98,7 +98,7 @@ const (
 
 // write sends records while the window has room.
 func (s *session) write(ctx context.Context) error {
-	if err := s.trial(ctx); err != nil {
+	if err := s.experiment(ctx); err != nil {
 		return err
 	}
 	s.lanes = newLanes(s.u.queue.Acked())
@@ -332,7 +332,7 @@ func (s *session) oneMore(live, backlog bool) (next step, f flight) {
 // fetch takes the next record of a lane. Not ok without an error: look again.
 //
 // Waiting for the backlog is harmless: it lasts only while the whole queue has
-// nothing behind the backlog's place, and ends with the next record.
+// nothing after the backlog's place, and ends with the next record.
 func (s *session) fetch(ctx context.Context, backlog bool) (f flight, ok bool, err error) {
 	l := &s.lanes
 	place := &l.live
@@ -402,7 +402,7 @@ func (s *session) waiting(ctx context.Context) context.Context {
 	return s.next
 }
 
-// freed tells the writer that the window may have room.
+// freed signals the writer that the window may have room.
 func (s *session) freed() {
 	s.u.mu.Lock()
 	if s.waits {
@@ -412,10 +412,10 @@ func (s *session) freed() {
 	signal(s.room)
 }
 
-// trial begins a connection with the candidate of the isolation alone, if there is one.
-func (s *session) trial(ctx context.Context) error {
+// experiment begins a connection with the candidate of the isolation alone, if there is one.
+func (s *session) experiment(ctx context.Context) error {
 	s.u.mu.Lock()
-	candidate, behind, unmarked, ok := s.u.isolation.trial()
+	candidate, behind, unmarked, ok := s.u.isolation.experiment()
 	s.u.mu.Unlock()
 	if !ok {
 		return nil

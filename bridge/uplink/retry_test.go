@@ -1,0 +1,175 @@
+package uplink
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
+)
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"120": 2 * time.Minute, "": 0, "-5": 0, "soon": 0, "999999999": maxRetryAfter,
+		"Sat, 01 Jan 2000 00:05:00 GMT": 5 * time.Minute, "Fri, 31 Dec 1999 00:00:00 GMT": 0,
+	} {
+		if got := readRetryAfter(http.Header{"Retry-After": {value}}, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); got != want {
+			t.Errorf("Retry-After: %s is %v, want %v", value, got, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, echo)
+		s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.mu.Lock()
+			s.times = append(s.times, time.Now())
+			s.mu.Unlock()
+			w.Header().Set("Retry-After", "120")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		run(t, s.config(), newQueue(1))
+		pass(time.Hour)
+		gaps := s.gaps()
+		if len(gaps) < 25 || slices.Min(gaps) < 2*time.Minute || slices.Max(gaps) > 133*time.Second {
+			t.Errorf("pauses %v", gaps)
+		}
+	})
+}
+
+// A server that closes each connection after two records gets few connections, and few lines of the log.
+func TestFlappingServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+			for range 2 {
+				if msg, ok := s.receive(conn); ok {
+					conn.WriteMessage(websocket.TextMessage, msg)
+				}
+			}
+		})
+		c, _ := s.quarantining()
+		var log logBuffer
+		c.Log = log.logger()
+		q := newQueue(0)
+		u := run(t, c, q)
+		q.addEach(100*time.Millisecond, 18000) // half an hour at 10 Hz
+		if n := u.Status().Connects; n > 30*30 {
+			t.Errorf("%d connections in half an hour", n)
+		}
+		if n := strings.Count(log.String(), "\n"); n > 2*30 {
+			t.Errorf("%d lines in half an hour:\n%s", n, log.String())
+		}
+	})
+}
+
+// One that closes each after some dozen has proved useful each time: live records hardly wait.
+func TestServerThatCrashesOnSomeRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		count := 0
+		s := newServer(t, applying(20*time.Millisecond, func(int, bool, time.Time) (bool, int) {
+			count++
+			return true, code(count%50 == 0, fails)
+		}))
+		c, _ := s.quarantining()
+		q := newQueue(0)
+		u := run(t, c, q)
+		q.addEach(100*time.Millisecond, 3000)
+		slow := 0
+		for seq := 600; seq <= 3000; seq++ {
+			if at := q.ackedAt[seq-1]; at.IsZero() || at.Sub(q.added[seq-1]) > 5*time.Second {
+				slow++
+			}
+		}
+		if slow > 120 {
+			t.Errorf("%d of 2400 records took more than 5 s: status %+v", slow, u.Status())
+		}
+	})
+}
+
+// The time for the handshake grows on a slow link, up to its bound.
+func TestHandshakeOnASlowLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, echo)
+		plain := s.http.Handler
+		s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-time.After(40 * time.Second)
+			plain.ServeHTTP(w, r)
+		})
+		q := newQueue(3)
+		run(t, s.config(), q)
+		q.await(t, 3, 5*time.Minute)
+	})
+}
+
+// Where connections carry something and stall again and again, the path may drop large packets: segments shrink.
+func TestSegmentsShrinkAfterStalls(t *testing.T) {
+	p := newPath(time.Minute)
+	dead := linkDead(time.Minute)
+	for _, step := range []struct {
+		err         error
+		outstanding bool
+		want        int
+	}{
+		{dead, false, 0}, {dead, true, 0}, {ended(nil), true, 0}, {dead, true, 0}, {dead, true, 1200}, {dead, true, 1200}, {dead, true, 536},
+		{dead, true, 536}, {dead, true, 536},
+	} {
+		if p.ended(step.err, step.outstanding); p.segment != step.want {
+			t.Errorf("segment %d after %v, want %d", p.segment, step.err, step.want)
+		}
+	}
+}
+
+// The system takes the size of segments.
+func TestDialWithSmallSegments(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := dialTCP(context.Background(), l.Addr().String(), segments[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	if ctl := raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG) }); ctl != nil || err != nil {
+		t.Fatal(ctl, err)
+	}
+	if got > segments[1] {
+		t.Errorf("segments of %d bytes, want at most %d", got, segments[1])
+	}
+}
+
+// A proxy that ends idle connections is named, with the key that helps.
+func TestIdleTimeoutOfAProxyIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+			for {
+				conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+				msg, ok := s.receive(conn)
+				if !ok {
+					return
+				}
+				conn.WriteMessage(websocket.TextMessage, msg)
+			}
+		})
+		var log logBuffer
+		c := s.config()
+		c.Log = log.logger()
+		u := run(t, c, newQueue(1))
+		pass(10*time.Second + time.Millisecond)
+		if st := u.Status(); problem.CodeOf(asError(st.Problem)) != EndedIdle || st.Problem.Key != "ping" {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
