@@ -56,6 +56,9 @@ func TestLine(t *testing.T) {
 		{"no checksums", Broken, "sentences", func(o *observed) { o.Sentences, o.NoChecksum = 0, 20 }, NoChecksums, "without a checksum: set allow_no_checksum = true"},
 		{"bad cable", Warning, "sentences", func(o *observed) { o.BadChecksum = 20 }, Damaged, "20 of 120 sentences are damaged"},
 		{"one damaged", OK, "sentences", func(o *observed) { o.BadChecksum = 1 }, "", "100 good, 1 damaged"},
+		{"another instrument", Broken, "sentences", func(o *observed) {
+			o.Warning = &problem.Problem{Code: source.NoPosition, Cause: "wind", Fix: "name another port"}
+		}, source.NoPosition, "name another port"},
 		{"two senders", Warning, "sentences", func(o *observed) {
 			o.Warning = &problem.Problem{Code: source.OtherSenders, Cause: "two send", Fix: "choose one"}
 		}, source.OtherSenders, "choose one"},

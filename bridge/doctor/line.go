@@ -122,7 +122,7 @@ const manyDamaged = 0.05
 func judgeSentences(name string, o observed) Link {
 	all := o.Sentences + o.BadChecksum
 	switch {
-	case o.Sentences == 0 && o.Warning != nil:
+	case o.Sentences == 0 && o.Warning != nil, noPosition(o.Warning):
 		return broken(name, o.Warning)
 	case o.Sentences == 0 && o.NoChecksum > 0:
 		return broken(name, &problem.Problem{Code: NoChecksums, Key: "allow_no_checksum", Cause: o.name() + " sends sentences without a checksum",
@@ -137,6 +137,11 @@ func judgeSentences(name string, o observed) Link {
 		return warning(name, o.Warning)
 	}
 	return ok(name, fmt.Sprintf("%d good, %d damaged", o.Sentences, o.BadChecksum))
+}
+
+// noPosition reports whether a warning is that good sentences come, and none of them has a position.
+func noPosition(p *problem.Problem) bool {
+	return p != nil && (p.Code == source.OnlyAIS || p.Code == source.NoPosition)
 }
 
 func judgeSatellites(name string, o observed) Link {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"net"
 	"net/http"
 	"os"
@@ -105,6 +106,33 @@ func noFix(more ...string) string {
 	}, more)...)
 }
 
+// sirf is a frame of SiRF's binary protocol: start, length, payload, the sum of its bytes, end.
+const sirf = "\xa0\xa2\x00\x02\x0b\x86\x00\x91\xb0\xb3"
+
+// rtcm3 is a frame of RTCM 10403 with a payload of n bytes: D3, length, payload, CRC-24Q.
+func rtcm3(n int) string {
+	frame := append([]byte{0xd3, byte(n >> 8), byte(n), 0x43, 0x50}, make([]byte, n-2)...) // message 1077
+	crc := 0
+	for _, b := range frame {
+		crc ^= int(b) << 16
+		for range 8 {
+			if crc <<= 1; crc&0x1000000 != 0 {
+				crc ^= 0x1864cfb
+			}
+		}
+	}
+	return string(append(frame, byte(crc>>16), byte(crc>>8), byte(crc)))
+}
+
+// sevenBits is text as a receiver with 7 data bits and even parity sends it, read as 8 data bits.
+func sevenBits(text string) string {
+	b := []byte(text)
+	for i := range b {
+		b[i] |= byte(bits.OnesCount8(b[i])%2) << 7
+	}
+	return string(b)
+}
+
 func silentLine(t *testing.T) string { return realtest.OpenPty(t).Path() }
 
 var receiverFaults = []receiverFault{
@@ -119,6 +147,12 @@ var receiverFaults = []receiverFault{
 	{"UBX only", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0", "sentences", source.BinaryUBX, "switch NMEA output on"},
 	{"UBX only, found", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "auto", "sentences", source.BinaryUBX, "switch NMEA output on"},
 	{"UBX only, at a speed", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryUBX, "switch NMEA output on"},
+	{"SiRF binary only", sends(sirf), "/dev/ttyUSB0?baud=9600", "sentences", source.BinarySiRF, "NMEA"},
+	{"RTCM3 only", sends(rtcm3(400)), "/dev/ttyUSB0?baud=115200", "sentences", source.BinaryRTCM3, "NMEA"},
+	{"AIS only", sends("!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"), "/dev/ttyUSB0?baud=38400", "sentences", source.OnlyAIS, "name the port of a GPS receiver"},
+	{"a wind sensor", sends(sentences("WIMWV,214.8,R,0.1,K,A")), "/dev/ttyUSB0?baud=4800", "sentences", source.NoPosition, "name the port of a GPS receiver"},
+	{"a modem's control port", sends("\r\nOK\r\n+CSQ: 20,99\r\n"), "/dev/ttyUSB0?baud=115200", "sentences", source.NotNMEA, ""},
+	{"7 data bits and parity", sends(sevenBits(string(newVehicle().epochs(0, 1)))), "/dev/ttyUSB0?baud=9600", "baud", source.SevenBits, "8N1"},
 	{"no checksums", sends("$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,\r\n"), "/dev/ttyUSB0?baud=9600", "sentences", doctor.NoChecksums, "allow_no_checksum = true"},
 	{"no satellite in view", sends(noFix("GPGSV,1,1,00")), "/dev/ttyUSB0", "satellites", doctor.NoSatellite, "check the antenna's plug"},
 	{"no signal", simulated(sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }}), "/dev/ttyUSB0", "satellites", doctor.NoSignal, "check the antenna's plug"},
