@@ -241,8 +241,19 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 		_ = g.Close()
 		return nil, explain(path, err)
 	}
+	keepModemLines(fd)
 	close := sync.OnceValue(func() error { return errors.Join(g.Close(), line.Close()) })
 	return &tty{gate: g, line: line, baud: baud, close: close}, nil
+}
+
+// keepModemLines has the kernel leave DTR and RTS as they are when the port is closed. The kernel raises them when it opens a
+// port, which cannot be prevented, and a falling and rising DTR resets many boards: so they see it once, and not each time that
+// a search opens their port. An error is of a driver that does not know it.
+func keepModemLines(fd int) {
+	if mode, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && mode.Cflag&unix.HUPCL != 0 {
+		mode.Cflag &^= unix.HUPCL
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, mode)
+	}
 }
 
 // openTerminal opens without waiting, which an open does otherwise for a carrier that receivers do not have.

@@ -69,6 +69,14 @@ func searched(path string) *port        { return fixed(path, 0) }
 // TestBytesArriveWhole: every byte value, in the order in which it was sent, at the speed that was asked for.
 func TestBytesArriveWhole(t *testing.T) {
 	l := newLine(t)
+	mode, err := unix.IoctlGetTermios(int(l.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode.Cflag |= unix.HUPCL // as on a real port
+	if err := unix.IoctlSetTermios(int(l.slave.Fd()), unix.TCSETS, mode); err != nil {
+		t.Fatal(err)
+	}
 	r, rec, stop := start(t, fixed(l.path, 115200))
 	defer stop()
 	var sent []byte
@@ -83,11 +91,11 @@ func TestBytesArriveWhole(t *testing.T) {
 	if !bytes.Equal([]byte(rec.All()), sent) {
 		t.Error("the bytes came out changed")
 	}
-	mode, err := unix.IoctlGetTermios(int(l.slave.Fd()), unix.TCGETS)
+	mode, err = unix.IoctlGetTermios(int(l.slave.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if speed := mode.Cflag & unix.CBAUD; speed != unix.B115200 || mode.Cflag&unix.CSIZE != unix.CS8 || mode.Cflag&(unix.PARENB|unix.CSTOPB) != 0 {
+	if speed := mode.Cflag & unix.CBAUD; speed != unix.B115200 || mode.Cflag&unix.CSIZE != unix.CS8 || mode.Cflag&(unix.PARENB|unix.CSTOPB|unix.HUPCL) != 0 {
 		t.Errorf("the line is set to %#o", mode.Cflag)
 	}
 	if s := r.Status(); s.State != receiver.Reading || s.Port != l.path || s.Bytes != uint64(len(sent)) {
