@@ -37,7 +37,7 @@ const (
 	DefaultQuiet = 250 * time.Millisecond
 )
 
-// Config says how to read. The zero value is complete.
+// Config is how to read. The zero value is complete.
 type Config struct {
 	// Source is the written form of the source, for status and log.
 	Source string

@@ -16,8 +16,8 @@ import (
 )
 
 // gpsdClient reads a receiver through gpsd, which keeps the port: chrony and other clients of gpsd go on. It asks for NMEA
-// (gpsd_json(5), WATCH with "nmea"): gpsd passes on the sentences of a receiver as they came, and makes sentences of what
-// one says that speaks a binary protocol.
+// (gpsd_json(5), WATCH with "nmea"): gpsd passes on the sentences of a receiver as they came, and makes sentences for
+// a receiver that sends a binary protocol.
 type gpsdClient struct {
 	address string // host:port
 	device  string // of gpsd's; "": the one that it has, or the first that is known to be a GPS
@@ -136,7 +136,7 @@ func (d gpsdDevice) active() bool {
 	return a != "" && a != "0" && a != "0.0" && a != "null" && a != `""`
 }
 
-// aisDriver is gpsd's for AIS receivers, whose flags say GPS as well where their sentences have come with others.
+// aisDriver is gpsd's for AIS receivers, whose flags have GPS as well where other sentences have come with theirs.
 const aisDriver = "AIVDM"
 
 func (d gpsdDevice) gps() bool     { return d.Flags&1 != 0 && d.Driver != aisDriver }

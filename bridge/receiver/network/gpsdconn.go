@@ -53,7 +53,7 @@ func (g *gpsd) watch() error {
 		return err
 	}
 	deadline := time.Now().Add(watchTimeout)
-	if err := g.say("?DEVICES;\n"); err != nil {
+	if err := g.send("?DEVICES;\n"); err != nil {
 		return err
 	}
 	if _, err := g.await("DEVICES", deadline); err != nil {
@@ -64,7 +64,7 @@ func (g *gpsd) watch() error {
 		return err
 	}
 	g.device = device
-	if err := g.say(fmt.Sprintf("?WATCH={\"enable\":true,\"json\":false,\"nmea\":true,\"device\":%s};\n", quoteJSON(device))); err != nil {
+	if err := g.send(fmt.Sprintf("?WATCH={\"enable\":true,\"json\":false,\"nmea\":true,\"device\":%s};\n", quoteJSON(device))); err != nil {
 		return err
 	}
 	if _, err := g.await("WATCH", deadline); err != nil {
@@ -82,7 +82,7 @@ func quoteJSON(s string) string {
 	return string(b)
 }
 
-// version reads the greeting, by which gpsd is told from other servers.
+// version reads the greeting, which distinguishes gpsd from other servers.
 func (g *gpsd) version(deadline time.Time) error {
 	line, err := g.line(deadline)
 	var reply gpsdReply
@@ -101,8 +101,8 @@ func (g *gpsd) version(deadline time.Time) error {
 
 const gpsdUsualPort = "use gpsd's port, usually 2947"
 
-// say sends gpsd a command.
-func (g *gpsd) say(command string) error {
+// send sends gpsd a command.
+func (g *gpsd) send(command string) error {
 	err := g.SetWriteDeadline(time.Now().Add(dialTimeout))
 	if err == nil {
 		_, err = g.Write([]byte(command))
@@ -185,7 +185,7 @@ func (g *gpsd) Read(p []byte) (int, error) {
 		case errors.Is(err, os.ErrDeadlineExceeded) && until.Equal(g.ask):
 			err = g.inquire()
 		case err == nil && line[0] == '{':
-			err = g.hear(line)
+			err = g.control(line)
 		case err == nil:
 			g.heard()
 			g.left = line
@@ -202,14 +202,14 @@ func (g *gpsd) Read(p []byte) (int, error) {
 // heard puts off asking how the device is.
 func (g *gpsd) heard() { g.ask = time.Now().Add(gpsdAsk) }
 
-// inquire asks how the device is, that says nothing.
+// inquire asks how the device is from which nothing comes.
 func (g *gpsd) inquire() error {
 	g.heard()
-	return g.say("?DEVICES;\n")
+	return g.send("?DEVICES;\n")
 }
 
-// hear takes a JSON line. It is an error that says so when gpsd has lost the device.
-func (g *gpsd) hear(line []byte) error {
+// control handles a JSON line. The error is a problem when gpsd has lost the device.
+func (g *gpsd) control(line []byte) error {
 	reply, err := g.understand(line)
 	if err != nil || reply.Class != "DEVICES" {
 		return err

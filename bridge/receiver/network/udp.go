@@ -13,7 +13,7 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
-// udpListener receives datagrams. One sender feeds at a time, told apart by its address without the port: what starts again
+// udpListener receives datagrams. One sender feeds at a time, known by its address without the port: a program that starts again
 // comes from another port. Sentences of two receivers in one stream would give epochs that are half of the one and half of the
 // other.
 type udpListener struct {

@@ -139,7 +139,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// next reads a line, or as much of a very long one as the buffer holds, and says when it is due.
+// next reads a line, or as much of a very long one as the buffer holds, and decides when it is due.
 func (p *paced) next() {
 	p.line, p.readErr = p.in.ReadSlice('\n')
 	if errors.Is(p.readErr, bufio.ErrBufferFull) {

@@ -63,7 +63,7 @@ func (f *files) begin() error {
 	return err
 }
 
-// present looks at the file that is there, nil for none. The error says why it cannot be set aside.
+// present looks at the file that is there, nil for none. The error is why it cannot be set aside.
 func (f *files) present() (os.FileInfo, error) {
 	info, err := os.Stat(f.path)
 	switch {
@@ -168,7 +168,7 @@ func (f *files) write(blocks []byte) error {
 			return err
 		}
 	}
-	if f.written == 0 { // only now: a service that is restarted and hears nothing leaves no files behind
+	if f.written == 0 { // only now: a service that is restarted and receives nothing leaves no files
 		if err := f.put([]byte(f.head)); err != nil {
 			return err
 		}
@@ -194,11 +194,11 @@ func (f *files) close() error {
 	return err
 }
 
-// checkFree says when too little space is left for others.
+// checkFree returns a problem when too little space is left for others.
 func (f *files) checkFree() error {
 	var st unix.Statfs_t
 	if f.minFree < 0 || unix.Statfs(filepath.Dir(f.path), &st) != nil {
-		return nil // a write will tell
+		return nil // a write shows it
 	}
 	if free := int64(st.Bavail) * int64(st.Bsize); free < f.minFree {
 		return wrong(DiskFull, f.path, fmt.Sprintf(": less than %d MiB are free on the disk", f.minFree>>20), freeSpace)

@@ -10,16 +10,16 @@ import (
 const (
 	// magic begins a recording. The digit is the version of the format.
 	magic = "# gpsbridge recording 1,"
-	// blockMark begins a line that says when the bytes behind it came.
+	// blockMark begins a line with the times at which the bytes after it came.
 	blockMark = "#@"
-	// maxPiece is what Data takes for one piece; a receiver is read in pieces of 4 KiB at the most. It bounds what a damaged
+	// maxPiece is the longest piece; a receiver is read in pieces of 4 KiB at the most. It bounds what a damaged
 	// file can make a Reader allocate.
 	maxPiece = 1 << 20
 	// maxPieces is how many a block holds: a line of 1024 times is some 10 kB.
 	maxPieces = 1024
 )
 
-// Recorded says whether a file that begins with head, at least 32 bytes if it has as many, is a recording.
+// Recorded reports whether a file that begins with head, at least 32 bytes if it has as many, is a recording.
 func Recorded(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
 // block is a row of pieces. The zero value is empty.
@@ -43,7 +43,7 @@ func (b *block) add(at time.Duration, p []byte) {
 
 func (b *block) reset() { b.pieces, b.data = b.pieces[:0], b.data[:0] }
 
-// endsLine says whether what follows begins a line.
+// endsLine reports whether what follows begins a line.
 func (b *block) endsLine() bool { return endsLine(b.data) }
 
 func endsLine(p []byte) bool { return len(p) > 0 && p[len(p)-1] == '\n' }

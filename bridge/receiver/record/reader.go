@@ -69,7 +69,7 @@ func (r *Reader) recording(head string) {
 	}
 }
 
-// begin takes the line of a block, if it is one.
+// begin reads the line of a block, if it is one.
 func (r *Reader) begin(line []byte) bool {
 	pieces, ok := parseBlock(bytes.TrimRight(line, "\r\n"), r.pieces[:0])
 	if !ok {
@@ -92,7 +92,7 @@ func (r *Reader) piece() (time.Duration, []byte, error) {
 	r.buf = slices.Grow(r.buf[:0], p.size)[:p.size]
 	n, err := io.ReadFull(r.in, r.buf)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil // cut: the next read says so
+		err = nil // cut: the next read returns that
 	}
 	if err != nil {
 		return 0, nil, err

@@ -17,7 +17,7 @@ const (
 	DefaultFileSize = 16 << 20
 	DefaultTotal    = 128 << 20
 	// DefaultFlush: half a minute later the kernel would write of itself, so it is nothing to the card to wait less, and
-	// something to whoever follows the file.
+	// something to a reader that follows the file.
 	DefaultFlush = 10 * time.Second
 	// DefaultMinFree leaves others room on the disk: the spool above all, which stops growing at half of that.
 	DefaultMinFree = 128 << 20
@@ -30,12 +30,12 @@ const (
 	goodPieces  = 64
 	maxSize     = 16 << 10 // ends a block anywhere
 	wakeAt      = 64 << 10 // of blocks: they are written before their time
-	memoryLimit = 1 << 20  // of blocks that the disk has not taken; above it they are lost
+	memoryLimit = 1 << 20  // of blocks that the disk has not written; above it they are lost
 )
 
-// Config says where to record.
+// Config is where to record.
 type Config struct {
-	// Path of the newest file. Older ones are beside it, with a number that grows behind their name: Path.000001 and so on.
+	// Path of the newest file. Older ones are beside it, with a number that grows after their name: Path.000001 and so on.
 	Path string
 	// Source is noted in the files, such as "/dev/ttyUSB0".
 	Source string
@@ -110,7 +110,7 @@ type Writer struct {
 	mu     sync.Mutex
 	open   block
 	blocks []byte // encoded, to be written
-	missed int    // bytes that were lost behind blocks
+	missed int    // bytes that were lost after blocks
 	note   string // to be written in front of the next block; "" for none
 	closed bool
 	status Status
@@ -160,7 +160,7 @@ func (w *Writer) Data(p []byte) {
 	}
 }
 
-// add adds a piece to the open block, and ends that before or behind it. The caller holds mu.
+// add adds a piece to the open block, and ends that before or after it. The caller holds mu.
 func (w *Writer) add(at time.Duration, p []byte) {
 	b := &w.open
 	if !b.empty() && b.endsLine() && at-b.pieces[len(b.pieces)-1].at >= burstGap {
@@ -198,7 +198,7 @@ func (w *Writer) closeBlock() {
 	}
 }
 
-// noteMissed says in the file that bytes are missing. The caller holds mu.
+// noteMissed notes in the file that bytes are missing. The caller holds mu.
 func (w *Writer) noteMissed() {
 	if w.missed > 0 {
 		w.blocks = fmt.Appendf(w.blocks, "# %d bytes are missing here, the disk was too slow\n", w.missed)
@@ -215,7 +215,7 @@ func (w *Writer) Note(text string) {
 	w.note = strings.Map(printable, text)
 }
 
-// Status says how the recording goes.
+// Status returns how the recording goes.
 func (w *Writer) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -242,7 +242,7 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// run writes until Close is called or the disk takes no more.
+// run writes until Close is called or the disk is full.
 func (w *Writer) run() {
 	tick := time.NewTicker(w.config.Flush)
 	defer tick.Stop()
@@ -256,7 +256,7 @@ func (w *Writer) run() {
 			due = true
 		case <-w.wake:
 		}
-		blocks := w.take(spare[:0], due)
+		blocks := w.next(spare[:0], due)
 		if err := w.files.write(blocks); err != nil {
 			w.stop(err)
 			return
@@ -265,9 +265,9 @@ func (w *Writer) run() {
 	}
 }
 
-// take returns what is to be written, and gives the memory spare for what comes next. When it is due, the open block is
+// next returns what is to be written, and gives the memory spare for what comes next. When it is due, the open block is
 // ended that has waited for as long.
-func (w *Writer) take(spare []byte, due bool) []byte {
+func (w *Writer) next(spare []byte, due bool) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if due && !w.open.empty() && time.Since(w.began)-w.open.pieces[0].at >= min(w.config.Flush, time.Second) {
@@ -285,6 +285,6 @@ func (w *Writer) stop(err error) {
 	w.status.Problem = p
 	w.open, w.blocks = block{}, nil
 	w.mu.Unlock()
-	_ = w.files.close() // what is wrong was said
+	_ = w.files.close() // the problem is reported already
 	w.config.Log.Error("recording stopped", "file", w.config.Path, "problem", p)
 }

@@ -105,7 +105,7 @@ func summary(all []refusal) *problem.Problem {
 	return &sum
 }
 
-// try listens on one port. Only says that there is no other, fix that only a receiver with a fix is wanted.
+// try listens on one port. Only means that there is no other, fix that only a receiver with a fix is wanted.
 func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, only, fix bool) (source.Stream, error) {
 	u := &hunt{port: p.Path, host: h, nothing: a.system.silent(p), fix: fix, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.silent, position: true, unreported: !only}
 	if a.baud > 0 {
@@ -145,8 +145,8 @@ func (a *auto) yieldFrom(p Port, since time.Time) func(fixed bool, now time.Time
 	}
 }
 
-// usable lists the ports that nothing speaks against, the one that worked last first, and what speaks against the others.
-// again says to look through the processes even if that was just done.
+// usable lists the ports without a problem, the one that worked last first, and the problems of the others. again means
+// to look through the processes even if that was just done.
 func (a *auto) usable(again bool) (ports []Port, refused []refusal) {
 	all := a.system.list()
 	a.system.judge(all, a.look(a.system, nodes(all), again))
@@ -169,7 +169,7 @@ func (a *auto) usable(again bool) (ports []Port, refused []refusal) {
 	return ports, refused
 }
 
-// elsewhere says whether there is another port than the one that is silent.
+// elsewhere reports whether there is another port than the one that is silent.
 func (a *auto) elsewhere(silent Port) bool {
 	ports, _ := a.usable(false)
 	others := slices.ContainsFunc(ports, func(p Port) bool { return p.node != silent.node })

@@ -12,14 +12,14 @@ import (
 )
 
 // gate reads a terminal that can be left alone for a while. Go's poller wakes the process for every byte on a descriptor
-// that it watches, whether anybody reads or not, and there is no asking it to look away. So it watches an epoll instance
-// instead, which watches the terminal, and does not while the gate is shut. Deadlines are those of a clock of the kernel's
+// that it watches, whether it is being read or not, and it cannot be asked to pause. So it watches an epoll instance
+// instead, which watches the terminal, and does not while the gate is shut. Deadlines are those of a timer of the kernel's
 // that it watches too: a timer of Go's wakes the runtime's monitor thread as well, and again when it was only moved.
 //
 //	Go's poller ──▶ epoll instance ──▶ terminal, clock
 //
-// The system calls are made without a word to the scheduler: announcing one that may block wakes the monitor thread, which
-// was a third of the processor time at 10 Hz. These cannot block: the descriptors are non-blocking.
+// The system calls are made without announcing them to the scheduler: announcing one that may block wakes the monitor thread, which
+// was a third of the CPU time at 10 Hz. These cannot block: the descriptors are non-blocking.
 type gate struct {
 	terminal, clock int // descriptors
 	watcher         *os.File
@@ -29,7 +29,7 @@ type gate struct {
 	deadline time.Time
 }
 
-// newGate takes a non-blocking descriptor over: it is closed with the gate, or at once on an error.
+// newGate becomes the owner of a non-blocking descriptor: it is closed with the gate, or at once on an error.
 func newGate(terminal int) (*gate, error) {
 	clock, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
@@ -39,7 +39,7 @@ func newGate(terminal int) (*gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(clock), unix.Close(terminal))
 	}
-	err = unix.SetNonblock(watcher, true) // tells os.NewFile that it is for Go's poller
+	err = unix.SetNonblock(watcher, true) // by which os.NewFile knows that it is for Go's poller
 	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll")}
 	for _, fd := range []int{terminal, clock} {
 		if err == nil {
@@ -71,7 +71,7 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	return g.control(func(int) error { return unix.TimerfdSettime(g.clock, 0, &in, nil) })
 }
 
-// passed says whether the deadline has. The clock need not be asked: it only wakes.
+// passed reports whether the deadline has. The clock need not be read: it only wakes.
 func (g *gate) passed() bool { return !g.deadline.IsZero() && !time.Now().Before(g.deadline) }
 
 // Read reads what has come, and waits in Go's poller until something has. p must not be empty.
@@ -114,7 +114,7 @@ func (g *gate) rest(until time.Time) error {
 	return errors.Join(err, g.watch(unix.EPOLLIN))
 }
 
-// watch says what of the terminal is worth waking for, beside a hangup, which always is.
+// watch sets which events of the terminal wake the reader, beside a hangup, which always does.
 func (g *gate) watch(events uint32) error {
 	return g.control(func(watcher int) error {
 		return unix.EpollCtl(watcher, unix.EPOLL_CTL_MOD, g.terminal, &unix.EpollEvent{Events: events})

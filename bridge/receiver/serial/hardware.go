@@ -11,11 +11,11 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
-// rank orders ports by how likely a receiver is behind them.
+// rank orders ports by how likely they have a receiver.
 type rank int
 
 const (
-	ranksGPS     rank = iota // says that it is one
+	ranksGPS     rank = iota // its name or number is that of a receiver
 	ranksAdapter             // USB, could be anything
 	ranksUART                // soldered on the board
 	ranksModem               // a modem's: control channels that send nothing, mostly
@@ -28,7 +28,7 @@ var gpsIDs = []string{"1546:01a4", "1546:01a5", "1546:01a6", "1546:01a7", "1546:
 
 var (
 	gpsNames = regexp.MustCompile(`(?i)gps|gnss|glonass|globalsat|garmin|u-blox [5-9m]|navigation|septentrio|novatel|trimble|unicore`)
-	// modemDrivers are those of cellular modems' serial ports. One of the ports may send NMEA once it was told to.
+	// modemDrivers are those of cellular modems' serial ports. One of the ports may send NMEA once that is switched on.
 	modemDrivers = []string{"option", "option1", "sierra", "qcserial", "qcaux", "hso"}
 )
 

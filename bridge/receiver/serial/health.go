@@ -14,7 +14,7 @@ import (
 type health struct {
 	port, name string
 	baud       int // 0 where the line has no speed
-	// unlimited says that bytes need not come at that speed: a pseudo-terminal keeps what is set and carries as much as comes.
+	// unlimited means that bytes need not come at that speed: a pseudo-terminal keeps what is set and carries as much as comes.
 	// Some program may be at its other end that obeys the speed, so it is shown and searched all the same.
 	unlimited bool
 	fixed     bool // the speed is that of the configuration
@@ -70,7 +70,7 @@ func (h *health) begin(now time.Time) {
 	h.publish(nil)
 }
 
-// heard takes what was read. An error is the end of the line as it is: its speed has to be found again.
+// heard looks at what was read. An error is the end of the line as it is: its speed has to be found again.
 func (h *health) heard(p []byte, now time.Time) error {
 	all := h.recogniser.All()
 	h.recogniser.Scan(p)

@@ -50,14 +50,14 @@ func (s system) holders(nodes []string) map[string]holder {
 	return found
 }
 
-// holds says whether a process still has a node open.
+// holds reports whether a process still has a node open.
 func (s system) holds(by holder, node string) bool {
 	rdev, ok := characterDevice(node)
 	return ok && slices.Contains(openDevices(filepath.Join(s.proc, strconv.Itoa(by.pid))), rdev)
 }
 
-// lookout is who was seen to hold ports the last time that all processes were looked through, which takes ten thousand
-// questions on a busy machine and is not for every second.
+// lookout remembers which programs held ports when all processes were looked through last, which takes ten thousand system
+// calls on a busy machine and is not for every second.
 type lookout struct {
 	at      time.Time
 	nodes   []string
@@ -68,7 +68,7 @@ type lookout struct {
 // still do.
 const lookAgain = time.Minute
 
-// look says who holds the nodes. again says to look even if that was just done.
+// look returns which programs hold the nodes. again means to look even if that was just done.
 func (l *lookout) look(s system, nodes []string, again bool) map[string]holder {
 	if again || !l.current(s, nodes) {
 		*l = lookout{at: time.Now(), nodes: nodes, holders: s.holders(nodes)}
@@ -76,7 +76,7 @@ func (l *lookout) look(s system, nodes []string, again bool) map[string]holder {
 	return l.holders
 }
 
-// current says that what was seen still holds for these nodes.
+// current reports whether what was seen still holds for these nodes.
 func (l *lookout) current(s system, nodes []string) bool {
 	if l.at.IsZero() || time.Since(l.at) > lookAgain || !slices.Equal(nodes, l.nodes) {
 		return false
@@ -89,7 +89,7 @@ func (l *lookout) current(s system, nodes []string) bool {
 	return true
 }
 
-// named says who holds the port, as far as can be seen, when that is why it could not be opened.
+// named names the program that holds the port, as far as can be seen, when that is why it could not be opened.
 func (l *lookout) named(s system, path string, err error) error {
 	p, ok := s.port(path)
 	if !ok || problem.CodeOf(err) != source.Held {
@@ -103,14 +103,14 @@ func (l *lookout) named(s system, path string, err error) error {
 
 // openDevices are the devices that a process has open.
 func openDevices(process string) (all []uint64) {
-	folder := filepath.Join(process, "fd")
-	names, err := os.ReadDir(folder)
+	dir := filepath.Join(process, "fd")
+	names, err := os.ReadDir(dir)
 	if err != nil {
 		return nil // ended meanwhile, or not ours to see
 	}
 	for _, name := range names {
-		path := filepath.Join(folder, name.Name())
-		// The name spares asking what most descriptors are: files and sockets. What it says is only believed so far: a
+		path := filepath.Join(dir, name.Name())
+		// The name spares asking what most descriptors are: files and sockets. It is not believed further: a
 		// container has other names for the same device.
 		if target, err := os.Readlink(path); err != nil || !strings.HasPrefix(target, "/dev/") {
 			continue
@@ -135,16 +135,16 @@ func characterDevice(path string) (uint64, bool) {
 	return uint64(stat.Rdev), true
 }
 
-func processAt(folder string) holder {
-	pid, _ := strconv.Atoi(filepath.Base(folder)) // the pattern matched digits, so it is a number
-	program := attribute(folder, "comm")
+func processAt(dir string) holder {
+	pid, _ := strconv.Atoi(filepath.Base(dir)) // the pattern matched digits, so it is a number
+	program := attribute(dir, "comm")
 	if program == "" {
 		program = "another program"
 	}
 	return holder{program, pid}
 }
 
-// consoles names the terminals that the system writes its messages to, and those that it was told to at boot: a getty may
+// consoles names the terminals that the system writes its messages to, and those of its command line: a getty may
 // be on them, and an open would change their speed.
 func (s system) consoles() []string {
 	names := strings.Fields(attribute(filepath.Join(s.sys, "class/tty/console"), "active"))
@@ -158,7 +158,7 @@ func (s system) consoles() []string {
 	for _, word := range strings.Fields(attribute(s.proc, "cmdline")) {
 		if name, ok := strings.CutPrefix(word, "console="); ok {
 			name, _, _ = strings.Cut(name, ",")
-			// A Raspberry Pi's configuration says serial0, and other names are links too.
+			// A Raspberry Pi's configuration has serial0, and other names are links too.
 			names = append(names, name, filepath.Base(s.device(filepath.Join(s.dev, name))))
 		}
 	}
@@ -170,7 +170,7 @@ func onConsole(path string) *problem.Problem {
 		"(Raspberry Pi: raspi-config, Interface Options, Serial Port: no login shell, hardware enabled), then reboot"}
 }
 
-// stopping says how a program is stopped that is known to take ports.
+// stopping is how a program is stopped that is known to open ports.
 var stopping = map[string]string{
 	"gpsd":         `"sudo systemctl disable --now gpsd.socket gpsd", or read through it with --device gpsd://localhost:2947`,
 	"ModemManager": `"sudo systemctl disable --now ModemManager" where no modem needs it, or a udev rule with ID_MM_DEVICE_IGNORE`,
@@ -178,7 +178,7 @@ var stopping = map[string]string{
 	"gpsbridge":    "it is being read already",
 }
 
-// Stopping says how a program is stopped that is known to take ports, "" for others.
+// Stopping returns how a program is stopped that is known to open ports, "" for others.
 func Stopping(program string) string { return stopping[program] }
 
 func heldBy(p Port, by holder) *problem.Problem {

@@ -31,9 +31,9 @@ type hunt struct {
 	fixed   bool          // there is one speed, which the configuration gives
 	silent  time.Duration // for how long nothing may come
 	passes  int           // how often all speeds may be tried; 0: without end
-	// position says that sentences of a GPS receiver are wanted, and not those of another instrument; fix, with a position.
+	// position asks for sentences of a GPS receiver, and not of another instrument; fix asks for one with a position.
 	position, fix bool
-	// unreported says that what is wrong so far is not shown: this is one port of several.
+	// unreported keeps what is wrong so far from being shown: this is one port of several.
 	unreported bool
 	// leave is asked about every second whether to look elsewhere; nil for never.
 	leave func() bool
@@ -196,7 +196,7 @@ func (l *listening) deadline() time.Time {
 	return next
 }
 
-// add takes what came.
+// add looks at what came.
 func (l *listening) add(p []byte, now time.Time) {
 	if l.silence {
 		l.silence = false

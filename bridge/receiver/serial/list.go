@@ -12,13 +12,13 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Port is a serial port that may have a receiver behind it.
+// Port is a serial port that may have a receiver.
 type Port struct {
 	// Path is the name that stays the same wherever the receiver is plugged in, as far as the port has one.
 	Path string `json:"path"`
 	// Device is what Path leads to: /dev/ttyUSB0.
 	Device string `json:"device"`
-	// Name is what the hardware calls itself. Empty where it does not.
+	// Name is the hardware's own. Empty where it has none.
 	Name string `json:"name,omitempty"`
 	// Driver is the kernel's, such as ftdi_sio; IDs are the USB vendor and product, such as 1546:01a8. Empty where unknown.
 	Driver string `json:"driver,omitempty"`
@@ -30,7 +30,7 @@ type Port struct {
 	rank rank
 }
 
-// Ports lists the ports on which a receiver may be, best first, the ones with trouble too. Nothing is opened.
+// Ports lists the ports on which a receiver may be, best first, those with a problem too. Nothing is opened.
 func Ports() []Port { return machine.ports() }
 
 // Inspect looks at one port, by any of its names, as Ports does. Nothing is opened.
@@ -125,7 +125,7 @@ func (s system) port(name string) (Port, bool) {
 	return p, true
 }
 
-// describeAt is what the hardware says of a port that need not exist.
+// describeAt is what sysfs has about a port that need not exist.
 func (s system) describeAt(path string) Port {
 	p, _ := s.port(path)
 	return p
@@ -149,7 +149,7 @@ func (s system) device(name string) string {
 	return name
 }
 
-// judge says of each port why it cannot be used.
+// judge notes for each port why it cannot be used.
 func (s system) judge(ports []Port, holders map[string]holder) {
 	if len(ports) == 0 {
 		return
@@ -168,7 +168,7 @@ func (s system) judge(ports []Port, holders map[string]holder) {
 	}
 }
 
-// noAccess asks whether an open would be refused, without doing it: an open can reset what is behind the port. It is nil
+// noAccess asks whether an open would be refused, without doing it: an open can reset what is connected to the port. It is nil
 // when it would not.
 func noAccess(path string) *problem.Problem {
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)

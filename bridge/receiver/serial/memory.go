@@ -26,13 +26,13 @@ type portMemory struct {
 	Baud int    `json:"baud"`
 }
 
-// memoryMost bounds the memory: more receivers than anybody changes between.
+// memoryMost bounds the memory: more receivers than are changed between.
 const memoryMost = 8
 
 // notInNames is what file names of memories are kept free of.
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
-// newMemory reads what was kept. A file that cannot be read is as none: what it says is found again.
+// newMemory reads what was kept. A file that cannot be read is as none: its contents are found again.
 func newMemory(directory, source string, log *slog.Logger) *memory {
 	m := &memory{log: log}
 	if directory == "" {

@@ -101,7 +101,7 @@ func (p *port) shared(at Port) *problem.Problem {
 	return nil
 }
 
-// pseudoTerminal says that a device is one: majors 136 to 143 (the kernel's devices.txt).
+// pseudoTerminal reports whether a device is one: majors 136 to 143 (the kernel's devices.txt).
 func pseudoTerminal(rdev uint64) bool {
 	major := unix.Major(rdev)
 	return major >= 136 && major <= 143
@@ -264,7 +264,7 @@ func openTerminal(path string) (fd int, err error) {
 	return fd, err
 }
 
-// checkDevice tells apart what opens well and is no port.
+// checkDevice refuses what can be opened and is not a port.
 func checkDevice(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -303,7 +303,7 @@ func (t *tty) setSpeed(baud int) error {
 	return t.line.ResetInputBuffer()
 }
 
-// lineBuffer is what the kernel holds of a line that nobody reads (n_tty).
+// lineBuffer is what the kernel holds of a line that is not read (n_tty).
 const lineBuffer = 4096
 
 // mostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.

@@ -8,7 +8,7 @@ import (
 // speeds are those of receivers, the likely first: most come with 9600; newer ones with 115200 or 38400, old ones with 4800.
 var speeds = []int{9600, 115200, 38400, 4800, 57600, 19200, 230400, 460800, 921600}
 
-// search says at which speed to listen next. It never ends: when all speeds were tried, it begins again.
+// search decides at which speed to listen next. It never ends: when all speeds were tried, it begins again.
 type search struct {
 	order  []int // of all speeds, the likely first
 	tried  []int // in this pass
@@ -66,7 +66,7 @@ func (s *search) cost(place, baud int) float64 {
 	return math.Abs(math.Log2(float64(baud)/s.guess)) + 0.2*float64(place)
 }
 
-// learn takes what a line showed at a speed.
+// learn uses what a line showed at a speed.
 func (s *search) learn(baud int, e *evidence) {
 	factor := e.factor()
 	switch {
@@ -120,7 +120,7 @@ func (e *evidence) runs(b byte) {
 	}
 }
 
-// text says that the line is heard as it was sent: what receivers send is text. Random bytes are printable in 97 of 256 cases.
+// text reports whether the line is heard as it was sent: what receivers send is text. Random bytes are printable in 97 of 256 cases.
 func (e *evidence) text() bool { return e.bytes >= 16 && e.printable >= e.bytes*9/10 }
 
 // Numbers of bytes that decide.
@@ -130,7 +130,7 @@ const (
 	usualBurst = 500 // that receivers send at once
 )
 
-// decided says that more of the same would teach nothing.
+// decided reports whether more of the same would show nothing new.
 func (e *evidence) decided() bool {
 	if e.text() {
 		return false

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// client is a program that listens.
+// client is a program that is served.
 type client struct {
 	conn  net.Conn
 	limit int           // of queue
 	slow  time.Duration // see Config.SlowTimeout
-	more  chan struct{} // holds a value when there is something to send, or an end
+	more  chan struct{} // holds a value when there is something to send, or the client is closed
 	close func()        // may be called again and again
 
 	mu     sync.Mutex
 	queue  []byte
 	joined bool // a line has begun since it came: it gets all from there
-	torn   bool // what was taken from queue last does not end a line
+	torn   bool // what next returned last does not end a line
 	closed bool
 	half   bool // it sends no more, and may be gone
 }
@@ -37,7 +37,7 @@ func newClient(conn net.Conn, config Config, midLine bool) *client {
 	}
 	c := &client{conn: conn, limit: config.Queue, slow: config.SlowTimeout, more: make(chan struct{}, 1), joined: !midLine}
 	c.close = sync.OnceFunc(func() {
-		_ = conn.Close() // what it says interests nobody any more
+		_ = conn.Close() // an error changes nothing: the client is gone
 		c.mu.Lock()
 		c.closed = true
 		c.mu.Unlock()
@@ -97,8 +97,8 @@ func (c *client) trim() (dropped int) {
 	return to - from
 }
 
-// take returns what is queued and gives the memory spare for what comes next; false when the client is closed.
-func (c *client) take(spare []byte) ([]byte, bool) {
+// next returns what is queued and gives the memory spare for what comes next; false when the client is closed.
+func (c *client) next(spare []byte) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -116,7 +116,7 @@ func (c *client) take(spare []byte) ([]byte, bool) {
 func (c *client) send() (slow bool) {
 	var spare []byte
 	for range c.more {
-		b, open := c.take(spare[:0])
+		b, open := c.next(spare[:0])
 		if !open {
 			return false
 		}
@@ -128,7 +128,7 @@ func (c *client) send() (slow bool) {
 	return false
 }
 
-// write writes all of b. Each part that the client takes gives it time anew.
+// write writes all of b. The time begins again with each part that the client reads.
 func (c *client) write(b []byte) error {
 	const part = 4 << 10
 	for len(b) > 0 {
@@ -144,9 +144,9 @@ func (c *client) write(b []byte) error {
 	return nil
 }
 
-// listen reads what the client sends, for nothing but to see when it goes. One that ends its side alone, as nc does when its
-// standard input ends, goes on listening.
-func (c *client) listen() {
+// drain reads what the client sends, only to notice when it goes. One that ends its side alone, as nc does when its
+// standard input ends, goes on receiving.
+func (c *client) drain() {
 	_, err := io.Copy(io.Discard, c.conn)
 	if err != nil {
 		c.close()

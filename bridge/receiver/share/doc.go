@@ -8,5 +8,5 @@
 //
 // A client that reads more slowly than the receiver sends loses whole lines, the oldest, so that what it gets is new and in
 // one piece; one that reads nothing is closed. There is no password and no encryption: the protocol has neither. So it is
-// served to the machine itself, unless Config.Open says in words that others may know where the vehicle is.
+// served to the machine itself, unless Config.Open allows others to know where the vehicle is.
 package share

@@ -25,11 +25,11 @@ const (
 	DefaultSlowTimeout = 10 * time.Second
 )
 
-// Config says what to serve.
+// Config is what to serve.
 type Config struct {
 	// Listen is host:port, such as "127.0.0.1:10110"; 10110 is what IANA gave NMEA 0183. Port 0 takes a free one.
 	Listen string
-	// Open lets Listen be another address than a loopback one: then everybody who reaches it sees the positions.
+	// Open lets Listen be another address than a loopback one: then every client that reaches it sees the positions.
 	Open bool
 	// Clients is how many there may be at once.
 	Clients int
@@ -104,7 +104,7 @@ type Server struct {
 	status  Status
 }
 
-// Listen checks the configuration and takes the address. Its error is a *problem.Problem.
+// Listen checks the configuration and listens on the address. Its error is a *problem.Problem.
 func Listen(c Config) (*Server, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
@@ -124,14 +124,14 @@ func Listen(c Config) (*Server, error) {
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close gives the address back, for a Server on which Serve is not called. Serve does it by itself.
+// Close releases the address, for a Server on which Serve is not called. Serve does it by itself.
 func (s *Server) Close() error { return s.listener.Close() }
 
 // Serve takes clients until ctx ends, and returns nil when all of them are closed and nothing runs any more. It is an error
 // when the Server was closed before.
 func (s *Server) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
-	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() }) // Accept says so
+	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() }) // which ends Accept
 	err := s.accept(ctx, &running)
 	stop()
 	_ = s.listener.Close() // closed already, as a rule
@@ -183,7 +183,7 @@ func (s *Server) join(conn net.Conn, running *sync.WaitGroup) {
 	defer s.mu.Unlock()
 	if !s.room() {
 		s.status.Refused++
-		_ = conn.Close() // it was promised nothing
+		_ = conn.Close() // nothing was sent to it
 		if !s.full {
 			s.full = true
 			s.config.Log.Warn("no more nmea clients are taken", "clients", len(s.clients), "listen", s.status.Listen)
@@ -192,14 +192,14 @@ func (s *Server) join(conn net.Conn, running *sync.WaitGroup) {
 	}
 	c := newClient(conn, s.config, s.midLine)
 	s.clients[c] = struct{}{}
-	running.Go(c.listen)
+	running.Go(c.drain)
 	running.Go(func() {
 		slow := c.send()
 		s.leave(c, slow)
 	})
 }
 
-// room says whether there is room for a client. One that has ended its side, and may be gone altogether, makes it. The
+// room reports whether there is room for a client. One that has ended its side, and may be gone altogether, makes room. The
 // caller holds mu.
 func (s *Server) room() bool {
 	if len(s.clients) < s.config.Clients {
@@ -215,7 +215,7 @@ func (s *Server) room() bool {
 	return false
 }
 
-// leave forgets a client.
+// leave removes a client.
 func (s *Server) leave(c *client, slow bool) {
 	c.close()
 	s.mu.Lock()
@@ -241,7 +241,7 @@ func (s *Server) Data(p []byte) {
 	s.midLine = p[len(p)-1] != '\n'
 }
 
-// Opened says that what follows does not continue what came before: a line that is open is ended, so that it spoils no other.
+// Opened notes that what follows does not continue what came before: an open line is ended, so that it damages no other.
 func (s *Server) Opened() {
 	s.mu.Lock()
 	midLine := s.midLine
@@ -251,7 +251,7 @@ func (s *Server) Opened() {
 	}
 }
 
-// Status says who listens.
+// Status returns who is served.
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

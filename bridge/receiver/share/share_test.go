@@ -239,7 +239,7 @@ func TestDropping(t *testing.T) {
 				t.Fatalf("%d bytes are queued", len(c.queue))
 			}
 			if rapid.IntRange(0, 3).Draw(t, "read") == 0 {
-				b, _ := c.take(nil)
+				b, _ := c.next(nil)
 				got = append(got, b...)
 			}
 		}
@@ -256,7 +256,7 @@ func TestDropping(t *testing.T) {
 			step(stream[:n])
 			stream = stream[n:]
 		}
-		b, _ := c.take(nil)
+		b, _ := c.next(nil)
 		got = append(got, b...)
 		if len(got)+dropped != len(all) {
 			t.Fatalf("%d bytes came and %d were dropped of %d", len(got), dropped, len(all))
@@ -290,7 +290,7 @@ func TestNoLines(t *testing.T) {
 	for i := range 100 {
 		c.add(bytes.Repeat([]byte{byte(i)}, 30))
 	}
-	b, _ := c.take(nil)
+	b, _ := c.next(nil)
 	if len(b) != 100 || b[99] != 99 {
 		t.Errorf("%d bytes: %v", len(b), b)
 	}

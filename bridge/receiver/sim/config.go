@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Config says which receiver to simulate. The zero value is a receiver that sends once a second, as fast as it is read.
+// Config is the receiver to simulate. The zero value is a receiver that sends once a second, as fast as it is read.
 type Config struct {
 	// Rate is how many epochs a second there are, 1 to MaxRate. Default 1.
 	Rate int
-	// Baud is the speed of the line in bits a second; each byte takes ten bits. 0 is a line that takes no time. It says too
-	// what the receiver sends: see profileOf.
+	// Baud is the speed of the line in bits a second; each byte takes ten bits. 0 is a line that takes no time. It
+	// decides too what the receiver sends: see profileOf.
 	Baud int
 	// Start is the time of the first epoch. Default for a Generator: noon UTC of 23 November 2026; for a Receiver: now.
 	Start time.Time
-	// Seed tells one simulated receiver from another: where on the route it starts, when lights are red, how satellites
+	// Seed makes one simulated receiver differ from another: where on the route it starts, when lights are red, how satellites
 	// stand. Seed 0 starts at the beginning of the route.
 	Seed uint64
 	// Tunnel puts stretches without sky on the route: about 20 s every few minutes.
@@ -31,7 +31,7 @@ type Config struct {
 // MaxRate is the most epochs a second that common receivers give.
 const MaxRate = 25
 
-// defaultStart is no special day, so that nobody relies on it.
+// defaultStart is not a special day, so that nothing relies on it.
 var defaultStart = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 
 // profile is what a receiver sends.
@@ -76,7 +76,7 @@ func (p profile) need(rate int) int {
 // commonBauds are the speeds that receivers have.
 var commonBauds = []int{4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600}
 
-// checked returns c with its defaults, or what is wrong with it and the mend.
+// checked returns c with its defaults, or what is wrong with it and how to fix it.
 func (c Config) checked() (Config, error) {
 	if c.Rate == 0 {
 		c.Rate = 1
@@ -92,13 +92,13 @@ func (c Config) checked() (Config, error) {
 	}
 	if need := profileOf(c.Baud).need(c.Rate); c.Baud > 0 && need > c.Baud/10 {
 		return c, fmt.Errorf("simulate a receiver: %d Hz needs up to %d bytes a second, %d baud carry %d: use %s",
-			c.Rate, need, c.Baud, c.Baud/10, c.mend())
+			c.Rate, need, c.Baud, c.Baud/10, c.alternatives())
 	}
 	return c, nil
 }
 
-// mend names the nearest configurations that work.
-func (c Config) mend() string {
+// alternatives names the nearest configurations that work.
+func (c Config) alternatives() string {
 	text := "a baud of 0"
 	for _, baud := range commonBauds {
 		if baud > c.Baud && profileOf(baud).need(c.Rate) <= baud/10 {

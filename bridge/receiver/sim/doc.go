@@ -2,12 +2,12 @@
 //
 //	route (where, how fast) ──▶ vehicle ──┐
 //	                                      ├──▶ Generator: the NMEA burst of each epoch ──▶ Receiver: a pseudo-terminal
-//	orbits (satellites)     ──▶ sky ──────┘
+//	satellites              ──▶ sky ──────┘
 //
-// A Generator is pure: the time comes in with Config.Start, and the same Config gives the same bytes. State says what is
+// A Generator is pure: the time comes in with Config.Start, and the same Config gives the same bytes. State is what is
 // true of the epoch that was generated last, to compare with what a decoder makes of the bytes. A Receiver plays a
-// Generator on a real pseudo-terminal by the wall clock, at the speed of a serial line. A UART says what is read there at
+// Generator on a real pseudo-terminal by the wall clock, at the speed of a serial line. A UART is what is read there at
 // another speed.
 //
-// The package knows nothing of who reads it.
+// The package does not know its readers.
 package sim

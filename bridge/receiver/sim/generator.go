@@ -40,7 +40,7 @@ type Generator struct {
 	epoch int64 // number of the next epoch
 }
 
-// New returns a Generator, or an error that names what is wrong with c and the mend.
+// New returns a Generator, or an error that names what is wrong with c and how to fix it.
 func New(c Config) (*Generator, error) {
 	c, err := c.checked()
 	if err != nil {
@@ -73,7 +73,7 @@ func (g *Generator) Epoch() []byte {
 	return g.AppendEpoch(nil)
 }
 
-// Skip drives to the next epoch and says nothing about it.
+// Skip drives to the next epoch without sentences.
 func (g *Generator) Skip() {
 	since := g.sinceStart(g.epoch)
 	g.vehicle.advance(since - g.vehicle.elapsed)
@@ -92,7 +92,7 @@ func (g *Generator) sinceStart(epoch int64) time.Duration {
 	return time.Duration(epoch/rate)*time.Second + time.Duration(epoch%rate)*time.Second/time.Duration(rate)
 }
 
-// onSecond says whether the epoch that was generated last is the first of a second since the start.
+// onSecond reports whether the epoch that was generated last is the first of a second since the start.
 func (g *Generator) onSecond() bool {
 	return (g.epoch-1)%int64(g.config.Rate) == 0
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// line is a sentence that is being written behind others. Each field begins with its comma.
+// line is a sentence that is appended to others. Each field begins with its comma.
 type line struct {
 	b     []byte
 	start int // of the sentence in b

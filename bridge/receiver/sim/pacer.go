@@ -2,7 +2,7 @@ package sim
 
 import "time"
 
-// pacer says when bytes are on the line. All of it counts from one moment, so nothing drifts.
+// pacer knows when bytes are on the line. All of it counts from one moment, so nothing drifts.
 type pacer struct {
 	origin time.Time     // by this machine's clock
 	first  time.Time     // by the receiver's clock: the epoch that is sent at origin
@@ -15,10 +15,10 @@ type pacer struct {
 }
 
 // chunkTime is how long the bytes that are written together take: coarse enough that a slow machine keeps up, fine enough
-// that a reader cannot tell it from a UART's FIFO (16 bytes at 9600 baud take 17 ms).
+// that for a reader it is as a UART's FIFO (16 bytes at 9600 baud take 17 ms).
 const chunkTime = 10 * time.Millisecond
 
-// lateMost is how far behind the clock an epoch is still sent.
+// lateMost is how much later than it is due an epoch is still sent.
 const lateMost = 2 * time.Second
 
 func newPacer(c Config, now time.Time) *pacer {

@@ -88,7 +88,7 @@ func (t *Terminal) Unread() int {
 	return n
 }
 
-// Close hangs up: who has Path open sees the line vanish.
+// Close hangs up: readers of Path see the line vanish.
 func (t *Terminal) Close() error {
 	if t.Master == nil {
 		return t.Slave.Close()

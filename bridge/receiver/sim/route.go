@@ -46,7 +46,7 @@ var hydePark = []corner{
 }
 
 // tunnels are the stretches without sky when Config.Tunnel is set, as parts of the route's length: each is about 230 m.
-// There is no light in or right behind one.
+// There is no light in or right after one.
 var tunnels = []struct{ from, to float64 }{{0.10, 0.13}, {0.53, 0.56}, {0.76, 0.79}}
 
 // piece is a straight or an arc of the route.

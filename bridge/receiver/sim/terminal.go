@@ -19,7 +19,7 @@ type terminal struct {
 }
 
 // unreadMost is how long bytes wait for a reader that takes none before they are thrown away: longer than a reader stalls
-// that is alive, and as short as can be, because who opens a port does not expect the past.
+// that is alive, and as short as can be, because a program that opens a port does not expect the past.
 const unreadMost = 1500 * time.Millisecond
 
 // queueFull is when a terminal's queue may be full: Linux holds 4095 bytes.
@@ -61,7 +61,7 @@ func (t *terminal) write(p []byte) error {
 	return err
 }
 
-// tidy throws away what nobody reads.
+// tidy throws away what is not read.
 func (t *terminal) tidy(now time.Time) {
 	queued := t.Unread()
 	if queued == 0 || queued < min(t.queued+t.written, queueFull) || t.taken.IsZero() {

@@ -25,8 +25,8 @@ const (
 	joins = 3.7
 )
 
-// Receive appends to dst what a UART at reader baud makes of bytes that were sent without a pause at sender baud. idle says
-// that the line is idle behind them.
+// Receive appends to dst what a UART at reader baud makes of bytes that were sent without a pause at sender baud. idle
+// means that the line is idle after them.
 func (u *UART) Receive(dst, sent []byte, sender, reader int, idle bool) []byte {
 	if sender <= 0 || reader <= 0 {
 		return dst
@@ -96,7 +96,7 @@ func (u *UART) frame(dst []byte, step float64) []byte {
 		u.at += (frameBits - 0.5) * step
 	case b == 0:
 		u.Breaks++
-		u.at += (frameBits - 0.5) * step // find looks for a fall behind the next high
+		u.at += (frameBits - 0.5) * step // find looks for a fall after the next high
 	default:
 		u.FramingErrors++
 		u.at += (frameBits - 1) * step

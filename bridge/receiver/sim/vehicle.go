@@ -9,8 +9,8 @@ import (
 // How the driver drives, m/s². With lateralAccel the vector stays below 2.5: sqrt(1.6² + 1.8²) = 2.41.
 const (
 	accelMax  = 1.3 // pulling away
-	brakePlan = 1.6 // what the driver reckons with
-	brakeMax  = 1.8 // what the driver uses when the reckoning was a little short
+	brakePlan = 1.6 // what the driver plans with
+	brakeMax  = 1.8 // what the driver uses when the plan was a little short
 )
 
 // Traffic lights have one period and a phase of their own each.
@@ -26,7 +26,7 @@ const stepMax = 10 * time.Millisecond
 type vehicle struct {
 	route  *route
 	phases []time.Duration // of the lights
-	pace   float64         // phase of the driver's mood, radians
+	pace   float64         // phase of the driver's pace, radians
 
 	elapsed time.Duration
 	way     float64 // m along the route, 0 <= way < length
@@ -97,7 +97,7 @@ func (v *vehicle) ahead(limit, dt float64) float64 {
 	for i, line := range r.lights {
 		// A little short of the line, so that rounding never carries the vehicle across it.
 		gap := r.distance(v.way, line) - 0.2
-		// A light that turns red too late to brake for is passed, as everybody does with amber.
+		// A light that turns red too late to brake for is passed, as amber is.
 		if gap <= sight && gap >= v.speed*v.speed/(2*brakePlan)-0.15 && v.red(i) {
 			limit = min(limit, v.meet(gap, 0, dt))
 		}
@@ -117,7 +117,7 @@ func (v *vehicle) meet(gap, target, dt float64) float64 {
 	return math.Sqrt(root) - half
 }
 
-// red says whether light i is red.
+// red reports whether light i is red.
 func (v *vehicle) red(i int) bool {
 	return (v.elapsed+v.phases[i])%lightPeriod < lightRed
 }
@@ -130,7 +130,7 @@ func (r *route) distance(a, b float64) float64 {
 	return b - a + r.length
 }
 
-// inTunnel says whether the vehicle is where Config.Tunnel has none of the sky.
+// inTunnel reports whether the vehicle is where Config.Tunnel has none of the sky.
 func (v *vehicle) inTunnel() bool {
 	part := v.way / v.route.length
 	for _, t := range tunnels {

@@ -10,7 +10,7 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
-// simulated is a simulated receiver behind a real pseudo-terminal, which is opened as any other port.
+// simulated is a simulated receiver on a real pseudo-terminal, which is opened as any other port.
 type simulated struct {
 	config sim.Config
 }

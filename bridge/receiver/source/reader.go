@@ -15,7 +15,7 @@ type Reader struct {
 	armed time.Time // that deadline; zero is never
 }
 
-// Forget says that the conn's deadline was changed by others.
+// Forget notes that the conn's deadline was changed by others.
 func (r *Reader) Forget() { r.set = false }
 
 // Read reads what has come, or comes until the deadline.
