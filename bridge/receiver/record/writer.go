@@ -13,14 +13,14 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultFileSize and DefaultTotal keep some two days of a receiver at 1 Hz.
-	DefaultFileSize = 16 << 20
-	DefaultTotal    = 128 << 20
-	// DefaultFlush: half a minute later the kernel would write of itself, so it is nothing to the card to wait less, and
+	// defaultFileSize and defaultTotal keep some two days of a receiver at 1 Hz.
+	defaultFileSize = 16 << 20
+	defaultTotal    = 128 << 20
+	// defaultFlush: half a minute later the kernel would write of itself, so it is nothing to the card to wait less, and
 	// something to a reader that follows the file.
-	DefaultFlush = 10 * time.Second
-	// DefaultMinFree leaves others room on the disk: the spool above all, which stops growing at half of that.
-	DefaultMinFree = 128 << 20
+	defaultFlush = 10 * time.Second
+	// defaultMinFree leaves others room on the disk: the spool above all, which stops growing at half of that.
+	defaultMinFree = 128 << 20
 )
 
 // How blocks are made: one a burst, as long as that is, and ended where a line ends.
@@ -52,16 +52,16 @@ type Config struct {
 
 func (c *Config) complete() error {
 	if c.Total == 0 {
-		c.Total = max(DefaultTotal, 2*c.FileSize)
+		c.Total = max(defaultTotal, 2*c.FileSize)
 	}
 	if c.FileSize == 0 {
-		c.FileSize = min(DefaultFileSize, max(c.Total/8, 4*maxSize))
+		c.FileSize = min(defaultFileSize, max(c.Total/8, 4*maxSize))
 	}
 	if c.Flush <= 0 {
-		c.Flush = DefaultFlush
+		c.Flush = defaultFlush
 	}
 	if c.MinFree == 0 {
-		c.MinFree = DefaultMinFree
+		c.MinFree = defaultMinFree
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -50,7 +50,7 @@ func newMemory(directory, source string, log *slog.Logger) *memory {
 			log.Warn("port that worked last is not known", "err", err)
 		}
 	}
-	m.ports = slices.DeleteFunc(m.ports, func(p portMemory) bool { return p.Baud < MinBaud || p.Baud > MaxBaud })
+	m.ports = slices.DeleteFunc(m.ports, func(p portMemory) bool { return p.Baud < minBaud || p.Baud > MaxBaud })
 	return m
 }
 

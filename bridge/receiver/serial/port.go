@@ -26,14 +26,14 @@ type port struct {
 	lookout
 }
 
-// MinBaud and MaxBaud are the speeds of a line that a driver can be asked for. Receivers use 4800 to 921600.
+// minBaud and MaxBaud are the speeds of a line that a driver can be asked for. Receivers use 4800 to 921600.
 const (
-	MinBaud = 300
+	minBaud = 300
 	MaxBaud = 4_000_000
 )
 
 // baudOf is the speed that the configuration gives, 0 for none.
-func baudOf(o *source.Options) int { return o.Integer("baud", 0, MinBaud, MaxBaud) }
+func baudOf(o *source.Options) int { return o.Integer("baud", 0, minBaud, MaxBaud) }
 
 // NewPort is the source "/dev/...?baud=".
 func NewPort(rest string, o *source.Options) (source.Source, error) {

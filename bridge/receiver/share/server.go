@@ -17,12 +17,12 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultClients is more programs than a vehicle has.
-	DefaultClients = 16
-	// DefaultQueue is a minute of a receiver at 1 Hz, and 6 s of the fastest line.
-	DefaultQueue = 64 << 10
-	// DefaultSlowTimeout is a client's whole queue, unread for so long: it hangs.
-	DefaultSlowTimeout = 10 * time.Second
+	// defaultClients is more programs than a vehicle has.
+	defaultClients = 16
+	// defaultQueue is a minute of a receiver at 1 Hz, and 6 s of the fastest line.
+	defaultQueue = 64 << 10
+	// defaultSlowTimeout is a client's whole queue, unread for so long: it hangs.
+	defaultSlowTimeout = 10 * time.Second
 )
 
 // Config is what to serve.
@@ -43,13 +43,13 @@ type Config struct {
 
 func (c *Config) complete() error {
 	if c.Clients <= 0 {
-		c.Clients = DefaultClients
+		c.Clients = defaultClients
 	}
 	if c.Queue <= 0 {
-		c.Queue = DefaultQueue
+		c.Queue = defaultQueue
 	}
 	if c.SlowTimeout <= 0 {
-		c.SlowTimeout = DefaultSlowTimeout
+		c.SlowTimeout = defaultSlowTimeout
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
