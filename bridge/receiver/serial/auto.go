@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -177,25 +176,4 @@ func (a *auto) elsewhere(silent Port) bool {
 		a.left = silent.node
 	}
 	return others
-}
-
-// names lists what is there, cheaply, to see whether it has changed.
-func (s system) names() (all []string) {
-	for _, pattern := range s.patterns() {
-		names, err := filepath.Glob(pattern)
-		if err == nil { // else the pattern is malformed
-			all = append(all, names...)
-		}
-	}
-	return all
-}
-
-// noPort is the problem of a machine without a port on which a receiver could be.
-func (s system) noPort() *problem.Problem {
-	p := &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(s.patterns(), ", ")),
-		Fix: "plug one in, or name its port with --device"}
-	if s.onPi5() {
-		p.Fix += "; " + gpioOfPi5
-	}
-	return p
 }

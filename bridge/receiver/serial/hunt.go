@@ -67,6 +67,8 @@ const (
 	textWait = 3 * time.Second
 	// burstMost is how long a burst may last before a line whose bits look right counts as one that does not pause.
 	burstMost = time.Second
+	// messageGap is how long a binary message may be interrupted: a loaded machine, or a receiver's own pause.
+	messageGap = 300 * time.Millisecond
 	// leaveEvery is how often leave is asked.
 	leaveEvery = time.Second
 	// aliveWithin is what is promised to Host.Alive at each read.
@@ -185,6 +187,8 @@ func (l *listening) deadline() time.Time {
 	switch {
 	case !l.understood.IsZero() && l.ended && l.understood.Add(sentenceWait).After(now):
 		next = l.understood.Add(sentenceWait)
+	case l.ended && l.interrupted(now):
+		next = l.last.Add(messageGap)
 	case l.evidence.bytes > 0 && !l.ended:
 		next = l.last.Add(burstGap)
 	case next.Before(now):
@@ -260,13 +264,18 @@ func (l *listening) judge(now time.Time) (wrong *problem.Problem, done bool) {
 		// whole one.
 		l.evidence = evidence{}
 		return nil, false
-	case !l.ended && l.shortest() == 1 && now.Sub(l.first) < burstMost, l.recogniser.MidMessage() && !l.ended && now.Sub(l.first) < sentenceMost:
+	case !l.ended && l.shortest() == 1 && now.Sub(l.first) < burstMost, l.interrupted(now) && now.Sub(l.first) < sentenceMost:
 		return nil, false
 	}
 	if !l.decided() {
 		return nil, false
 	}
 	return l.recogniser.Problem(l.port, l.at()), true
+}
+
+// interrupted reports whether a binary message has begun that may still go on.
+func (l *listening) interrupted(now time.Time) bool {
+	return l.recogniser.MidMessage() && now.Sub(l.last) < messageGap
 }
 
 func (l *listening) at() string { return fmt.Sprintf(" at %d baud", l.baud) }

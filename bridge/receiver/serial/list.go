@@ -2,6 +2,7 @@ package serial
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/source"
 )
 
 // Port is a serial port that may have a receiver.
@@ -176,4 +178,25 @@ func noAccess(path string) *problem.Problem {
 		return nil
 	}
 	return explain(path, err)
+}
+
+// names lists what is there, cheaply, to see whether it has changed.
+func (s system) names() (all []string) {
+	for _, pattern := range s.patterns() {
+		names, err := filepath.Glob(pattern)
+		if err == nil { // else the pattern is malformed
+			all = append(all, names...)
+		}
+	}
+	return all
+}
+
+// noPort is the problem of a machine without a port on which a receiver could be.
+func (s system) noPort() *problem.Problem {
+	p := &problem.Problem{Code: source.NoPort, Cause: fmt.Sprintf("no receiver found (looked for %s)", strings.Join(s.patterns(), ", ")),
+		Fix: "plug one in, or name its port with --device"}
+	if s.onPi5() {
+		p.Fix += "; " + gpioOfPi5
+	}
+	return p
 }

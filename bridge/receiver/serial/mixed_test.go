@@ -78,6 +78,9 @@ func TestBinaryBesideNMEA(t *testing.T) {
 		{"LC29H(BS) at 115200, after", 115200, time.Second, msm, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && test.period > 500*time.Millisecond {
+				t.Skip("takes 10 s")
+			}
 			t.Parallel()
 			w := newWire(t, test.baud)
 			w.every(t, test.period, func(i int) []byte {
@@ -88,7 +91,7 @@ func TestBinaryBesideNMEA(t *testing.T) {
 			})
 			r, rec, stop := start(t, searched(w.path))
 			defer stop()
-			const epochs = 8
+			const epochs = 5
 			rec.Wait(t, "epochs", func(data string) bool { return strings.Count(data, "$GPGGA,") >= epochs })
 			data := rec.All()
 			first, from := 0, strings.Index(data, "$GPRMC,")
@@ -110,6 +113,9 @@ func TestBinaryBesideNMEA(t *testing.T) {
 
 // TestSlowReceiverOnAPort: one whose epochs are further apart than the silence that opens a port again loses none of them.
 func TestSlowReceiverOnAPort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 15 s")
+	}
 	t.Parallel()
 	for _, baud := range []int{0, 9600} { // searched, and fixed
 		w := newWire(t, 9600)
@@ -200,6 +206,9 @@ func TestAutoPassesOtherInstrumentsOver(t *testing.T) {
 // TestFixlessReceiverYields: one that has never had a fix gives way to one on another port that has, and is read again when the
 // other has none either.
 func TestFixlessReceiverYields(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 6 s")
+	}
 	void := []byte(receivertest.Sentence("GPRMC,120000,V,,,,,,,231126,,,N"))
 	for _, other := range []struct {
 		name  string
