@@ -117,6 +117,9 @@ func TestBinaryIsNamed(t *testing.T) {
 
 // TestSpeedChanges: a receiver that is reset to another speed is found again, and nothing garbled makes a sentence.
 func TestSpeedChanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 8 s")
+	}
 	t.Parallel()
 	w := newWire(t, 38400)
 	w.every(t, 500*time.Millisecond, func(i int) []byte {
@@ -139,6 +142,9 @@ func TestSpeedChanges(t *testing.T) {
 
 // TestWrongSpeedIsNamed: the user wants a speed that is not the line's. The bytes come as they are.
 func TestWrongSpeedIsNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	device := simulate(t, sim.Config{Baud: 9600, Rate: 1}, "")
 	r, rec, stop := start(t, fixed(device.Path(), 57600))

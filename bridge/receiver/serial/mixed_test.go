@@ -59,6 +59,9 @@ func epochOf(i int) string {
 // TestBinaryBesideNMEA: receivers that send kilobytes of measurements or corrections in each epoch, before the sentences or
 // after them, are found and read without a loss, and the port stays open.
 func TestBinaryBesideNMEA(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 20 s")
+	}
 	rawx := ubx(0x02, 0x15, noise(3000))
 	var msm []byte
 	for range 5 {
@@ -78,9 +81,6 @@ func TestBinaryBesideNMEA(t *testing.T) {
 		{"LC29H(BS) at 115200, after", 115200, time.Second, msm, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if testing.Short() && test.period > 500*time.Millisecond {
-				t.Skip("takes 10 s")
-			}
 			t.Parallel()
 			w := newWire(t, test.baud)
 			w.every(t, test.period, func(i int) []byte {
