@@ -243,11 +243,11 @@ func testStrangers(t *testing.T, p *tab) {
 		r.Publish("van_7", "SKY", fmt.Appendf(nil, `{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":40,%q:%s}]}`, key, no))
 	}
 	// Numbers that no later fix exceeds do not freeze the page.
-	for _, seq := range []string{"1e308", "9007199254740991", "-1", "0.5"} {
+	for i, seq := range []string{"1e308", "9007199254740991", "-1", "0.5"} {
 		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":%s}`, seq))
-		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.4,"lon":-0.1,"speed":10,"run":"r","seq":4%d}`, len(seq)))
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.4,"lon":-0.1,"speed":10,"run":"r","seq":%d}`, 100*i+50))
 		p.shows("position", "51.400000° N")
-		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":5%d}`, len(seq)))
+		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":%d}`, 100*i+51))
 		p.shows("position", "51.500000° N")
 	}
 	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":51.6,"lon":-0.1,"speed":20}`))
