@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"gpsbridge/bridge/secret"
@@ -111,7 +112,10 @@ func newest(text []byte, size int64) (kept []byte, dropped int) {
 // replaceFile replaces a file with another text, so that a power cut leaves one of both.
 func replaceFile(path string, text []byte) error {
 	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // new: a link is not followed
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,7 @@ func replaceFile(path string, text []byte) error {
 
 // appendFile appends to a file or leaves it as it was, since the caller tries again.
 func appendFile(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

@@ -115,3 +115,26 @@ func TestQuarantineIsBounded(t *testing.T) {
 		t.Errorf("%d kept, %d dropped by the log, want %d together", len(lines), dropped, n)
 	}
 }
+
+// A user who may write in the spool's directory cannot lead the daemon to another file.
+func TestQuarantineFollowsNoLinks(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	const text = "another's"
+	for name, at := range map[string]string{"the file": "", "its successor": ".new"} {
+		if err := os.WriteFile(outside, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q := newQuarantine(t.TempDir(), slog.New(slog.DiscardHandler))
+		q.max = 300 // so that the second message replaces the file
+		if err := os.Symlink(outside, q.path+at); err != nil {
+			t.Fatal(err)
+		}
+		keep := q.of("fleet", "ws://one.example/")
+		for range 3 {
+			_ = keep([]byte(`{"class":"TPV"}`), strings.Repeat("why ", 20)) // it may fail
+		}
+		if got, err := os.ReadFile(outside); err != nil || string(got) != text {
+			t.Errorf("a link in place of %s: the file outside is now %q (%v)", name, got, err)
+		}
+	}
+}

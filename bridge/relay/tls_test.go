@@ -163,3 +163,26 @@ func TestTLSConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A user who may write in the state directory cannot lead the daemon to another file.
+func TestCertificateFollowsNoLinks(t *testing.T) {
+	c := selfSignedConfig(t)
+	outside := filepath.Join(t.TempDir(), "outside")
+	const text = "another's"
+	if err := os.WriteFile(outside, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(c.KeyFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, c.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	start(t, c)
+	if got, err := os.ReadFile(outside); err != nil || string(got) != text {
+		t.Errorf("the file outside is now %d bytes (%v), want %q", len(got), err, text)
+	}
+	if info, err := os.Lstat(c.KeyFile); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the key is %v (%v), want a file", info, err)
+	}
+}

@@ -24,7 +24,7 @@ type opener func(path string) (io.WriteCloser, error)
 
 // onDisk claims the file that it makes, until that is closed.
 func onDisk(path string) (io.WriteCloser, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o640) // what is there is empty: the rest was set aside
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o640) // what is there is empty: the rest was set aside
 	if err != nil {
 		return nil, err
 	}

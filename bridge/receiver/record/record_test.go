@@ -455,3 +455,18 @@ func TestCannotRecord(t *testing.T) {
 		t.Errorf("the file that was there: %q, %v", b, err)
 	}
 }
+
+// A user who may write in the directory cannot lead the daemon to another file.
+func TestRecordingFollowsNoLinks(t *testing.T) {
+	outside, path := filepath.Join(t.TempDir(), "outside"), filepath.Join(t.TempDir(), "drive.log")
+	if err := os.Symlink(outside, path); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := onDisk(path); err == nil {
+		f.Close()
+		t.Error("a link was followed")
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("a file was made outside")
+	}
+}
