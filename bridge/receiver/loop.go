@@ -144,7 +144,7 @@ func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uin
 				err = lineErr
 			}
 			r.giveWay(k)
-			if until, ok := rests.after(k, now); ok && err == nil {
+			if until, ok := rests.after(k, now, quiet.spare()); ok && err == nil {
 				err = s.Rest(until)
 				in.Forget()
 			}

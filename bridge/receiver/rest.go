@@ -9,9 +9,11 @@ import (
 const (
 	// leastRest: a rest costs about what two wake-ups do, and a line at 115200 baud causes one every few milliseconds.
 	leastRest = 10 * time.Millisecond
-	// maxRest is how late anything may be, and the end of a burst noticed. It is a period at 10 Hz. With DefaultQuiet after it
-	// it has to fit into the pause of a full line, 320 ms (see there): 60 ms are less than that by 10.
-	maxRest = 60 * time.Millisecond
+	// maxRest is how late anything may be, and the end of a burst noticed. It is a period at 10 Hz: 60 ms would cost 40 % more
+	// CPU time at 1 Hz and at 10 Hz.
+	maxRest = 100 * time.Millisecond
+	// restMargin is what is left of a pause between a rest with the quiet after it, and the next burst.
+	restMargin = 10 * time.Millisecond
 	// backlog is what a read after a rest brings at the most where the rest was not too long: half of what the kernel keeps of
 	// a line that is not read (n_tty, 4096 bytes).
 	backlog = 2048
@@ -25,15 +27,15 @@ type rests struct {
 	never    bool
 }
 
-// after returns until when to rest, if at all, when n bytes were read.
-func (r *rests) after(n int, now time.Time) (until time.Time, ok bool) {
+// after returns until when to rest, if at all, when n bytes were read. The end of the burst may be noticed late by spare.
+func (r *rests) after(n int, now time.Time, spare time.Duration) (until time.Time, ok bool) {
 	if r.rested && n >= backlog {
 		r.never = true // it is faster than its speed, as a USB port may be: another rest could be too long
 	}
 	if r.never {
 		return time.Time{}, false
 	}
-	d := min(r.consumer.Rest(), r.stream.MostRest(), maxRest)
+	d := min(r.consumer.Rest(), r.stream.MostRest(), spare, maxRest)
 	r.rested = d >= leastRest
 	return now.Add(d), r.rested
 }

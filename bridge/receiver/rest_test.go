@@ -78,7 +78,7 @@ func TestRest(t *testing.T) {
 		{"not worth it", 5 * ms, time.Second, 0},
 		{"none", 0, time.Second, 0},
 		{"as the line allows", 80 * ms, 30 * ms, 30 * ms},
-		{"at most", time.Hour, time.Hour, 60 * ms},
+		{"at most", time.Hour, time.Hour, 100 * ms},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,6 +101,25 @@ func TestRest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestLeavesRoomForTheQuiet: of a receiver that pauses for 320 ms the end of each burst is seen.
+func TestRestLeavesRoomForTheQuiet(t *testing.T) {
+	const ms = time.Millisecond
+	inRest(t, time.Hour, time.Hour, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+		receivertest.Write(t, other, "a")
+		time.Sleep(320 * ms)
+		receivertest.Write(t, other, "b")
+		receivertest.Write(t, other, "c") // in the rest, so the pause seems to begin when that is over
+		time.Sleep(260 * ms)
+		receivertest.Write(t, other, "d")
+		synctest.Wait()
+		want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: 250 * ms, What: "quiet"}, {At: 320 * ms, What: "b"},
+			{At: 380 * ms, What: "c"}, {At: 630 * ms, What: "quiet"}, {At: 640 * ms, What: "d"}}
+		if diff := cmp.Diff(want, rec.Events()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 // TestRestOfAFastLine: a line that fills half the kernel's buffer in a rest is faster than it says, and gets no other.

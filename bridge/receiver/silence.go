@@ -61,6 +61,15 @@ func (s *silence) notice() time.Duration { return min(max(silentNotice, s.gap()*
 // limit is how long it may be silent before the port is opened again: it may be one that sends every 30 s.
 func (s *silence) limit() time.Duration { return max(s.most, s.gap()*3/2) }
 
+// spare is how late the end of a burst may be noticed, with the quiet that has to be seen in the pause after it. A receiver
+// without such a pause, as one that sends several times a second, has no end that could be missed.
+func (s *silence) spare() time.Duration {
+	if gap := s.gap(); gap > 0 {
+		return gap - s.quiet - restMargin
+	}
+	return maxRest
+}
+
 // deadline is when a read that gets nothing has to return; zero is never.
 func (s *silence) deadline() time.Time {
 	switch {
