@@ -162,6 +162,20 @@ func TestViewerTokenNeverStopsTracking(t *testing.T) {
 	}
 }
 
+// TestCertificateNeverStopsTracking: without the relay's certificate the fixes still go to the server.
+func TestCertificateNeverStopsTracking(t *testing.T) {
+	uplink, _ := trackingServer(t)
+	d := start(t, func(f *config.File) {
+		f.Receivers = []config.ReceiverSection{{Source: "sim:?rate=10"}}
+		f.Uplinks = []config.UplinkSection{uplink}
+		f.Relay.Cert, f.Relay.Key = "/nonexistent/relay.pem", "/nonexistent/relay.key"
+	})
+	d.await(t, "acknowledged fixes", func(st observe.Status) bool { return st.Uplinks[0].Acked > 1 })
+	if !strings.Contains(d.log.String(), "no viewers are served until the next start") {
+		t.Error("the log does not state that no viewers are served")
+	}
+}
+
 // TestCheckFindsTheViewerToken that would lock viewers out.
 func TestCheckFindsTheViewerToken(t *testing.T) {
 	f := config.Default()

@@ -13,27 +13,30 @@ import (
 	"gpsbridge/bridge/secret"
 )
 
-// newRelay makes the relay of the daemon. A viewers' token that is missing, or not allowed, does not stop tracking: the relay is
-// locked with a token that no viewer knows, until the file is right.
+// newRelay makes the relay of the daemon; nil when viewers cannot be served. Its files do not stop tracking: with a token that is
+// missing or not allowed the relay is locked, by one that no viewer knows, until the file is right; without its certificate there
+// is no relay until the next start.
 func (d *Daemon) newRelay() (*relay.Relay, error) {
 	c := d.config.Relay.Config
 	c.Status, c.Ready = func() any { return d.Status() }, func() error { return observe.Health(d.Status()) }
 	c.Metrics, c.Log = observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }), d.log
-	err := d.tokenFiles().read(&c)
-	if err == nil {
-		var r *relay.Relay
-		if r, err = relay.New(c); err == nil {
-			return r, nil
-		}
+	lock := func(err error) {
+		d.locked.Store(problem.Of(err).In("relay"))
+		c.Token = rand.Text()
 	}
-	for _, p := range problem.All(err) {
-		if p.Key != "token_file" {
-			return nil, err
-		}
+	if err := d.tokenFiles().read(&c); err != nil {
+		lock(err)
 	}
-	d.locked.Store(problem.Of(err).In("relay"))
-	c.Token = rand.Text()
-	return relay.New(c)
+	r, err := relay.New(c)
+	if p := problem.Of(err); p != nil && p.Key == "token_file" {
+		lock(err)
+		r, err = relay.New(c)
+	}
+	if problem.CodeOf(err) == relay.CodeCertificateFile {
+		lock(err)
+		return nil, nil
+	}
+	return r, err
 }
 
 func (d *Daemon) tokenFiles() tokenFiles { return tokenFiles{viewer: d.config.Relay.TokenFile} }
@@ -68,6 +71,9 @@ const relayRetry = 10 * time.Second
 // serveViewers runs the relay. An address that cannot be had does not stop tracking: it is logged and tried again.
 func (d *Daemon) serveViewers(ctx context.Context) error {
 	if d.relay == nil {
+		if p := d.locked.Load(); p != nil {
+			d.log.Error("no viewers are served until the next start, tracking goes on", "err", d.config.Explain("", p))
+		}
 		close(d.ready)
 		return nil
 	}
