@@ -25,7 +25,7 @@ const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
 	// failuresNeeded is the number of failures of each kind that quarantine, where a close frame stated that the server
-	// failed, or it stopped to acknowledge on an open connection.
+	// failed.
 	failuresNeeded = 3
 	// failuresNeededSilent is the same where the connection just ended, or was closed as if nothing were wrong. Uvicorn ends
 	// it so when an application fails, but a killed server and a proxy do too.

@@ -104,6 +104,9 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	defer u.mu.Unlock()
 
 	silent := u.silentAt(s.since)
+	if s.unanswered() {
+		silent = earliest(silent, u.win.progress.Add(u.silenceLimit()))
+	}
 	waits := u.waits()
 	switch {
 	case waits && !now.Before(silent):
@@ -270,13 +273,19 @@ func (s *session) checkLink() {
 	s.hurry = true
 }
 
+// unanswered reports whether nothing was received since the last
+// acknowledgement, though a ping asked for it. Caller holds mu.
+func (s *session) unanswered() bool {
+	progress := s.u.win.progress
+	return s.ping.waiting && s.ping.at.After(progress) && !s.received.After(progress)
+}
+
 // silence is the reason for giving up a connection without acknowledgements.
 // Where not even a ping was answered it is the link that is dead, and no
 // record's doing. Caller holds mu.
 func (s *session) silence(now time.Time) error {
 	u := s.u
-	asked := s.ping.waiting && s.ping.at.After(u.win.progress)
-	if asked && !s.received.After(u.win.progress) {
+	if s.unanswered() {
 		return linkDead(now.Sub(s.received))
 	}
 	defer func() { u.silent++ }()

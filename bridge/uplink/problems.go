@@ -95,14 +95,13 @@ func needsPerson(c problem.Code) bool {
 type blame int
 
 const (
-	// blameNone: a dead link or a restart. It is no evidence.
+	// blameNone: a dead link, a restart, or a silence: an acknowledgement that is only missing points to no record.
 	blameNone blame = iota
 	// blamePossible: the connection ended without a close frame, or with a code that does not state that anything was
 	// wrong. Uvicorn ends it so when an application fails on a record, and applications close what they do not accept with
 	// 1000 (Channels, unless they choose another), 1005, or a code of their own. A killed server and a proxy do so too.
 	blamePossible
-	// blameStated: a close frame states that the server failed or does not accept something, or the server stopped to
-	// acknowledge on an open connection (Daphne with Redis was seen to hang while it ended an application that had failed).
+	// blameStated: a close frame states that the server failed or does not accept something.
 	blameStated
 )
 
@@ -111,7 +110,7 @@ func blameOf(c problem.Code) blame {
 	switch c {
 	case Ended, EndedIdle, Reset, ClosedNormal:
 		return blamePossible
-	case ClosedFailed, ClosedRecord, ClosedPolicy, Unresponsive, NoEcho:
+	case ClosedFailed, ClosedRecord, ClosedPolicy:
 		return blameStated
 	}
 	return blameNone

@@ -178,34 +178,6 @@ func TestOrdinaryCloseOnABadRecord(t *testing.T) {
 	}
 }
 
-// A server may get stuck on a bad record instead of breaking the connection.
-func TestSilenceOnABadRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
-			for {
-				msg, ok := s.receive(conn)
-				switch {
-				case !ok:
-					return
-				case seqOf(msg) == 50 && n%3 == 0:
-					breakOff(conn, fails)
-					return
-				case seqOf(msg) == 50:
-					silent(s, n, conn)
-					return
-				}
-				conn.WriteMessage(websocket.TextMessage, rewrite(msg))
-			}
-		})
-		c, quarantine := s.quarantining()
-		q := newQueue(100)
-		run(t, c, q)
-		q.addEach(time.Second, 500)
-		q.await(t, 500, time.Minute)
-		quarantine.want(t, 50)
-	})
-}
-
 // A bad record that cannot be quarantined is kept, and quarantined when it can be.
 // Without a place for it, it is tried permanently.
 func TestBadRecordIsKept(t *testing.T) {

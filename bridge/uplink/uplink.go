@@ -287,6 +287,10 @@ func (u *Uplink) judge(s *session, err error) {
 		return
 	}
 	u.mu.Lock()
+	if u.held.count > 0 && blame < blameStated { // restarts look so, and the oldest record stays the same for Retain
+		u.mu.Unlock()
+		return
+	}
 	f := failure{alone: u.win.single, behind: s.otherPassed, blame: blame}
 	out := u.win.all()
 	if f.alone {
@@ -298,7 +302,7 @@ func (u *Uplink) judge(s *session, err error) {
 		f.outstanding = append(f.outstanding, flight.pos)
 	}
 	if len(out) > 0 {
-		f.marked = out[0].marked && problem.CodeOf(err) != Unresponsive
+		f.marked = out[0].marked
 	}
 	starts, quarantine := u.isolation.broke(f)
 	u.mu.Unlock()
@@ -422,7 +426,11 @@ const gapsToSilence = 4
 // server echoes some records, pongs are no acknowledgement, and pauses between
 // echoes are usual. Caller holds mu.
 func (u *Uplink) silentAt(since time.Time) time.Time {
-	if u.mode != AckEcho || !u.echoes.partial() {
+	switch {
+	case u.mode == AckEcho && u.echoes.partial():
+	case u.win.room() && u.win.backlogRoom(): // it holds nothing up
+		return u.win.progress.Add(silenceMax)
+	default:
 		return u.win.progress.Add(u.silenceLimit())
 	}
 	limit := max(min(gapsToSilence*u.echoes.gap, u.c.Retain), silenceMax) << min(u.silent, 4)
