@@ -110,7 +110,7 @@ type trip struct {
 	order  []string
 	hz     float64
 	pauses bool    // between epochs
-	skip   int     // sentences of the first epoch that nobody heard
+	skip   int     // sentences of the first epoch that were not heard
 	loss   float64 // of a sentence
 	seed   uint64
 	epochs int
@@ -183,7 +183,7 @@ func (tr *trip) judgeFix(n int, f *Fix, say func(string, ...any)) {
 		say("time %v", f.Time)
 	}
 	// Between pauses nothing shows of which epoch a sentence without a time is when all with a time of its epoch were lost.
-	orphan := !tr.pauses && (tr.untold(n-1) || tr.untold(n+1))
+	orphan := !tr.pauses && (tr.unheard(n-1) || tr.unheard(n+1))
 	check := func(name string, v Value, stated bool, want, tolerance float64) {
 		if orphan {
 			return
@@ -210,8 +210,8 @@ func (tr *trip) judgeFix(n int, f *Fix, say func(string, ...any)) {
 	}
 }
 
-// untold reports whether no sentence with a time was heard of an epoch.
-func (tr *trip) untold(n int) bool {
+// unheard reports whether no sentence with a time was heard of an epoch.
+func (tr *trip) unheard(n int) bool {
 	return n >= 0 && n < len(tr.heard) && !slices.ContainsFunc(tr.order, func(k string) bool { return timedKind(k) && tr.heard[n][k] })
 }
 
@@ -330,7 +330,7 @@ func TestEveryOrder(t *testing.T) {
 				judge(&trip{order: order, hz: hz, pauses: pauses, epochs: 14})
 			}
 		}
-		if len(order) <= 4 { // who begins to listen in the middle of an epoch
+		if len(order) <= 4 { // a reader that begins in the middle of an epoch
 			for skip := 1; skip < len(order); skip++ {
 				judge(&trip{order: order, hz: 1, skip: skip, epochs: 14})
 				judge(&trip{order: order, hz: 1, skip: skip, epochs: 14, pauses: true})

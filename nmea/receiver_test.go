@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -240,4 +241,44 @@ func TestPauses(t *testing.T) {
 	push(36200, "GGA")
 	a.Flush()
 	r.oneEach(t, 41)
+}
+
+// TestVoidOfAnotherSource holds for a line that several sources share, of which one has a fix: whatever the others send, and
+// wherever, each of its epochs is one fix, and no other comes between.
+func TestVoidOfAnotherSource(t *testing.T) {
+	for _, foreign := range []string{
+		"AIRMC,,V,,,,,,,,,,N", "IIGLL,,,,,,V,N", "GNRMC,,V,,,,,,,,,,N", "GNGGA,,,,,,0,00,99.99,,,,,,", "GNGNS,,,,,,NNN,00,,,,,,V",
+		"GNRMC,1000%02d,V,,,,,,,231126,,,N", "GNRMC,1000%02d.50,V,,,,,,,231126,,,N", "IIGLL,5130.0,N,00030.0,E,1000%02d,V,N", "GNGGA,0000%02d,,,,,0,,,,,,,,",
+	} {
+		for place := range 4 {
+			for _, pauses := range []bool{false, true} {
+				var sentences []string
+				for second := range 20 {
+					own := []string{
+						fmt.Sprintf("GPRMC,1000%02d,A,5130.0,N,00030.0,E,10.0,20.0,231126,,,A", second), "GPGSA,A,3,01,02,03,04,,,,,,,,,1.4,0.8,1.1",
+						fmt.Sprintf("GPGGA,1000%02d,5130.0,N,00030.0,E,1,09,0.8,11.2,M,46.7,M,,", second),
+					}
+					other := foreign
+					if strings.Contains(foreign, "%") {
+						other = fmt.Sprintf(foreign, second)
+					}
+					sentences = append(sentences, slices.Insert(own, place, other)...)
+					if pauses {
+						sentences = append(sentences, "")
+					}
+				}
+				var good int
+				for i, f := range fixesOf(Options{}, sentences...).fixes {
+					if f.Mode == Mode3D && f.Speed.Set && f.AltMSL.Set {
+						good++
+					} else if i > 2 {
+						t.Errorf("%s at %d, pauses %t: fix %d is %v at %v", foreign, place, pauses, i, f.Mode, f.Time)
+					}
+				}
+				if good < 18 || good > 20 {
+					t.Errorf("%s at %d, pauses %t: %d whole fixes of 20 epochs", foreign, place, pauses, good)
+				}
+			}
+		}
+	}
 }
