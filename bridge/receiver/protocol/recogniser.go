@@ -17,7 +17,7 @@ const NMEA = "NMEA"
 
 // Recogniser counts what a stream holds. Make it with New.
 type Recogniser struct {
-	Bytes uint64 // line ends not counted
+	Bytes uint64 // before it was known to be NMEA, line ends not counted
 	// Sentences have the right checksum, Unchecked have none. Frames are messages of binary protocols.
 	Sentences, Unchecked, Frames uint64
 	// Positions are the sentences, with a checksum or without, of the types that a GPS receiver sends.
@@ -30,7 +30,7 @@ type Recogniser struct {
 	framers   []framer
 	printable uint64
 	other     string      // the address of the last sentence that is not of a GPS receiver, such as "AIVDM"
-	sevenBit  *Recogniser // the same without the highest bits, until a sentence has come
+	sevenBit  *Recogniser // the same without the highest bits
 	head      []byte      // the first bytes
 }
 
@@ -50,8 +50,12 @@ func newRecogniser() *Recogniser {
 	return r
 }
 
-// Scan takes the next bytes.
+// Scan takes the next bytes. Once it is known to be NMEA 0183, nothing but sentences is looked for.
 func (r *Recogniser) Scan(p []byte) {
+	r.scanner.Scan(p, r.sentence)
+	if r.IsNMEA() {
+		return
+	}
 	for _, c := range p {
 		if c == '\r' || c == '\n' {
 			continue
@@ -61,23 +65,16 @@ func (r *Recogniser) Scan(p []byte) {
 			r.printable++
 		}
 	}
-	r.scanner.Scan(p, r.sentence)
 	for i := range r.framers {
 		if n := r.framers[i].scan(p); n > 0 {
 			r.Frames += uint64(n)
 			r.Binary = r.framers[i].name
 		}
 	}
-	if r.All() > 0 {
-		r.sevenBit = nil
-		return
-	}
 	if missing := headMost - len(r.head); missing > 0 {
 		r.head = append(r.head, p[:min(missing, len(p))]...)
 	}
-	if r.sevenBit != nil {
-		r.sevenBit.scanner.Scan(lowBits(p), r.sevenBit.sentence)
-	}
+	r.sevenBit.scanner.Scan(lowBits(p), r.sevenBit.sentence)
 }
 
 // headMost is enough to recognise a greeting.
@@ -175,17 +172,17 @@ func addressOf(sentence []byte) (address []byte, ok bool) {
 // all. Port names the stream, and at is how it was read, such as " at 9600 baud".
 func (r *Recogniser) Problem(port, at string) *problem.Problem {
 	switch {
-	case r.Positions > 0 || r.Bytes == 0:
+	case r.Positions > 0, r.Bytes == 0 && !r.IsNMEA():
 		return nil
 	case strings.HasSuffix(r.other, "VDM") || strings.HasSuffix(r.other, "VDO"):
 		return &problem.Problem{Code: source.OnlyAIS, Cause: fmt.Sprintf("%s sends AIS%s (%s), and no position of its own", port, at, r.other),
 			Fix: "this is an AIS receiver: name the port of a GPS receiver"}
-	case r.All() > 0:
+	case r.IsNMEA():
 		return &problem.Problem{Code: source.NoPosition, Cause: fmt.Sprintf("%s sends NMEA 0183%s (%s), and no RMC, GGA, GNS or GLL", port, at, r.other),
 			Fix: "switch these sentences on, or name the port of a GPS receiver"}
 	case r.Frames > 0:
 		return onlyBinary(port, r.Binary, at)
-	case r.sevenBit != nil && r.sevenBit.Sentences > 0:
+	case r.sevenBit.Sentences > 0:
 		return &problem.Problem{Code: source.SevenBits, Cause: fmt.Sprintf("%s sends NMEA 0183%s with 7 data bits and a parity bit", port, at),
 			Fix: "set the receiver to 8 data bits and no parity (8N1)"}
 	case bytes.HasPrefix(r.head, []byte(`{"class":"VERSION"`)):
