@@ -257,7 +257,7 @@ func (s *session) echoed(key Key) {
 		if f.marked {
 			u.isolation.markAccepted()
 		}
-		if first {
+		if f.judged() {
 			u.echoes.saw(f.class(), true, now)
 		}
 	case isHeld:
@@ -297,7 +297,7 @@ func (s *session) passed(gap []flight, witness flight, now time.Time) (accepted 
 	u := s.u
 	var again []flight
 	for _, f := range gap {
-		if !f.again {
+		if f.judged() {
 			u.echoes.saw(f.class(), false, now)
 		}
 		if !witness.again && u.echoes.some(f.class()) {

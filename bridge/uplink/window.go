@@ -363,6 +363,10 @@ func (f flight) class() class {
 	return live
 }
 
+// judged reports whether a sending counts for the judgement of its class. Repeats of one live record would count as many;
+// those sent late may be few, and repeated on each connection.
+func (f flight) judged() bool { return !f.again || f.late }
+
 // rare reports whether a record is sent rarely because it was lost so often.
 func (f flight) rare() bool { return f.losses > lossesToRare }
 
