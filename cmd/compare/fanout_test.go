@@ -53,6 +53,9 @@ func served(t *testing.T, r fanoutReport, titles ...string) {
 }
 
 func TestFanoutOfTheRelay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds of real time")
+	}
 	t.Parallel()
 	r := fanout(t, "--servers", "floor,relay", "--viewers", "5", "--most", "0")
 	served(t, r, "floor: write(2)", "gpsbridge relay")
@@ -68,6 +71,9 @@ func TestFanoutOfDaphne(t *testing.T) {
 }
 
 func TestHostileViewers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds of real time")
+	}
 	t.Parallel()
 	r := fanout(t, "--hostile", "--viewers", "5")
 	if len(r.Hostile) != 1 {

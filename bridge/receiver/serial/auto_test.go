@@ -14,6 +14,9 @@ import (
 // TestAutoTakesTheFirstThatSpeaks: a port that is gone, one that is no terminal, one that is silent and one that babbles are
 // passed over, and of the first that speaks not a byte is lost.
 func TestAutoTakesTheFirstThatSpeaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds of real time")
+	}
 	t.Parallel()
 	m := newTree(t)
 	silent, babbler, speaker, later := newLine(t), newLine(t), newLine(t), newLine(t)

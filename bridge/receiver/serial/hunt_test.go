@@ -42,6 +42,9 @@ func simulate(t *testing.T, c sim.Config, link string) *sim.Receiver {
 
 // TestEachSpeedIsFound: at 1 Hz, with nothing known but the path. What the consumer gets is clear from the first byte on.
 func TestEachSpeedIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds of real time")
+	}
 	t.Parallel()
 	type hunted struct {
 		baud int
@@ -93,6 +96,9 @@ func wantClear(t *testing.T, rec *receivertest.Recorder) {
 
 // TestBinaryIsNamed: a receiver that speaks UBX alone, at a speed that has to be found first.
 func TestBinaryIsNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds of real time")
+	}
 	t.Parallel()
 	m := newTree(t)
 	device := simulate(t, sim.Config{Baud: 38400, UBX: true, Rate: 5}, "")
