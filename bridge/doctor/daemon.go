@@ -87,9 +87,10 @@ func (d *daemon) watch(ctx context.Context, c config.Receiver) observed {
 		}
 		switch {
 		case o.State == receiver.Waiting,
-			o.State == receiver.Silent && d.status.Now.Sub(o.Since) > fixWait,
+			o.State == receiver.Silent && d.status.Now.Sub(o.Since) > quietWait,
 			grown && o.fixed() && (o.NSat != nil || so > skyWait),
-			so > fixWait:
+			grown && so > fixWait,
+			so > quietWait:
 			return o
 		}
 		select {

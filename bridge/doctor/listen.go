@@ -22,6 +22,8 @@ const (
 	// fixWait is how long a fix is waited for once sentences come: some epochs of a receiver that sends one a second, or one
 	// of a receiver that was set to 5 s.
 	fixWait = 6 * time.Second
+	// quietWait is how long a receiver may be quiet: some are set to send every 10 s.
+	quietWait = 12 * time.Second
 	// skyWait is how long the satellites are waited for once there is a fix: receivers list them each second, or less often.
 	skyWait = 2 * time.Second
 	// speedWait is how long the speed is looked for: going through all of them takes some 5 s, and on a loaded machine the
@@ -155,7 +157,7 @@ func (h *probe) until(ctx context.Context, r *receiver.Receiver, seeking bool) o
 		}
 		switch {
 		case o.State == receiver.Waiting && (!seeking || linkOf(o.Problem) != "baud" || now.Sub(began) > speedWait),
-			o.State == receiver.Silent && now.Sub(began) > fixWait,
+			o.State == receiver.Silent && now.Sub(began) > quietWait,
 			o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
 			!sentences.IsZero() && now.Sub(sentences) > fixWait,
 			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:

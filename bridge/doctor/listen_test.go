@@ -29,10 +29,10 @@ func TestWatchDaemon(t *testing.T) {
 		{"well", receiver.Reading, lasting, func(d time.Duration) uint64 { return 100 + uint64(d/time.Second) }, func(time.Duration) bool { return true }, 3 * time.Second, 101},
 		{"fix after a while", receiver.Reading, lasting, func(d time.Duration) uint64 { return 100 + uint64(d/time.Second) },
 			func(d time.Duration) bool { return d > 4*time.Second }, 5 * time.Second, 104},
-		{"none any more", receiver.Reading, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, fixWait + time.Second, 0},
+		{"none any more", receiver.Reading, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, quietWait + time.Second, 0},
 		{"gone", receiver.Waiting, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, 0, 0},
 		{"silent for long", receiver.Silent, lasting, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, 0, 0},
-		{"silent for a moment", receiver.Silent, 0, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, fixWait + time.Second, 0},
+		{"silent for a moment", receiver.Silent, 0, func(time.Duration) uint64 { return 100 }, func(time.Duration) bool { return false }, quietWait + time.Second, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

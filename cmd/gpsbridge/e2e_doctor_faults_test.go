@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/doctor"
+	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/receiver/sim"
@@ -338,4 +339,38 @@ func TestDoctorFindsAFileForTheSpool(t *testing.T) {
 	cmd := doctorOf(t, "--device", "-")
 	cmd.Env = append(cmd.Env, "GPSBRIDGE_SPOOL_DIR="+file)
 	oneFault(t, cmd, "spool", doctor.SpoolNotWritable, "name another directory")
+}
+
+// TestDoctorWaitsForASlowReceiver: one that sends every 10 s is not silent, with a daemon and without one.
+func TestDoctorWaitsForASlowReceiver(t *testing.T) {
+	line, v := realtest.OpenPty(t), newVehicle()
+	end := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(10 * time.Second)
+		defer tick.Stop()
+		for i := 0; ; i += 100 {
+			select {
+			case <-tick.C:
+				_, _ = line.Write(appendSentence(v.epochs(i, i+1), "GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,20"))
+			case <-end:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() { close(end); line.Unplug(); running.Wait() })
+	t.Run("alone", func(t *testing.T) {
+		links, code := consult(t, doctorOf(t, "--device", line.Path()+"?baud=9600"))
+		if l, found := doctor.FirstBroken(links); found || code != exitDone {
+			t.Errorf("exit code %d, %+v", code, l)
+		}
+	})
+	t.Run("beside", func(t *testing.T) {
+		d := startDaemon(t, "--device", line.Path()+"?baud=9600")
+		d.waitStatus("two fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes > 1 })
+		links, code := consult(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--device", line.Path()+"?baud=9600"))
+		if l, found := doctor.FirstBroken(links); found || code != exitDone {
+			t.Errorf("exit code %d, %+v", code, l)
+		}
+	})
 }
