@@ -36,13 +36,13 @@ const (
 	DefaultListen = "127.0.0.1:8947"
 	// DefaultHistory is ten minutes at one fix a second, about 0.5 MB a device.
 	DefaultHistory = 600
-	// DefaultQueue holds 25 s at 10 Hz: longer than a phone's radio sleeps, and
+	// defaultQueue holds 25 s at 10 Hz: longer than a phone's radio sleeps, and
 	// shorter than what still counts as live.
-	DefaultQueue = 256
-	// DefaultSlowTimeout is how long one frame may take, and how long a full queue
+	defaultQueue = 256
+	// defaultSlowTimeout is how long one frame may take, and how long a full queue
 	// may go on losing messages. A viewer that could not take 500 bytes in ten
 	// seconds is gone or does not read.
-	DefaultSlowTimeout = 10 * time.Second
+	defaultSlowTimeout = 10 * time.Second
 	// DefaultMaxMessage is 140 fixes, or the satellites of 7 receivers.
 	DefaultMaxMessage = 64 << 10
 	// DefaultMaxConns is far above what one vehicle needs, and costs under 100 MB.
@@ -78,11 +78,11 @@ type Config struct {
 	// DefaultHistory, negative for none, at most 100,000.
 	History int
 	// Queue is how many messages wait for one viewer before the oldest are
-	// dropped; default DefaultQueue.
+	// dropped; default 256.
 	Queue int
 	// SlowTimeout closes a viewer that took nothing for so long, or that has not
 	// caught up for so long since it began to lose messages; default
-	// DefaultSlowTimeout.
+	// 10 s.
 	SlowTimeout time.Duration
 	// MaxMessage bounds a publisher's message in bytes; default DefaultMaxMessage. A longer one closes the connection with
 	// 1009.
@@ -119,10 +119,10 @@ func (c Config) withDefaults() (Config, error) {
 			Fix: fmt.Sprintf("use %d or fewer", maxHistory)}
 	}
 	if c.Queue <= 0 {
-		c.Queue = DefaultQueue
+		c.Queue = defaultQueue
 	}
 	if c.SlowTimeout <= 0 {
-		c.SlowTimeout = DefaultSlowTimeout
+		c.SlowTimeout = defaultSlowTimeout
 	}
 	if c.MaxMessage <= 0 {
 		c.MaxMessage = DefaultMaxMessage

@@ -266,7 +266,7 @@ func TestPublisherThatNeverReads(t *testing.T) {
 			}
 			sent <- n
 		}()
-		time.Sleep(DefaultSlowTimeout + time.Second)
+		time.Sleep(defaultSlowTimeout + time.Second)
 		synctest.Wait()
 		// Some echoes are in the writer's hands, eight wait.
 		if n := <-sent; n < 9 || n > 8+batchMessages {

@@ -29,7 +29,7 @@ func openForBurst(t *testing.T, disk, tmpfs *simDirectory, most int64) *Spool {
 func TestBurstGoesToTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, tmpfs := newSimDirectory(), newSimDirectory()
-		s := openForBurst(t, disk, tmpfs, DefaultDiskMax)
+		s := openForBurst(t, disk, tmpfs, defaultDiskMax)
 		disk.fail = func(op, _ string) error {
 			if op == "sync" {
 				time.Sleep(2 * time.Second) // a slow card; the bubble's clock
@@ -52,7 +52,7 @@ func TestBurstGoesToTheDisk(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		mustClose(t, s)
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: DefaultDiskMax}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: defaultDiskMax}
 		c.open(t, "r")
 		if n := len(contents(t, c.spool.Reader("r"))); n != burst {
 			t.Errorf("%d of %d records are on the disk", n, burst)
@@ -84,7 +84,7 @@ func TestBurstIntoAFullDiskThins(t *testing.T) {
 func TestBurstWithoutADisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
-		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
+		s := openForBurst(t, disk, newSimDirectory(), defaultDiskMax)
 		var dead atomic.Bool
 		dead.Store(true)
 		disk.fail = func(op, _ string) error {
@@ -107,7 +107,7 @@ func TestBurstWithoutADisk(t *testing.T) {
 		}
 		dead.Store(false)
 		mustClose(t, s)
-		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: DefaultDiskMax}
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2, max: defaultDiskMax}
 		c.open(t, "r")
 		if n := len(contents(t, c.spool.Reader("r"))); n != len(got) {
 			t.Errorf("%d of %d records are on the disk", n, len(got))
@@ -122,7 +122,7 @@ func TestBurstWithoutADisk(t *testing.T) {
 func TestDiskThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
-		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
+		s := openForBurst(t, disk, newSimDirectory(), defaultDiskMax)
 		var hangs atomic.Bool
 		answer := make(chan struct{})
 		hangs.Store(true)
@@ -181,7 +181,7 @@ func free(l *sync.Mutex) bool {
 func TestAppendDoesNotWaitForReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
-		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
+		s := openForBurst(t, disk, newSimDirectory(), defaultDiskMax)
 		mustAppend(t, s, "on the disk")
 		if err := s.flush(false); err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestAppendDoesNotWaitForReads(t *testing.T) {
 func TestCloseEndsWaitingForTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
-		s := openForBurst(t, disk, newSimDirectory(), DefaultDiskMax)
+		s := openForBurst(t, disk, newSimDirectory(), defaultDiskMax)
 		disk.fail = func(op, _ string) error {
 			if op == "sync" {
 				time.Sleep(time.Second)

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -168,7 +167,7 @@ func TestTwoCannotShareAFolder(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, Options{Dir: dir})
 	_, err := Open(Options{Dir: dir, Readers: []string{"r"}})
-	if p := problem.Of(err); !errors.Is(err, ErrInUse) || p.Code != CodeInUse || p.Key != "dir" || !strings.Contains(p.Cause, dir) {
+	if p := problem.Of(err); p == nil || p.Code != CodeInUse || p.Key != "dir" || !strings.Contains(p.Cause, dir) {
 		t.Errorf("second daemon: %v", err)
 	}
 	if _, err := Drop(dir, ""); err == nil {

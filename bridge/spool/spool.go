@@ -24,8 +24,8 @@ const (
 	// DefaultMax is the default bound in bytes of a spool in memory. A fix is about 300 bytes as a record, so 32 MiB hold
 	// a day at one fix a second, and leave room in the 96 MiB that a small board can spare.
 	DefaultMax = 32 << 20
-	// DefaultDiskMax is the default bound in bytes of a spool on disk: ten days at one fix a second.
-	DefaultDiskMax = 256 << 20
+	// defaultDiskMax is the default bound in bytes of a spool on disk: ten days at one fix a second.
+	defaultDiskMax = 256 << 20
 	// MinMax is the least bound in bytes: 16 of the smallest segments, so that there is something to thin.
 	MinMax = 16 * minSegment
 	// DefaultSync is how long a record may stay unacknowledged before it goes to the disk.
@@ -63,7 +63,7 @@ const (
 // Errors that callers decide on.
 var (
 	ErrClosed   = errors.New("spool is closed")
-	ErrTooLarge = errors.New("record is too large for the spool")
+	errTooLarge = errors.New("record is too large for the spool")
 )
 
 // Options are how a spool is opened. The zero value is a spool without readers, which keeps nothing.
@@ -74,7 +74,7 @@ type Options struct {
 	// RuntimeDirectoryPreserve=yes. Records that are acknowledged within Sync are written there and never to Dir. Without
 	// it they are written to Dir at once and synced after Sync.
 	Runtime string
-	// Max bounds the files in Dir, or else the memory, in bytes; MinMax or more. 0 means DefaultDiskMax or DefaultMax.
+	// Max bounds the files in Dir, or else the memory, in bytes; MinMax or more. 0 means defaultDiskMax or DefaultMax.
 	Max int64
 	// MinFree is the space in bytes that others are left on the file system of Dir. Below it the spool stops growing.
 	MinFree int64
@@ -211,7 +211,7 @@ func (o *Options) complete() error {
 	if o.Max == 0 {
 		o.Max = DefaultMax
 		if o.Dir != "" {
-			o.Max = DefaultDiskMax
+			o.Max = defaultDiskMax
 		}
 	}
 	if o.Sync == 0 {
@@ -559,7 +559,7 @@ func (s *Spool) release() error {
 }
 
 // Append stores a copy of a record as the newest and returns its position. A full spool thins its oldest part, counted.
-// The error is ErrTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
+// The error is errTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
 // or that of writing; the record is then counted as dropped.
 //
 // It waits for the disk only when the recent log is full (4 MiB, or Max when that is less), which a burst can bring about
@@ -576,7 +576,7 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	size := recordHeader + int64(len(data))
 	if limit := s.recent.capacity() / 2; size > limit {
 		s.drop()
-		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), ErrTooLarge, limit-recordHeader)
+		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), errTooLarge, limit-recordHeader)
 	}
 	s.makeRoom(size)
 	if s.closed { // meanwhile
@@ -659,9 +659,6 @@ func (s *Spool) drop() {
 // is on the file, not in its existence, so a crash leaves nothing to clear away.
 const lockName = "lock"
 
-// ErrInUse is what a problem with CodeInUse wraps.
-var ErrInUse = errors.New("another gpsbridge is using this spool")
-
 // lock takes a directory for this process until the file is closed.
 func lock(d *directory) (*os.File, error) {
 	f, err := d.openat(lockName, unix.O_RDWR|unix.O_CREAT)
@@ -682,7 +679,7 @@ func lock(d *directory) (*os.File, error) {
 func hold(f *os.File, dir string) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return &problem.Problem{Code: CodeInUse, Key: "dir", Cause: fmt.Sprintf("%v: %q", ErrInUse, dir), Err: ErrInUse,
+		return &problem.Problem{Code: CodeInUse, Key: "dir", Cause: fmt.Sprintf("another gpsbridge is using this spool: %q", dir), Err: err,
 			Fix: "stop it, or give this one a directory of its own"}
 	}
 	if err != nil {
@@ -691,7 +688,7 @@ func hold(f *os.File, dir string) error {
 	return nil
 }
 
-// Free reports whether Open could use a directory now: an error that is ErrInUse names it. It changes nothing.
+// Free reports whether Open could use a directory now: a problem with CodeInUse names it. It changes nothing.
 func Free(dir string) error {
 	d, err := openDirectory(dir)
 	if errors.Is(err, fs.ErrNotExist) {

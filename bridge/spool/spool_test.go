@@ -145,8 +145,8 @@ func TestFullSpoolThinsItsOldestPart(t *testing.T) {
 	if waiting := r.Waiting(); waiting != uint64(st.Records) {
 		t.Errorf("%d wait of %d held", waiting, st.Records)
 	}
-	if _, err := s.Append(make([]byte, minSegment)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("a record over the bound: %v, want %v", err, ErrTooLarge)
+	if _, err := s.Append(make([]byte, minSegment)); !errors.Is(err, errTooLarge) {
+		t.Errorf("a record over the bound: %v, want %v", err, errTooLarge)
 	}
 	if now := s.Stats(); now.Records != st.Records || now.Dropped != st.Dropped+1 {
 		t.Errorf("after a record over the bound: %+v", now)
