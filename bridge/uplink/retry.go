@@ -10,8 +10,9 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// retry chooses the pauses between attempts to connect.
-type retry struct{ fast, slow backoff.ExponentialBackOff }
+// retry chooses the pauses between attempts to connect. Attempts that did not connect and connections that ended without
+// having been of use grow apart: a server that comes back after an outage is not left alone as long as the outage had taught.
+type retry struct{ unreached, unused, slow backoff.ExponentialBackOff }
 
 // isolatingPause bounds the pauses while a record is looked for on which the server breaks the connection: that takes a dozen
 // connections, and live records wait for it. It is at most 24 connections a minute on average.
@@ -23,10 +24,12 @@ const isolatingPause = 5 * time.Second
 // fix the problem, it is tried again after 2.5 to 7.5 s first, and at most once
 // in 20 to 60 s later.
 func newRetry() *retry {
+	// The random factor 1 makes each interval uniform from 0 to its double.
+	fast := backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
 	return &retry{
-		// The random factor 1 makes each interval uniform from 0 to its double.
-		fast: backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second},
-		slow: backoff.ExponentialBackOff{InitialInterval: 5 * time.Second, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 40 * time.Second},
+		unreached: fast,
+		unused:    fast,
+		slow:      backoff.ExponentialBackOff{InitialInterval: 5 * time.Second, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 40 * time.Second},
 	}
 }
 
@@ -34,7 +37,8 @@ func newRetry() *retry {
 // accepted: a server that accepts connections and closes them, at once or after
 // some records, must not get one after the other.
 func (r *retry) reset() {
-	r.fast.Reset()
+	r.unreached.Reset()
+	r.unused.Reset()
 	r.slow.Reset()
 }
 
@@ -42,17 +46,21 @@ func (r *retry) reset() {
 // one after some dozen records gets one connection a second.
 const usefulPause = 500 * time.Millisecond
 
-// after is the pause before the next attempt when the last one ended so. A
+// after is the pause before the next attempt when the last one ended so; connected is that it ended after the handshake. A
 // server that names a time (Retry-After) gets that, and up to a tenth more.
-func (r *retry) after(err error, isolating, brief bool) time.Duration {
+func (r *retry) after(err error, connected, isolating, brief bool) time.Duration {
 	pause := time.Duration(0)
 	switch {
-	case isolating:
-		pause = min(r.fast.NextBackOff(), time.Duration(rand.Int64N(int64(isolatingPause))))
-	case needsPerson(problem.CodeOf(err)):
+	case needsPerson(problem.CodeOf(err)) && !isolating:
 		pause = r.slow.NextBackOff()
+	case connected:
+		r.unreached.Reset()
+		pause = r.unused.NextBackOff()
 	default:
-		pause = r.fast.NextBackOff()
+		pause = r.unreached.NextBackOff()
+	}
+	if isolating {
+		pause = min(pause, time.Duration(rand.Int64N(int64(isolatingPause))))
 	}
 	if brief {
 		pause += usefulPause

@@ -151,6 +151,7 @@ type Uplink struct {
 	retry   *retry
 	network <-chan struct{} // of its changes
 	path    path
+	reached bool // the last attempt connected
 	brief   bool // the last connection was of use, for a short time
 
 	mu        sync.Mutex // guards all below
@@ -231,7 +232,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil || code == AgeReached {
 			continue
 		}
-		pause := u.retry.after(err, u.isolating(), u.brief)
+		pause := u.retry.after(err, u.reached, u.isolating(), u.brief)
 		u.enter(Waiting, problem.Of(err), pause)
 		u.sleep(ctx, pause)
 	}
@@ -244,6 +245,7 @@ func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, nil, 0)
 	u.c.Beat(2 * u.c.ConnectTimeout) // the certificate's files are read as well
 	conn, err := Dial(ctx, u.attempt())
+	u.reached = err == nil
 	if err != nil {
 		u.brief = false
 		if ctx.Err() == nil {
