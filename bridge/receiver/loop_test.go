@@ -375,6 +375,7 @@ func TestServerThatClosesAfterEachBurst(t *testing.T) {
 		}}
 		r := receivertest.Run(t, src, receiver.Config{Log: log.Logger()})
 		time.Sleep(12*time.Second - time.Millisecond)
+		synctest.Wait()
 		if opens < 11 || opens > 12 {
 			t.Errorf("opened %d times in 12 s", opens)
 		}
