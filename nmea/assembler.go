@@ -159,6 +159,7 @@ func (a *Assembler) timed(r *reading) {
 		a.carried.estimates(&r.values, r.tod)
 		return
 	}
+	first := e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid) // sentence with a time
 	switch {
 	case same:
 		if originOf(r) == e.starter && a.stands(r, e.sentences > 1, e.fix()) {
@@ -168,7 +169,7 @@ func (a *Assembler) timed(r *reading) {
 		a.stats.Late++
 		a.carried.estimates(&r.values, r.tod)
 		return
-	case e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid):
+	case first:
 		e.setStamp(r)
 	default:
 		if a.nclosed == 0 || !near(a.closed[0], r.tod) {

@@ -25,14 +25,16 @@ func newParser() *parser {
 		p.library.CustomParsers[own.typ] = func(s gonmea.BaseSentence) (gonmea.Sentence, error) {
 			r := &p.r
 			r.reset(s, own.kind)
-			switch {
-			case own.proprietary != (s.Talker == string(gonmea.ProprietarySentencePrefix)):
+			if own.proprietary != (s.Talker == string(gonmea.ProprietarySentencePrefix)) {
 				r.kind = kindOther
-			case r.require(own.fields):
-				own.parse(r)
-				if own.clock >= 0 && r.kind != kindOther {
-					r.clock(own.clock)
-				}
+				return r, nil
+			}
+			if !r.require(own.fields) {
+				return r, nil
+			}
+			own.parse(r)
+			if own.clock != none && r.kind != kindOther {
+				r.clock(own.clock)
 			}
 			return r, nil
 		}
