@@ -281,13 +281,11 @@ func start(t testing.TB, c Config, q Queue) (u *Uplink, stop func()) {
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
-	at []time.Time // of each line
 }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at = append(l.at, time.Now())
 	return l.b.Write(p)
 }
 
@@ -295,12 +293,6 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-func (l *logBuffer) times() []time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.at
 }
 
 func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

@@ -106,15 +106,20 @@ func (i *isolation) failedAlone(f failure) (quarantine bool) {
 	return min(i.first, i.behind) >= needed
 }
 
+// passedWithoutMark takes the echo of a record that was sent without the mark of the backlog: where it failed with it, that is
+// evidence against the mark. It comes before acked.
+func (i *isolation) passedWithoutMark(pos uint64) {
+	if pos == i.candidate && i.unmarked {
+		i.passedUnmarked++
+	}
+}
+
 // markAccepted takes the echo of a record with the mark of the backlog: evidence against the mark is void.
 func (i *isolation) markAccepted() { i.passedUnmarked = 0 }
 
 // acked takes the acknowledgement of a record: evidence against it is void.
 func (i *isolation) acked(pos uint64) {
 	if pos == i.candidate {
-		if i.unmarked {
-			i.passedUnmarked++
-		}
 		i.candidate, i.unmarked = 0, false
 	}
 	ends := i.left == 1

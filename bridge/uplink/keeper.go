@@ -249,6 +249,9 @@ func (s *session) hold(covered []flight, now time.Time) {
 	for _, f := range covered {
 		u.held.add(f, now)
 		if u.win.single { // it was waited long enough for a failure
+			if f.unmarked && u.mode == AckAuto {
+				u.isolation.passedWithoutMark(f.pos)
+			}
 			u.isolation.acked(f.pos)
 		}
 	}

@@ -254,8 +254,11 @@ func (s *session) echoed(key Key) {
 	switch {
 	case found:
 		first, n = !f.again, f.n
-		if f.marked {
+		switch {
+		case f.marked:
 			u.isolation.markAccepted()
+		case f.unmarked:
+			u.isolation.passedWithoutMark(f.pos)
 		}
 		if f.judged() {
 			u.echoes.saw(f.class(), true, now)
@@ -337,7 +340,7 @@ const (
 
 // provedUseful is useful. Caller holds mu.
 func (s *session) provedUseful() bool {
-	return s.acked >= usefulRecords || s.acked > 0 && time.Since(s.since) >= usefulAfter
+	return s.acked >= usefulRecords && s.u.mode != AckNone || s.acked > 0 && time.Since(s.since) >= usefulAfter
 }
 
 // explainLoss turns the error of a read into a problem that names the cause.
