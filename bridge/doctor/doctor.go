@@ -9,7 +9,7 @@ import (
 	"gpsbridge/bridge/observe"
 )
 
-// Options say what is examined.
+// Options choose what is examined.
 type Options struct {
 	Config config.Config // validated, and checked with bridge.Check
 	Source string        // where the configuration came from, for people: a file's path, "" for none

@@ -89,7 +89,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestDelivery: what the daemon's own counts say when none of its fixes came by.
+// TestDelivery: what follows from the daemon's own counts when none of its fixes came by.
 func TestDelivery(t *testing.T) {
 	status := func(change func(*observe.UplinkStatus)) observe.UplinkStatus {
 		st := observe.UplinkStatus{}

@@ -60,7 +60,7 @@ func listenOnly(t *testing.T) func(*websocket.Conn) {
 
 func TestFollow(t *testing.T) {
 	d := &daemon{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
-	say := func(conn *websocket.Conn, text string) {
+	send := func(conn *websocket.Conn, text string) {
 		if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 			t.Error(err)
 		}
@@ -74,11 +74,11 @@ func TestFollow(t *testing.T) {
 	}{
 		{"quiet", short, listenOnly(t), func(h heard) bool { return h.lost == nil && h.pong > 0 && h.seq == 0 }},
 		{"new fix", long, func(conn *websocket.Conn) {
-			say(conn, `not even JSON`)
-			say(conn, `{"class":"TPV","run":"a1","seq":7}`) // older than the look
-			say(conn, `{"class":"TPV","run":"b2","seq":9}`) // of another tracker
-			say(conn, `{"class":"TPV", "run":"a1", "seq": 8}`)
-			say(conn, `{"class":"TPV","run":"a1","seq":9}`)
+			send(conn, `not even JSON`)
+			send(conn, `{"class":"TPV","run":"a1","seq":7}`) // older than the status
+			send(conn, `{"class":"TPV","run":"b2","seq":9}`) // of another tracker
+			send(conn, `{"class":"TPV", "run":"a1", "seq": 8}`)
+			send(conn, `{"class":"TPV","run":"a1","seq":9}`)
 			listenOnly(t)(conn)
 		}, func(h heard) bool { return h.lost == nil && h.seq == 8 }},
 		{"refused", long, func(conn *websocket.Conn) {

@@ -64,7 +64,7 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 	}
 }
 
-// poll waits until an expression is true in the page; when it stays false, state is what the page says of itself. It asks
+// poll waits until an expression is true in the page; when it stays false, state is what the page shows of itself. It asks
 // by the clock: the default, at each frame that the page draws, never asks where a browser without a screen sees nothing
 // to draw.
 func poll(t *testing.T, browser context.Context, expression, state string) {

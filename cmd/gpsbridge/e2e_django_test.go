@@ -155,7 +155,7 @@ func cycles(log []byte, first string, size int) [][]byte {
 	return append(pieces, log)
 }
 
-// members returns the members of a message without those that say who sent it. Of the time it keeps the place within
+// members returns the members of a message without those that identify the sender. Of the time it keeps the place within
 // 1024 weeks: the daemon moves the date of an old recording by GPS week rollovers, decode does not.
 func members(t *testing.T, text []byte) map[string]any {
 	t.Helper()
@@ -196,7 +196,7 @@ func TestInterruptDeliversWhatWasRead(t *testing.T) {
 	}
 	v.checkAll(t, got, len(got))
 	if out := d.Output(); strings.Contains(out, "lost") {
-		t.Errorf("the log says that something is lost:\n%s", out)
+		t.Errorf("the log reports a loss:\n%s", out)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestInterruptWithAServerThatHangs(t *testing.T) {
 		t.Errorf("exit code %d, %v; want %d", code, err, exitDone)
 	}
 	if out := d.Output(); !strings.Contains(out, "not delivered") {
-		t.Errorf("the log does not say that fixes were not delivered:\n%s", out)
+		t.Errorf("the log does not report the fixes that were not delivered:\n%s", out)
 	}
 }
 

@@ -98,7 +98,7 @@ func sentences(bodies ...string) string {
 	return string(b)
 }
 
-// noFix are the sentences of an epoch without a fix, with more that the receiver has to say.
+// noFix are the sentences of an epoch without a fix, with more sentences of the receiver.
 func noFix(more ...string) string {
 	now := newVehicle().start
 	return sentences(slices.Concat([]string{

@@ -250,8 +250,8 @@ func TestDoctorBesideDaemon(t *testing.T) {
 	}
 }
 
-// TestDoctorWithoutTheDaemonsConfiguration: who types no more than "gpsbridge doctor" is told what the daemon says of its
-// server, and that the rest takes its configuration.
+// TestDoctorWithoutTheDaemonsConfiguration: "gpsbridge doctor" alone shows what the daemon reports of its
+// server, and that the rest needs its configuration.
 func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}), "--server", "ws://127.0.0.1:1")
 	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Problem != nil })

@@ -59,7 +59,7 @@ func halfOpen(t *testing.T, way realtest.Way) {
 	}
 	t.Logf("packets dropped %s: found after %.1f s, ping being %v and the wait for its pong 10 s", way, time.Since(dropped).Seconds(), linkPing)
 	if !strings.Contains(out, "the link is dead") {
-		t.Error("the log does not say that the link is dead")
+		t.Error("the log does not report that the link is dead")
 	}
 	// The server's side has seen nothing of that, and its connection stands when packets pass again.
 	router.Restore()
@@ -82,7 +82,7 @@ func halfOpen(t *testing.T, way realtest.Way) {
 		t.Logf("%d fixes, %d repeats", last, len(a.processed)-len(got))
 	}
 	if n := a.stale(); n > 0 {
-		t.Errorf("%d messages came over the connection that had been given up, behind those of the next", n)
+		t.Errorf("%d messages came over the connection that had been given up, after those of the next", n)
 	}
 }
 
@@ -99,10 +99,10 @@ func (a account) stale() (n int) {
 }
 
 // TestCertificateAtTheReceiversTime runs the daemon on a machine whose clock is a year slow, as far as receiver, server
-// and certificates can tell: they are all a year ahead of it.
+// and certificates differ from it: they are all a year ahead of it.
 func TestCertificateAtTheReceiversTime(t *testing.T) {
 	if state, err := unix.Adjtimex(&unix.Timex{}); err != nil || state != unix.TIME_ERROR {
-		t.Skip("this machine's clock is synchronised: the daemon believes it, whatever the receiver says")
+		t.Skip("this machine's clock is synchronised: the daemon believes it, whatever the receiver states")
 	}
 	const day = 24 * time.Hour
 	ahead := time.Now().AddDate(1, 0, 0).UTC().Truncate(time.Hour)
@@ -158,6 +158,6 @@ func TestInterruptWithoutAServer(t *testing.T) {
 		}
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "records=100") {
-		t.Errorf("%d lines say what is left, want one with records=100: %q\n%s", len(said), said, d.Output())
+		t.Errorf("%d lines report what is left, want one with records=100: %q\n%s", len(said), said, d.Output())
 	}
 }

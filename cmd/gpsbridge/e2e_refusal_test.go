@@ -92,7 +92,7 @@ func TestNoServer(t *testing.T) {
 	goesOn(t, d, line, viewer)
 	oneWarning(t, d, "cannot connect", addr, "nothing listens on port", "check that the server runs")
 	if st := d.waitStatus("fixes kept for the server", func(st observe.Status) bool { return st.Spool.Records == 50 }); st.Uplinks[0].Problem == nil {
-		t.Error("the status does not say why there is no connection")
+		t.Error("the status does not show why there is no connection")
 	}
 }
 

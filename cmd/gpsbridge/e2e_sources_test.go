@@ -174,7 +174,7 @@ func TestAISDeviceOfGPSD(t *testing.T) {
 	v.follows(t, d.group().WaitDistinct(10, soon))
 }
 
-// A gpsd without a receiver says so; one whose receiver is pulled says that too.
+// A gpsd without a receiver is reported, and one whose receiver is pulled.
 func TestGPSDWithoutReceiver(t *testing.T) {
 	port, line, v, control := realtest.FreePort(t), openFor(t), newVehicle(), filepath.Join(t.TempDir(), "control")
 	startGPSD(t, port, "-F", control, line.Path())
@@ -194,7 +194,7 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 	})
 }
 
-// removeFromGPSD tells gpsd that a device is gone, as Debian's udev rules do when a receiver is pulled: gpsd 3.22 by itself
+// removeFromGPSD informs gpsd that a device is gone, as Debian's udev rules do when a receiver is pulled: gpsd 3.22 by itself
 // does not always see that a terminal hung up (its select goes without the descriptor then).
 func removeFromGPSD(t *testing.T, control, device string) {
 	t.Helper()
@@ -213,11 +213,11 @@ func removeFromGPSD(t *testing.T, control, device string) {
 	n, err := c.Read(answer)
 	// gpsd that saw it by itself has given the device up already.
 	if got := strings.TrimSpace(string(answer[:n])); err != nil || got != "OK" && got != "ERROR" {
-		t.Fatalf("gpsd was told to remove %s, says %q, %v", device, got, err)
+		t.Fatalf("gpsd had to remove %s, answers %q, %v", device, got, err)
 	}
 }
 
-// A receiver that speaks a binary protocol works through gpsd, which makes sentences of what it says.
+// A receiver that speaks a binary protocol works through gpsd, which makes sentences of what it sends.
 func TestBinaryReceiverThroughGPSD(t *testing.T) {
 	port, line, v := realtest.FreePort(t), openFor(t), newVehicle()
 	startGPSD(t, port, line.Path())
@@ -303,7 +303,7 @@ func TestGPSDReadsWhatIsShared(t *testing.T) {
 		seen++
 		i := int(p.Time.Sub(v.start) / (100 * time.Millisecond))
 		if abs(p.Lat-v.lat(i)) > 1e-8 {
-			t.Errorf("gpsd says latitude %v in epoch %d, want %v", p.Lat, i, v.lat(i))
+			t.Errorf("gpsd reports latitude %v in epoch %d, want %v", p.Lat, i, v.lat(i))
 		}
 	}
 	if seen == 0 {

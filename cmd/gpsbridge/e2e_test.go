@@ -75,7 +75,7 @@ func gpsbridge(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// start starts the program, and fails the test when the race detector has anything to say of it.
+// start starts the program, and fails the test when the race detector has found anything.
 func start(t *testing.T, cmd *exec.Cmd) *realtest.Process {
 	t.Helper()
 	p := realtest.Start(t, "gpsbridge", cmd)
@@ -191,7 +191,7 @@ func (d *daemon) waitViewer() {
 	})
 }
 
-// warnings returns the lines of the log that warn or say an error.
+// warnings returns the warnings and errors of the log.
 func (d *daemon) warnings() []string {
 	var lines []string
 	for line := range strings.Lines(d.Output()) {
@@ -202,7 +202,7 @@ func (d *daemon) warnings() []string {
 	return lines
 }
 
-// vehicle makes the sentences of a receiver at 10 Hz: RMC, GGA and GSA an epoch. Epoch i can be told from its message.
+// vehicle makes the sentences of a receiver at 10 Hz: RMC, GGA and GSA an epoch. Epoch i can be recognised by its message.
 type vehicle struct {
 	start time.Time
 }
@@ -261,7 +261,7 @@ type position struct {
 	Lon  float64   `json:"lon"`
 }
 
-// check says what is wrong with a message that should be epoch i of the vehicle, seq being i+1.
+// check finds what is wrong with a message that should be epoch i of the vehicle, seq being i+1.
 func (v vehicle) check(got position) error {
 	i := got.Seq - 1
 	const tolerance = 1e-8 // degrees; 1 mm, a tenth of what the sentences resolve

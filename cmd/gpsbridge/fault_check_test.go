@@ -89,7 +89,7 @@ func (a account) wrongs() []string {
 	return append(wrongs, a.missing(runs)...)
 }
 
-// gaps finds what was lost behind the spool: it had a number, and the server never got it.
+// gaps finds what was lost after the spool: it had a number, and the server never got it.
 func (a account) gaps(run string, last uint64, got []delivered) (wrongs []string) {
 	have := make(map[uint64]bool)
 	for _, m := range got {
@@ -120,7 +120,7 @@ func (a account) missing(runs map[string][]delivered) (wrongs []string) {
 	return wrongs
 }
 
-// stretches returns the numbers from first to last for which is says true, neighbours together.
+// stretches returns the numbers from first to last for which is returns true, neighbours together.
 func stretches(first, last uint64, is func(uint64) bool) (found []string) {
 	for i := first; i <= last; i++ {
 		if !is(i) {

@@ -79,7 +79,7 @@ func TestDayOffline(t *testing.T) {
 		t.Errorf("live fixes waited for %d others, want at most %d", median, 2*largestWindow)
 	}
 	t.Logf("%d fixes drained in %.1f s, %.0f a second; the server's own limit is %.0f", aDay, drained.Seconds(), aDay/drained.Seconds(), limit)
-	t.Logf("%d live fixes meanwhile: behind %d others (median), %d (most); %d repeats", live, median, longest, len(a.processed)-aDay-live)
+	t.Logf("%d live fixes meanwhile: after %d others (median), %d (most); %d repeats", live, median, longest, len(a.processed)-aDay-live)
 }
 
 // feedCourse sends epochs as fast as the daemon reads them.
@@ -161,7 +161,7 @@ func awaitLive(t *testing.T, member *realtest.Member, live int) {
 	}
 }
 
-// waited returns, in order of size, behind how many others each of the live fixes was processed that had not been among the
+// waited returns, in order of size, after how many others each of the live fixes was processed that had not been among the
 // acknowledged ones given for it.
 func waited(processed []delivered, acked []uint64) (waits []int) {
 	for i, m := range processed {

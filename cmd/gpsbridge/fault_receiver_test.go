@@ -20,7 +20,7 @@ const (
 	faultPaceMin, faultPaceMax = 20 * time.Millisecond, 50 * time.Millisecond
 )
 
-// course is a drive. Time and place tell each of its epochs from all others.
+// course is a drive. Time and place identify each of its epochs.
 type course struct {
 	start time.Time
 	step  time.Duration // between two epochs
@@ -59,7 +59,7 @@ type written struct {
 	end   uint64 // of all bytes that this daemon was sent, how many end with it
 }
 
-// feeder is a receiver on a real pseudo-terminal behind a symbolic link. It writes epochs at an uneven pace while a daemon
+// feeder is a receiver on a real pseudo-terminal with a symbolic link to it. It writes epochs at an uneven pace while a daemon
 // has the port open, and knows which of them the daemon must have taken.
 type feeder struct {
 	t      *testing.T
@@ -224,7 +224,7 @@ func (f *feeder) flowing() bool {
 	return f.flows
 }
 
-// end stops the writing, and says what went wrong with it.
+// end stops the writing, and returns what went wrong with it.
 func (f *feeder) end() {
 	f.mu.Lock()
 	f.ended = true

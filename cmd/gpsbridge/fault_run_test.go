@@ -32,7 +32,7 @@ const (
 	deadLink = faultPing + 12*time.Second
 	// lookEvery is how often the daemon is asked what it is doing.
 	lookEvery = 50 * time.Millisecond
-	// faultDrain bounds the wait for the last acknowledgement after the last fault. A connection that is deaf is given up
+	// faultDrain bounds the wait for the last acknowledgement after the last fault. A connection that does not answer is given up
 	// after 10 s, or 60 s when that has happened before; then pauses between attempts are up to 30 s.
 	faultDrain = 3 * time.Minute
 	// manyMembers is how many strangers join the group, on the server and on the daemon.
@@ -225,7 +225,7 @@ func (r *faultRun) pass(d time.Duration) {
 	}
 }
 
-// look asks the daemon what it is doing, which it must always be able to say.
+// look asks the daemon what it is doing, which it must always answer.
 func (r *faultRun) look() observe.Status {
 	st, err := r.daemon.status()
 	if err != nil {

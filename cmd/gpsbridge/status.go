@@ -140,7 +140,7 @@ func oneLine(p *problem.Problem) string {
 	return p.Error()
 }
 
-// lineHealth is what the port and its driver say.
+// lineHealth is the state of the port and its driver.
 func lineHealth(in pipeline.ReceiverStatus) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }

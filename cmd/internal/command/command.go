@@ -82,7 +82,7 @@ func (g Program) Main() {
 }
 
 // Dispatch runs the subcommand that args name, turns its error into one line, and returns the exit code. What was done is not
-// done where it could not be printed: on a full disk, say.
+// done where it could not be printed: such as on a full disk.
 func (g Program) Dispatch(ctx context.Context, p Process, args []string) int {
 	out := &Output{Writer: p.Stdout}
 	p.Stdout = out
