@@ -77,6 +77,7 @@ type line struct {
 	spool   *spool.Spool
 	queue   *queue
 	dropped uint64 // when it was opened
+	full    bool   // the disk had no space left when it was opened
 
 	uplink *uplink.Uplink
 	stop   func()
@@ -148,7 +149,7 @@ func (p *process) open(id string) (*line, error) {
 	if d.spools[id] == nil {
 		d.spools[id] = map[uint64]key{}
 	}
-	l := &line{process: p, id: id, spool: s, dropped: s.Stats().Dropped}
+	l := &line{process: p, id: id, spool: s, dropped: s.Stats().Dropped, full: d.full}
 	l.queue = &queue{Reader: s.Reader(reader), line: l, keys: d.spools[id]}
 	return l, nil
 }
@@ -213,7 +214,7 @@ func (l *line) disconnect() {
 func (l *line) close() {
 	d := l.process.device
 	d.dropped += l.spool.Stats().Dropped - l.dropped
-	if err := l.spool.Close(); err != nil && !d.full {
+	if err := l.spool.Close(); err != nil && !l.full {
 		d.ledger.finding("spool", "cannot be closed: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,7 +141,7 @@ func (s *simulation) checkState() {
 
 const (
 	// connectsMost and linesMost bound a minute. Full jitter that doubles from 0.5 s makes about ten attempts in the first.
-	connectsMost = 30
+	connectsMost = 40
 	linesMost    = 30
 	// liveLimit is how late a live fix may be, besides what the network and the server take.
 	liveLimit = 5 * time.Second
@@ -228,6 +229,41 @@ func report(t *testing.T, seed uint64, always bool) (res result) {
 		}
 	})
 	return res
+}
+
+// TestMemoryIsBounded holds the uplink to a bound where it remembers most: the server never echoes, so that each fix is kept
+// for retain, and an outage adds a backlog.
+func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	const most = 8 << 20 // what the daemon may use altogether
+	w := &world{lasts: 12 * time.Hour, every: time.Second, path: path{latency: 30 * time.Millisecond},
+		server: habits{which: whichNone, each: time.Millisecond},
+		device: settings{ack: uplink.AckAuto, order: uplink.LiveFirst, window: 32, retain: 10 * time.Minute, max: 64 << 20, sync: time.Second}}
+	var heap []uint64
+	measure := func(*simulation) {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		heap = append(heap, m.HeapAlloc)
+	}
+	away := func(s *simulation) { s.network.refuse(syscall.ECONNREFUSED); s.server.crash() }
+	w.faults = []fault{
+		{at: 2 * time.Hour, name: "measure", begin: measure},
+		{at: 3 * time.Hour, lasts: time.Hour, name: "server: killed and away", begin: away, end: func(s *simulation) { s.network.refuse(nil) }},
+		{at: 8 * time.Hour, name: "network: all connections are reset", begin: func(s *simulation) { s.network.cut() }},
+		{at: w.lasts - time.Minute, name: "measure", begin: measure},
+	}
+	root := directory(t)
+	synctest.Test(t, func(t *testing.T) {
+		for _, finding := range w.run(root).findings {
+			t.Error(finding)
+		}
+	})
+	if grown := int64(heap[1]) - int64(heap[0]); grown > most {
+		t.Errorf("the heap has grown by %d KiB in 10 hours, to %d KiB", grown>>10, heap[1]>>10)
+	}
 }
 
 // directory is a new one on a tmpfs where there is one: what the simulation does to the disk is no business of the real one.
