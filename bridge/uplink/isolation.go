@@ -19,8 +19,8 @@ import "slices"
 // hundred (half to the power of six failures and three others that pass), and a quarantined record is kept in a file. Links
 // that die are no evidence.
 //
-// A candidate that was sent with the mark of the backlog is sent without it in its first experiment: a server with a strict
-// schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
+// A candidate that fails with the mark of the backlog, also as the first record of a connection, is sent without it once: a
+// server with a strict schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -49,7 +49,8 @@ type isolation struct {
 	first     int    // its failures as the first record of a connection
 	behind    int    // its failures after another that was acknowledged
 	silent    bool   // one of them came without a close frame that states a failure
-	marked    bool   // it failed with the mark of the backlog, and was not tried without it yet
+	marked    bool   // it failed with the mark of the backlog
+	tried     bool   // it was tried without the mark
 	unmarked  bool   // it is being tried without the mark
 
 	passedUnmarked int
@@ -89,7 +90,7 @@ func (i *isolation) failedAlone(f failure) (quarantine bool) {
 	pos := f.outstanding[0]
 	if pos != i.candidate {
 		i.candidate, i.first, i.behind = pos, 0, 0
-		i.silent, i.marked, i.unmarked = f.blame == blamePossible, f.marked, false
+		i.silent, i.marked, i.tried, i.unmarked = f.blame == blamePossible, f.marked, false, false
 		return false
 	}
 	i.unmarked = false
@@ -98,7 +99,7 @@ func (i *isolation) failedAlone(f failure) (quarantine bool) {
 	} else {
 		i.first++
 	}
-	i.silent = i.silent || f.blame == blamePossible
+	i.silent, i.marked = i.silent || f.blame == blamePossible, i.marked || f.marked
 	needed := failuresNeeded
 	if i.silent {
 		needed = failuresNeededSilent
@@ -145,8 +146,8 @@ func (i *isolation) experiment() (pos uint64, behind, unmarked, ok bool) {
 	if i.candidate == 0 {
 		return 0, false, false, false
 	}
-	if i.marked {
-		i.marked, i.unmarked = false, true
+	if i.marked && !i.tried && i.first > 0 { // a server that ends every connection after some records accepts the first
+		i.tried, i.unmarked = true, true
 		return i.candidate, false, true, true
 	}
 	return i.candidate, i.first > i.behind, false, true

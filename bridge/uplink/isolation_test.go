@@ -74,7 +74,12 @@ func TestIsolation(t *testing.T) {
 func TestIsolationFindsARefusedMark(t *testing.T) {
 	var i isolation
 	for pos := uint64(1); pos <= marksNeeded; pos++ {
-		i.broke(failure{outstanding: []uint64{pos}, alone: true, marked: true, blame: blameStated})
+		with := failure{outstanding: []uint64{pos}, alone: true, marked: true, blame: blameStated}
+		i.broke(with)
+		if got, behind, unmarked, ok := i.experiment(); !ok || got != pos || behind || unmarked {
+			t.Fatalf("experiment %d, behind %t, unmarked %t, %t", got, behind, unmarked, ok)
+		}
+		i.broke(with) // as the first of a connection too
 		if got, _, unmarked, ok := i.experiment(); !ok || got != pos || !unmarked || i.marksRefused() {
 			t.Fatalf("trial %d, unmarked %t, %t; refused %t", got, unmarked, ok, i.marksRefused())
 		}
