@@ -47,16 +47,14 @@ type device struct {
 	log     *logCounter
 	root    string // directory of all that is on the disk and on the tmpfs
 
-	ids      []string // device IDs so far, the current one last
-	full     bool     // the disk has no space left
-	echoes   bool     // the server was seen to echo
-	parked   atomic.Bool
-	jumped   atomic.Int64 // by how much the receiver's clock is ahead
-	spools   map[string]map[uint64]key
-	dropped  uint64 // by full spools
-	process  *process
-	warned   *string
-	finished bool
+	ids     []string // device IDs so far, the current one last
+	full    bool     // the disk has no space left
+	echoes  bool     // the server was seen to echo
+	parked  atomic.Bool
+	jumped  atomic.Int64 // by how much the receiver's clock is ahead
+	spools  map[string]map[uint64]key
+	dropped uint64 // by full spools
+	process *process
 }
 
 // process is one run of the daemon.
@@ -107,8 +105,6 @@ func (q *queue) Ack(pos uint64) {
 }
 
 const reader = "server"
-
-func (d *device) id() string { return d.ids[len(d.ids)-1] }
 
 func (d *device) disk(id string) string  { return filepath.Join(d.root, "disk", id) }
 func (d *device) tmpfs(id string) string { return filepath.Join(d.root, "tmpfs", id) }

@@ -74,7 +74,7 @@ func makeDirectory(path string) (*directory, error) {
 	}
 	if parent, err := openDirectory(filepath.Dir(path)); err == nil {
 		parent.handOver(d.handle)
-		err = parent.close()
+		_ = parent.close() // it was only read
 	}
 	return d, err
 }

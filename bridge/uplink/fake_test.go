@@ -24,14 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// record is a record with the key that seqKey reads.
+// record is a record of run r1.
 func record(seq int) []byte { return fmt.Appendf(nil, `{"run":"r1","seq":%d}`, seq) }
-
-// seqKey is the key of records, also when a server has rewritten them.
-func seqKey(msg []byte) (string, bool) {
-	seq := seqOf(msg)
-	return fmt.Sprint(seq), seq > 0
-}
 
 func seqOf(msg []byte) int {
 	var r struct {

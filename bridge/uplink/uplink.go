@@ -471,13 +471,6 @@ func (u *Uplink) underway(pos uint64) bool {
 	return u.win.has(pos) || u.held.has(pos)
 }
 
-// reach is the size of the window, and the newest position known to be done with.
-func (u *Uplink) reach() (size int, top uint64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.win.size, u.top
-}
-
 // sleep waits for d, a change of the network, or the end of ctx.
 func (u *Uplink) sleep(ctx context.Context, d time.Duration) {
 	u.c.Beat(d)

@@ -38,9 +38,8 @@ type hunt struct {
 	// leave is asked about every second whether to look elsewhere; nil for never.
 	leave func() bool
 
-	last     time.Time // of a byte, or the start
-	silence  bool      // was reported
-	findings *problem.Problem
+	last    time.Time // of a byte, or the start
+	silence bool      // was reported
 }
 
 // found is a line that sends NMEA.
