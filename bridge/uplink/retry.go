@@ -14,9 +14,9 @@ import (
 // having been of use grow apart: a server that comes back after an outage is not left alone as long as the outage had taught.
 type retry struct{ unreached, unused, slow backoff.ExponentialBackOff }
 
-// isolatingPause bounds the pauses while a record is looked for on which the server breaks the connection: that takes a dozen
-// connections, and live records wait for it. It is at most 24 connections a minute on average.
-const isolatingPause = 5 * time.Second
+// isolatingFrom and isolatingTo are from where to where the bound of the pauses lies while a record is looked for on which the server breaks the
+// connection: that takes a dozen connections, and live records wait for it. It is 15 connections a minute on average.
+const isolatingFrom, isolatingTo = 2 * time.Second, 6 * time.Second
 
 // newRetry: a link that breaks or a server that restarts is tried again with
 // full jitter (uniform from 0 to a limit that doubles from 0.5 s to 30 s, which
@@ -54,13 +54,12 @@ func (r *retry) after(err error, connected, isolating, brief bool) time.Duration
 	case needsPerson(problem.CodeOf(err)) && !isolating:
 		pause = r.slow.NextBackOff()
 	case connected:
-		r.unreached.Reset()
 		pause = r.unused.NextBackOff()
 	default:
 		pause = r.unreached.NextBackOff()
 	}
 	if isolating {
-		pause = min(pause, time.Duration(rand.Int64N(int64(isolatingPause))))
+		pause = min(pause, isolatingFrom+time.Duration(rand.Int64N(int64(isolatingTo-isolatingFrom))))
 	}
 	if brief {
 		pause += usefulPause
