@@ -86,13 +86,14 @@ func (e *epoch) merge(r *reading) (added bool) {
 	if r.lat.Set {
 		added = e.mergePlace(r) || added
 	}
-	for q, v := range r.values {
-		if !v.Set {
+	weak := r.kind.weak()
+	for q := range r.values {
+		if !r.values[q].Set {
 			continue
 		}
-		added = e.mergeValue(quantity(q), v, r.kind.weak()) || added
+		added = e.mergeValue(quantity(q), r.values[q], weak) || added
 		if r.timed {
-			e.stated[q] = v
+			e.stated[q] = r.values[q]
 		}
 	}
 	e.listed = e.listed || r.kind == kindGSA

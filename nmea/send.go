@@ -142,9 +142,9 @@ func (a *Assembler) position(f *Fix) {
 		f.Status = StatusGPS
 	}
 	f.Lat, f.Lon, f.decimals = some(e.lat), some(e.lon), uint8(e.minutes+2)
-	for q, v := range e.values {
-		if v.Set && quantity(q) != uSat {
-			*quantities[q].field(f) = v
+	for q := range e.values {
+		if e.values[q].Set && quantity(q) != uSat {
+			*quantities[q].field(f) = e.values[q]
 		}
 	}
 	a.vertical(f)
