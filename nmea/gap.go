@@ -29,8 +29,9 @@ func (g *gap) add(r *reading, member int) *companion {
 	}
 	c := &g.list[n]
 	satellites := append(c.sats[:0], r.sats...)
-	*c = companion{reading: *r, member: member}
+	c.reading, c.member = *r, member
 	c.sats = satellites
+	c.tail, c.certain, c.whole, c.early = false, false, false, false
 	return c
 }
 

@@ -46,7 +46,9 @@ type reading struct {
 
 // reset empties r for the next sentence.
 func (r *reading) reset(s gonmea.BaseSentence, k kind) {
-	*r = reading{BaseSentence: s, kind: k, gnss: unknownGNSS, sats: r.sats[:0]}
+	satellites := r.sats[:0]
+	*r = reading{} // in place: a literal would be made beside it and copied
+	r.BaseSentence, r.kind, r.gnss, r.sats = s, k, unknownGNSS, satellites
 }
 
 // field returns field i, empty when the sentence is shorter.
