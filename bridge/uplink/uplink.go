@@ -289,7 +289,7 @@ func (u *Uplink) judge(s *session, err error) {
 		return
 	}
 	u.mu.Lock()
-	if u.held.count > 0 && blame < blameStated { // restarts look so, and the oldest record stays the same for Retain
+	if u.held.count > 0 && blame < blameStated && time.Since(s.since) >= usefulAfter { // restarts look so, and the oldest record stays the same for Retain
 		u.mu.Unlock()
 		return
 	}
