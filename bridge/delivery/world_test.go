@@ -184,16 +184,6 @@ const (
 	kinds
 )
 
-// ends is how many faults end connections.
-func (w *world) ends() (n int) {
-	for _, f := range w.faults {
-		if f.kind != kindReconfigured && f.kind != kindParked && f.kind != kindBadLine {
-			n++
-		}
-	}
-	return n
-}
-
 // fault draws one of those there are.
 func (d dice) fault(w *world) fault {
 	f := fault{at: time.Duration(d.Float64() * float64(w.lasts)).Round(time.Second)}
