@@ -91,6 +91,9 @@ var above = [...]int{gnssGLONASS: 64, gnssGalileo: 300, gnssBeiDou: 400, gnssIME
 // satellite returns the satellite that a receiver numbers n in a sentence of the constellation gnss, unknownGNSS when that is not
 // stated. Receivers number either within the constellation or in a range of their own.
 func satellite(gnss, n int) Satellite {
+	if n <= 32 { // below every range: nearly all are
+		return newSatellite(max(gnss, gnssGPS), n)
+	}
 	ranges := common
 	if gnss == gnssGalileo {
 		ranges = quectelGalileo
