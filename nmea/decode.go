@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ type comments struct {
 // strip yields the parts of p that are not comments.
 func (c *comments) strip(p []byte, yield func([]byte)) {
 	start := 0
-	for i, b := range p {
+	for i := 0; i < len(p); i++ {
+		b := p[i]
 		if c.inComment {
 			if b == '\n' || b < ' ' && b != '\r' && b != '\t' {
 				c.inComment, c.inLine = false, b != '\n'
@@ -123,10 +125,25 @@ func (c *comments) strip(p []byte, yield func([]byte)) {
 			continue
 		}
 		c.inLine = b != '\n' && b != '\r'
+		if c.inLine { // nothing in it matters before its end
+			i += lineEnd(p[i+1:])
+		}
 	}
 	if !c.inComment {
 		yield(p[start:])
 	}
+}
+
+// lineEnd is where a line ends, or len(p).
+func lineEnd(p []byte) int {
+	end := bytes.IndexByte(p, '\n')
+	if end < 0 {
+		end = len(p)
+	}
+	if at := bytes.IndexByte(p[:end], '\r'); at >= 0 {
+		return at
+	}
+	return end
 }
 
 // TimeOfDay returns the UTC time of day that a timed sentence carries, such as RMC, GGA or ZDA. It paces the replay of a

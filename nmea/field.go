@@ -25,12 +25,13 @@ type decimal struct {
 func parseDecimal(s string) (d decimal, ok bool) {
 	point := false
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '.' && !point {
+		digit := s[i] - '0' // over 9 for all but digits
+		switch {
+		case digit <= 9:
+		case s[i] == '.' && !point:
 			point = true
 			continue
-		}
-		if c < '0' || c > '9' {
+		default:
 			return decimal{}, false
 		}
 		if d.decimals == maxDecimals {
@@ -39,7 +40,7 @@ func parseDecimal(s string) (d decimal, ok bool) {
 		if d.digits > math.MaxInt64/10-1 {
 			return decimal{}, false
 		}
-		d.digits = d.digits*10 + int64(c-'0')
+		d.digits = d.digits*10 + int64(digit)
 		if point {
 			d.decimals++
 		}
@@ -49,12 +50,18 @@ func parseDecimal(s string) (d decimal, ok bool) {
 }
 
 // blank reports whether f holds nothing but spaces, with which some receivers pad.
-func blank(f string) bool { return strings.TrimLeft(f, " ") == "" }
+func blank(f string) bool { return trim(f) == "" }
 
-// parseNumber reads a decimal number with an optional sign. Some receivers pad
-// with spaces.
+// trim cuts white space off both ends. Almost no field has any, and to see that takes less than strings.TrimSpace does.
+func trim(s string) string {
+	if s == "" || s[0] > ' ' && s[len(s)-1] > ' ' {
+		return s
+	}
+	return strings.TrimSpace(s)
+}
+
+// parseNumber reads a decimal number with an optional sign.
 func parseNumber(s string) (float64, bool) {
-	s = strings.TrimSpace(s)
 	negative := false
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		negative, s = s[0] == '-', s[1:]
@@ -72,7 +79,7 @@ func parseNumber(s string) (float64, bool) {
 // receiver has rounded. The quotient of two exact integers is the
 // float64 next to what the receiver wrote.
 func parseAngle(s string) (degrees float64, decimals int, ok bool) {
-	d, ok := parseDecimal(strings.TrimSpace(s))
+	d, ok := parseDecimal(trim(s))
 	if !ok {
 		return 0, 0, false
 	}
@@ -102,7 +109,7 @@ func digits(s string, n int) (v int, ok bool) {
 // parseTimeOfDay reads hhmmss with an optional fraction. A second 60 is the
 // leap second at 23:59:60, and at any other minute a clock that rounds up.
 func parseTimeOfDay(s string) (t time.Duration, decimals int, ok bool) {
-	s = strings.TrimSpace(s)
+	s = trim(s)
 	v, ok := digits(s, 6)
 	if !ok {
 		return 0, 0, false
@@ -132,7 +139,7 @@ func parseTimeOfDay(s string) (t time.Duration, decimals int, ok bool) {
 // parseDate reads ddmmyy. GPS began in 1980, so 80 to 99 are of the last
 // century.
 func parseDate(s string) (d date, ok bool) {
-	s = strings.TrimSpace(s)
+	s = trim(s)
 	v, ok := digits(s, 6)
 	if !ok || len(s) != 6 {
 		return date{}, false

@@ -70,8 +70,8 @@ func (r *reading) letter(i int) byte {
 // number returns field i when it is a number from lo to hi. An empty field is an absent Value; anything else is a flaw, and
 // absent too.
 func (r *reading) number(i int, lo, hi float64) Value {
-	f := r.field(i)
-	if blank(f) {
+	f := trim(r.field(i)) // some receivers pad with spaces
+	if f == "" {
 		return Value{}
 	}
 	v, ok := parseNumber(f)
