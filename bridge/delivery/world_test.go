@@ -258,7 +258,7 @@ func (d dice) fault(w *world) fault {
 	return f
 }
 
-// reconfiguration is a change of the device that its process is told of by a reload or a restart.
+// reconfiguration is a change of the device that its process learns by a reload or a restart.
 func (d dice) reconfiguration(h habits) (what string, change func(*device)) {
 	next := d.settings(h)
 	jump := time.Duration(d.IntN(2000)-1000) * time.Hour

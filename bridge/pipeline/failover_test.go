@@ -250,7 +250,7 @@ func TestFailoverNeitherLosesNorDoublesEpochs(t *testing.T) {
 		for s := range told {
 			// What comes at the end may still be held.
 			if last := went[len(went)-1]; s < last && !slices.Contains(went, s) {
-				t.Fatalf("epoch %d was told of and did not go on: %v\n%s", s, went, story)
+				t.Fatalf("epoch %d came and was not forwarded: %v\n%s", s, went, story)
 			}
 		}
 	})

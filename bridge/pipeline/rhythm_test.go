@@ -81,7 +81,7 @@ func TestNoRhythm(t *testing.T) {
 		t.Errorf("with a time that was set back: rest for %v", got)
 	}
 	d.fixes(rhythmFixes, 100*ms)
-	d.want(t, "known anew", 100*ms-restMargin)
+	d.want(t, "known again", 100*ms-restMargin)
 	d.rhythm.fix(time.Time{}, d.now)
 	d.want(t, "without a time", 0)
 	d.fixes(rhythmFixes, 100*ms)
@@ -121,7 +121,7 @@ func TestRestEndsInTime(t *testing.T) {
 	})
 }
 
-// TestRestBetweenFixes: an intake rests while nobody needs its bytes, and is awake for a silence that ends an epoch.
+// TestRestBetweenFixes: an intake rests while nothing needs its bytes, and is awake for a silence that ends an epoch.
 func TestRestBetweenFixes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fd := NewFeed(FeedConfig{DeviceID: "van_7", Keep: func([]byte) (uint64, error) { return 0, nil }, Show: func(string, string, []byte) {}})

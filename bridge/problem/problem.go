@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Code identifies a kind of problem. The empty code is that of an error nobody has classified.
+// Code identifies a kind of problem. An error that no package has classified has the empty code.
 type Code string
 
 // Problem is one thing that is wrong. It is an error; Cause is required, the rest may be empty.

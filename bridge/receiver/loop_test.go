@@ -38,7 +38,7 @@ func TestQuietOncePerSilence(t *testing.T) {
 	})
 }
 
-// TestBurstIsEnded: what is under way when the port goes, or Run is told to stop, is complete too.
+// TestBurstIsEnded: what is under way when the port goes, or Run is stopped, is complete too.
 func TestBurstIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, others := receivertest.Piped()

@@ -98,7 +98,7 @@ func (r *repeater) Read(p []byte) (int, error) {
 }
 
 // Members join and leave at a rate of hundreds a second, of each kind, while a
-// publisher sends: nobody who stays misses anything, and nothing stays behind of
+// publisher sends: no member that stays misses anything, and nothing stays behind of
 // those who left.
 func TestChurn(t *testing.T) {
 	const fixes, comers, rounds = 500, 4, 50
@@ -144,11 +144,11 @@ func TestChurn(t *testing.T) {
 	coming.Wait()
 	until(t, "all have left", func() bool { s := r.Status(); return s.Viewers == 1 && s.Publishers == 1 && r.hub.conns.Load() == 2 })
 	if r.Wants("van_7", "NMEA") {
-		t.Error("NMEA is wanted by nobody who is still there")
+		t.Error("NMEA is still wanted, by no member that is left")
 	}
 }
 
-// Publish waits for nobody: in a bubble time stands still while anything runs,
+// Publish does not wait for members: in a bubble time stands still while anything runs,
 // and moves when all wait.
 func TestPublishNeverWaits(t *testing.T) {
 	inBubble(t, Config{Queue: 16}, func(t *testing.T, r *Relay, p *pipes) {

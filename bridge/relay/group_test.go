@@ -152,7 +152,7 @@ func TestGroupsAreBounded(t *testing.T) {
 	}
 }
 
-// A group that nobody published to is gone with its last viewer: looking for
+// A group without a publisher is gone with its last viewer: looking for
 // devices that do not exist leaves nothing behind.
 func TestUnusedGroupIsForgotten(t *testing.T) {
 	r := start(t, Config{})

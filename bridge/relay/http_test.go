@@ -134,7 +134,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("origin %q: %d %s, want %d", c.origin, code, body, c.code)
 		}
 		if c.code == 403 && (!strings.Contains(body, "relay.origins") || strings.Count(body, "\n") != 1) {
-			t.Errorf("origin %q: answer %q, want one line with the mend", c.origin, body)
+			t.Errorf("origin %q: answer %q, want one line with the fix", c.origin, body)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func sky(seq int) string {
 func (r *Relay) tpv(seq int) { r.Publish("van_7", "TPV", []byte(tpv(seq))) }
 func (r *Relay) sky(seq int) { r.Publish("van_7", "SKY", []byte(sky(seq))) }
 
-// until waits for what another goroutine brings about. The relay tells nobody
+// until waits for what another goroutine brings about. The relay reports to no one
 // of it, so it is asked.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -224,7 +224,7 @@ func testDrawingFails(t *testing.T, p *tab) {
 	p.clean()
 }
 
-// Without the generated map a base map is asked of nobody, and the page's own map is there.
+// Without the generated map no base map is requested, and the page's own map is there.
 func TestPageWithoutGeneratedMap(t *testing.T) {
 	p := openTab(t, realtest.Chromium(t))
 	var r *Relay

@@ -56,7 +56,7 @@ func testConsole(t *testing.T, p *tab) {
 	p.open("http://" + r.Addr().String() + "/")
 	p.shows("speed", "36")
 	if r.Wants("van_7", "NMEA") {
-		t.Error("the page asks for raw bytes while nobody looks at them")
+		t.Error("the page asks for raw bytes while its console is closed")
 	}
 	const lines = `document.querySelectorAll("#nmea-lines li").length`
 	p.click("tab-nmea")

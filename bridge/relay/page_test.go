@@ -25,7 +25,7 @@ type tab struct {
 
 	mu       sync.Mutex
 	errors   []string // of the console
-	crashes  []string // exceptions nobody caught
+	crashes  []string // uncaught exceptions
 	requests []string
 }
 

@@ -50,7 +50,7 @@ func testSleep(t *testing.T, p *tab) {
 	p.condition("stale")
 	p.until(`document.getElementById("socket").textContent === "connected"`)
 	eval[any](p, `delete gpsbridge.model.correct`)
-	p.until(`parseFloat(document.getElementById("age").textContent) < 100`) // the clock was set, nobody slept
+	p.until(`parseFloat(document.getElementById("age").textContent) < 100`) // the clock was set, without sleeping
 	r.Publish("van_7", "TPV", fixAt(2))
 	p.shows("speed", "72")
 	p.condition("live")

@@ -226,7 +226,7 @@ func TestDeadPeerIsClosed(t *testing.T) {
 	})
 }
 
-// A viewer that does not even answer the close frame holds up nobody's stop.
+// A viewer that does not even answer the close frame does not delay the stop.
 func TestShutdownIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := New(Config{})
@@ -247,7 +247,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		}
 		<-polite.done
 		if !websocket.IsCloseError(polite.err, websocket.CloseGoingAway) {
-			t.Errorf("a viewer was told %v, want 1001", polite.err)
+			t.Errorf("a viewer was closed with %v, want 1001", polite.err)
 		}
 		stuck.Close()
 	})

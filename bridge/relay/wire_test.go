@@ -95,7 +95,7 @@ func TestPongWaits(t *testing.T) {
 	})
 }
 
-// A close frame is the last: no message follows it, whoever sent it.
+// A close frame is the last: no message follows it, on either side.
 func TestNothingFollowsAClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()

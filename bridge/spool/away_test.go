@@ -72,7 +72,7 @@ func diskIsAway(t *testing.T, ops []string, errno error) {
 		t.Error("what came meanwhile is not given")
 	}
 	r.Ack(live)
-	_ = m.spool.flush(false) // and what nobody needs is removed
+	_ = m.spool.flush(false) // and what is not needed is removed
 	if low, st := r.Acked(), m.spool.Stats(); low != 0 || st.Records != n {
 		t.Errorf("away: acknowledged up to %d, %+v", low, st)
 	}
@@ -154,7 +154,7 @@ func TestSegmentThatCannotBeOpenedIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open: it stands in nobody's way, and is counted.
+// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open: it blocks no other file, and is counted.
 func TestWhatCannotBeReadIsThinnedFirst(t *testing.T) {
 	m := newMachine()
 	m.max = MinMax

@@ -118,7 +118,7 @@ func TestBurstWithoutADisk(t *testing.T) {
 	})
 }
 
-// TestDiskThatDoesNotAnswer hangs in a sync. Nobody waits for it who can do without; a burst does for its time.
+// TestDiskThatDoesNotAnswer hangs in a sync. Only a burst waits for it, for a bounded time.
 func TestDiskThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
@@ -168,7 +168,7 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// free reports whether nobody has a lock, of those who are still at something.
+// free reports whether no goroutine that is still at work holds a lock.
 func free(l *sync.Mutex) bool {
 	if !l.TryLock() {
 		return false

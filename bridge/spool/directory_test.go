@@ -96,7 +96,7 @@ func TestGoneDirectoryIsAnErrorOfClose(t *testing.T) {
 	})
 }
 
-// TestPlantedLinksAreNotFollowed: whoever may write in the directory cannot lead the spool, or root's command, to another
+// TestPlantedLinksAreNotFollowed: a user with write access to the directory cannot lead the spool, or root's command, to another
 // file.
 func TestPlantedLinksAreNotFollowed(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "outside")

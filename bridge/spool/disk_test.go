@@ -154,7 +154,7 @@ func TestReadersComeAndGo(t *testing.T) {
 
 	o.Readers = []string{}
 	s = mustOpen(t, o)
-	mustAppend(t, s, "for nobody")
+	mustAppend(t, s, "for no reader")
 	mustClose(t, s)
 	o.Readers = []string{"a"}
 	s = mustOpen(t, o)
@@ -231,7 +231,7 @@ func runWith(t testing.TB, o Options, disk, tmpfs files) *Spool {
 	return s
 }
 
-// TestPowerCutLosesAtMostOneSync counts what is on the disk while nobody acknowledges.
+// TestPowerCutLosesAtMostOneSync counts what is on the disk while nothing is acknowledged.
 func TestPowerCutLosesAtMostOneSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()

@@ -42,7 +42,7 @@ func TestFaults(t *testing.T) {
 				}
 				m.disk.fail = nil
 				if m.disk.behind > 0 {
-					t.Errorf("fault %d: %d writes to a file in which nobody knows what is", nth, m.disk.behind)
+					t.Errorf("fault %d: %d writes to a file of unknown contents", nth, m.disk.behind)
 				}
 				if op == "read" || op == "open" { // what a disk does not give back is counted, not invented
 					for pos, data := range contents(t, m.spool.Reader("r")) {

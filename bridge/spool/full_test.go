@@ -97,7 +97,7 @@ func TestClosingCountsWhatItThins(t *testing.T) {
 	m.powerCut(func() bool { return false })
 	m.open(t, "r")
 	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 1500 || st.Dropped == dropped {
-		t.Errorf("of 1500 records that nobody acknowledged, %d dropped before it was closed: %+v", dropped, st)
+		t.Errorf("of 1500 unacknowledged records, %d dropped before it was closed: %+v", dropped, st)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // simDirectory is a directory on a disk that forgets what was not synced when the power is cut, except for what it happened
 // to have written already: sectors of files in any order, names in the order of their changes.
 type simDirectory struct {
-	mu      sync.Mutex // of the names, which one writes while others read, and of what is synced; other tests look when nobody writes
+	mu      sync.Mutex // of the names, which one writes while others read, and of what is synced; other tests look when nothing writes
 	names   map[string]*simFile
 	durable map[string]*simFile
 	pending []func(map[string]*simFile) // changes of names that are not durable
@@ -29,7 +29,7 @@ type simFile struct {
 	b         []byte
 	synced    []byte
 	dirty     [][2]int // from, to
-	failed    bool     // nobody knows what is in it
+	failed    bool     // its contents are unknown
 	bad       span     // bytes that do not read; none when both are 0
 }
 

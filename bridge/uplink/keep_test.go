@@ -68,7 +68,7 @@ func TestStuckWriteEnds(t *testing.T) {
 	})
 }
 
-// A quiet connection stays, whoever pings.
+// A quiet connection stays, whichever side pings.
 func TestQuietConnectionStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pongs := 0

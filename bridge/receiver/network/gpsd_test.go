@@ -152,7 +152,7 @@ func TestGPSDSilence(t *testing.T) {
 	}
 }
 
-// TestGPSDTrouble: what keeps gpsd from serving a receiver is named, with the mend.
+// TestGPSDTrouble: what keeps gpsd from serving a receiver is named, with the fix.
 func TestGPSDTrouble(t *testing.T) {
 	const name = "gpsd://boat:2947"
 	tests := []struct {

@@ -52,7 +52,7 @@ func next(t *testing.T, conns <-chan net.Conn) net.Conn {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	case <-time.After(20 * time.Second):
-		t.Fatal("nobody connected within 20 s")
+		t.Fatal("no connection within 20 s")
 		return nil
 	}
 }

@@ -79,7 +79,7 @@ func TestUDP(t *testing.T) {
 	}
 }
 
-// freeUDP returns a port of the loopback interface that nobody has.
+// freeUDP returns an unused port of the loopback interface.
 func freeUDP(t *testing.T) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")

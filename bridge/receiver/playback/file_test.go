@@ -193,7 +193,7 @@ func TestFile(t *testing.T) {
 
 func TestFileThatCannotBeOpened(t *testing.T) {
 	dir := t.TempDir()
-	pipe := filepath.Join(dir, "pipe") // into which nobody writes
+	pipe := filepath.Join(dir, "pipe") // that has no writer
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}

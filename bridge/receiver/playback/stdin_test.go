@@ -38,7 +38,7 @@ func TestStdinPipe(t *testing.T) {
 	}
 }
 
-// TestStdinIsInterrupted: Run ends although nobody writes or closes, and the descriptor that the shell shares stays as it was.
+// TestStdinIsInterrupted: Run ends without a write or a close, and the descriptor that the shell shares stays as it was.
 func TestStdinIsInterrupted(t *testing.T) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil { // blocking, as a shell makes it
@@ -59,7 +59,7 @@ func TestStdinIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestStdinThatHasEnded: what was written is read, although whoever wrote it is gone.
+// TestStdinThatHasEnded: what was written is read after its writer has ended.
 func TestStdinThatHasEnded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo") // opening a named pipe waits for a writer, unless told not to
 	if err := unix.Mkfifo(path, 0o600); err != nil {

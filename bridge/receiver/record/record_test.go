@@ -245,7 +245,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// TestBound: files are begun anew, the oldest removed, and what was there before a start is kept as long as there is room.
+// TestBound: new files are begun, the oldest removed, and what was there before a start is kept as long as there is room.
 func TestBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -374,7 +374,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// TestHangingDisk: a disk that does not come back delays nobody, memory is bounded, and what is lost is said.
+// TestHangingDisk: a disk that does not come back delays no reader, memory is bounded, and what is lost is logged.
 func TestHangingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &fakeDisk{hang: make(chan struct{})}

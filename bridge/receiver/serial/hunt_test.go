@@ -167,14 +167,14 @@ func TestWrongSpeedIsNamed(t *testing.T) {
 // TestMemory: what worked is begun with at the next start, and not written again.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	m, folder := newTree(t), t.TempDir()
+	m, dir := newTree(t), t.TempDir()
 	m.plug("ttyUSB0", newLine(t).path)
 	m.plug("ttyUSB1", simulate(t, sim.Config{Baud: 57600, Rate: 5}, "").Path())
-	path := filepath.Join(folder, "receiver-auto.json")
+	path := filepath.Join(dir, "receiver-auto.json")
 	var written time.Time
 	var kept string
 	for i := range 2 {
-		r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{State: folder})
+		r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{State: dir})
 		rec.Wait(t, "sentence", func(data string) bool { return strings.Contains(data, "RMC,") })
 		stop()
 		if s := r.Status(); s.Baud != 57600 {
@@ -196,7 +196,7 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	a := &auto{system: m.system}
-	a.memory = newMemory(folder, "auto", slog.New(slog.DiscardHandler))
+	a.memory = newMemory(dir, "auto", slog.New(slog.DiscardHandler))
 	ports, _ := a.usable(true)
 	if len(ports) != 2 || filepath.Base(ports[0].Path) != "ttyUSB1" || a.memory.baud(ports[0].Path) != 57600 {
 		t.Errorf("tried first: %+v", ports)
@@ -205,7 +205,7 @@ func TestMemory(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if m := newMemory(folder, "auto", slog.New(slog.DiscardHandler)); len(m.ports) != 0 {
+		if m := newMemory(dir, "auto", slog.New(slog.DiscardHandler)); len(m.ports) != 0 {
 			t.Errorf("%q is remembered as %+v", text, m.ports)
 		}
 	}

@@ -62,7 +62,7 @@ func TestReplugs(t *testing.T) {
 			descriptorsBefore, goroutinesBefore = descriptors(t), runtime.NumGoroutine()
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() { // the search opens folders for a moment
+	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() { // the search opens directories for a moment
 		d, g := descriptors(t), runtime.NumGoroutine()
 		if d <= descriptorsBefore && g <= goroutinesBefore {
 			break
@@ -162,20 +162,20 @@ func TestLeftAlone(t *testing.T) {
 	}
 }
 
-// TestNotPermitted: a port that only another user may open is named with the mend.
+// TestNotPermitted: a port that only another user may open is named with the fix.
 func TestNotPermitted(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to become a user without permission")
 	}
-	folder, err := os.MkdirTemp("", "ports")
+	dir, err := os.MkdirTemp("", "ports")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	m := tree{t, system{dev: folder, sys: folder, proc: folder}}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	m := tree{t, system{dev: dir, sys: dir, proc: dir}}
 	l := newLine(t)
 	m.plug("ttyUSB0", l.path)
-	if err := errors.Join(os.Chmod(folder, 0o755), os.Chown(l.path, 0, 4), os.Chmod(l.path, 0o660)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(l.path, 0, 4), os.Chmod(l.path, 0o660)); err != nil {
 		t.Fatal(err)
 	}
 	watched, result := watchOpens(t, l.path), make(chan error)
@@ -189,7 +189,7 @@ func TestNotPermitted(t *testing.T) {
 		result <- err
 	}()
 	err = <-result
-	want := folder + "/ttyUSB0: permission denied, it is open to group " + groupName("4") + `: "sudo usermod -aG `
+	want := dir + "/ttyUSB0: permission denied, it is open to group " + groupName("4") + `: "sudo usermod -aG `
 	if err == nil || !strings.HasPrefix(err.Error(), want) || watched.count() > 0 {
 		t.Errorf("got  %v\nwant %s...", err, want)
 	}
@@ -223,7 +223,7 @@ func TestSilentPortIsLeft(t *testing.T) {
 	}
 }
 
-// TestPlugBesideASilentPort: a port that never says anything, as a UART without a receiver, keeps nobody from being found.
+// TestPlugBesideASilentPort: a port that never says anything, as a UART without a receiver, keeps no receiver from being found.
 func TestPlugBesideASilentPort(t *testing.T) {
 	t.Parallel()
 	m := newTree(t)

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is a machine of folders. Its ports are links to pseudo-terminals.
+// tree is a machine of directories. Its ports are links to pseudo-terminals.
 type tree struct {
 	t *testing.T
 	system
@@ -35,7 +35,7 @@ func newTree(t *testing.T) tree {
 	return m
 }
 
-// file writes a file, and the folders above it.
+// file writes a file, and the directories above it.
 func (m tree) file(path, text string) {
 	m.t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {

@@ -43,17 +43,17 @@ func BenchmarkWaiting(b *testing.B) {
 	for _, kind := range []struct {
 		name string
 		port string
-		proc func(folder string) string
+		proc func(dir string) string
 	}{
 		{"nothing plugged in", "", func(string) string { return real }},
-		{"silent port", slave.Name(), func(folder string) string { return folder }}, // this process has it open itself
+		{"silent port", slave.Name(), func(dir string) string { return dir }}, // this process has it open itself
 		{"held port", slave.Name(), func(string) string { return real }},
 	} {
 		b.Run(kind.name, func(b *testing.B) {
-			folder := b.TempDir()
-			m := system{dev: folder, sys: machine.sys, proc: kind.proc(folder)}
+			dir := b.TempDir()
+			m := system{dev: dir, sys: machine.sys, proc: kind.proc(dir)}
 			if kind.port != "" {
-				if err := os.Symlink(kind.port, filepath.Join(folder, "ttyUSB0")); err != nil {
+				if err := os.Symlink(kind.port, filepath.Join(dir, "ttyUSB0")); err != nil {
 					b.Fatal(err)
 				}
 			}

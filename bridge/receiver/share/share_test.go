@@ -327,7 +327,7 @@ func TestNotServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Data([]byte("nobody hears it\n"))
+	s.Data([]byte("no client reads this\n"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func acceleration(a, b State, dt float64) float64 {
 	return math.Hypot(b.Speed*bx-a.Speed*ax, b.Speed*by-a.Speed*ay) / dt
 }
 
-// TestLights: nobody drives over a line while its light is red, but who could not stop any more.
+// TestLights: the vehicle crosses a line while its light is red only where it cannot stop any more.
 func TestLights(t *testing.T) {
 	v := newVehicle(newRoute(hydePark), 5)
 	red := make([]time.Duration, len(v.route.lights)) // when each light was last seen to turn red

@@ -81,7 +81,7 @@ func (c *fullConn) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// wants hands each block on, and counts the blocks that nobody took in time.
+// wants hands each block on, and counts the blocks that were not taken in time.
 type wants struct {
 	blocks chan struct{}
 	missed int
