@@ -93,12 +93,22 @@ func newWorld(seed uint64) *world {
 	w.lasts = min(w.lasts, 24*time.Hour)
 	w.path = d.path(w.every)
 	w.server = d.habits(w.every)
-	w.device = d.settings(w.server)
+	w.device = w.within(d.settings(w.server))
 	for range d.IntN(9) {
 		w.faults = append(w.faults, d.fault(w))
 	}
 	slices.SortStableFunc(w.faults, func(a, b fault) int { return int(a.at - b.at) })
 	return w
+}
+
+// within gives settings a window that carries twice the rate of the fixes over the round trip: a smaller one falls behind by
+// arithmetic, and that shows nothing.
+func (w *world) within(s settings) settings {
+	roundTrip := w.server.delay + w.server.each + 2*w.path.latency
+	if time.Duration(s.window)*w.every < 2*roundTrip {
+		s.window = 32
+	}
+	return s
 }
 
 func (d dice) path(every time.Duration) path {

@@ -137,7 +137,7 @@ func TestWrappedEchoes(t *testing.T) {
 					}
 				})
 				q := newQueue(500)
-				u := run(t, s.config(), q)
+				u := run(t, s.liveFirst(), q) // the newest goes before the others
 				q.await(t, 500, 10*time.Second)
 				if st := u.Status(); st.Ack != AckEcho || st.Unechoed != 0 || st.Resent != 0 {
 					t.Errorf("status %+v", st)

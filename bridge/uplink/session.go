@@ -235,8 +235,10 @@ func (s *session) message(msg []byte) {
 			own = append(own, key)
 		}
 	}
+	if len(own) > 1 { // in the order of sending, whatever the frame's: only what the frame leaves out has no echo
+		slices.SortStableFunc(own, func(a, b Key) int { return find(u.win.flights, a) - find(u.win.flights, b) })
+	}
 	u.mu.Unlock()
-	slices.SortFunc(own, func(a, b Key) int { return int(int64(a.Seq - b.Seq)) })
 	for _, key := range own {
 		s.echoed(key)
 	}
