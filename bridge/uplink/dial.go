@@ -102,8 +102,9 @@ func (c Config) tcpTimeout() time.Duration { return min(10*time.Second, c.Connec
 // limitedConn reads a limited number of bytes, until the limit is taken off.
 type limitedConn struct {
 	net.Conn
-	off  atomic.Bool
-	left int // read by one goroutine at a time until off
+	off   atomic.Bool
+	left  int     // read by one goroutine at a time until off
+	begin [2]byte // of what was read last, until off
 }
 
 // NetConn returns the connection below.
@@ -118,6 +119,9 @@ func (c *limitedConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
+	if n > 0 {
+		copy(c.begin[:], p[:n])
+	}
 	return n, err
 }
 

@@ -269,6 +269,8 @@ func (a *attempt) explainTLS(err error) *problem.Problem {
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
 	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	alert, alerted := remoteAlert(err)
 	text := err.Error()
 	switch {
 	case errors.As(err, &unknown):
@@ -277,20 +279,40 @@ func (a *attempt) explainTLS(err error) *problem.Problem {
 		return a.certTime(host, invalid.Cert)
 	case errors.As(err, &name):
 		return is(Untrusted, "server", fmt.Sprintf("the server's certificate is for %s, not for %s", certNames(name.Certificate), host), "use a name of the certificate in the address")
-	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
+	case errors.As(err, &record):
 		return is(WrongTLS, "server", "port "+a.port()+" does not speak TLS", "use ws:// in the address, or the port for TLS")
-	case a.target.Scheme == "ws" && strings.Contains(text, `malformed HTTP response "\x15\x03`): // a TLS alert
+	case a.target.Scheme == "ws" && a.limit != nil && a.limit.begin == tlsAlert:
 		return is(WrongTLS, "server", "port "+a.port()+" speaks TLS", "use wss:// in the address")
-	case strings.Contains(text, "tls: certificate required"),
+	case alert == certificateRequired,
 		// TLS 1.2 has no alert of its own for a missing certificate.
-		a.c.CertFile == "" && (strings.Contains(text, "remote error: tls: bad certificate") || strings.Contains(text, "remote error: tls: handshake failure")):
+		a.c.CertFile == "" && (alert == badCertificate || alert == handshakeFailure):
 		return is(ClientCert, "cert_file", "the server wants a client certificate", "set cert_file and key_file")
-	case a.c.CertFile != "" && strings.Contains(text, "remote error: tls:"):
-		return is(ClientCert, "cert_file", fmt.Sprintf("the server does not accept the client certificate %s (%s)", a.c.CertFile, lastPart(text)), "use one that is valid and signed by the server's authority")
-	case strings.Contains(text, "tls: "), strings.Contains(text, "x509: "):
+	case a.c.CertFile != "" && alerted:
+		return is(ClientCert, "cert_file", fmt.Sprintf("the server does not accept the client certificate %s (%s)", a.c.CertFile, lastPart(alert)), "use one that is valid and signed by the server's authority")
+	case alerted, errors.As(err, &verify), strings.Contains(text, "tls: "): // most errors of package tls have no type
 		return is(Untrusted, "server", fmt.Sprintf("no TLS connection with %s (%s)", host, text), "check the server's certificate and TLS versions")
 	}
 	return nil
+}
+
+// Alerts of TLS (RFC 8446, section 6.2), as package tls words them.
+var (
+	handshakeFailure    = tls.AlertError(40).Error()
+	badCertificate      = tls.AlertError(42).Error()
+	certificateRequired = tls.AlertError(116).Error()
+)
+
+// tlsAlert is how an alert of TLS begins: its content type, and the first byte of the version (RFC 8446, section 5.1).
+var tlsAlert = [2]byte{21, 3}
+
+// remoteAlert returns the alert with which the server ended the TLS handshake. Package tls gives it no exported type, but an
+// operation of its own.
+func remoteAlert(err error) (alert string, ok bool) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return "", false
+	}
+	return op.Err.Error(), true
 }
 
 // certNames lists what a certificate is for.
