@@ -179,6 +179,7 @@ func fullFix() nmea.Fix {
 // TestMessageSchema holds the schema against what the daemon sends: a fix with everything has every member of the schema, and
 // none else, and so have those of a simulated drive, and fixes of which any quantity is missing.
 func TestMessageSchema(t *testing.T) {
+	t.Parallel()
 	all := readSchemas(t)
 	const file = "message.schema.json"
 	check := func(t interface{ Errorf(string, ...any) }, msg []byte) object {
@@ -239,6 +240,7 @@ var (
 
 // TestTypeScriptIsTheSchema compares the members of the TypeScript types with those of the schema.
 func TestTypeScriptIsTheSchema(t *testing.T) {
+	t.Parallel()
 	text, err := api.Files.ReadFile("message.d.ts")
 	if err != nil {
 		t.Fatal(err)
@@ -433,6 +435,7 @@ func (g generator) members(t reflect.Type, properties object, required *[]any) {
 
 // TestOpenAPIDescribesTheTypes compares openapi.json with the types of the answers, and its paths with the relay's routes.
 func TestOpenAPIDescribesTheTypes(t *testing.T) {
+	t.Parallel()
 	want, err := json.MarshalIndent(openAPI(), "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -468,6 +471,7 @@ func TestOpenAPIDescribesTheTypes(t *testing.T) {
 
 // TestOpenAPIDescribesTheAnswers gets every path from a daemon and from a server and checks the answers.
 func TestOpenAPIDescribesTheAnswers(t *testing.T) {
+	t.Parallel()
 	all := readSchemas(t)
 	uplink, group := trackingServer(t)
 	d := start(t, func(f *config.File) {

@@ -11,6 +11,7 @@ import (
 
 // TestErrorsSayWhereTheValueWasGiven has mistakes that the configuration's own checks find, and such that only the parts do.
 func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		file    string
 		environ []string
@@ -66,6 +67,7 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 
 // Checking a configuration makes no files; one that is to be there and is not is named.
 func TestCheckKnowsTheCertificate(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	f := config.Default()
 	f.DeviceID = "van_7"

@@ -22,6 +22,7 @@ import (
 // TestBoardOf1970OverTLS connects a tracker whose clock stands at 1970 to a real tracking server behind real TLS. The
 // clock is the daemon's own rule with such a system's time in it; the sockets, certificates and the server are real.
 func TestBoardOf1970OverTLS(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	server := realtest.StartDjango(t, realtest.Options{})
 	built := BuiltAfter()
@@ -93,6 +94,7 @@ func awaitVerdict(t *testing.T, u *uplink.Uplink) uplink.Status {
 // TestCertificatesOfADaemonWithoutAClock has a daemon whose clock is not synchronised, a receiver and a server that are a year ahead
 // of it, and files of certificates that are replaced while it runs: it needs no reload and no restart.
 func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
+	t.Parallel()
 	const month = 30 * 24 * time.Hour
 	ahead := time.Now().AddDate(1, 0, 0).UTC()
 	server, _ := trackingServer(t)

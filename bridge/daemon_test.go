@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
@@ -27,7 +26,7 @@ import (
 	"gpsbridge/bridge/spool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { realtest.Main(m) }
 
 // patience bounds a wait for something that takes milliseconds on an idle machine.
 const patience = 20 * time.Second
@@ -159,6 +158,7 @@ func trackingServer(t *testing.T) (config.UplinkSection, string) {
 }
 
 func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
+	t.Parallel()
 	const n = 200 // fewer than a member's queue takes: one that is held up would rightly lose some of more
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first" // the recording is read before there is a connection
@@ -192,6 +192,7 @@ func TestRecordingReachesTheGroupWholeAndInOrder(t *testing.T) {
 }
 
 func TestStopAcknowledgesWhatWasSent(t *testing.T) {
+	t.Parallel()
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
 	d := start(t, func(c *config.File) {
@@ -211,6 +212,7 @@ func TestStopAcknowledgesWhatWasSent(t *testing.T) {
 }
 
 func TestWithoutServerFixesWaitAndTheLossIsSaid(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -270,6 +272,7 @@ func (v *viewer) read(t *testing.T) {
 }
 
 func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -289,6 +292,7 @@ func TestTakenPortIsSaidAndTrackingGoesOn(t *testing.T) {
 }
 
 func TestStatusSaysWhatGoesOn(t *testing.T) {
+	t.Parallel()
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
 	d := start(t, func(c *config.File) {
@@ -333,6 +337,7 @@ func TestStatusSaysWhatGoesOn(t *testing.T) {
 }
 
 func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
+	t.Parallel()
 	uplink, group := trackingServer(t)
 	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), group+"?sky=1", nil)
 	if err != nil {
@@ -369,6 +374,7 @@ func TestSatellitesGoToTheServerWhenConfigured(t *testing.T) {
 }
 
 func TestReceiverSettingsReachTheSentences(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "old.nmea")
 	const old = "$GPRMC,090000.00,A,5130.0000,N,00007.5000,W,27.0,84.4,100407,,,A\r\n" // 1024 weeks before 2026-11-22
 	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
@@ -407,6 +413,7 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 }
 
 func TestSpoolOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
 	const n = 50
 	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -460,6 +467,7 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 
 // TestFixesGoToTheDeviceIDTheyWereMadeFor has the device ID changed while fixes wait.
 func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
+	t.Parallel()
 	const n = 30
 	dir := t.TempDir()
 	configure := func(id, source string, server config.UplinkSection) func(*config.File) {
@@ -513,6 +521,7 @@ func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
 }
 
 func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -533,6 +542,7 @@ func TestSpoolThatCannotBeUsedIsSaidAndTrackingGoesOn(t *testing.T) {
 
 // TestHealthSaysWhereTheChainStands has no server, then no receiver.
 func TestHealthSaysWhereTheChainStands(t *testing.T) {
+	t.Parallel()
 	uplink, _ := trackingServer(t)
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *config.File) {

@@ -69,35 +69,46 @@ var mustNotImport = map[string][]string{
 // leaves are what every package may depend on.
 var leaves = []string{"bridge/problem", "bridge/secret"}
 
-func goList(t *testing.T, args ...string) []string {
+// pkg is a package of this module: its name in the module, what it imports itself, and what it depends on.
+type pkg struct {
+	name          string
+	imports, deps []string
+}
+
+func packages(t *testing.T) (all []pkg) {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}}={{join .Imports " "}}={{join .Deps " "}}`, "./...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list %s: %v", strings.Join(args, " "), err)
+		t.Fatalf("go list: %v", err)
 	}
-	return strings.Fields(string(out))
+	for line := range strings.Lines(string(out)) {
+		p := strings.Split(line, "=")
+		all = append(all, pkg{strings.TrimPrefix(p[0], module), strings.Fields(p[1]), strings.Fields(p[2])})
+	}
+	return all
 }
 
+const module = "gpsbridge/"
+
 func TestImportsRunOneWay(t *testing.T) {
-	const module = "gpsbridge/"
-	for _, pkg := range goList(t, "./...") {
-		name := strings.TrimPrefix(pkg, module)
-		allowed, listed := mayImport[name]
+	t.Parallel()
+	for _, p := range packages(t) {
+		allowed, listed := mayImport[p.name]
 		if !listed {
-			t.Errorf("package %s is not in the list of allowed imports", name)
+			t.Errorf("package %s is not in the list of allowed imports", p.name)
 			continue
 		}
-		for _, dep := range goList(t, "-deps", pkg) {
+		for _, dep := range p.deps {
 			dep, ours := strings.CutPrefix(dep, module)
-			if ours && dep != name && !slices.Contains(leaves, dep) && !slices.Contains(allowed, dep) {
-				t.Errorf("%s depends on %s and must not know it", name, dep)
+			if ours && !slices.Contains(leaves, dep) && !slices.Contains(allowed, dep) {
+				t.Errorf("%s depends on %s and must not know it", p.name, dep)
 			}
 		}
-		for _, imported := range goList(t, "-f", `{{join .Imports "\n"}}`, pkg) {
-			if slices.Contains(mustNotImport[name], imported) {
-				t.Errorf("%s imports %s and must not know it", name, imported)
+		for _, imported := range p.imports {
+			if slices.Contains(mustNotImport[p.name], imported) {
+				t.Errorf("%s imports %s and must not know it", p.name, imported)
 			}
 		}
 	}
@@ -105,15 +116,15 @@ func TestImportsRunOneWay(t *testing.T) {
 
 // TestImportsOfRealtest: real parts are for tests, and for cmd/compare, which measures them beside the daemon.
 func TestImportsOfRealtest(t *testing.T) {
-	const realtest = "gpsbridge/bridge/realtest"
-	for _, line := range goList(t, "-f", `{{.ImportPath}}={{join .Imports "="}}`, "./...") {
-		names := strings.Split(line, "=")
-		if strings.HasPrefix(names[0], realtest) || names[0] == "gpsbridge/cmd/compare" {
+	t.Parallel()
+	const realtest = module + "bridge/realtest"
+	for _, p := range packages(t) {
+		if strings.HasPrefix(module+p.name, realtest) || p.name == "cmd/compare" {
 			continue
 		}
-		for _, imported := range names[1:] {
+		for _, imported := range p.imports {
 			if strings.HasPrefix(imported, realtest) {
-				t.Errorf("%s imports %s outside its tests", names[0], imported)
+				t.Errorf("%s imports %s outside its tests", p.name, imported)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 )
 
 func TestEchoesAreRemembered(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log := slog.New(slog.DiscardHandler)
 	e := newEchoServers(dir, log)

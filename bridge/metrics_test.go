@@ -31,6 +31,7 @@ func get(t *testing.T, d *running, path string) string {
 }
 
 func TestMetricsCountTheWholeChain(t *testing.T) {
+	t.Parallel()
 	uplink, group := trackingServer(t)
 	member := realtest.Join(t, group)
 	pty := realtest.OpenPty(t)
@@ -84,6 +85,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 
 // TestRawBytesReachViewersThatAsk follows what a receiver sent to a viewer, and to none that did not ask.
 func TestRawBytesReachViewersThatAsk(t *testing.T) {
+	t.Parallel()
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}} })
 	<-d.Ready()

@@ -9,6 +9,7 @@ import (
 )
 
 func TestNetworkChangesAreToldOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var routes atomic.Value
@@ -41,6 +42,7 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 }
 
 func TestNobodyToTellOfTheNetwork(t *testing.T) {
+	t.Parallel()
 	look := func() []byte { t.Error("looked without a channel"); return nil }
 	if err := watchNetwork(t.Context(), look); err != nil {
 		t.Error(err)
@@ -48,6 +50,7 @@ func TestNobodyToTellOfTheNetwork(t *testing.T) {
 }
 
 func TestCountersAreNoChange(t *testing.T) {
+	t.Parallel()
 	for _, lines := range [][3]string{
 		{
 			"eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\n",

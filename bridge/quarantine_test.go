@@ -17,6 +17,7 @@ import (
 
 // TestQuarantinedMessagesAreKept has two servers that accept a message each not, after half a line that a power cut left.
 func TestQuarantinedMessagesAreKept(t *testing.T) {
+	t.Parallel()
 	q := newQuarantine(t.TempDir(), slog.New(slog.DiscardHandler))
 	path := q.path
 	if err := os.WriteFile(path, []byte(`{"time":"20`), 0o600); err != nil {
@@ -70,6 +71,7 @@ func TestQuarantinedMessagesAreKept(t *testing.T) {
 
 // TestMessageThatCannotBeQuarantined is given back, so that the uplink tries again.
 func TestMessageThatCannotBeQuarantined(t *testing.T) {
+	t.Parallel()
 	q := newQuarantine(filepath.Join(t.TempDir(), "missing"), slog.New(slog.DiscardHandler))
 	err := q.of("fleet", "ws://one.example/")([]byte("{}"), "why")
 	if err == nil || !strings.Contains(err.Error(), q.path) {
@@ -79,6 +81,7 @@ func TestMessageThatCannotBeQuarantined(t *testing.T) {
 
 // TestQuarantineIsBounded: the newest messages stay, whole, and the log counts the others.
 func TestQuarantineIsBounded(t *testing.T) {
+	t.Parallel()
 	var log strings.Builder
 	q := newQuarantine(t.TempDir(), slog.New(slog.NewTextHandler(&log, nil)))
 	q.max = 4000
@@ -118,6 +121,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 
 // A user who may write in the spool's directory cannot lead the daemon to another file.
 func TestQuarantineFollowsNoLinks(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	const text = "another's"
 	for name, at := range map[string]string{"the file": "", "its successor": ".new"} {

@@ -46,6 +46,7 @@ func (r *running) await(t *testing.T, what string, reached func(observe.Status) 
 
 // TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix.
 func TestAnotherReceiverTakesOver(t *testing.T) {
+	t.Parallel()
 	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
@@ -83,6 +84,7 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 
 // TestReceiversWithDeviceIDsOfTheirOwn has two trackers in one daemon.
 func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	uplink, group := trackingServer(t)
 	uplink.Order = "oldest-first"
 	dir := t.TempDir()

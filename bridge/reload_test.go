@@ -27,6 +27,7 @@ func (r *running) changed(t *testing.T, change func(*config.File)) config.Config
 }
 
 func TestReloadedServerGetsWhatWaited(t *testing.T) {
+	t.Parallel()
 	const n = 20
 	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,6 +66,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 }
 
 func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
+	t.Parallel()
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}} })
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
@@ -89,6 +91,7 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 
 // TestRejectedReloadIsInTheStatus until one succeeds.
 func TestRejectedReloadIsInTheStatus(t *testing.T) {
+	t.Parallel()
 	d := start(t, func(f *config.File) { f.Receivers = []config.ReceiverSection{{Source: "sim:"}} })
 	<-d.Ready()
 	_, err := config.Load("/nonexistent/gpsbridge.toml", nil, nil)
@@ -102,6 +105,7 @@ func TestRejectedReloadIsInTheStatus(t *testing.T) {
 }
 
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
+	t.Parallel()
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: "sim:"}}
 		c.Uplinks = []config.UplinkSection{{Name: "a", Server: "ws://127.0.0.1:1"}}

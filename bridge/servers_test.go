@@ -38,6 +38,7 @@ func silentServer(t *testing.T) config.UplinkSection {
 // TestServerThatHangsCostsTheOtherNothing stops a daemon while one of two servers answers nothing: that has the whole time of
 // the stop, and the other one all the same. Satellites have no number, and only a ping shows that the last ones arrived.
 func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
+	t.Parallel()
 	live, _ := trackingServer(t)
 	live.Name = "live"
 	pty := realtest.OpenPty(t)
@@ -67,6 +68,7 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 
 // TestBytesADay projects what an uplink that is as old as it likes has cost.
 func TestBytesADay(t *testing.T) {
+	t.Parallel()
 	server, _ := trackingServer(t)
 	server.Name = "fleet"
 	d := start(t, func(c *config.File) {

@@ -16,6 +16,7 @@ import (
 
 // TestBytesAreRecordedAndShared has a receiver's bytes in a file and at another program, and plays the file back.
 func TestBytesAreRecordedAndShared(t *testing.T) {
+	t.Parallel()
 	const n = 10
 	path := filepath.Join(t.TempDir(), "drive.nmea")
 	pty := realtest.OpenPty(t)
@@ -61,6 +62,7 @@ func TestBytesAreRecordedAndShared(t *testing.T) {
 }
 
 func TestRecordingAndSharingThatFailAreSaidAndTrackingGoesOn(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ func joins(t *testing.T, s *Server, token string) (*websocket.Conn, int) {
 }
 
 func TestServerReloadsItsTokens(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
 	writeToken(t, path, "van_7 "+oldToken)
 	s, err := NewServer(ServerConfig{Config: relay.Config{Listen: "127.0.0.1:0"}, DeviceTokensFile: path}, slog.New(slog.DiscardHandler))
@@ -85,6 +86,7 @@ func TestServerReloadsItsTokens(t *testing.T) {
 }
 
 func TestChangedTokenFilesAreReadAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "token")
 		writeToken(t, path, oldToken)
@@ -123,6 +125,7 @@ func TestChangedTokenFilesAreReadAgain(t *testing.T) {
 // TestViewerTokenNeverStopsTracking has files of viewers' tokens that are missing or hold too short a one: tracking goes on, no
 // viewer is admitted, and the file that can be created is.
 func TestViewerTokenNeverStopsTracking(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	short := filepath.Join(dir, "short")
 	if err := os.WriteFile(short, []byte("no\n good"), 0o600); err != nil {
@@ -164,6 +167,7 @@ func TestViewerTokenNeverStopsTracking(t *testing.T) {
 
 // TestCertificateNeverStopsTracking: without the relay's certificate the fixes still go to the server.
 func TestCertificateNeverStopsTracking(t *testing.T) {
+	t.Parallel()
 	uplink, _ := trackingServer(t)
 	d := start(t, func(f *config.File) {
 		f.Receivers = []config.ReceiverSection{{Source: "sim:?rate=10"}}
@@ -178,6 +182,7 @@ func TestCertificateNeverStopsTracking(t *testing.T) {
 
 // TestCheckFindsTheViewerToken that would lock viewers out.
 func TestCheckFindsTheViewerToken(t *testing.T) {
+	t.Parallel()
 	f := config.Default()
 	f.DeviceID, f.Receivers, f.Relay.Token = "van_7", []config.ReceiverSection{{Source: "sim:"}}, "/nonexistent/token"
 	c, err := f.Check()
