@@ -23,6 +23,7 @@ socket.onmessage = (event) => { window.fixes.push(JSON.parse(event.data)); };
 </script>`
 
 func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
+	t.Parallel()
 	realtest.Need(t, realtest.Browser, realtest.Django)
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -15,6 +15,7 @@ var demoPage = regexp.MustCompile(`http://\S+/\?device=\S+`)
 
 // The demo prints two pages, the server's and the vehicle's. On both the vehicle moves.
 func TestDemoShowsAMovingVehicle(t *testing.T) {
+	t.Parallel()
 	realtest.Need(t, realtest.Browser)
 	demo := start(t, gpsbridge(t, "demo", "--listen", "127.0.0.1:0"))
 	out, err := demo.WaitOutput(soon, func(out string) bool { return len(demoPage.FindAllString(out, -1)) == 2 })

@@ -40,6 +40,7 @@ func startInOrder(t *testing.T, line *realtest.Pty, server *realtest.Server) *da
 }
 
 func TestEveryFixReachesTheGroup(t *testing.T) {
+	t.Parallel()
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line, v := realtest.OpenPty(t), newVehicle()
 		member := realtest.Join(t, server.GroupURL(deviceID))
@@ -59,6 +60,7 @@ func TestEveryFixReachesTheGroup(t *testing.T) {
 // The fixes of a second in which the server is killed are on their way, in its memory or in the daemon's: those that
 // it has not acknowledged must come again.
 func TestEveryFixReachesAServerThatIsKilled(t *testing.T) {
+	t.Parallel()
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line, v := realtest.OpenPty(t), newVehicle()
 		member := realtest.Join(t, server.GroupURL(deviceID))
@@ -102,6 +104,7 @@ func checkAfterRejoin(t *testing.T, member *realtest.Member) {
 // A recorded log, played over and over, comes out as decode prints it, whatever lies between: terminal, daemon, server,
 // Python's JSON.
 func TestRecordedLogReachesTheGroup(t *testing.T) {
+	t.Parallel()
 	log := readFile(t, filepath.Join(realtest.CorpusDir(t), "quectel-l76k-nmea.log"))
 	const times = 25 // 150 fixes each
 	drive := bytes.Repeat(log, times)

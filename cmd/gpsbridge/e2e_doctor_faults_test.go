@@ -73,7 +73,7 @@ type receiverFault struct {
 	source string
 	link   string
 	code   problem.Code
-	fix    string
+	text   []string // parts of its cause and fix
 }
 
 // sends is a line that sends the same text again and again.
@@ -137,37 +137,37 @@ func sevenBits(text string) string {
 func silentLine(t *testing.T) string { return realtest.OpenPty(t).Path() }
 
 var receiverFaults = []receiverFault{
-	{"nothing plugged in", nil, "auto", "port", source.NoPort, "plug one in"},
-	{"named port missing", nil, "/dev/ttyUSB7", "port", source.PortMissing, "plug the receiver in"},
-	{"directory", nil, "/dev", "port", source.NotAPort, "name a port in it"},
-	{"not a serial port", nil, "/dev/null", "port", source.NotAPort, ""},
-	{"silent, found", silentLine, "auto", "bytes", source.Silent, "check the receiver's power and cable"},
-	{"silent, named", silentLine, "/dev/ttyUSB0", "bytes", source.Silent, "check the receiver's power and cable"},
-	{"silent, at a speed", silentLine, "/dev/ttyUSB0?baud=9600", "bytes", source.Silent, "check the receiver's power and cable"},
-	{"wrong speed", simulated(sim.Config{Rate: 1, Baud: 115200, Garble: true}), "/dev/ttyUSB0?baud=9600", "baud", source.NoSentenceAt, "leave ?baud= out"},
-	{"UBX only", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0", "sentences", source.BinaryUBX, "switch NMEA output on"},
-	{"UBX only, found", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "auto", "sentences", source.BinaryUBX, "switch NMEA output on"},
-	{"UBX only, at a speed", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryUBX, "switch NMEA output on"},
-	{"SiRF binary only", sends(sirf), "/dev/ttyUSB0?baud=9600", "sentences", source.BinarySiRF, "NMEA"},
-	{"RTCM3 only", sends(rtcm3(400)), "/dev/ttyUSB0?baud=115200", "sentences", source.BinaryRTCM3, "NMEA"},
-	{"AIS only", sends("!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"), "/dev/ttyUSB0?baud=38400", "sentences", source.OnlyAIS, "name the port of a GPS receiver"},
-	{"a wind sensor", sends(sentences("WIMWV,214.8,R,0.1,K,A")), "/dev/ttyUSB0?baud=4800", "sentences", source.NoPosition, "name the port of a GPS receiver"},
-	{"a modem's control port", sends("\r\nOK\r\n+CSQ: 20,99\r\n"), "/dev/ttyUSB0?baud=115200", "sentences", source.NotNMEA, ""},
-	{"7 data bits and parity", sends(sevenBits(string(newVehicle().epochs(0, 1)))), "/dev/ttyUSB0?baud=9600", "baud", source.SevenBits, "8N1"},
-	{"no checksums", sends("$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,\r\n"), "/dev/ttyUSB0?baud=9600", "sentences", doctor.NoChecksums, "allow_no_checksum = true"},
-	{"no satellite in view", sends(noFix("GPGSV,1,1,00")), "/dev/ttyUSB0", "satellites", doctor.NoSatellite, "check the antenna's plug"},
-	{"no signal", simulated(sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }}), "/dev/ttyUSB0", "satellites", doctor.NoSignal, "check the antenna's plug"},
-	{"antenna open", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=OPEN")), "/dev/ttyUSB0", "satellites", doctor.Antenna, "check the antenna's plug"},
-	{"antenna shorted", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=SHORT")), "/dev/ttyUSB0", "satellites", doctor.Antenna, "check the antenna's plug"},
-	{"no fix yet", sends(noFix("GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,")), "/dev/ttyUSB0", "fix", doctor.NoFix, "free view of the sky"},
-	{"host unknown", nil, "tcp://receiver..example:10110", "port", source.HostUnknown, ""},
-	{"TCP port closed", nil, "tcp://127.0.0.1:1", "port", source.Refused, ""},
-	{"no gpsd", nil, "gpsd://127.0.0.1:1", "port", source.Refused, ""},
-	{"UDP: not this machine's address", nil, "udp://192.0.2.1:10110", "port", source.ListenForeign, ""},
-	{"UDP: nothing comes", nil, "udp://127.0.0.1:47113", "bytes", source.Silent, ""},
-	{"log missing", nil, "file:/x/speaks nothing.nmea", "port", source.FileMissing, "name a recorded log"},
-	{"log is a directory", nil, "file:/usr", "port", source.NotALog, ""},
-	{"log is empty", nil, "file:/dev/null", "port", source.NotALog, ""},
+	{"nothing plugged in", nil, "auto", "port", source.NoPort, []string{"plug one in"}},
+	{"named port missing", nil, "/dev/ttyUSB7", "port", source.PortMissing, []string{"/dev/ttyUSB7 does not exist", "plug the receiver in"}},
+	{"directory", nil, "/dev", "port", source.NotAPort, []string{"name a port in it"}},
+	{"not a serial port", nil, "/dev/null", "port", source.NotAPort, nil},
+	{"silent, found", silentLine, "auto", "bytes", source.Silent, []string{"check the receiver's power and cable"}},
+	{"silent, named", silentLine, "/dev/ttyUSB0", "bytes", source.Silent, []string{"check the receiver's power and cable"}},
+	{"silent, at a speed", silentLine, "/dev/ttyUSB0?baud=9600", "bytes", source.Silent, []string{"check the receiver's power and cable"}},
+	{"wrong speed", simulated(sim.Config{Rate: 1, Baud: 115200, Garble: true}), "/dev/ttyUSB0?baud=9600", "baud", source.NoSentenceAt, []string{"no NMEA sentence comes at 9600 baud", "leave ?baud= out"}},
+	{"UBX only", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0", "sentences", source.BinaryUBX, []string{"sends UBX at 9600 baud", "switch NMEA output on"}},
+	{"UBX only, found", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "auto", "sentences", source.BinaryUBX, []string{"switch NMEA output on"}},
+	{"UBX only, at a speed", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryUBX, []string{"switch NMEA output on"}},
+	{"SiRF binary only", sends(sirf), "/dev/ttyUSB0?baud=9600", "sentences", source.BinarySiRF, []string{"NMEA"}},
+	{"RTCM3 only", sends(rtcm3(400)), "/dev/ttyUSB0?baud=115200", "sentences", source.BinaryRTCM3, []string{"NMEA"}},
+	{"AIS only", sends("!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"), "/dev/ttyUSB0?baud=38400", "sentences", source.OnlyAIS, []string{"name the port of a GPS receiver"}},
+	{"a wind sensor", sends(sentences("WIMWV,214.8,R,0.1,K,A")), "/dev/ttyUSB0?baud=4800", "sentences", source.NoPosition, []string{"name the port of a GPS receiver"}},
+	{"a modem's control port", sends("\r\nOK\r\n+CSQ: 20,99\r\n"), "/dev/ttyUSB0?baud=115200", "sentences", source.NotNMEA, nil},
+	{"7 data bits and parity", sends(sevenBits(string(newVehicle().epochs(0, 1)))), "/dev/ttyUSB0?baud=9600", "baud", source.SevenBits, []string{"8N1"}},
+	{"no checksums", sends("$GPGGA,090000.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,\r\n"), "/dev/ttyUSB0?baud=9600", "sentences", doctor.NoChecksums, []string{"allow_no_checksum = true"}},
+	{"no satellite in view", sends(noFix("GPGSV,1,1,00")), "/dev/ttyUSB0", "satellites", doctor.NoSatellite, []string{"check the antenna's plug"}},
+	{"no signal", simulated(sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }}), "/dev/ttyUSB0", "satellites", doctor.NoSignal, []string{"no signal from any", "free view of the sky", "check the antenna's plug"}},
+	{"antenna open", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=OPEN")), "/dev/ttyUSB0", "satellites", doctor.Antenna, []string{"check the antenna's plug"}},
+	{"antenna shorted", sends(noFix("GPGSV,1,1,00", "GNTXT,01,01,02,ANTSTATUS=SHORT")), "/dev/ttyUSB0", "satellites", doctor.Antenna, []string{"check the antenna's plug"}},
+	{"no fix yet", sends(noFix("GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,")), "/dev/ttyUSB0", "fix", doctor.NoFix, []string{"cold receiver", "free view of the sky"}},
+	{"host unknown", nil, "tcp://receiver..example:10110", "port", source.HostUnknown, nil},
+	{"TCP port closed", nil, "tcp://127.0.0.1:1", "port", source.Refused, nil},
+	{"no gpsd", nil, "gpsd://127.0.0.1:1", "port", source.Refused, nil},
+	{"UDP: not this machine's address", nil, "udp://192.0.2.1:10110", "port", source.ListenForeign, nil},
+	{"UDP: nothing comes", nil, "udp://127.0.0.1:47113", "bytes", source.Silent, nil},
+	{"log missing", nil, "file:/x/speaks nothing.nmea", "port", source.FileMissing, []string{"/x/speaks nothing.nmea does not exist", "name a recorded log"}},
+	{"log is a directory", nil, "file:/usr", "port", source.NotALog, nil},
+	{"log is empty", nil, "file:/dev/null", "port", source.NotALog, nil},
 }
 
 // TestDoctorFindsTheReceiversFault: each fault is found without a daemon and beside one, and beside one the daemon is not
@@ -182,11 +182,11 @@ func TestDoctorFindsTheReceiversFault(t *testing.T) {
 				ports["ttyUSB0"] = f.line(t)
 			}
 			t.Run("alone", func(t *testing.T) {
-				oneFault(t, onMachine(t, ports, doctorOf(t, "--device", f.source)), f.link, f.code, f.fix)
+				oneBroken(t, onMachine(t, ports, doctorOf(t, "--device", f.source)), f.link, f.code, f.text...)
 			})
 			t.Run("beside", func(t *testing.T) {
 				d := startDaemonCmd(t, onMachine(t, ports, gpsbridge(t, "run", "--device-id", deviceID, "--listen", "127.0.0.1:0", "--device", f.source)))
-				oneFault(t, onSameMachine(t, d.Process, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--device", f.source)), f.link, f.code, f.fix)
+				oneBroken(t, onSameMachine(t, d.Process, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr, "--device", f.source)), f.link, f.code, f.text...)
 			})
 		})
 	}
@@ -323,6 +323,7 @@ func TestDoctorFindsTheServersFault(t *testing.T) {
 
 // TestDoctorWarnsOfAServerThatDoesNotAnswerPings: it is not broken yet.
 func TestDoctorWarnsOfAServerThatDoesNotAnswerPings(t *testing.T) {
+	t.Parallel()
 	end := make(chan struct{})
 	server := serves(func(*websocket.Conn) { <-end })(t)
 	links, code := consult(t, aloneDoctor(t, serverDoctor(t, server)...))
@@ -334,6 +335,7 @@ func TestDoctorWarnsOfAServerThatDoesNotAnswerPings(t *testing.T) {
 }
 
 func TestDoctorFindsAFileForTheSpool(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "spool")
 	writeFile(t, file, "a file where a directory should be")
 	cmd := doctorOf(t, "--device", "-")
@@ -343,6 +345,7 @@ func TestDoctorFindsAFileForTheSpool(t *testing.T) {
 
 // TestDoctorWaitsForASlowReceiver: one that sends every 10 s is not silent, with a daemon and without one.
 func TestDoctorWaitsForASlowReceiver(t *testing.T) {
+	t.Parallel()
 	line, v := realtest.OpenPty(t), newVehicle()
 	end := make(chan struct{})
 	var running sync.WaitGroup

@@ -29,11 +29,13 @@ func serverDoctor(t *testing.T, server string, keys ...string) []string {
 }
 
 func TestDoctorNameNotFound(t *testing.T) {
+	t.Parallel()
 	// A slip of the finger that no name server need be asked about.
 	oneBroken(t, doctorOf(t, serverDoctor(t, "ws://tracking..example")...), "dns", uplink.NameNotFound, `name "tracking..example" not found`, "check the host")
 }
 
 func TestDoctorConnectionRefused(t *testing.T) {
+	t.Parallel()
 	url := "ws://" + realtest.Refusing(t)
 	oneBroken(t, doctorOf(t, serverDoctor(t, url)...), "tcp", uplink.Refused, "nothing listens on port", "check that the server runs")
 }
@@ -47,6 +49,7 @@ func behindTLS(t *testing.T, server string, from, until time.Duration) (url, aut
 }
 
 func TestDoctorCertificates(t *testing.T) {
+	t.Parallel()
 	const past, now, future = -1000 * time.Hour, -time.Hour, 1000 * time.Hour
 	for _, test := range []struct {
 		name        string
@@ -62,6 +65,7 @@ func TestDoctorCertificates(t *testing.T) {
 		{"wrong name", now, future, true, "localhost", uplink.Untrusted, []string{"is for 127.0.0.1, not for localhost"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			url, authority := behindTLS(t, "ws://"+plainServer(t, http.NotFound), test.from, test.until)
 			var keys []string
 			if test.trusted {
@@ -73,6 +77,7 @@ func TestDoctorCertificates(t *testing.T) {
 }
 
 func TestDoctorTLSOrNot(t *testing.T) {
+	t.Parallel()
 	oneBroken(t, doctorOf(t, serverDoctor(t, "wss://"+plainServer(t, http.NotFound))...), "tls", uplink.WrongTLS, "does not speak TLS", "use ws://")
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that is none
@@ -90,6 +95,7 @@ func plainServer(t *testing.T, answer http.HandlerFunc) string {
 }
 
 func TestDoctorNotTheServer(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		code   problem.Code
@@ -108,12 +114,14 @@ func TestDoctorNotTheServer(t *testing.T) {
 }
 
 func TestDoctorMissingSlash(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{})
 	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL()+"/ws/gps-tracking/{device_id}")...), "upgrade",
 		uplink.ServerError, "the trailing slash is missing")
 }
 
 func TestDoctorForbidden(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{Host: "tracking.example", Token: "secret"})
 	token := filepath.Join(t.TempDir(), "token")
 	writeFile(t, token, "secret\n")
@@ -133,12 +141,14 @@ func TestDoctorForbidden(t *testing.T) {
 }
 
 func TestDoctorDeviceIDRefused(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{Device: "van_8"})
 	oneBroken(t, doctorOf(t, serverDoctor(t, server.URL())...), "echo", uplink.Forbidden, "server closed with code 4403", "device ID not accepted", "check token_file, device_id")
 }
 
 // TestDoctorRedisGone: a server whose channel layer is away takes no member.
 func TestDoctorRedisGone(t *testing.T) {
+	t.Parallel()
 	store := realtest.StartRedis(t)
 	server := realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, RedisURL: store.URL()})
 	store.Kill()
@@ -146,6 +156,7 @@ func TestDoctorRedisGone(t *testing.T) {
 }
 
 func TestDoctorSpool(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	writeFile(t, file, fmt.Sprintf("[spool]\ndir = %q\nmin_free = \"1000000GiB\"\n", dir))
@@ -163,6 +174,7 @@ func TestDoctorSpool(t *testing.T) {
 }
 
 func TestDoctorSpoolWithoutPermission(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	cmd := asNobody(t, doctorOf(t, "--device", "-"))
 	cmd.Env = append(cmd.Env, "GPSBRIDGE_SPOOL_DIR="+filepath.Join(filepath.Dir(file), "spool"))

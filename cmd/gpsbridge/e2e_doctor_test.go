@@ -154,11 +154,8 @@ func repeat(t *testing.T, line *realtest.Pty, text []byte) {
 	})
 }
 
-func TestDoctorNoPort(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", "/dev/gpsbridge-no-such-port"), "port", source.PortMissing, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
-}
-
 func TestDoctorPortWithoutPermission(t *testing.T) {
+	t.Parallel()
 	line := realtest.OpenPty(t)
 	if err := os.Chmod(line.Path(), 0o660); err != nil {
 		t.Fatal(err)
@@ -167,6 +164,7 @@ func TestDoctorPortWithoutPermission(t *testing.T) {
 }
 
 func TestDoctorPortHeld(t *testing.T) {
+	t.Parallel()
 	line := realtest.OpenPty(t)
 	if err := os.Chmod(line.Path(), 0o666); err != nil {
 		t.Fatal(err)
@@ -179,37 +177,9 @@ func TestDoctorPortHeld(t *testing.T) {
 	oneBroken(t, asNobody(t, doctorOf(t, "--device", line.Path())), "holder", source.Held, line.Path()+" is held by gpsbridge (pid ", "it is being read already")
 }
 
-func TestDoctorSilentReceiver(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", realtest.OpenPty(t).Path()), "bytes", source.Silent, "check the receiver's power and cable")
-}
-
-func TestDoctorWrongSpeed(t *testing.T) {
-	port := simulate(t, sim.Config{Rate: 1, Baud: 115200, Garble: true})
-	oneBroken(t, doctorOf(t, "--device", port+"?baud=9600"), "baud", source.NoSentenceAt, "no NMEA sentence comes at 9600 baud", "leave ?baud= out")
-}
-
-func TestDoctorBinaryReceiver(t *testing.T) {
-	port := simulate(t, sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true})
-	oneBroken(t, doctorOf(t, "--device", port), "sentences", source.BinaryUBX, "sends UBX at 9600 baud", "switch NMEA output on")
-}
-
-func TestDoctorNoSky(t *testing.T) {
-	port := simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true, Outage: func(time.Duration) bool { return true }})
-	oneBroken(t, doctorOf(t, "--device", port), "satellites", doctor.NoSignal, "no signal from any", "free view of the sky")
-}
-
-func TestDoctorNoFix(t *testing.T) {
-	line := realtest.OpenPty(t)
-	today := newVehicle().start
-	b := appendSentence(nil, "GNRMC,%s,V,,,,,,,%s,,,N", today.Format("150405.00"), today.Format("020106"))
-	b = appendSentence(b, "GNGGA,,,,,,0,00,99.99,,,,,,")
-	b = appendSentence(b, "GNGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99")
-	repeat(t, line, appendSentence(b, "GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,"))
-	oneBroken(t, doctorOf(t, "--device", line.Path()), "fix", doctor.NoFix, "cold receiver")
-}
-
 // TestDoctorAlone: a healthy chain without a daemon, over TLS. One message comes back from the group.
 func TestDoctorAlone(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{})
 	url, authority := behindTLS(t, server.URL(), -time.Hour, time.Hour)
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
@@ -228,6 +198,7 @@ func TestDoctorAlone(t *testing.T) {
 
 // TestDoctorBesideDaemon: a healthy chain beside a daemon, which does not notice; its fixes are seen to come back.
 func TestDoctorBesideDaemon(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{})
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 5, Baud: 115200, Garble: true}), "--server", server.URL())
 	d.waitStatus("fixes to be acknowledged", func(st observe.Status) bool { return st.Uplinks[0].Acked > 2 })
@@ -253,6 +224,7 @@ func TestDoctorBesideDaemon(t *testing.T) {
 // TestDoctorWithoutTheDaemonsConfiguration: "gpsbridge doctor" alone shows what the daemon reports of its
 // server, and that the rest needs its configuration.
 func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}), "--server", "ws://127.0.0.1:1")
 	d.waitStatus("the server to be missed", func(st observe.Status) bool { return st.Uplinks[0].Problem != nil })
 	links, code := consult(t, gpsbridge(t, "doctor", "--device-id", "van_8", "--listen", d.addr))
@@ -273,6 +245,7 @@ func TestDoctorWithoutTheDaemonsConfiguration(t *testing.T) {
 
 // TestDoctorBesideDaemonWithTrouble: what the daemon sees is said, in its words.
 func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port")
 	d.waitStatus("the port to be missed", func(st observe.Status) bool { return st.Receivers[0].State == "waiting" })
 	oneBroken(t, gpsbridge(t, "doctor", "--device-id", deviceID, "--listen", d.addr), "port", source.PortMissing, "/dev/gpsbridge-no-such-port does not exist", "plug the receiver in")
@@ -289,9 +262,4 @@ func TestDoctorBesideDaemonWithTrouble(t *testing.T) {
 			t.Errorf("%q is too long, or colored, where no terminal is", line)
 		}
 	}
-}
-
-// TestDoctorMissingLog: a log that does not exist is a problem of the port, whatever its name is.
-func TestDoctorMissingLog(t *testing.T) {
-	oneBroken(t, doctorOf(t, "--device", "file:/x/speaks nothing.nmea"), "port", source.FileMissing, "/x/speaks nothing.nmea does not exist", "name a recorded log")
 }

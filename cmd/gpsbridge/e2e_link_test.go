@@ -101,6 +101,7 @@ func (a account) stale() (n int) {
 // TestCertificateAtTheReceiversTime runs the daemon on a machine whose clock is a year slow, as far as receiver, server
 // and certificates differ from it: they are all a year ahead of it.
 func TestCertificateAtTheReceiversTime(t *testing.T) {
+	t.Parallel()
 	if state, err := unix.Adjtimex(&unix.Timex{}); err != nil || state != unix.TIME_ERROR {
 		t.Skip("this machine's clock is synchronised: the daemon believes it, whatever the receiver states")
 	}
@@ -115,6 +116,7 @@ func TestCertificateAtTheReceiversTime(t *testing.T) {
 		{"expired", ahead.Add(-300 * day), ahead.Add(-30 * day), "expired on " + ahead.Add(-30*day).Format(time.DateOnly)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			server, line := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t)
 			front, authority := realtest.StartTLS(t, strings.TrimPrefix(server.URL(), "ws://"), test.from, test.until)
 			config := filepath.Join(t.TempDir(), "gpsbridge.toml")

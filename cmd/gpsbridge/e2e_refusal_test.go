@@ -34,12 +34,14 @@ func refuse(t *testing.T, cmd *exec.Cmd, wants ...string) {
 }
 
 func TestWrongKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "gpsbridge.toml")
 	writeFile(t, file, "device_id = \"van_7\"\n\n[relay]\nlissten = \"127.0.0.1:0\"\n")
 	refuse(t, gpsbridge(t, "run", "-c", file), file+":4", "relay.lissten")
 }
 
 func TestWrongDeviceIDIsRefused(t *testing.T) {
+	t.Parallel()
 	refuse(t, gpsbridge(t, "run", "--device-id", "van-7"), `"van-7"`, "letters, digits and underscores", `"van_7"`)
 }
 
@@ -75,6 +77,7 @@ func goesOn(t *testing.T, d *daemon, line *realtest.Pty, viewer *realtest.Member
 }
 
 func TestNoReceiver(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{})
 	d := startDaemon(t, "--device", "/dev/gpsbridge-no-such-port", "--server", server.URL())
 	st := d.waitStatus("the uplink to connect without a receiver", func(st observe.Status) bool { return st.Uplinks[0].State == "connected" })
@@ -85,6 +88,7 @@ func TestNoReceiver(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	addr := realtest.Refusing(t)
 	line := realtest.OpenPty(t)
 	d := startDaemon(t, "--device", line.Path()+"?baud=9600", "--server", "ws://"+addr)
@@ -97,6 +101,7 @@ func TestNoServer(t *testing.T) {
 }
 
 func TestServerForbids(t *testing.T) {
+	t.Parallel()
 	server, line := realtest.StartDjango(t, realtest.Options{Refuse: true}), realtest.OpenPty(t)
 	d := startDaemon(t, "--device", line.Path()+"?baud=9600", "--server", server.URL())
 	viewer := d.group()
@@ -108,6 +113,7 @@ func TestServerForbids(t *testing.T) {
 const nobody = 65534
 
 func TestPortWithoutPermission(t *testing.T) {
+	t.Parallel()
 	realtest.Need(t, realtest.Root)
 	line := realtest.OpenPty(t)
 	if err := os.Chmod(line.Path(), 0o660); err != nil {

@@ -37,6 +37,7 @@ var relaySays = regexp.MustCompile(`(?s)viewers: +https://([^/]+)/ .*SHA-256 ([0
 
 // A tracker with a token of its own, over TLS with a certificate that the relay made, to a viewer in another language.
 func TestTrackerToRelayToPython(t *testing.T) {
+	t.Parallel()
 	realtest.Need(t, realtest.Websockets)
 	const own, viewers, each = "0123456789abcdef", "who-watches", 200
 	dir := t.TempDir()
@@ -102,6 +103,7 @@ func TestTrackerToRelayToPython(t *testing.T) {
 
 // A tracker with another's token is refused with the reason, and its messages reach no viewer.
 func TestTokenOfAnotherTracker(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	tokens, token := filepath.Join(dir, "tokens"), filepath.Join(dir, "token")
 	writeFile(t, tokens, "another_van fedcba9876543210\n")
@@ -122,6 +124,7 @@ func TestTokenOfAnotherTracker(t *testing.T) {
 
 // A hangup has the relay read its tokens again, and does not end it.
 func TestHangupReloadsTheTokens(t *testing.T) {
+	t.Parallel()
 	caught := make(chan os.Signal, 1) // where the tests run under nohup the program would ignore it too, and rightly
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)

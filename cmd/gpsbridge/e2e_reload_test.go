@@ -14,6 +14,7 @@ import (
 
 // TestHangupReloadsTheConfiguration has the running daemon take a server over that it did not know at its start.
 func TestHangupReloadsTheConfiguration(t *testing.T) {
+	t.Parallel()
 	caught := make(chan os.Signal, 1) // where the tests run under nohup the program would ignore it too, and rightly
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)

@@ -29,6 +29,7 @@ func asOnAService(t *testing.T, config string, args ...string) *exec.Cmd {
 
 // TestServiceConfigurationIsTheDefault: a person on the tracker names neither file nor address.
 func TestServiceConfigurationIsTheDefault(t *testing.T) {
+	t.Parallel()
 	line, v := realtest.OpenPty(t), newVehicle()
 	d := startDaemon(t, "--device", line.Path()+"?baud=115200")
 	d.waitOpen()
@@ -69,6 +70,7 @@ func TestServiceConfigurationIsTheDefault(t *testing.T) {
 
 // TestSpoolDropAsksAtATerminal: what a person does not agree to lose stays.
 func TestSpoolDropAsksAtATerminal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	spool := filepath.Join(dir, deviceID) // each device ID has its own in it
 	line, v := realtest.OpenPty(t), newVehicle()

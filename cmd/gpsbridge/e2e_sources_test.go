@@ -125,6 +125,7 @@ func (v vehicle) follows(t *testing.T, messages []realtest.Message) {
 
 // gpsd has the port, and the daemon gets what the receiver sends, as often as gpsd goes and comes back.
 func TestThroughGPSD(t *testing.T) {
+	t.Parallel()
 	port, line, v := realtest.FreePort(t), openFor(t), newVehicle()
 	gpsd := startGPSD(t, port, line.Path())
 	emit(t, line, func(i int) []byte { return v.epochs(i, i+1) })
@@ -151,6 +152,7 @@ func TestThroughGPSD(t *testing.T) {
 
 // A device can be named, and the reason why gpsd does not give it is reported.
 func TestDeviceOfGPSD(t *testing.T) {
+	t.Parallel()
 	port, other, line, v := realtest.FreePort(t), openFor(t), openFor(t), newVehicle()
 	startGPSD(t, port, other.Path(), line.Path())
 	emit(t, line, func(i int) []byte { return v.epochs(i, i+1) })
@@ -166,6 +168,7 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 // TestAISDeviceOfGPSD: an AIS receiver that gpsd has first is not what is followed.
 func TestAISDeviceOfGPSD(t *testing.T) {
+	t.Parallel()
 	port, other, line, v := realtest.FreePort(t), openFor(t), openFor(t), newVehicle()
 	startGPSD(t, port, other.Path(), line.Path())
 	emit(t, other, func(int) []byte { return []byte("!AIVDM,1,1,,A,13HOI:0P0000VOHLCnHQKwvL05Ip,0*23\r\n") })
@@ -176,6 +179,7 @@ func TestAISDeviceOfGPSD(t *testing.T) {
 
 // A gpsd without a receiver is reported, and one whose receiver is pulled.
 func TestGPSDWithoutReceiver(t *testing.T) {
+	t.Parallel()
 	port, line, v, control := realtest.FreePort(t), openFor(t), newVehicle(), filepath.Join(t.TempDir(), "control")
 	startGPSD(t, port, "-F", control, line.Path())
 	stop := emit(t, line, func(i int) []byte { return v.epochs(i, i+1) })
@@ -219,6 +223,7 @@ func removeFromGPSD(t *testing.T, control, device string) {
 
 // A receiver that speaks a binary protocol works through gpsd, which makes sentences of what it sends.
 func TestBinaryReceiverThroughGPSD(t *testing.T) {
+	t.Parallel()
 	port, line, v := realtest.FreePort(t), openFor(t), newVehicle()
 	startGPSD(t, port, line.Path())
 	emit(t, line, v.ubx)
@@ -270,6 +275,7 @@ func ubxMessage(class, id byte, payload []byte) []byte {
 
 // One process has the port, and gpsd reads it through that all the same: its clients see the fixes, and the daemon's too.
 func TestGPSDReadsWhatIsShared(t *testing.T) {
+	t.Parallel()
 	realtest.Need(t, realtest.GPSPipe)
 	port, listen, line, v := realtest.FreePort(t), realtest.FreePort(t), realtest.OpenPty(t), newVehicle()
 	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
@@ -314,6 +320,7 @@ func TestGPSDReadsWhatIsShared(t *testing.T) {
 
 // What a daemon records is decoded as what the receiver sent, and played at the same pace to the same fixes.
 func TestRecordedAndPlayed(t *testing.T) {
+	t.Parallel()
 	line, v := realtest.OpenPty(t), newVehicle()
 	path := filepath.Join(t.TempDir(), "drive.nmea")
 	d := startDaemon(t, "--device", line.Path()+"?baud=115200", "--record", path)
@@ -376,6 +383,7 @@ func decodeFile(t *testing.T, path string) string {
 
 // A source that is written wrongly is refused at the start, with the form that it has.
 func TestMalformedSourceIsRefused(t *testing.T) {
+	t.Parallel()
 	for source, wants := range map[string][]string{
 		"tcp://boat":       {"no port", "tcp://host:port"},
 		"udp://nmea":       {"no port", "udp://:port"},

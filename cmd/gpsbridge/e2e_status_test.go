@@ -67,6 +67,7 @@ func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(str
 
 // TestStatusWatch: a picture in place, that ends with the terminal as it was.
 func TestStatusWatch(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
 	d.waitStatus("a whole epoch", func(st observe.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D && st.Receivers[0].Fixes > 1 })
 	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) > 3 })
@@ -93,6 +94,7 @@ func TestStatusWatch(t *testing.T) {
 
 // TestStatusWatchWithoutTerminal: a line a second, and a daemon that has gone is waited for.
 func TestStatusWatchWithoutTerminal(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
 	d.waitStatus("a fix", func(st observe.Status) bool { return !st.Receivers[0].Stale() })
 	watch := start(t, gpsbridge(t, "status", "--watch", "--listen", d.addr))

@@ -12,6 +12,7 @@ import (
 // TestEveryFixIsStoredOnce drives the project in bridge/django, with its database and its tokens, through two kills of the
 // server and one of the daemon, and counts the rows: each fix that the receiver gave is one of them.
 func TestEveryFixIsStoredOnce(t *testing.T) {
+	t.Parallel()
 	server := realtest.StartDjango(t, realtest.Options{Store: true})
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
@@ -46,7 +44,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main() // exits
 	}
-	goleak.VerifyTestMain(m)
+	realtest.Main(m)
 }
 
 // gpsbridge returns a run of the program that no setting of the caller's environment reaches.

@@ -85,6 +85,7 @@ func (s *twoServers) judge(server string, got []delivered) {
 // Each of two servers has acknowledgements of its own: one that hangs or is gone holds up neither the other nor what is kept
 // for it, and a daemon that is killed goes on with each where that was.
 func TestTwoServers(t *testing.T) {
+	t.Parallel()
 	s := newTwoServers(t)
 	s.feed(500)
 	s.await("both servers to have everything", 0, 0, 0)

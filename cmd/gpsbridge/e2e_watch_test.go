@@ -53,6 +53,7 @@ func (s *screen) wait(t *testing.T, want string) {
 
 // TestWatchOnATerminal has a person look at a group, and end that with Ctrl-C.
 func TestWatchOnATerminal(t *testing.T) {
+	t.Parallel()
 	line, v := realtest.OpenPty(t), newVehicle()
 	d := startDaemon(t, "--device", line.Path()+"?baud=115200")
 	d.waitOpen()
@@ -95,6 +96,7 @@ func TestWatchOnATerminal(t *testing.T) {
 // TestTerminalIsNotControlledByAGroup: a message of another member of the group can hold anything. On a terminal it is shown
 // without what would move the cursor, set the title or turn the text around; piped it is passed on as it came.
 func TestTerminalIsNotControlledByAGroup(t *testing.T) {
+	t.Parallel()
 	const hostile = `{"class":"TPV","device_id":"van\u001b]0;owned\u0007\u202e","run":"` + "\u009b31m" + `","seq":1,"mode":3,"text":"` + "\u202e\x7f" + `"}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}

@@ -42,6 +42,7 @@ const (
 // TestFaultRun drives the daemon against real tracking servers while everything around it fails, and itself with it. All
 // that it took from its receiver must be processed by the server, in the promised order.
 func TestFaultRun(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		options realtest.Options
@@ -52,6 +53,7 @@ func TestFaultRun(t *testing.T) {
 		{"Uvicorn with Redis", realtest.Options{Layer: realtest.Redis, Server: realtest.Uvicorn}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			seed, duration := faultSettings(t)
 			t.Logf("seed %d", seed)
 			r := newFaultRun(t, test.options, test.runtime, seed)
