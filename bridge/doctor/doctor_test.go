@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"flag"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,10 @@ import (
 	"gpsbridge/nmea"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // the tests wait for servers, not for the processor
+	goleak.VerifyTestMain(m)
+}
 
 // lineOf judges what is known of a line.
 func lineOf(o observed) []Link {

@@ -59,6 +59,7 @@ func listenOnly(t *testing.T) func(*websocket.Conn) {
 }
 
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	d := &daemon{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
 	send := func(conn *websocket.Conn, text string) {
 		if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
@@ -210,6 +211,7 @@ func TestJudgeEcho(t *testing.T) {
 
 // TestFollowWithoutPong: a server that does not read answers no ping.
 func TestFollowWithoutPong(t *testing.T) {
+	t.Parallel()
 	end := make(chan struct{})
 	conn := group(t, func(*websocket.Conn) { <-end })
 	h := follow(t.Context(), conn, 50*time.Millisecond, nil, func([]byte) uint64 { return 0 })

@@ -250,6 +250,7 @@ func TestUnknownDeviceIsAIS(t *testing.T) {
 
 // TestGPSDReadAsTCP: gpsd's greeting at the end of tcp:// is named.
 func TestGPSDReadAsTCP(t *testing.T) {
+	t.Parallel()
 	l, conns := listenTCP(t, "127.0.0.1:0")
 	r, _, stop := receivertest.Start(t, tcpClient{l.Addr().String()}, receiver.Config{})
 	defer stop()

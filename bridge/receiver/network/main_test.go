@@ -1,9 +1,13 @@
 package network
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16") // the tests wait for lines and clocks, not for the processor
+	goleak.VerifyTestMain(m)
+}

@@ -64,12 +64,13 @@ func waitDetail(t *testing.T, r *receiver.Receiver, rec *receivertest.Recorder, 
 }
 
 func TestTCP(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
 			l, conns := listenTCP(t, address)
 			name := "tcp://" + l.Addr().String()
-			r, rec, stop := receivertest.Start(t, tcpClient{l.Addr().String()}, receiver.Config{Silence: 2500 * time.Millisecond})
+			r, rec, stop := receivertest.Start(t, tcpClient{l.Addr().String()}, receiver.Config{Silence: 800 * time.Millisecond})
 			defer stop()
 			first := next(t, conns)
 			receivertest.Write(t, first, gsv)

@@ -79,7 +79,7 @@ func TestAutoFindsNothing(t *testing.T) {
 	before := descriptors(t)
 	for _, test := range tests {
 		h, _ := receivertest.NewHost()
-		h.Silence = 500 * time.Millisecond // four of those are waited for
+		h.Silence = 100 * time.Millisecond // four of those are waited for
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		_, err := (&auto{system: test.m.system}).Open(ctx, h)
 		cancel()

@@ -15,6 +15,7 @@ import (
 // TestRestLosesNothing plays to a real terminal whose reader rests whenever it has read: as fast as it is taken, and at the
 // pace of 115200 baud.
 func TestRestLosesNothing(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		bytes int
@@ -22,11 +23,12 @@ func TestRestLosesNothing(t *testing.T) {
 		every time.Duration
 	}{
 		{"full speed", 1 << 20, 4096, 0},
-		{"115200 baud", 11520, 115, 10 * time.Millisecond},
+		{"115200 baud", 5760, 115, 10 * time.Millisecond},
 		{"in bursts", 16 << 10, 2000, 60 * time.Millisecond},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			l := newLine(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			rec, done := receivertest.NewRecorder(), make(chan error, 1)

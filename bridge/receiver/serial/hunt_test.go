@@ -166,6 +166,9 @@ func TestWrongSpeedIsNamed(t *testing.T) {
 
 // TestMemory: what worked is begun with at the next start, and not written again.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	m, dir := newTree(t), t.TempDir()
 	m.plug("ttyUSB0", newLine(t).path)

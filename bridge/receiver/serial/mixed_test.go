@@ -62,6 +62,7 @@ func TestBinaryBesideNMEA(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 s")
 	}
+	t.Parallel()
 	rawx := ubx(0x02, 0x15, noise(3000))
 	var msm []byte
 	for range 5 {
@@ -141,24 +142,28 @@ func TestSlowReceiverOnAPort(t *testing.T) {
 
 // TestWhatIsSentIsNamed: what comes in place of a GPS receiver's sentences is named by a code.
 func TestWhatIsSentIsNamed(t *testing.T) {
+	t.Parallel()
 	garmin := []byte{0x10, 0x33, 2, 1, 2, 0, 0x10, 0x03}
 	garmin[5] = -(garmin[1] + garmin[2] + garmin[3] + garmin[4])
 	for _, test := range []struct {
 		name  string
 		burst []byte
 		want  string
-		auto  bool // auto passes the port over, a named port is read with a warning
+		slow  bool
 	}{
 		{"UBX", ubx(0x01, 0x07, noise(92)), string(source.BinaryUBX), false},
 		{"RTCM3", rtcm3(noise(300)), string(source.BinaryRTCM3), false},
 		{"Garmin", garmin, string(source.BinaryGarmin), false},
 		{"TSIP", []byte{0x10, 0x46, 0, 0, 0x10, 0x03, 0x10, 0x4B, 1, 2, 3, 0x10, 0x03}, string(source.BinaryTSIP), false},
-		{"AT port", []byte("\r\n+CREG: 0,1\r\n\r\nOK\r\n^RSSI: 18\r\n"), string(source.NotNMEA), false},
-		{"AIS", []byte(ais), string(source.OnlyAIS), true},
-		{"wind", []byte(receivertest.Sentence("WIMWV,214.8,R,0.1,K,A")), string(source.NoPosition), true},
+		{"AT port", []byte("\r\n+CREG: 0,1\r\n\r\nOK\r\n^RSSI: 18\r\n"), string(source.NotNMEA), true},
+		{"AIS", []byte(ais), string(source.OnlyAIS), false},
+		{"wind", []byte(receivertest.Sentence("WIMWV,214.8,R,0.1,K,A")), string(source.NoPosition), false},
 		{"7E1", evenParity(epochOf(0)), string(source.SevenBits), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.slow && testing.Short() {
+				t.Skip("takes 4 s")
+			}
 			t.Parallel()
 			w := newWire(t, 9600)
 			w.every(t, 500*time.Millisecond, func(int) []byte { return test.burst })
@@ -188,6 +193,9 @@ func evenParity(text string) []byte {
 // TestAutoPassesOtherInstrumentsOver: an AIS receiver on the first port does not keep the GPS receiver on the next from being
 // read.
 func TestAutoPassesOtherInstrumentsOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 3 s")
+	}
 	t.Parallel()
 	m := newTree(t)
 	first, second := newWire(t, 38400), newWire(t, 9600)
@@ -209,6 +217,7 @@ func TestFixlessReceiverYields(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 6 s")
 	}
+	t.Parallel()
 	void := []byte(receivertest.Sentence("GPRMC,120000,V,,,,,,,231126,,,N"))
 	for _, other := range []struct {
 		name  string

@@ -23,7 +23,10 @@ import (
 // TestReplugs: under two names in turn, behind two speeds in turn. Every sentence that was sent while the port was open
 // arrives, once and in order, and nothing is left behind.
 func TestReplugs(t *testing.T) {
-	const replugs = 6
+	replugs := uint64(6)
+	if testing.Short() {
+		replugs = 2 // each takes half a second
+	}
 	m := newTree(t)
 	r, rec, stop := start(t, &auto{system: m.system})
 
@@ -113,6 +116,7 @@ func (o opens) count() int {
 
 // TestLeftAlone: the console, and ports that other programs hold, are never opened, though they come before the receiver's.
 func TestLeftAlone(t *testing.T) {
+	t.Parallel()
 	m := newTree(t)
 	console, held, claimed, speaker := newLine(t), newLine(t), newLine(t), newLine(t)
 	m.plug("ttyACM0", console.path)
@@ -197,6 +201,9 @@ func TestNotPermitted(t *testing.T) {
 
 // TestSilentPortIsLeft: a receiver falls silent, which is shown long before its port is given up; another port has one that speaks.
 func TestSilentPortIsLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 3 s")
+	}
 	t.Parallel()
 	m := newTree(t)
 	first, second := newLine(t), newLine(t)
@@ -225,6 +232,9 @@ func TestSilentPortIsLeft(t *testing.T) {
 
 // TestPlugBesideASilentPort: a port that never says anything, as a UART without a receiver, keeps no receiver from being found.
 func TestPlugBesideASilentPort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	m := newTree(t)
 	m.plug("ttyAMA0", newLine(t).path)

@@ -105,6 +105,7 @@ func TestBytesArriveWhole(t *testing.T) {
 
 // TestReplug: the port is pulled out and comes back as another device under the same name.
 func TestReplug(t *testing.T) {
+	t.Parallel()
 	link := filepath.Join(t.TempDir(), "gps0")
 	plug := func(i int) *line {
 		l := newLine(t)

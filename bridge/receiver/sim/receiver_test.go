@@ -52,6 +52,7 @@ func reader(t *testing.T, path string) *os.File {
 }
 
 func TestReceiverSendsTheEpochs(t *testing.T) {
+	t.Parallel()
 	for _, baud := range []int{0, 460800} {
 		c := Config{Rate: 25, Baud: baud, Start: defaultStart, Seed: 1}
 		r, err := Open(c, "")
@@ -87,6 +88,7 @@ func TestReceiverSendsTheEpochs(t *testing.T) {
 }
 
 func TestReadersComeAndGo(t *testing.T) {
+	t.Parallel()
 	r := started(t, Config{Rate: 25}, "")
 	for range 5 {
 		f := reader(t, r.Path())
@@ -105,6 +107,7 @@ func TestReadersComeAndGo(t *testing.T) {
 
 // TestNobodyReads: a write to a full queue comes back, and who opens the port later does not get the past.
 func TestNobodyReads(t *testing.T) {
+	t.Parallel()
 	term, err := openTerminal()
 	if err != nil {
 		t.Fatal(err)
