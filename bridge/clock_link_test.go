@@ -14,6 +14,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
 	"gpsbridge/nmea"
@@ -135,8 +136,8 @@ func TestCertificatesOfADaemonWithoutAClock(t *testing.T) {
 	}
 	put("authority", client.Authority)
 	refused("system, not synchronised", "valid only from")
-	fix := fmt.Sprintf("GPRMC,%s,A,5130.0000,N,00007.5000,W,27.0,84.4,%s,,,A", ahead.Format("150405.00"), ahead.Format("020106"))
-	if _, err := pty.Write(sentence(fix)); err != nil {
+	fix := receivertest.Sentence("GPRMC,%s,A,5130.0000,N,00007.5000,W,27.0,84.4,%s,,,A", ahead.Format("150405.00"), ahead.Format("020106"))
+	if _, err := pty.Write([]byte(fix)); err != nil {
 		t.Fatal(err)
 	}
 	d.await(t, "a fix", func(st observe.Status) bool { return st.Receivers[0].Fixes == 1 })

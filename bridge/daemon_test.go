@@ -21,6 +21,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
 	"gpsbridge/bridge/spool"
@@ -35,19 +36,11 @@ const patience = 20 * time.Second
 func recording(t *testing.T, n int) string {
 	t.Helper()
 	var b bytes.Buffer
-	sentence := func(format string, args ...any) {
-		body := fmt.Sprintf(format, args...)
-		var sum byte
-		for _, c := range []byte(body) {
-			sum ^= c
-		}
-		fmt.Fprintf(&b, "$%s*%02X\r\n", body, sum)
-	}
 	for i := range n {
 		at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC).Add(time.Duration(i) * 100 * time.Millisecond)
 		minutes := 30 + float64(i)*0.0005
-		sentence("GPGGA,%s,51%07.4f,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", at.Format("150405.00"), minutes)
-		sentence("GPRMC,%s,A,51%07.4f,N,00007.5000,W,27.0,84.4,%s,,,A", at.Format("150405.00"), minutes, at.Format("020106"))
+		b.WriteString(receivertest.Sentence("GPGGA,%s,51%07.4f,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", at.Format("150405.00"), minutes))
+		b.WriteString(receivertest.Sentence("GPRMC,%s,A,51%07.4f,N,00007.5000,W,27.0,84.4,%s,,,A", at.Format("150405.00"), minutes, at.Format("020106")))
 	}
 	path := filepath.Join(t.TempDir(), "drive.nmea")
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
@@ -492,7 +485,7 @@ func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
 	old, now := realtest.Join(t, group), realtest.Join(t, strings.Replace(group, "van_7", "van_8", 1))
 	pty := realtest.OpenPty(t)
 	second := start(t, configure("van_8", pty.Path()+"?baud=9600", uplink))
-	if _, err := pty.Write(rmc(1, true)); err != nil {
+	if _, err := pty.Write(receivertest.Epoch(1, true)); err != nil {
 		t.Fatal(err)
 	}
 	for id, m := range map[string]struct {
@@ -566,7 +559,7 @@ func TestHealthSaysWhereTheChainStands(t *testing.T) {
 	}
 	const gone = `uplink gone: (waiting|connecting) \(connection refused` // it tries again and again
 	unhealthy("no epochs: receiver", gone)
-	if _, err := pty.Write(rmc(0, false)); err != nil { // no fix, and a message all the same
+	if _, err := pty.Write(receivertest.Epoch(0, false)); err != nil { // no fix, and a message all the same
 		t.Fatal(err)
 	}
 	d.await(t, "an epoch", func(st observe.Status) bool { return st.Receivers[0].Fixes == 1 })

@@ -13,6 +13,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 func get(t *testing.T, d *running, path string) string {
@@ -42,7 +43,7 @@ func TestMetricsCountTheWholeChain(t *testing.T) {
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	for s := range 5 {
-		if _, err := pty.Write(append([]byte("noise"), rmc(s, true)...)); err != nil {
+		if _, err := pty.Write(append([]byte("noise"), receivertest.Epoch(s, true)...)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +99,7 @@ func TestRawBytesReachViewersThatAsk(t *testing.T) {
 	defer asks.Close()
 	d.await(t, "viewer that asks", func(observe.Status) bool { return d.relay.Wants("van_7", "NMEA") })
 	plain := watchLocally(t, d)
-	sent := "junk\x01 \"" + string(rmc(0, true)) + string(rmc(1, true))
+	sent := "junk\x01 \"" + string(receivertest.Epoch(0, true)) + string(receivertest.Epoch(1, true))
 	if _, err := pty.Write([]byte(sent)); err != nil {
 		t.Fatal(err)
 	}

@@ -16,11 +16,23 @@ const networkPoll = time.Second
 
 // watchNetwork sends on each channel, without waiting, whenever the routes or addresses have changed, until ctx ends. So
 // an uplink that backs off tries again at once when the network is back. Without channels it reads nothing.
-func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struct{}) error {
+func watchNetwork(ctx context.Context, look func() string, changed ...chan struct{}) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	ticker := time.NewTicker(networkPoll)
+	return onChange(ctx, networkPoll, look, func() {
+		for _, c := range changed {
+			select {
+			case c <- struct{}{}:
+			default: // the last change is still unread
+			}
+		}
+	})
+}
+
+// onChange calls changed whenever what look returns is another than before, until ctx ends.
+func onChange(ctx context.Context, every time.Duration, look func() string, changed func()) error {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for last := look(); ; {
 		select {
@@ -28,22 +40,15 @@ func watchNetwork(ctx context.Context, look func() []byte, changed ...chan struc
 			return nil
 		case <-ticker.C:
 		}
-		now := look()
-		if bytes.Equal(now, last) {
-			continue
-		}
-		last = now
-		for _, c := range changed {
-			select {
-			case c <- struct{}{}:
-			default: // the last change is still unread
-			}
+		if now := look(); now != last {
+			last = now
+			changed()
 		}
 	}
 }
 
 // network is the content of the files, without the counters that change by themselves.
-func network() []byte {
+func network() string {
 	var all []byte
 	for _, name := range networkFiles {
 		text, err := os.ReadFile(name)
@@ -54,7 +59,7 @@ func network() []byte {
 			all = append(all, withoutCounters(line)...)
 		}
 	}
-	return all
+	return string(all)
 }
 
 // withoutCounters keeps destination, gateway and the like: route has RefCnt and Use in fields 5 and 6, ipv6_route the

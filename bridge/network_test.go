@@ -17,7 +17,7 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 		one, other := make(chan struct{}, 1), make(chan struct{}, 1)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- watchNetwork(ctx, func() []byte { return []byte(routes.Load().(string)) }, one, other)
+			ended <- watchNetwork(ctx, func() string { return routes.Load().(string) }, one, other)
 		}()
 		for _, step := range []struct {
 			routes    string
@@ -43,7 +43,7 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 
 func TestNobodyToTellOfTheNetwork(t *testing.T) {
 	t.Parallel()
-	look := func() []byte { t.Error("looked without a channel"); return nil }
+	look := func() string { t.Error("looked without a channel"); return "" }
 	if err := watchNetwork(t.Context(), look); err != nil {
 		t.Error(err)
 	}

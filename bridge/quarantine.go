@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"gpsbridge/bridge/secret"
@@ -82,31 +81,29 @@ func (l quarantined) line() ([]byte, error) {
 }
 
 // append puts a line on the disk, whole or not at all, and drops the oldest lines where the file would grow beyond its bound.
+// The whole file is written again: a message is quarantined rarely, and the file is small.
 func (q *quarantine) append(line []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	old, err := os.ReadFile(q.path)
+	kept, err := os.ReadFile(q.path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if len(old) > 0 && old[len(old)-1] != '\n' {
-		line = append([]byte{'\n'}, line...) // a power cut has left half a line
-	}
-	if int64(len(old)+len(line)) > q.max {
-		kept, dropped := newest(old, q.max*3/4-int64(len(line)))
+	if int64(len(kept)+len(line)) > q.max {
+		var dropped int
+		kept, dropped = newest(kept, q.max*3/4-int64(len(line)))
 		q.log.Warn("quarantine is full, its oldest messages are dropped", "dropped", dropped, "file", q.path, "max_bytes", q.max)
-		return replaceFile(q.path, append(kept, line...))
 	}
-	return appendFile(q.path, line)
+	return replaceFile(q.path, append(kept, line...))
 }
 
 // newest returns the last lines of text that fit into size bytes, and how many others there are.
 func newest(text []byte, size int64) (kept []byte, dropped int) {
 	for int64(len(text)) > size && len(text) > 0 {
-		text = text[bytes.IndexByte(append(text, '\n'), '\n')+1:]
+		_, text, _ = bytes.Cut(text, []byte("\n"))
 		dropped++
 	}
-	return bytes.Clone(text), dropped
+	return text, dropped
 }
 
 // replaceFile replaces a file with another text, so that a power cut leaves one of both.
@@ -126,36 +123,9 @@ func replaceFile(path string, text []byte) error {
 	if err := os.Rename(next, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// appendFile appends to a file or leaves it as it was, since the caller tries again.
-func appendFile(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(text); err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, f.Truncate(info.Size()))
-	}
-	if info.Size() == 0 {
-		return syncDir(filepath.Dir(path)) // so that its name is on the disk too
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(dir.Sync(), dir.Close()) // so that its name is on the disk too
 }

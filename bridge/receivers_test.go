@@ -11,24 +11,8 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 )
-
-// rmc is one epoch of a receiver, at a second of a morning.
-func rmc(second int, fix bool) []byte {
-	status := "V,,,,,,"
-	if fix {
-		status = "A,5130.0000,N,00007.5000,W,27.0,84.4"
-	}
-	return sentence(fmt.Sprintf("GPRMC,0900%02d.00,%s,231126,,,A", second, status))
-}
-
-func sentence(body string) []byte {
-	var sum byte
-	for _, c := range []byte(body) {
-		sum ^= c
-	}
-	return fmt.Appendf(nil, "$%s*%02X\r\n", body, sum)
-}
 
 // await polls the daemon's status until it satisfies reached.
 func (r *running) await(t *testing.T, what string, reached func(observe.Status) bool) {
@@ -56,7 +40,7 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 	sent := [2]uint64{}
 	send := func(receiver, second int, fix bool) {
 		t.Helper()
-		if _, err := ports[receiver].Write(rmc(second, fix)); err != nil {
+		if _, err := ports[receiver].Write(receivertest.Epoch(second, fix)); err != nil {
 			t.Fatal(err)
 		}
 		sent[receiver]++

@@ -11,6 +11,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 // changed is the daemon's configuration with a change, validated as a reload has it.
@@ -42,7 +43,7 @@ func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	send := func(from, to int) {
 		for s := from; s < to; s++ {
-			if _, err := pty.Write(rmc(s, true)); err != nil {
+			if _, err := pty.Write(receivertest.Epoch(s, true)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -73,7 +74,7 @@ func TestReloadedReportHoldsFromTheNextFix(t *testing.T) {
 	send := func(from, to int, reported uint64) {
 		t.Helper()
 		for s := from; s < to; s++ {
-			if _, err := pty.Write(rmc(s, true)); err != nil {
+			if _, err := pty.Write(receivertest.Epoch(s, true)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 // silentServer takes what it is sent, answers pings, and echoes nothing.
@@ -50,12 +51,12 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	const n = 20 // of fixes, so that the server is seen to echo
 	for s := range n {
-		if _, err := pty.Write(rmc(s, true)); err != nil {
+		if _, err := pty.Write(receivertest.Epoch(s, true)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.await(t, "echoes", func(st observe.Status) bool { return st.Uplinks[1].Acked == n && st.Uplinks[0].Outstanding > 0 })
-	if _, err := pty.Write(sentence("GPGSV,1,1,01,05,71,210,43")); err != nil {
+	if _, err := pty.Write([]byte(receivertest.Sentence("GPGSV,1,1,01,05,71,210,43"))); err != nil {
 		t.Fatal(err)
 	}
 	d.await(t, "satellites", func(st observe.Status) bool { return st.Spool.Appended == n+1 })

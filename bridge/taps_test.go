@@ -12,6 +12,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 // TestBytesAreRecordedAndShared has a receiver's bytes in a file and at another program, and plays the file back.
@@ -32,7 +33,7 @@ func TestBytesAreRecordedAndShared(t *testing.T) {
 	d.await(t, "client", func(st observe.Status) bool { return st.Receivers[0].Shared.Clients == 1 })
 	var sent strings.Builder
 	for s := range n {
-		if _, err := io.MultiWriter(pty, &sent).Write(rmc(s, true)); err != nil {
+		if _, err := io.MultiWriter(pty, &sent).Write(receivertest.Epoch(s, true)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,11 +3,13 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
-	"slices"
-	"syscall"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
@@ -44,47 +46,24 @@ const tokenPoll = 5 * time.Second
 
 // watch calls apply after each change of the files, until ctx ends.
 func (f tokenFiles) watch(ctx context.Context, apply func() error, log *slog.Logger) error {
-	seen := f.versions()
-	for poll := time.NewTicker(tokenPoll); ; {
-		select {
-		case <-ctx.Done():
-			poll.Stop()
-			return nil
-		case <-poll.C:
-		}
-		now := f.versions()
-		if slices.Equal(now, seen) {
-			continue
-		}
-		seen = now
+	return onChange(ctx, tokenPoll, f.versions, func() {
 		if err := apply(); err != nil {
 			log.Error("changed tokens are not used, the old ones are kept", "err", err)
-			continue
+			return
 		}
 		log.Info("tokens read again after a change of their files")
-	}
+	})
 }
 
-// fileVersion is what changes with the content of a file.
-type fileVersion struct {
-	inode    uint64
-	size     int64
-	modified time.Time
-	changed  syscall.Timespec // of its mode and owner too: it may be readable now
-}
-
-func (f tokenFiles) versions() (all []fileVersion) {
+// versions is what changes with the content of the files, and with their modes and owners: one may be readable now.
+func (f tokenFiles) versions() string {
+	var all []string
 	for _, path := range []string{f.viewer, f.publish, f.devices} {
-		v := fileVersion{}
-		if info, err := os.Stat(path); err == nil { // a file that is missing is the zero value
-			v.size, v.modified = info.Size(), info.ModTime()
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				v.inode, v.changed = st.Ino, st.Ctim
-			}
-		}
-		all = append(all, v)
+		var st unix.Stat_t
+		_ = unix.Stat(path, &st) // a file that is missing is the zero value
+		all = append(all, fmt.Sprint(st.Ino, st.Size, st.Mtim, st.Ctim))
 	}
-	return all
+	return strings.Join(all, " ")
 }
 
 // readToken reads the token in the file that a key names; "" without a file.

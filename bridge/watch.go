@@ -5,15 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/uplink"
-)
-
-// Pauses between a viewer's attempts to join.
-const (
-	watchRetryMin = time.Second
-	watchRetryMax = 30 * time.Second
 )
 
 // WatchConfig names the group to watch.
@@ -27,10 +22,12 @@ type WatchConfig struct {
 // connection is lost. state is called with nil when it has joined, and with the reason each time it has not. Both are called on
 // this goroutine.
 func Watch(ctx context.Context, c WatchConfig, state func(error), show func(msg []byte) error) error {
-	for pause := watchRetryMin; ; {
+	pause := backoff.ExponentialBackOff{InitialInterval: time.Second, Multiplier: 2, MaxInterval: 30 * time.Second}
+	pause.Reset()
+	for {
 		conn, err := uplink.Dial(ctx, uplink.Config{URL: c.URL, TokenFile: c.TokenFile, CAFile: c.CAFile})
 		if err == nil {
-			pause = watchRetryMin
+			pause.Reset()
 			state(nil)
 			if err = follow(ctx, conn, show); err != nil && ctx.Err() == nil {
 				return err
@@ -44,8 +41,7 @@ func Watch(ctx context.Context, c WatchConfig, state func(error), show func(msg 
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
-			pause = min(2*pause, watchRetryMax)
+		case <-time.After(pause.NextBackOff()):
 		}
 	}
 }

@@ -81,25 +81,35 @@ const (
 	stuckAck = 30.0
 )
 
-// Health reports where the chain from receiver to server stands still, for GET /healthz. A receiver that states that it has no
-// fix keeps it moving: that is a message too.
+// Codes of where the chain stands still. A spool that cannot be written has its own.
+const (
+	CodeNoEpochs        problem.Code = "chain-no-epochs"
+	CodeNotConnected    problem.Code = "chain-not-connected"
+	CodeNotAcknowledged problem.Code = "chain-not-acknowledged"
+)
+
+// Health reports where the chain from receiver to server stands still, for GET /healthz: problems that are joined, one for each
+// place. A receiver that states that it has no fix keeps it moving: that is a message too.
 func Health(st Status) error {
 	var errs []error
+	stands := func(code problem.Code, format string, args ...any) {
+		errs = append(errs, &problem.Problem{Code: code, Cause: fmt.Sprintf(format, args...)})
+	}
 	for _, r := range st.Receivers {
 		if r.Active && (r.EpochAge == nil || *r.EpochAge > stuckEpoch) {
-			errs = append(errs, fmt.Errorf("no epochs: receiver %s", join(string(r.State), oneLine(r.Problem))))
+			stands(CodeNoEpochs, "no epochs: receiver %s", join(string(r.State), r.Problem))
 		}
 	}
 	for _, u := range st.Uplinks {
 		switch {
 		case u.State != uplink.Connected:
-			errs = append(errs, fmt.Errorf("uplink %s: %s", u.Name, join(string(u.State), oneLine(u.Problem))))
+			stands(CodeNotConnected, "uplink %s: %s", u.Name, join(string(u.State), u.Problem))
 		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
-			errs = append(errs, fmt.Errorf("uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck))
+			stands(CodeNotAcknowledged, "uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck)
 		}
 	}
 	if p := st.Spool.Problem; p != nil {
-		errs = append(errs, fmt.Errorf("spool: %s", p.Text()))
+		errs = append(errs, p)
 	}
 	return errors.Join(errs...)
 }
@@ -113,7 +123,7 @@ func (s Status) Line() string {
 		}
 		switch {
 		case r.State != receiver.Reading:
-			parts = append(parts, "receiver "+join(string(r.State), oneLine(r.Problem)))
+			parts = append(parts, "receiver "+join(string(r.State), r.Problem))
 		case r.Stale():
 			parts = append(parts, fmt.Sprintf("no fix, %s satellites", satellites(r)))
 		default:
@@ -122,7 +132,7 @@ func (s Status) Line() string {
 	}
 	for _, u := range s.Uplinks {
 		if u.State != uplink.Connected {
-			parts = append(parts, "uplink "+join(string(u.State), oneLine(u.Problem)))
+			parts = append(parts, "uplink "+join(string(u.State), u.Problem))
 		}
 		parts = append(parts, counted(u.Acked, "message")+" acknowledged")
 	}
@@ -141,19 +151,12 @@ func (s Status) Line() string {
 	return strings.Join(parts, " · ")
 }
 
-// oneLine is a problem in one line without its key, "" for none.
-func oneLine(p *problem.Problem) string {
+// join is a state and what is wrong in it, if anything is.
+func join(state string, p *problem.Problem) string {
 	if p == nil {
-		return ""
-	}
-	return p.Text()
-}
-
-func join(state, detail string) string {
-	if detail == "" {
 		return state
 	}
-	return state + " (" + detail + ")"
+	return state + " (" + p.Text() + ")"
 }
 
 // satellites is used/seen, with a dash for what the receiver does not state.

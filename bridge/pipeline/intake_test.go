@@ -31,7 +31,7 @@ func TestEpochOfAnotherConnection(t *testing.T) {
 		in := NewIntake(nil, fd, IntakeConfig{})
 		for i := range 20 {
 			in.Opened()
-			in.Data(rmc(i/2, true))
+			in.Data(receivertest.Epoch(i/2, true))
 			in.Quiet()
 			time.Sleep(500 * time.Millisecond)
 		}
@@ -40,7 +40,7 @@ func TestEpochOfAnotherConnection(t *testing.T) {
 		}
 		time.Sleep(sameSource)
 		in.Opened()
-		in.Data(rmc(9, true))
+		in.Data(receivertest.Epoch(9, true))
 		in.Quiet()
 		if in.epochs != 11 {
 			t.Errorf("the same time much later: %d epochs, want 11", in.epochs)

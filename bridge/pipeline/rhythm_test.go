@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"gpsbridge/bridge/receiver/receivertest"
 	"gpsbridge/bridge/receiver/record"
 )
 
@@ -128,7 +129,7 @@ func TestRestBetweenFixes(t *testing.T) {
 		in := NewIntake(nil, fd, IntakeConfig{})
 		for second := range 3 * rhythmFixes {
 			time.Sleep(time.Second) // the bubble's clock
-			in.Data(rmc(second, true))
+			in.Data(receivertest.Epoch(second, true))
 		}
 		const want = time.Second - restMargin
 		if got := in.Rest(); got != want {
@@ -143,7 +144,7 @@ func TestRestBetweenFixes(t *testing.T) {
 		if got := in.Rest(); got != want {
 			t.Errorf("in a silence behind a fix: %v, want %v", got, want)
 		}
-		in.Data(sentence("GPGGA,090055.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,"))
+		in.Data([]byte(receivertest.Sentence("GPGGA,090055.00,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,")))
 		fixes := in.epochs
 		in.Quiet()
 		if in.epochs != fixes+1 {

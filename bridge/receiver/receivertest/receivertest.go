@@ -294,6 +294,15 @@ func RMC(clock string) string {
 	return Sentence("GPRMC,%s,A,5130.202,N,00007.657,W,0.5,84.4,231126,,,A", clock)
 }
 
+// Epoch is one epoch of a receiver, at a second after nine in the morning, with a fix or without.
+func Epoch(second int, fix bool) []byte {
+	status := "V,,,,,,"
+	if fix {
+		status = "A,5130.0000,N,00007.5000,W,27.0,84.4"
+	}
+	return []byte(Sentence("GPRMC,0900%02d.00,%s,231126,,,A", second, status))
+}
+
 // Report keeps what a source reports.
 type Report struct {
 	mu      sync.Mutex
