@@ -23,6 +23,7 @@ var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe
 // listed may not exist: add it here.
 var mayImport = map[string][]string{
 	"nmea":                         {},
+	"nmea/nmeatest":                {"nmea"},
 	"bridge/problem":               {},
 	"bridge/secret":                {},
 	"bridge/receiver/source":       {},
@@ -109,6 +110,19 @@ func TestImportsRunOneWay(t *testing.T) {
 		for _, imported := range p.imports {
 			if slices.Contains(mustNotImport[p.name], imported) {
 				t.Errorf("%s imports %s and must not know it", p.name, imported)
+			}
+		}
+	}
+}
+
+// TestImportsOfTestPackages: packages whose name ends in test are for tests.
+func TestImportsOfTestPackages(t *testing.T) {
+	for _, line := range goList(t, "-f", `{{.ImportPath}}={{join .Imports "="}}`, "./...") {
+		names := strings.Split(line, "=")
+		for _, imported := range names[1:] {
+			ours := strings.HasPrefix(imported, "gpsbridge/") && !strings.HasPrefix(imported, "gpsbridge/bridge/realtest")
+			if ours && strings.HasSuffix(imported, "test") && !strings.HasSuffix(names[0], "test") {
+				t.Errorf("%s imports %s outside its tests", names[0], imported)
 			}
 		}
 	}

@@ -1,71 +1,28 @@
-package nmea
+package nmea_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gpsbridge/nmea"
+	"gpsbridge/nmea/nmeatest"
 )
 
-// corpusDir returns the directory of recorded logs, and skips the test when there
-// is none. TEST_GPSBRIDGE_CORPUS names it; where TEST_GPSBRIDGE_REAL is set, the
-// test fails instead of skipping, unless the name is "absent".
-func corpusDir(tb testing.TB) string {
-	tb.Helper()
-	dir := os.Getenv("TEST_GPSBRIDGE_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "corpus", "gpsd")
-	}
-	if logs, _ := filepath.Glob(filepath.Join(dir, "*.log")); len(logs) == 0 {
-		if os.Getenv("TEST_GPSBRIDGE_REAL") != "" && dir != "absent" {
-			tb.Fatalf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their directory", dir)
-		}
-		tb.Skipf("no recorded logs in %q: set TEST_GPSBRIDGE_CORPUS to their directory", dir)
-	}
-	return dir
-}
-
-// tpv is a fix as JSON has it.
-type tpv struct {
-	Mode   int
-	Time   string
-	Lat    *float64
-	Lon    *float64
-	AltMSL *float64
-	Speed  *float64
-	Track  *float64
-
-	at time.Time
-}
-
-// readTPV reads fixes, one JSON object a line, and those alone that have a time
-// and a position.
-func readTPV(t *testing.T, b []byte) []tpv {
+// readFixes reads fixes, one JSON object a line, and returns those that have a time and a position.
+func readFixes(t *testing.T, b []byte) []nmea.Fix {
 	t.Helper()
-	var fixes []tpv
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		var f tpv
-		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
-			t.Fatalf("parse %s: %v", lines.Bytes(), err)
-		}
-		if f.Time == "" || f.Lat == nil {
-			continue
-		}
-		at, err := time.Parse(time.RFC3339, f.Time)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.at = at
-		fixes = append(fixes, f)
+	fixes, err := nmeatest.ReadFixes(b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return fixes
+	return slices.DeleteFunc(fixes, func(f nmea.Fix) bool { return f.Time.IsZero() || !f.Lat.Set })
 }
 
 // apart returns the seconds between two times but for week rollovers.
@@ -75,10 +32,10 @@ func apart(a, b time.Time) float64 {
 }
 
 // nearest returns the place of the fix of a time, within 0.01 s, or -1.
-func nearest(fixes []tpv, at time.Time) int {
+func nearest(fixes []nmea.Fix, at time.Time) int {
 	best, place := 0.01+1e-9, -1
 	for i, f := range fixes {
-		if d := apart(f.at, at); d < best || d == best && place < 0 {
+		if d := apart(f.Time, at); d < best || d == best && place < 0 {
 			best, place = d, i
 		}
 	}
@@ -119,8 +76,7 @@ var explained = []struct {
 // there; of each field 99.5 % must agree, the explained differences apart, and
 // of the positions 98 % with them.
 func TestCorpus(t *testing.T) {
-	dir := corpusDir(t)
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	logs := nmeatest.Logs(t)
 	total := map[string]*agreement{}
 	for _, k := range compared {
 		total[k] = &agreement{}
@@ -131,16 +87,16 @@ func TestCorpus(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if _, err := Decode(t.Context(), &out, bytes.NewReader(raw), DecodeOptions{}); err != nil {
+		if _, err := nmea.Decode(t.Context(), &out, bytes.NewReader(raw), nmea.DecodeOptions{}); err != nil {
 			t.Errorf("decode %s: %v", log, err)
 		}
-		checkOnce(t, log, readTPV(t, out.Bytes()))
+		checkOnce(t, log, readFixes(t, out.Bytes()))
 		want, err := os.ReadFile(strings.TrimSuffix(log, ".log") + ".tpv.jsonl")
 		if err != nil {
 			continue // gpsd has no fix
 		}
 		name := strings.TrimSuffix(filepath.Base(log), ".log")
-		diffs := compareLog(readTPV(t, out.Bytes()), readTPV(t, want), total)
+		diffs := compareLog(readFixes(t, out.Bytes()), readFixes(t, want), total)
 		explain(t, name, diffs, total)
 	}
 	for _, k := range compared {
@@ -150,20 +106,23 @@ func TestCorpus(t *testing.T) {
 			t.Errorf("%s: %.2f %% agree with gpsd, want 99.5", k, a.percent())
 		}
 	}
+	if total["epoch"].all == 0 {
+		t.Error("nothing was compared: no log has an answer of gpsd beside it")
+	}
 	if p := total["position"]; float64(p.same) < 0.98*float64(total["epoch"].all) {
 		t.Errorf("%d of %d epochs have gpsd's position, want 98 %%", p.same, total["epoch"].all)
 	}
 }
 
 // checkOnce fails when a log has two fixes of one time.
-func checkOnce(t *testing.T, log string, fixes []tpv) {
+func checkOnce(t *testing.T, log string, fixes []nmea.Fix) {
 	t.Helper()
 	seen := map[time.Time]bool{}
 	for _, f := range fixes {
-		if seen[f.at] {
-			t.Errorf("%s: two fixes of %v", log, f.at)
+		if seen[f.Time] {
+			t.Errorf("%s: two fixes of %v", log, f.Time)
 		}
-		seen[f.at] = true
+		seen[f.Time] = true
 	}
 }
 
@@ -198,18 +157,18 @@ func (a agreement) percent() float64 {
 }
 
 // compareLog compares the fixes of one log and returns the differences by field.
-func compareLog(got, want []tpv, total map[string]*agreement) map[string][]string {
+func compareLog(got, want []nmea.Fix, total map[string]*agreement) map[string][]string {
 	diffs := map[string][]string{}
-	note := func(w tpv, field string, same bool, text string) {
+	note := func(w nmea.Fix, field string, same bool, text string) {
 		total[field].all++
 		if same {
 			total[field].same++
 			return
 		}
-		diffs[field] = append(diffs[field], w.Time+" "+text)
+		diffs[field] = append(diffs[field], w.Time.Format(time.RFC3339Nano)+" "+text)
 	}
 	for _, w := range want {
-		i := nearest(got, w.at)
+		i := nearest(got, w.Time)
 		note(w, "epoch", i >= 0, "missing")
 		if i < 0 {
 			continue
@@ -217,31 +176,31 @@ func compareLog(got, want []tpv, total map[string]*agreement) map[string][]strin
 		g := got[i]
 		note(w, "position", within(g.Lat, w.Lat, 2e-7) && within(g.Lon, w.Lon, 2e-7), differ(g.Lat, w.Lat)+" "+differ(g.Lon, w.Lon))
 		note(w, "mode", g.Mode == w.Mode, fmt.Sprintf("%d, gpsd %d", g.Mode, w.Mode))
-		if w.AltMSL != nil {
+		if w.AltMSL.Set {
 			note(w, "altMSL", within(g.AltMSL, w.AltMSL, 0.06), differ(g.AltMSL, w.AltMSL))
 		}
-		if w.Speed != nil {
+		if w.Speed.Set {
 			note(w, "speed", within(g.Speed, w.Speed, 0.06), differ(g.Speed, w.Speed))
 		}
-		if w.Track != nil {
-			same := g.Track != nil && math.Abs(math.Remainder(*g.Track-*w.Track, 360)) <= 0.06
+		if w.Track.Set {
+			same := g.Track.Set && math.Abs(math.Remainder(g.Track.V-w.Track.V, 360)) <= 0.06
 			note(w, "track", same, differ(g.Track, w.Track))
 		}
 	}
 	return diffs
 }
 
-func within(a, b *float64, d float64) bool {
-	return a != nil && b != nil && math.Abs(*a-*b) <= d+1e-12
+func within(a, b nmea.Value, d float64) bool {
+	return a.Set && b.Set && math.Abs(a.V-b.V) <= d+1e-12
 }
 
-// differ shows two values, where nil is absent.
-func differ(got, gpsd *float64) string {
-	show := func(v *float64) string {
-		if v == nil {
+// differ shows two values.
+func differ(got, gpsd nmea.Value) string {
+	show := func(v nmea.Value) string {
+		if !v.Set {
 			return "absent"
 		}
-		return fmt.Sprint(*v)
+		return fmt.Sprint(v.V)
 	}
 	return show(got) + ", gpsd " + show(gpsd)
 }
