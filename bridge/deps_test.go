@@ -117,12 +117,12 @@ func TestImportsRunOneWay(t *testing.T) {
 
 // TestImportsOfTestPackages: packages whose name ends in test are for tests.
 func TestImportsOfTestPackages(t *testing.T) {
-	for _, line := range goList(t, "-f", `{{.ImportPath}}={{join .Imports "="}}`, "./...") {
-		names := strings.Split(line, "=")
-		for _, imported := range names[1:] {
-			ours := strings.HasPrefix(imported, "gpsbridge/") && !strings.HasPrefix(imported, "gpsbridge/bridge/realtest")
-			if ours && strings.HasSuffix(imported, "test") && !strings.HasSuffix(names[0], "test") {
-				t.Errorf("%s imports %s outside its tests", names[0], imported)
+	t.Parallel()
+	for _, p := range packages(t) {
+		for _, imported := range p.imports {
+			ours := strings.HasPrefix(imported, module) && !strings.HasPrefix(imported, module+"bridge/realtest")
+			if ours && strings.HasSuffix(imported, "test") && !strings.HasSuffix(p.name, "test") {
+				t.Errorf("%s imports %s outside its tests", p.name, imported)
 			}
 		}
 	}
