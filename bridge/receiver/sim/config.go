@@ -19,8 +19,6 @@ type Config struct {
 	Seed uint64
 	// Tunnel puts stretches without sky on the route: about 20 s every few minutes.
 	Tunnel bool
-	// Outage, when it is set, takes the sky away while it returns true for the time since Start.
-	Outage func(sinceStart time.Duration) bool
 	// UBX has the receiver send u-blox's binary protocol instead of NMEA 0183: one NAV-PVT an epoch.
 	UBX bool
 	// Garble has a Receiver with a Baud be read as on a real line: at another speed than Baud comes what a UART makes of it.

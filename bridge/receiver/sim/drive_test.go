@@ -3,7 +3,6 @@ package sim
 import (
 	"math"
 	"testing"
-	"time"
 )
 
 // TestDrive drives each of some seeds for half an hour and checks that a vehicle could.
@@ -43,7 +42,7 @@ func TestDrive(t *testing.T) {
 		if top > 50/3.6 || top < 45/3.6 {
 			t.Errorf("seed %d: drives up to %.1f km/h", seed, top*3.6)
 		}
-		if laps := way / g.vehicle.route.length; laps < 1.5 {
+		if laps := way / g.drive.length; laps < 1.5 {
 			t.Errorf("seed %d: only %.1f laps in half an hour", seed, laps)
 		}
 		if stood < 20 || stood > 900 {
@@ -59,55 +58,72 @@ func acceleration(a, b State, dt float64) float64 {
 	return math.Hypot(b.Speed*bx-a.Speed*ax, b.Speed*by-a.Speed*ay) / dt
 }
 
-// TestLights: the vehicle crosses a line while its light is red only where it cannot stop any more.
+// TestLights: the vehicle stands before each line whose light is red, for as long as it is, and nowhere else.
 func TestLights(t *testing.T) {
-	v := newVehicle(newRoute(hydePark), 5)
-	red := make([]time.Duration, len(v.route.lights)) // when each light was last seen to turn red
-	stopped := 0
-	for range 40 * 60 * 100 {
-		before, speed := v.way, v.speed
-		v.advance(stepMax)
-		for i, line := range v.route.lights {
-			if !v.red(i) {
-				red[i] = v.elapsed
-			}
-			if before < line && v.way >= line && v.red(i) && v.elapsed-red[i] > 5*time.Second {
-				t.Fatalf("passed light %d at %.1f m/s, %v after it turned red", i, v.speed, v.elapsed-red[i])
-			}
-		}
-		if speed > 0 && v.speed == 0 {
-			stopped++
+	lights := 0
+	for _, c := range hydePark {
+		if c.light {
+			lights++
 		}
 	}
-	if stopped < 5 {
-		t.Errorf("stopped %d times in 40 minutes", stopped)
+	for seed := range uint64(10) {
+		d := newDrive(hydePark, seed)
+		stops := 0
+		for i, m := range d.moments[:len(d.moments)-1] {
+			next := d.moments[i+1]
+			if next.way != m.way {
+				if m.speed == 0 && next.speed == 0 {
+					t.Errorf("seed %d: no way from %.1f m", seed, m.way)
+				}
+				continue
+			}
+			stops++
+			if m.speed != 0 || next.at-m.at <= 0 || next.at-m.at > longestRed {
+				t.Errorf("seed %d: stands for %.1f s at %.1f m/s", seed, next.at-m.at, m.speed)
+			}
+			at := math.Inf(1)
+			for _, s := range d.streets {
+				if s.light {
+					at = min(at, math.Abs(math.Remainder(m.way-d.line(s.from), d.length)))
+				}
+			}
+			if at > lapStep {
+				t.Errorf("seed %d: stops %.1f m from a line", seed, at)
+			}
+		}
+		if stops < 3 || stops > lights {
+			t.Errorf("seed %d: stops %d times at %d lights", seed, stops, lights)
+		}
 	}
 }
 
 func TestRouteIsClosed(t *testing.T) {
-	r := newRoute(hydePark)
-	for i, p := range r.pieces {
-		x, y, heading := p.at(p.length)
-		next := r.pieces[(i+1)%len(r.pieces)]
-		if gap := math.Hypot(next.x-x, next.y-y); gap > 1e-6 {
-			t.Errorf("piece %d ends %g m from the next", i, gap)
+	d := newDrive(hydePark, 0)
+	x, y, heading, _ := d.place(-1)
+	for way := -1.0; way <= d.length+1; way += 0.1 {
+		nx, ny, h, stretch := d.place(way)
+		if gap := math.Hypot(nx-x, ny-y); gap > 0.1001 {
+			t.Errorf("%g m of ground in 0.1 m at %.1f m", gap, way)
 		}
-		if turn := math.Remainder(next.heading-heading, 2*math.Pi); math.Abs(turn) > 1e-9 {
-			t.Errorf("piece %d ends at an angle of %g to the next", i, turn)
+		if turn := math.Abs(math.Remainder(h-heading, 2*math.Pi)); turn > 0.1*stretch/8 {
+			t.Errorf("turns by %.2f° in 0.1 m at %.1f m", turn*180/math.Pi, way)
 		}
-		if p.length <= 0 {
-			t.Errorf("piece %d is %g m long", i, p.length)
-		}
+		x, y, heading = nx, ny, h
 	}
-	if r.length < 4000 || r.length > 10_000 {
-		t.Errorf("the route is %.0f m long", r.length)
+	if d.length < 4000 || d.length > 10_000 {
+		t.Errorf("the route is %.0f m long", d.length)
 	}
-	for _, tunnel := range tunnels {
-		for _, light := range r.lights {
-			if part := light / r.length; part > tunnel.from-0.001 && part < tunnel.to+0.001 {
+	lights := 0
+	for _, s := range d.streets[1:] {
+		if !s.light {
+			continue
+		}
+		lights++
+		for _, tunnel := range tunnels {
+			if part := d.part(d.line(s.from)); part > tunnel.from-0.001 && part < tunnel.to+0.001 {
 				t.Errorf("a light stands at %.3f of the route, in the tunnel from %.3f to %.3f", part, tunnel.from, tunnel.to)
 			}
 		}
 	}
-	t.Logf("%.0f m, %d lights", r.length, len(r.lights))
+	t.Logf("%.0f m, %d lights, %.0f s", d.length, lights, d.lap)
 }

@@ -34,7 +34,7 @@ type Generator struct {
 
 	config  Config // checked
 	profile profile
-	vehicle *vehicle
+	drive   *drive
 	sky     *sky
 
 	epoch int64 // number of the next epoch
@@ -54,7 +54,7 @@ func newGenerator(checked Config) *Generator {
 	return &Generator{
 		config:  checked,
 		profile: p,
-		vehicle: newVehicle(newRoute(hydePark), checked.Seed),
+		drive:   newDrive(hydePark, checked.Seed),
 		sky:     newSky(p.systems, checked.Seed),
 	}
 }
@@ -69,53 +69,36 @@ func (g *Generator) AppendEpoch(dst []byte) []byte {
 }
 
 // Epoch is AppendEpoch to a new slice.
-func (g *Generator) Epoch() []byte {
-	return g.AppendEpoch(nil)
+func (g *Generator) Epoch() []byte { return g.AppendEpoch(nil) }
+
+// Next is the time of the next epoch.
+func (g *Generator) Next() time.Time { return g.config.Start.Add(g.sinceStart()).UTC() }
+
+// sinceStart is the time of the next epoch. It is computed from the number, so that no error adds up at 3 Hz.
+func (g *Generator) sinceStart() time.Duration {
+	rate := int64(g.config.Rate)
+	return time.Duration(g.epoch/rate)*time.Second + time.Duration(g.epoch%rate)*time.Second/time.Duration(rate)
+}
+
+// second is the number of the second since the start that begins with the epoch that was generated last; false where none does.
+func (g *Generator) second() (int64, bool) {
+	rate := int64(g.config.Rate)
+	return (g.epoch - 1) / rate, (g.epoch-1)%rate == 0
 }
 
 // Skip drives to the next epoch without sentences.
 func (g *Generator) Skip() {
-	since := g.sinceStart(g.epoch)
-	g.vehicle.advance(since - g.vehicle.elapsed)
-	g.observe(since)
-	g.epoch++
-}
-
-// Next is the time of the next epoch.
-func (g *Generator) Next() time.Time {
-	return g.config.Start.Add(g.sinceStart(g.epoch)).UTC()
-}
-
-// sinceStart is the time of an epoch. It is computed from the number, so that no error adds up at 3 Hz.
-func (g *Generator) sinceStart(epoch int64) time.Duration {
-	rate := int64(g.config.Rate)
-	return time.Duration(epoch/rate)*time.Second + time.Duration(epoch%rate)*time.Second/time.Duration(rate)
-}
-
-// onSecond reports whether the epoch that was generated last is the first of a second since the start.
-func (g *Generator) onSecond() bool {
-	return (g.epoch-1)%int64(g.config.Rate) == 0
-}
-
-// second is the number of the second since the start of the epoch that was generated last.
-func (g *Generator) second() int64 {
-	return (g.epoch - 1) / int64(g.config.Rate)
-}
-
-// observe takes the state of an epoch.
-func (g *Generator) observe(since time.Duration) {
-	v := g.vehicle
-	open := !(g.config.Tunnel && v.inTunnel()) && (g.config.Outage == nil || !g.config.Outage(since))
+	way, speed := g.drive.after(g.sinceStart().Seconds())
+	open := !g.config.Tunnel || !g.drive.inTunnel(way)
 	s := &g.State
 	changed := s.Fix != open
-	s.Time = g.config.Start.Add(since).UTC()
-	s.Fix = open
-	s.Lat, s.Lon, s.Track = v.route.at(v.way)
-	alt, slope := v.route.height(v.way)
+	s.Time, s.Fix = g.Next(), open
+	s.Lat, s.Lon, s.Track = g.drive.at(way)
+	alt, slope := g.drive.height(way)
 	s.AltMSL, s.GeoidSep = alt, geoidSep
-	s.Speed, s.Climb = v.speed, slope*v.speed
-	s.Moving = v.speed >= minCourse
-	if (g.epoch)%int64(g.config.Rate) == 0 || changed {
+	s.Speed, s.Climb, s.Moving = speed, slope*speed, speed >= minCourse
+	g.epoch++
+	if _, whole := g.second(); whole || changed {
 		g.sky.update(float64(s.Time.Unix()%swingPeriod), open)
 	}
 	s.HDOP, s.VDOP, s.PDOP = g.sky.hdop, g.sky.vdop, g.sky.pdop

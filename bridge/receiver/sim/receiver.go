@@ -13,7 +13,7 @@ import (
 // real line, what is not read is lost, and a reader that opens the port gets what is sent from then on. Readers may come and go.
 type Receiver struct {
 	config Config // checked, but for Start
-	line   *terminal
+	line   *Terminal
 	link   string
 	close  func() error
 
@@ -31,7 +31,7 @@ func Open(c Config, link string) (*Receiver, error) {
 		return nil, err
 	}
 	c.Start = start
-	line, err := openTerminal()
+	line, err := OpenTerminal()
 	if err != nil {
 		return nil, err
 	}
@@ -51,50 +51,73 @@ func (r *Receiver) Path() string {
 	return r.line.Path
 }
 
+// lateMost is how much later than it is due an epoch is still sent.
+const lateMost = 2 * time.Second
+
 // Run sends until ctx ends or the Receiver is closed, and returns nil for both. It does not close the terminal.
 func (r *Receiver) Run(ctx context.Context) error {
-	c := r.config
+	c, now := r.config, time.Now()
 	if c.Start.IsZero() {
-		// On a whole second, as the epochs of receivers are.
-		c.Start = time.Now().Truncate(time.Second).Add(time.Second)
+		c.Start = now.Truncate(time.Second).Add(time.Second) // on a whole second, as the epochs of receivers are
 	}
-	g := newGenerator(c)
-	p := newPacer(c, time.Now())
+	ahead := c.Start.Sub(now)
+	if ahead < 0 || ahead > time.Second {
+		ahead = 0 // else the receiver shows the current time, and sends each epoch when it is
+	}
+	g, w := newGenerator(c), newWire(c.Baud)
 	var burst []byte
 	for {
-		epoch := p.start(g.Next())
-		if p.late(epoch, time.Now()) {
+		due := now.Add(ahead + g.sinceStart())
+		if time.Since(due) > lateMost {
 			g.Skip() // the machine slept: a receiver would have gone on
 			continue
 		}
 		burst = g.AppendEpoch(burst[:0])
-		if !sleepUntil(ctx, epoch) {
+		if !sleepUntil(ctx, due) {
 			return nil
 		}
 		r.line.tidy(time.Now())
-		if !r.send(ctx, p, epoch, burst) {
+		if !r.send(ctx, w, due, burst) {
 			return nil
 		}
 	}
 }
 
-// Close ends Run, hangs up and removes the link. What has the port open sees it vanish.
-func (r *Receiver) Close() error {
-	return r.close()
+// wire knows when bytes are on the line. The bytes of a burst count from its beginning, so nothing drifts.
+type wire struct {
+	byteAt time.Duration // how long a byte takes; 0 for a line without limit
+	chunk  int           // bytes that are written together
+	free   time.Time     // when the line has sent all that it was given
 }
 
-// send writes a burst at the speed of the line. It returns false when ctx has ended or the terminal was closed.
-func (r *Receiver) send(ctx context.Context, p *pacer, epoch time.Time, burst []byte) bool {
-	p.begin(epoch)
-	for len(burst) > 0 {
-		n := min(p.chunk, len(burst))
-		if !sleepUntil(ctx, p.sent(n)) {
+// chunkTime is how long the bytes that are written together take: coarse enough that a slow machine keeps up, fine enough
+// that for a reader it is as a UART's FIFO (16 bytes at 9600 baud take 17 ms).
+const chunkTime = 10 * time.Millisecond
+
+func newWire(baud int) *wire {
+	if baud == 0 {
+		return &wire{chunk: 1 << 20}
+	}
+	byteAt := 10 * time.Second / time.Duration(baud)
+	return &wire{byteAt: byteAt, chunk: max(int(chunkTime/byteAt), 1)}
+}
+
+// Close ends Run, hangs up and removes the link. What has the port open sees it vanish.
+func (r *Receiver) Close() error { return r.close() }
+
+// send writes a burst at the speed of the line, at due or when the line is free. It returns false when ctx has ended or the
+// terminal was closed.
+func (r *Receiver) send(ctx context.Context, w *wire, due time.Time, burst []byte) bool {
+	if w.free.After(due) {
+		due = w.free
+	}
+	for sent := 0; sent < len(burst); {
+		piece := burst[sent:min(sent+w.chunk, len(burst))]
+		sent += len(piece)
+		w.free = due.Add(time.Duration(sent) * w.byteAt)
+		if !sleepUntil(ctx, w.free) || r.line.write(r.received(piece, sent == len(burst))) != nil {
 			return false
 		}
-		if err := r.line.write(r.received(burst[:n], n == len(burst))); err != nil {
-			return false
-		}
-		burst = burst[n:]
 	}
 	return true
 }
@@ -137,16 +160,10 @@ func (r *Receiver) shut() error {
 
 // sleepUntil waits, and returns false when ctx has ended.
 func sleepUntil(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
+	case <-time.After(time.Until(t)):
 		return true
 	}
 }

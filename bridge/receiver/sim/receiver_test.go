@@ -108,7 +108,7 @@ func TestReadersComeAndGo(t *testing.T) {
 // TestNobodyReads: a write to a full queue comes back, and who opens the port later does not get the past.
 func TestNobodyReads(t *testing.T) {
 	t.Parallel()
-	term, err := openTerminal()
+	term, err := OpenTerminal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNobodyReads(t *testing.T) {
 
 // TestTidyLeavesReadersAlone: what a reader that takes bytes has not taken yet stays.
 func TestTidyLeavesReadersAlone(t *testing.T) {
-	term, err := openTerminal()
+	term, err := OpenTerminal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,30 +179,33 @@ func TestTidyLeavesReadersAlone(t *testing.T) {
 	}
 }
 
-func TestPacer(t *testing.T) {
-	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	c := Config{Baud: 9600, Start: defaultStart}
-	p := newPacer(c, now)
-	if due := p.start(defaultStart.Add(1000 * time.Second)); !due.Equal(now.Add(1000 * time.Second)) {
-		t.Errorf("epoch 1000 is due at %v", due)
+// TestPace: bytes come at the speed of the line, and what is due while it is busy waits.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	r, err := Open(Config{Baud: 9600}, "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	p.begin(now)
-	var last time.Time
-	for range 100 {
-		last = p.sent(9)
+	defer r.Close()
+	w, now := newWire(9600), time.Now()
+	if !r.send(t.Context(), w, now, make([]byte, 200)) {
+		t.Fatal("not sent")
 	}
-	if took := last.Sub(now); took < 937*time.Millisecond || took > 938*time.Millisecond {
-		t.Errorf("900 bytes took %v at 9600 baud", took)
+	if took := w.free.Sub(now); took < 208*time.Millisecond || took > 209*time.Millisecond || time.Since(now) < took {
+		t.Errorf("200 bytes took %v at 9600 baud", took)
 	}
-	// What is due while the line is busy waits.
-	p.begin(now.Add(900 * time.Millisecond))
-	if first := p.sent(1); !first.After(last) {
-		t.Errorf("a byte was sent at %v, the line was busy until %v", first, last)
+	if !r.send(t.Context(), w, now.Add(100*time.Millisecond), make([]byte, 8)) || w.free.Sub(now) < 216*time.Millisecond {
+		t.Errorf("a byte was sent at %v, the line was busy", w.free.Sub(now))
 	}
-	// A receiver that starts in the near future sends each epoch when it is.
-	c.Start = now.Add(300 * time.Millisecond)
-	if due := newPacer(c, now).start(c.Start); !due.Equal(c.Start) {
-		t.Errorf("the first epoch is due at %v, want %v", due, c.Start)
+}
+
+// TestCurrentTime: a receiver that starts in the near future sends each epoch when it is.
+func TestCurrentTime(t *testing.T) {
+	t.Parallel()
+	start := time.Now().Add(300 * time.Millisecond)
+	r := started(t, Config{Start: start}, "")
+	if _, err := io.ReadFull(reader(t, r.Path()), make([]byte, 80)); err != nil || time.Since(start) < 0 {
+		t.Errorf("the first epoch came %v before it was, %v", time.Until(start), err)
 	}
 }
 

@@ -1,8 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"math"
-	"strconv"
+	"strings"
 )
 
 const knotsPerMPS = 3600.0 / 1852
@@ -10,29 +11,65 @@ const knotsPerMPS = 3600.0 / 1852
 // appendSentences appends the burst of the state, in the order of u-blox M8 and M9 receivers: RMC, VTG, GGA, GSA, GSV, GLL;
 // GSV, GST and ZDA only once a second, as receivers at higher rates are set to.
 func (g *Generator) appendSentences(dst []byte) []byte {
-	p := g.profile
-	dst = g.appendRMC(dst)
-	if p.full {
-		dst = g.appendVTG(dst)
+	p, s := g.profile, &g.State
+	second, whole := g.second()
+	clock, position := s.Time.Format("150405.00"), s.position() // rates that do not divide 100 are cut, as receivers do
+	add := func(name, format string, args ...any) { dst = appendSentence(dst, g.talker()+name, format, args...) }
+	if s.Fix {
+		add("RMC", "%s,A,%s,%.3f,%s,%s,%.1f,E,A,V", clock, position, s.Speed*knotsPerMPS, s.course(0), s.date(), magVar) // V: no navigational status
+	} else {
+		add("RMC", "%s,V,,,,,,,%s,,,N,V", clock, s.date())
 	}
-	dst = g.appendGGA(dst)
+	switch {
+	case !p.full:
+	case s.Fix:
+		add("VTG", "%s,T,%s,M,%.3f,N,%.3f,K,A", s.course(0), s.course(-magVar), s.Speed*knotsPerMPS, s.Speed*3.6)
+	default:
+		add("VTG", ",,,,,,,,N")
+	}
+	if s.Fix {
+		add("GGA", "%s,%s,1,%02d,%.2f,%.1f,M,%.1f,M,,", clock, position, s.Used, s.HDOP, s.AltMSL, geoidSep)
+	} else {
+		add("GGA", "%s,,,,,0,00,99.99,,,,,,", clock)
+	}
 	for k := range p.systems {
-		dst = g.appendGSA(dst, k)
+		add("GSA", "%s", g.gsa(k))
 	}
-	if g.onSecond() && g.second()%int64(p.gsv) == 0 {
+	if whole && second%int64(p.gsv) == 0 {
 		for k := range p.systems {
 			dst = g.appendGSV(dst, k)
 		}
 	}
-	if !p.full {
+	switch {
+	case !p.full:
+		return dst
+	case s.Fix:
+		add("GLL", "%s,%s,A,A", position, clock)
+	default:
+		add("GLL", ",,,,%s,V,N", clock)
+	}
+	if !whole {
 		return dst
 	}
-	dst = g.appendGLL(dst)
-	if g.onSecond() {
-		dst = g.appendGST(dst)
-		dst = g.appendZDA(dst)
+	if s.Fix {
+		flat := rangeError * s.HDOP / math.Sqrt2 // of latitude and longitude, the error being round
+		add("GST", "%s,%.0f,%.1f,%.1[3]f,0,%.1[3]f,%.1[3]f,%.1[4]f", clock, rangeError*8, flat, rangeError*s.VDOP)
+	} else {
+		add("GST", "%s,,,,,,,", clock)
 	}
+	add("ZDA", "%s,00,00", s.Time.Format("150405.00,02,01,2006"))
 	return dst
+}
+
+// appendSentence appends a sentence with its checksum.
+func appendSentence(dst []byte, address, format string, args ...any) []byte {
+	from := len(dst) + 1
+	dst = fmt.Appendf(dst, "$"+address+","+format, args...)
+	sum := byte(0)
+	for _, c := range dst[from:] {
+		sum ^= c
+	}
+	return fmt.Appendf(dst, "*%02X\r\n", sum)
 }
 
 // talker is GN for a receiver that mixes constellations, GP for one that has GPS alone.
@@ -43,97 +80,45 @@ func (g *Generator) talker() string {
 	return "GN"
 }
 
-func (g *Generator) appendRMC(dst []byte) []byte {
-	s := &g.State
-	l := begin(dst, g.talker(), "RMC").clock(g.State.Time)
-	if s.Fix {
-		l = l.text("A").position(s.Lat, s.Lon).number(s.Speed*knotsPerMPS, 3).course(s, 0)
-	} else {
-		l = l.text("V").empty(6)
-	}
-	l = l.date(s.Time)
-	if s.Fix {
-		l = l.number(magVar, 1).text("E").text("A")
-	} else {
-		l = l.empty(2).text("N")
-	}
-	return l.text("V").end() // V: navigational status not provided
-}
-
-func (g *Generator) appendVTG(dst []byte) []byte {
-	s := &g.State
-	l := begin(dst, g.talker(), "VTG")
-	if !s.Fix {
-		return l.empty(8).text("N").end()
-	}
-	l = l.course(s, 0).text("T").course(s, -magVar).text("M")
-	return l.number(s.Speed*knotsPerMPS, 3).text("N").number(s.Speed*3.6, 3).text("K").text("A").end()
-}
-
-func (g *Generator) appendGGA(dst []byte) []byte {
-	s := &g.State
-	l := begin(dst, g.talker(), "GGA").clock(s.Time)
-	if !s.Fix {
-		return l.empty(4).text("0").text("00").text("99.99").empty(6).end()
-	}
-	l = l.position(s.Lat, s.Lon).text("1").padded(s.Used, 2).number(s.HDOP, 2)
-	return l.number(s.AltMSL, 1).text("M").number(geoidSep, 1).text("M").empty(2).end()
-}
-
-func (g *Generator) appendGLL(dst []byte) []byte {
-	s := &g.State
-	l := begin(dst, g.talker(), "GLL")
-	if !s.Fix {
-		return l.empty(4).clock(s.Time).text("V").text("N").end()
-	}
-	return l.position(s.Lat, s.Lon).clock(s.Time).text("A").text("A").end()
-}
-
 // gsaPlaces is how many satellites a GSA has room for.
 const gsaPlaces = 12
 
-// appendGSA lists the satellites in use of one constellation.
-func (g *Generator) appendGSA(dst []byte, system int) []byte {
+// gsa are the fields that list the satellites in use of one constellation.
+func (g *Generator) gsa(system int) string {
 	s := &g.State
-	l := begin(dst, g.talker(), "GSA").text("A")
+	fields := []string{"A", "1"}
 	if s.Fix {
-		l = l.text("3")
-	} else {
-		l = l.text("1")
+		fields[1] = "3"
 	}
-	n := 0
 	for _, sat := range g.sky.of(system) {
 		if sat.Used {
-			l = l.padded(sat.Number, 2)
-			n++
+			fields = append(fields, fmt.Sprintf("%02d", sat.Number))
 		}
 	}
-	l = l.empty(gsaPlaces-n).number(s.PDOP, 2).number(s.HDOP, 2).number(s.VDOP, 2)
-	if g.profile.systems == 1 {
-		return l.end() // old receivers: NMEA 2.3, without system ID
+	fields = append(fields, make([]string, 2+gsaPlaces-len(fields))...)
+	fields = append(fields, fmt.Sprintf("%.2f,%.2f,%.2f", s.PDOP, s.HDOP, s.VDOP))
+	if g.profile.systems > 1 { // old receivers have NMEA 2.3, without system ID
+		fields = append(fields, string(systems[system].gsaID))
 	}
-	return l.text(string(systems[system].gsaID)).end()
+	return strings.Join(fields, ",")
 }
 
 // appendGSV lists the satellites in view of one constellation, four a sentence.
 func (g *Generator) appendGSV(dst []byte, system int) []byte {
-	sats := g.sky.of(system)
-	sys := systems[system]
+	sats, sys := g.sky.of(system), systems[system]
 	total := max((len(sats)+3)/4, 1)
 	for i := range total {
-		l := begin(dst, sys.talker, "GSV").padded(total, 1).padded(i+1, 1).padded(len(sats), 2)
+		var list strings.Builder
 		for _, sat := range sats[min(4*i, len(sats)):min(4*i+4, len(sats))] {
-			l = l.padded(sat.Number, 2).padded(sat.Elevation, 2).padded(sat.Azimuth, 3)
+			fmt.Fprintf(&list, ",%02d,%02d,%03d,", sat.Number, sat.Elevation, sat.Azimuth)
 			if sat.CN0 > 0 {
-				l = l.padded(sat.CN0, 2)
-			} else {
-				l = l.empty(1)
+				fmt.Fprintf(&list, "%02d", sat.CN0)
 			}
 		}
 		if g.profile.systems > 1 {
-			l = l.text(string(sys.signal))
+			list.WriteString("," + string(sys.signal))
 		}
-		dst = l.end()
+		dst = appendSentence(dst, sys.talker+"GSV", "%d,%d,%02d%s", total, i+1, len(sats), list.String())
 	}
 	return dst
 }
@@ -141,55 +126,29 @@ func (g *Generator) appendGSV(dst []byte, system int) []byte {
 // rangeError is the error of a range that the deviations of GST come from, m.
 const rangeError = 1.5
 
-func (g *Generator) appendGST(dst []byte) []byte {
-	s := &g.State
-	l := begin(dst, g.talker(), "GST").clock(s.Time)
-	if !s.Fix {
-		return l.empty(7).end()
-	}
-	flat := rangeError * s.HDOP / math.Sqrt2 // of latitude and longitude, the error being round
-	return l.number(rangeError*8, 0).number(flat, 1).number(flat, 1).number(0, 0).
-		number(flat, 1).number(flat, 1).number(rangeError*s.VDOP, 1).end()
-}
+func (s *State) date() string { return s.Time.Format("020106") }
 
-func (g *Generator) appendZDA(dst []byte) []byte {
-	t := g.State.Time
-	return begin(dst, g.talker(), "ZDA").clock(t).
-		padded(t.Day(), 2).padded(int(t.Month()), 2).padded(t.Year(), 4).text("00").text("00").end()
-}
-
-// course adds the track turned by offset degrees, or an empty field while there is none.
-func (l line) course(s *State, offset float64) line {
+// course is the track turned by offset degrees, or empty while there is none.
+func (s *State) course(offset float64) string {
 	if !s.Moving {
-		return l.empty(1)
+		return ""
 	}
 	// Round before folding: 359.996 is 0.00 and not 360.00.
 	hundredths := int(math.Round((s.Track+offset)*100)+36000) % 36000
-	return l.number(float64(hundredths)/100, 2)
+	return fmt.Sprintf("%.2f", float64(hundredths)/100)
 }
 
-// position adds latitude and longitude as degrees and minutes with five decimals, 1.8 cm.
-func (l line) position(lat, lon float64) line {
-	return l.angle(lat, 2, "N", "S").angle(lon, 3, "E", "W")
+// position is latitude and longitude as degrees and minutes with five decimals, 1.8 cm.
+func (s *State) position() string {
+	return angle(s.Lat, 2, "N", "S") + "," + angle(s.Lon, 3, "E", "W")
 }
 
-func (l line) angle(degrees float64, width int, positive, negative string) line {
+func angle(degrees float64, width int, positive, negative string) string {
 	side := positive
 	if degrees < 0 {
 		side, degrees = negative, -degrees
 	}
 	// In whole units of the last decimal, so that the minutes never round up to 60.
 	units := int64(math.Round(degrees * 60 * 1e5))
-	l = l.padded(int(units/6_000_000), width)
-	minutes := units % 6_000_000
-	l.b = appendPadded(l.b, int(minutes/100_000), 2)
-	l.b = append(l.b, '.')
-	l.b = appendPadded(l.b, int(minutes%100_000), 5)
-	return l.text(side)
-}
-
-// number adds v with so many decimals.
-func (l line) number(v float64, decimals int) line {
-	l.b = strconv.AppendFloat(append(l.b, ','), v, 'f', decimals, 64)
-	return l
+	return fmt.Sprintf("%0*d%02d.%05d,%s", width, units/6_000_000, units%6_000_000/100_000, units%100_000, side)
 }
