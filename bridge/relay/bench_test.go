@@ -124,7 +124,7 @@ func joinBare(b *testing.B, r *Relay) net.Conn {
 func BenchmarkFullHub(b *testing.B) {
 	for _, devices := range []int{100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
-			h := newHub(Config{History: 600, Queue: 4}.limits(), slog.New(slog.DiscardHandler))
+			h := newHub(Config{History: 600, Queue: 4, MaxConns: devices}.limits(), slog.New(slog.DiscardHandler))
 			h.limits.totalBytes = devices * 2000
 			names := make([]string, devices)
 			for i := range names {

@@ -1,38 +1,35 @@
 package relay
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// group is the members of one device ID and what the group keeps for those that
-// join later.
+// group is the members of one device ID and what the group keeps for those that join later.
 type group struct {
 	// Set once.
 	hub    *hub
 	device string
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	members    []*viewer
-	raw        int    // members that want NMEA
-	gone       bool   // forgotten by the hub: look the device up again
-	n          uint64 // messages, with repeats
-	joined     uint64 // members ever
-	messages   uint64 // without repeats
-	publishers int
-	heard      time.Time // the last message; the making of the group before
-	fixed      time.Time // the last TPV
-	seen       seen
-	history    ring // TPV
-	fix        *message
-	sky        *message
+	mu       sync.Mutex
+	members  []*viewer // in the order in which they joined
+	raw      int       // members that want NMEA
+	gone     bool      // forgotten by the hub: look the device up again
+	n        uint64    // messages, with repeats
+	messages uint64    // without repeats
+	heard    time.Time // the last message; the making of the group before
+	fixed    time.Time // the last TPV
+	seen     seen
+	history  queue // TPV
+	fix      *message
+	sky      *message
 }
 
-// publish puts m in the queue of every member that wants it. It is false when
-// the group was forgotten meanwhile.
+// publish puts m in the queue of every member that wants it. It is false when the group was forgotten meanwhile.
 func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -60,8 +57,7 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	return true
 }
 
-// maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites
-// is 9 kB. Larger ones are delivered and forgotten.
+// maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites is 9 kB. Larger ones are delivered and forgotten.
 const maxKept = 16 << 10
 
 // keep keeps m for members that join later. Under g.mu.
@@ -81,15 +77,14 @@ func (g *group) keep(m *message, now time.Time) {
 			g.fix = m
 		}
 		g.history.push(m)
-		if g.history.n > g.hub.limits.history {
+		if g.history.len() > g.hub.limits.history {
 			g.history.pop()
 		}
 	}
 	g.hub.kept.Add(int64(g.kept() - before))
 }
 
-// kept is the memory of what the group keeps, in bytes; the last fix counts
-// twice while it is in the history too. Under g.mu.
+// kept is the memory of what the group keeps, in bytes; the last fix counts twice while it is in the history too. Under g.mu.
 func (g *group) kept() int {
 	bytes := g.history.bytes
 	for _, m := range []*message{g.fix, g.sky} {
@@ -100,8 +95,7 @@ func (g *group) kept() int {
 	return bytes
 }
 
-// trim shortens the history until the group keeps no more than bytes. The last
-// fix stays in any case.
+// trim shortens the history until the group keeps no more than bytes. The last fix stays in any case.
 func (g *group) trim(bytes int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,89 +103,60 @@ func (g *group) trim(bytes int) {
 		return // what it kept was given back already
 	}
 	before := g.kept()
-	for g.history.n > 0 && g.kept() > bytes {
+	for g.history.len() > 0 && g.kept() > bytes {
 		g.history.pop()
 	}
 	g.hub.kept.Add(int64(g.kept() - before))
 }
 
-// join makes v a member that gets the last SKY (if it wants any), the newest
-// want TPV, and then what comes: all under one lock, so nothing is missing in
-// between and nothing is there twice.
+// join makes v a member that gets the last SKY (if it wants any), the newest want TPV, and then what comes: all under one
+// lock, so nothing is missing in between and nothing is there twice. It is false when the group was forgotten meanwhile.
 func (g *group) join(v *viewer, want int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone {
 		return false
 	}
+	v.group = g
 	v.mu.Lock()
 	if v.sky && g.sky != nil {
 		v.add(&v.first, g.sky)
 	}
-	if want > 0 {
-		for _, m := range g.newest(want) {
-			v.add(&v.first, m)
-		}
+	for _, m := range g.newest(want) {
+		v.add(&v.first, m)
 	}
 	// As much again for each queueful that comes before what is live.
-	v.lossLimit = g.hub.limits.slow * time.Duration(1+v.first.n/g.hub.limits.queue)
+	v.lossLimit = g.hub.limits.slow * time.Duration(1+v.first.len()/g.hub.limits.queue)
 	v.mu.Unlock()
-	g.joined++
-	v.group, v.index, v.number = g, len(g.members), g.joined
 	g.members = append(g.members, v)
-	if v.publisher {
-		g.publishers++
-		g.hub.publishers.Add(1)
-	} else {
-		g.hub.viewers.Add(1)
-	}
 	if v.nmea {
 		g.raw++
-		g.hub.raw.Add(1)
 	}
-	signal(v.wake)
 	return true
 }
 
-// crowd closes the oldest publisher while there are more than limits.publishers, and what it had queued is dropped. A tracker
-// that comes back after a loss of its network leaves a dead connection, so the oldest is closed.
-func (g *group) crowd() {
+// crowd closes the oldest publisher with the token of v while there are more than limits.publishers of them, without what is
+// queued for it. A tracker that comes back after a loss of its network leaves a dead connection, so the oldest is closed.
+func (g *group) crowd(v *viewer) {
 	g.mu.Lock()
-	var oldest *viewer
-	n := 0
-	for _, v := range g.members {
-		if !v.publisher || v.isClosing() {
-			continue
-		}
-		if n++; oldest == nil || v.number < oldest.number {
-			oldest = v
+	var same []*viewer
+	for _, other := range g.members {
+		if other.publisher && other.grant == v.grant && !other.isClosing() {
+			same = append(same, other)
 		}
 	}
 	g.mu.Unlock()
-	if n > g.hub.limits.publishers {
-		g.hub.closeHeavy(oldest, websocket.ClosePolicyViolation, "too many publishers of one device: the oldest is closed")
+	if len(same) > g.hub.limits.publishers {
+		same[0].drop(websocket.ClosePolicyViolation, "too many publishers of one device with one token: the oldest is closed")
 	}
 }
 
-// heaviest is the member with the most queued, in bytes; nil when nothing is.
-func (g *group) heaviest() (heaviest *viewer, size int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, v := range g.members {
-		v.mu.Lock()
-		if w := v.weight(); w > size {
-			heaviest, size = v, w
-		}
-		v.mu.Unlock()
-	}
-	return heaviest, size
-}
-
-// newest is the last want TPV in the order they came, and the last fix among
-// them even if a backlog that came after it fills the history. Under g.mu.
+// newest is the last want TPV in the order they came, and the last fix among them even if a backlog that came after it fills
+// the history. Under g.mu.
 func (g *group) newest(want int) []*message {
-	list := g.history.last(want)
-	if g.fix == nil || len(list) > 0 && list[0].n <= g.fix.n {
+	list := g.history.messages()
+	list = slices.Clone(list[len(list)-min(want, len(list)):])
+	if want == 0 || g.fix == nil || len(list) > 0 && list[0].n <= g.fix.n {
 		return list
 	}
 	if len(list) == want {
@@ -200,29 +165,22 @@ func (g *group) newest(want int) []*message {
 	return append([]*message{g.fix}, list...)
 }
 
-// leave removes v. It is called once.
+// leave removes v. It is called once. A group that has no members then and never had a message is forgotten.
 func (g *group) leave(v *viewer) {
 	g.mu.Lock()
-	last := len(g.members) - 1
-	moved := g.members[last]
-	g.members[v.index], moved.index = moved, v.index
-	g.members[last] = nil
-	g.members = g.members[:last]
-	if v.publisher {
-		g.publishers--
-		g.hub.publishers.Add(-1)
-	} else {
-		g.hub.viewers.Add(-1)
-	}
+	i := slices.Index(g.members, v)
+	g.members = slices.Delete(g.members, i, i+1)
 	if v.nmea {
 		g.raw--
-		g.hub.raw.Add(-1)
 	}
-	unused := last == 0 && g.messages == 0
+	unused := len(g.members) == 0 && g.messages == 0
 	g.mu.Unlock()
 	v.discard()
+	g.hub.conns.Add(-1)
 	if unused {
-		g.hub.left(g)
+		g.hub.mu.Lock()
+		g.hub.forget(g, func() bool { return g.messages == 0 })
+		g.hub.mu.Unlock()
 	}
 }
 
@@ -254,11 +212,5 @@ func (g *group) lastFix() []byte {
 func (g *group) fixes() []*message {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.newest(max(1, g.history.n))
-}
-
-func (g *group) everyone() []*viewer {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return append([]*viewer(nil), g.members...)
+	return g.newest(max(1, g.history.len()))
 }

@@ -162,8 +162,8 @@ func TestUnusedGroupIsForgotten(t *testing.T) {
 	until(t, "forgotten", func() bool { return r.Status().Groups == 0 })
 }
 
-func TestRing(t *testing.T) {
-	var q ring
+func TestQueue(t *testing.T) {
+	var q queue
 	next, oldest := 0, 0
 	// Growing, wrapping and emptying in turns, beside a plain count.
 	for _, step := range []int{5, -3, 20, -22, 9, -1, 40, -48} {
@@ -177,11 +177,14 @@ func TestRing(t *testing.T) {
 			}
 			oldest++
 		}
-		if q.n != next-oldest {
-			t.Fatalf("n = %d, want %d", q.n, next-oldest)
+		if q.len() != next-oldest {
+			t.Fatalf("%d messages, want %d", q.len(), next-oldest)
 		}
-		if l := q.last(2); len(l) != min(2, q.n) || len(l) == 2 && l[1].n != uint64(next-1) {
-			t.Fatalf("last(2) = %v", l)
+		if all := q.messages(); len(all) > 0 && (all[0].n != uint64(oldest) || all[len(all)-1].n != uint64(next-1)) {
+			t.Fatalf("messages from %d to %d, want %d to %d", all[0].n, all[len(all)-1].n, oldest, next-1)
+		}
+		if cap(q.list) > 128 {
+			t.Fatalf("room for %d messages, of which there were never more than 48", cap(q.list))
 		}
 	}
 	if q.pop() != nil || q.bytes != 0 {
@@ -199,7 +202,7 @@ func TestSeen(t *testing.T) {
 			t.Fatalf("key %d was seen", key)
 		}
 	}
-	if s.add(1) || !s.add(2*seenKeys) || len(s.keys) != seenKeys {
+	if s.add(1) || !s.add(2*seenKeys) || len(s) != seenKeys {
 		t.Errorf("it must remember the last %d and no more", seenKeys)
 	}
 }

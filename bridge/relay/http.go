@@ -80,7 +80,7 @@ func (r *Relay) handler() http.Handler {
 // throttled answers clients that ask too often with 429.
 func (r *Relay) throttled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if !r.throttle.allow(q.RemoteAddr, 1, time.Now()) {
+		if !r.remotes.allow(q.RemoteAddr, 1, time.Now()) {
 			r.tooMany(w, q)
 			return
 		}
@@ -123,7 +123,7 @@ func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
 // compared counts as a request of its address, so that guessing is no faster with several in one request.
 func (r *Relay) granted(w http.ResponseWriter, q *http.Request, device string) (grant, bool) {
 	g, compared, err := r.access.Load().grant(q, device)
-	if compared > 0 && !r.throttle.allow(q.RemoteAddr, compared, time.Now()) {
+	if compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
 		r.tooMany(w, q)
 		return grant{}, false
 	}
@@ -250,13 +250,7 @@ func readWishes(q *http.Request, g grant) (wishes, error) {
 // that a connected client misses nothing, as on the Django server.
 func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, wish wishes) {
 	v := newViewer(r.hub, q.RemoteAddr, wish)
-	err := r.hub.admit()
-	if err == nil {
-		if err = r.hub.join(v, device, wish.history); err != nil {
-			r.hub.release()
-		}
-	}
-	if err != nil {
+	if err := r.hub.join(v, device, wish.history); err != nil {
 		r.hub.refuse(refusedFull, q.RemoteAddr)
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -269,7 +263,6 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
 	if err != nil {
 		v.group.leave(v)
-		r.hub.release()
 		return
 	}
 	if err := r.hub.start(v, conn); err != nil {
@@ -277,7 +270,6 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(r.hub.limits.linger))
 		conn.Close()
 		v.group.leave(v)
-		r.hub.release()
 		return
 	}
 	r.revoke(v) // the tokens may have changed since the request came
@@ -367,7 +359,7 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
 	if r.config.Ready != nil {
 		if err := r.config.Ready(); err != nil {
 			text := "not healthy: ask with a token for the reason"
-			if g, compared, wrong := r.access.Load().grant(q, ""); wrong == nil && g.role >= watcher && r.throttle.allow(q.RemoteAddr, compared, time.Now()) {
+			if g, compared, wrong := r.access.Load().grant(q, ""); wrong == nil && g.role >= watcher && r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
 				text = err.Error()
 			}
 			http.Error(w, text, http.StatusServiceUnavailable)

@@ -26,10 +26,7 @@ type hub struct {
 	log    *slog.Logger
 
 	// Counters.
-	conns      atomic.Int64 // admitted, joined or about to
-	viewers    atomic.Int64
-	publishers atomic.Int64
-	raw        atomic.Int64 // members that want NMEA
+	conns      atomic.Int64 // members, and clients that are about to be one
 	dropped    atomic.Int64 // messages that left a viewer's queue unsent
 	closedSlow atomic.Int64
 	ignored    atomic.Int64 // text frames from viewers
@@ -82,28 +79,47 @@ func (h *hub) refuse(why refusal, peer string) {
 	h.refusedLog[why].Do(func() { h.log.Warn("refused", "why", refusalNames[why], "peer", peer, "so_far", n) })
 }
 
-// lookup gives the group if it exists, without making one.
+// lookup returns the group if it exists, without making one.
 func (h *hub) lookup(device string) *group {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.groups[device]
 }
 
-// group gives the group of device, made if need be. Above the bound the group
-// that was silent longest and has no members makes room.
-func (h *hub) group(device string) (*group, error) {
-	if g := h.lookup(device); g != nil {
-		return g, nil
+// all returns the groups that there are.
+func (h *hub) all() []*group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.groups))
+}
+
+// in calls do with the group of device, made if need be. A group that was forgotten in between makes do return false.
+func (h *hub) in(device string, do func(*group) bool) error {
+	for {
+		g := h.lookup(device)
+		if g == nil {
+			var err error
+			if g, err = h.make(device); err != nil {
+				return err
+			}
+		}
+		if do(g) {
+			return nil
+		}
 	}
+}
+
+// make makes the group of device, if no other goroutine did. Above the bound the group that was silent longest and has no
+// members makes room.
+func (h *hub) make(device string) (*group, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if g := h.groups[device]; g != nil {
+	switch g := h.groups[device]; {
+	case g != nil:
 		return g, nil
-	}
-	if h.closing {
+	case h.closing:
 		return nil, errClosing
-	}
-	if len(h.groups) >= h.limits.groups && !h.forgetOne("") {
+	case len(h.groups) >= h.limits.groups && !h.forgetOne(""):
 		return nil, errGroups
 	}
 	g := &group{hub: h, device: device, heard: time.Now()}
@@ -111,28 +127,23 @@ func (h *hub) group(device string) (*group, error) {
 	return g, nil
 }
 
-// forgetOne removes the group that has no members and is silent longest, but
-// not that of device except. Under h.mu.
+// forgetOne removes the group that has no members and is silent longest, but not that of device except. Under h.mu.
 func (h *hub) forgetOne(except string) bool {
 	var oldest *group
 	var since time.Time
 	for _, g := range h.groups {
-		if g.device == except {
-			continue
-		}
-		if t, idle := g.idleSince(); idle && (oldest == nil || t.Before(since)) {
-			oldest, since = g, t
+		if heard, idle := g.idleSince(); idle && g.device != except && (oldest == nil || heard.Before(since)) {
+			oldest, since = g, heard
 		}
 	}
-	return oldest != nil && h.remove(oldest, func() bool { return true })
+	return oldest != nil && h.forget(oldest, func() bool { return true })
 }
 
-// remove forgets g if it has no members and when, asked under its lock, agrees.
-// Under h.mu.
-func (h *hub) remove(g *group, when func() bool) bool {
+// forget removes g if it has no members and when, asked under its lock, agrees. Under h.mu.
+func (h *hub) forget(g *group, when func() bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.members) > 0 || !when() {
+	if g.gone || len(g.members) > 0 || !when() {
 		return false
 	}
 	g.gone = true
@@ -146,30 +157,15 @@ func (h *hub) sweep(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, g := range h.groups {
-		h.remove(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
+		h.forget(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
 	}
 }
 
-// quota is what one group may keep when all together keep too much: an equal
-// share.
-func (h *hub) quota() int {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.limits.totalBytes / max(1, len(h.groups))
-}
-
-// publish gives m to the group of device; from is its publisher, nil for the
-// program itself. The loop is for a group that was forgotten in between.
+// publish gives m to the group of device; from is its publisher, nil for the program itself.
 func (h *hub) publish(device string, m *message, from *viewer) error {
 	now := time.Now()
-	for {
-		g, err := h.group(device)
-		if err != nil {
-			return err
-		}
-		if g.publish(m, from, now) {
-			break
-		}
+	if err := h.in(device, func(g *group) bool { return g.publish(m, from, now) }); err != nil {
+		return err
 	}
 	h.makeRoom(device, now)
 	for h.queued.Load() > int64(h.limits.queuedBytes) && h.relieve() {
@@ -179,45 +175,27 @@ func (h *hub) publish(device string, m *message, from *viewer) error {
 
 // relieve closes the member with the most queued, in bytes. It is false when nothing is queued.
 func (h *hub) relieve() bool {
-	h.mu.RLock()
-	groups := slices.Collect(maps.Values(h.groups))
-	h.mu.RUnlock()
 	var heaviest *viewer
 	most := 0
-	for _, g := range groups {
-		if v, size := g.heaviest(); size > most {
+	for _, v := range h.everyone() {
+		v.mu.Lock()
+		if size := v.weight(); size > most {
 			heaviest, most = v, size
 		}
+		v.mu.Unlock()
 	}
-	if heaviest == nil {
-		return false
+	if heaviest != nil {
+		heaviest.drop(websocket.CloseTryAgainLater, "too much is queued for this client")
 	}
-	h.closeHeavy(heaviest, websocket.CloseTryAgainLater, "too much is queued for this client")
-	return true
+	return heaviest != nil
 }
 
-// closeHeavy closes v without what is queued for it.
-func (h *hub) closeHeavy(v *viewer, code int, reason string) {
-	first := v.shut(code, reason)
-	size := v.discard()
-	if first {
-		n := h.closedSlow.Add(1)
-		h.closedLog.Do(func() {
-			h.log.Warn("member closed: "+reason, "device_id", v.group.device, "member", v.peer, "queued", size, "so_far", n)
-		})
-	}
-}
-
-// makeRoom brings what the groups keep back under the bound: first by
-// forgetting groups without members, then by shortening the history of the
-// group that grew. In a fleet where all groups have members the search for the first
+// makeRoom brings what the groups keep back under the bound: first by forgetting groups without members, then by shortening
+// the history of the group that grew to an equal share. In a fleet where all groups have members the search for the first
 // would be most of the work, so it is made once a second.
 func (h *hub) makeRoom(device string, now time.Time) {
 	over := func() bool { return h.kept.Load() > int64(h.limits.totalBytes) }
-	if !over() {
-		return
-	}
-	if now.Unix() != h.crowded.Load() {
+	if over() && now.Unix() != h.crowded.Load() {
 		h.mu.Lock()
 		for over() && h.forgetOne(device) {
 		}
@@ -227,36 +205,28 @@ func (h *hub) makeRoom(device string, now time.Time) {
 		return
 	}
 	h.crowded.Store(now.Unix())
-	if g := h.lookup(device); g != nil {
-		g.trim(h.quota())
+	h.mu.RLock()
+	g, share := h.groups[device], h.limits.totalBytes/max(1, len(h.groups))
+	h.mu.RUnlock()
+	if g != nil {
+		g.trim(share)
 	}
 }
 
-// admit reserves a place for one connection; release gives it back.
-func (h *hub) admit() error {
-	if h.conns.Add(1) > int64(h.limits.conns) {
+// join makes v a member, which counts until it leaves. want is how many TPV of the history it gets first.
+func (h *hub) join(v *viewer, device string, want int) error {
+	err := errConns
+	if h.conns.Add(1) <= int64(h.limits.conns) {
+		err = h.in(device, func(g *group) bool { return g.join(v, want) })
+	}
+	if err != nil {
 		h.conns.Add(-1)
-		return errConns
+		return err
+	}
+	if v.publisher {
+		v.group.crowd(v)
 	}
 	return nil
-}
-
-func (h *hub) release() { h.conns.Add(-1) }
-
-// join makes v a member. want is how many TPV of the history it gets first.
-func (h *hub) join(v *viewer, device string, want int) error {
-	for {
-		g, err := h.group(device)
-		if err != nil {
-			return err
-		}
-		if g.join(v, want) {
-			if v.publisher {
-				g.crowd()
-			}
-			return nil
-		}
-	}
 }
 
 // start gives a member its connection and its two goroutines.
@@ -267,6 +237,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 		return errClosing
 	}
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
+	v.wire.closing = func(code int, reason string) { v.shut(code, reason) }
 	if !v.publisher {
 		v.wire.budget = newViewerBudget()
 	}
@@ -275,17 +246,8 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	return nil
 }
 
-// left forgets a group that has no members and never had a message.
-func (h *hub) left(g *group) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.groups[g.device] == g {
-		h.remove(g, func() bool { return g.messages == 0 })
-	}
-}
-
-// close closes every member's connection, waits for the close handshakes and ends
-// what is left. No goroutine of a viewer runs after it.
+// close closes every member's connection, waits for the close handshakes and ends what is left. No goroutine of a viewer runs
+// after it.
 func (h *hub) close() {
 	h.mu.Lock()
 	h.closing = true
@@ -293,48 +255,31 @@ func (h *hub) close() {
 	for _, v := range h.everyone() {
 		v.shut(websocket.CloseGoingAway, "the relay is shutting down")
 	}
-	done := make(chan struct{})
-	go func() { h.running.Wait(); close(done) }()
 	// One linger for what is queued and the close frame, one for the answer.
-	limit := time.NewTimer(2*h.limits.linger + h.limits.linger/2)
-	defer limit.Stop()
-	select {
-	case <-done:
-		return
-	case <-limit.C:
-	}
-	for _, v := range h.everyone() {
-		if v.conn != nil { // nil: still shaking hands, start will refuse it
-			v.conn.Close()
+	late := time.AfterFunc(2*h.limits.linger+h.limits.linger/2, func() {
+		for _, v := range h.everyone() {
+			if v.wire != nil { // nil: still shaking hands, start will refuse it
+				v.wire.abort()
+			}
 		}
-	}
-	<-done
+	})
+	h.running.Wait()
+	late.Stop()
 }
 
-// pass takes every lock once: the caller waits for as long as one of them is held,
-// and holds up no other goroutine meanwhile.
+// pass takes every lock once: the caller waits for as long as one of them is held, and holds up no other goroutine meanwhile.
 func (h *hub) pass() {
-	h.mu.RLock()
-	all := slices.Collect(maps.Values(h.groups))
-	h.mu.RUnlock()
-	for _, g := range all {
+	for _, g := range h.all() {
 		g.wantsRaw()
 	}
 }
 
-// count is how many groups there are.
-func (h *hub) count() int {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return len(h.groups)
-}
-
-func (h *hub) everyone() []*viewer {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	var all []*viewer
-	for _, g := range h.groups {
-		all = append(all, g.everyone()...)
+// everyone returns the members of all groups.
+func (h *hub) everyone() (all []*viewer) {
+	for _, g := range h.all() {
+		g.mu.Lock()
+		all = append(all, g.members...)
+		g.mu.Unlock()
 	}
 	return all
 }

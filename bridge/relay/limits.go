@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -22,83 +23,6 @@ const (
 	maxRemotes = 4096
 )
 
-// throttle counts what each remote address does. Loopback is not counted: it is this machine, or a proxy on it, and only the
-// proxy knows which client to throttle.
-type throttle struct {
-	// Guarded by mu.
-	mu       sync.Mutex
-	limiters map[netip.Prefix]*rate.Limiter
-}
-
-func newThrottle() *throttle { return &throttle{limiters: make(map[netip.Prefix]*rate.Limiter)} }
-
-// allow reports whether remote ("host:port") may make n requests more at now, and counts them.
-func (t *throttle) allow(remote string, n int, now time.Time) bool {
-	party, counted := partyOf(remote)
-	if !counted {
-		return true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	limiter := t.limiters[party]
-	if limiter == nil {
-		if len(t.limiters) >= maxRemotes {
-			t.forget(now)
-		}
-		limiter = rate.NewLimiter(requestRate, requestBurst)
-		t.limiters[party] = limiter
-	}
-	return limiter.AllowN(now, n)
-}
-
-// forget drops the limiters that are full again, which are as good as new ones. If there are none it drops all: a flood from
-// thousands of addresses is not stopped by counting them. Under mu.
-func (t *throttle) forget(now time.Time) {
-	for party, limiter := range t.limiters {
-		if limiter.TokensAt(now) >= requestBurst {
-			delete(t.limiters, party)
-		}
-	}
-	if len(t.limiters) >= maxRemotes {
-		clear(t.limiters)
-	}
-}
-
-// partyOf returns what is counted together: an IPv4 address, or a /64 of IPv6, which one subscriber has. It is false for
-// what is not counted.
-func partyOf(remote string) (netip.Prefix, bool) {
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}, false // not from a network
-	}
-	ip := from.Addr().Unmap().WithZone("")
-	if ip.IsLoopback() {
-		return netip.Prefix{}, false
-	}
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	party, err := ip.Prefix(bits)
-	return party, err == nil
-}
-
-// boundedListener closes connections above a number at once, in all and from one address, and those of an address that
-// opens them too fast. The client sees that and can try again. One client that opens thousands takes neither the file
-// descriptors of the rest of the program nor the places of all others, and costs no TLS handshakes.
-type boundedListener struct {
-	net.Listener
-	hub      *hub
-	throttle *throttle
-	all      int // connections of other machines at a time
-	each     int // of one address
-
-	// Guarded by mu.
-	mu   sync.Mutex
-	open int
-	from map[netip.Prefix]int
-}
-
 const (
 	// localPlaces are left to this machine when all others are taken: its own status must be reachable then. They serve the
 	// command status, doctor and a page or two.
@@ -107,10 +31,30 @@ const (
 	otherFiles = 64
 )
 
-// places is how many connections other machines may have: 256 for pages and API calls beside the WebSockets, and no more
-// than the file descriptors allow, so that none of the program's parts finds itself without.
-func places(conns, descriptors int) int {
-	return min(conns+256, max(16, descriptors-otherFiles-localPlaces))
+// remotes counts what the clients at each address do: requests, and connections that are open. One client that opens
+// thousands takes neither the file descriptors of the rest of the program nor the places of all others. Loopback is counted
+// in the total alone: it is this machine, or a proxy on it, and only the proxy knows which client to throttle.
+type remotes struct {
+	all  int // connections of other machines at a time
+	each int // of one address: a quarter. It may be a whole fleet behind a mobile network, or a client that shuts others out
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	open int
+	of   map[netip.Prefix]*remote
+}
+
+// remote is one address.
+type remote struct {
+	requests *rate.Limiter
+	open     int
+}
+
+// newRemotes counts for a relay of so many WebSockets in a process that may open so many files.
+func newRemotes(conns, descriptors int) *remotes {
+	// 256 for pages and API calls beside the WebSockets.
+	all := min(conns+256, max(16, descriptors-otherFiles-localPlaces))
+	return &remotes{all: all, each: max(16, all/4), of: make(map[netip.Prefix]*remote)}
 }
 
 // descriptors is how many files this process may open.
@@ -122,70 +66,104 @@ func descriptors() int {
 	return int(min(limit.Cur, math.MaxInt32))
 }
 
-// boundListener bounds the connections of l. One address gets a quarter: it may be a whole fleet behind a mobile network, or
-// a client that wants to shut the others out.
-func boundListener(l net.Listener, h *hub, t *throttle) *boundedListener {
-	all := places(h.limits.conns, descriptors())
-	if all < h.limits.conns {
-		h.log.Warn("the limit of open files allows fewer connections than relay.max_conns", "max_conns", h.limits.conns, "connections", all)
+// at returns what is counted of address ("host:port"), nil for what is not. An IPv4 address is counted alone, one of IPv6
+// with its /64, which one subscriber has. Under mu.
+func (t *remotes) at(address string, now time.Time) *remote {
+	from, err := netip.ParseAddrPort(address)
+	ip := from.Addr().Unmap().WithZone("")
+	if err != nil || ip.IsLoopback() { // an error: it is not from a network
+		return nil
 	}
-	return &boundedListener{Listener: l, hub: h, throttle: t, all: all, each: max(16, all/4), from: make(map[netip.Prefix]int)}
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	subscriber, _ := ip.Prefix(bits) // the bits are right
+	r := t.of[subscriber]
+	if r == nil {
+		if len(t.of) >= maxRemotes {
+			t.forget(now)
+		}
+		r = &remote{requests: rate.NewLimiter(requestRate, requestBurst)}
+		t.of[subscriber] = r
+	}
+	return r
 }
 
-func (l *boundedListener) Accept() (net.Conn, error) {
+// forget drops the addresses without a connection that have made no request recently, which are as good as new ones. If there
+// are none it drops all without a connection: a flood from thousands of addresses is not stopped by counting them. Under mu.
+func (t *remotes) forget(now time.Time) {
+	for _, requests := range []float64{requestBurst, 0} {
+		maps.DeleteFunc(t.of, func(_ netip.Prefix, r *remote) bool { return r.open == 0 && r.requests.TokensAt(now) >= requests })
+		if len(t.of) < maxRemotes {
+			return
+		}
+	}
+}
+
+// allow reports whether address may make n requests more at now, and counts them.
+func (t *remotes) allow(address string, n int, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.at(address, now)
+	return r == nil || r.requests.AllowN(now, n)
+}
+
+// enter takes a place for a connection of address, if one is free. leave gives it back.
+func (t *remotes) enter(address string) (leave func(), ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all, r := t.all, t.at(address, time.Now())
+	if r == nil {
+		all, r = all+localPlaces, &remote{}
+	}
+	if t.open >= all || r.open >= t.each {
+		return nil, false
+	}
+	t.open++
+	r.open++
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.open--
+		r.open--
+	}), true
+}
+
+// boundedListener closes connections that are too many, or that an address opens too fast. The client sees that and can try
+// again. It costs no TLS handshake.
+type boundedListener struct {
+	net.Listener
+	hub     *hub
+	remotes *remotes
+}
+
+func (l boundedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		remote := c.RemoteAddr().String()
-		if !l.throttle.allow(remote, 1, time.Now()) {
-			l.hub.refuse(refusedRate, remote)
-		} else if leave, ok := l.enter(remote); !ok {
-			l.hub.refuse(refusedFull, remote)
+		address := c.RemoteAddr().String()
+		if !l.remotes.allow(address, 1, time.Now()) {
+			l.hub.refuse(refusedRate, address)
+		} else if leave, ok := l.remotes.enter(address); !ok {
+			l.hub.refuse(refusedFull, address)
 		} else {
-			return &countedConn{Conn: c, done: sync.OnceFunc(leave)}, nil
+			return &countedConn{c, leave}, nil
 		}
 		c.Close()
-	}
-}
-
-// enter takes a place for remote, if one is free. leave gives it back.
-func (l *boundedListener) enter(remote string) (leave func(), ok bool) {
-	party, counted := partyOf(remote)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := l.all
-	if !counted {
-		all += localPlaces
-	}
-	if l.open >= all || counted && l.from[party] >= l.each {
-		return nil, false
-	}
-	l.open++
-	if counted {
-		l.from[party]++
-	}
-	return func() { l.leave(party) }, true
-}
-
-func (l *boundedListener) leave(party netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if l.from[party]--; l.from[party] <= 0 {
-		delete(l.from, party)
 	}
 }
 
 // countedConn gives its place back when it is closed.
 type countedConn struct {
 	net.Conn
-	done func()
+	leave func()
 }
 
 func (c *countedConn) Close() error {
-	c.done()
+	c.leave()
 	return c.Conn.Close()
 }
 

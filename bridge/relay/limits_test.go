@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -12,7 +11,7 @@ import (
 )
 
 func TestThrottle(t *testing.T) {
-	h := newThrottle()
+	h := newRemotes(64, 1024)
 	now := time.Unix(0, 0)
 	// used asks until the answer is no, and wants it after n requests.
 	used := func(remote string, n int) {
@@ -46,8 +45,8 @@ func TestThrottle(t *testing.T) {
 	used("192.0.2.1:1000", requestBurst)
 	for i := range 3 * maxRemotes {
 		h.allow(fmt.Sprintf("198.51.%d.%d:1", i/256, i%256), 1, now)
-		if len(h.limiters) > maxRemotes {
-			t.Fatalf("%d addresses are remembered, want %d at most", len(h.limiters), maxRemotes)
+		if len(h.of) > maxRemotes {
+			t.Fatalf("%d addresses are remembered, want %d at most", len(h.of), maxRemotes)
 		}
 	}
 }
@@ -87,7 +86,7 @@ func serveRemotely(t *testing.T, c Config) (*Relay, string) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	from := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
-	go func() { done <- r.serve(ctx, boundListener(remotely{l, from}, r.hub, r.throttle)) }()
+	go func() { done <- r.serve(ctx, boundedListener{remotely{l, from}, r.hub, r.remotes}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -129,8 +128,7 @@ func TestTooManyRequests(t *testing.T) {
 
 // One address cannot take every place.
 func TestPlacesOfOneAddress(t *testing.T) {
-	h := newHub(Config{MaxConns: 64}.limits(), slog.New(slog.DiscardHandler))
-	l := boundListener(nil, h, newThrottle())
+	l := newRemotes(64, 1<<20)
 	var leave func()
 	for i := range l.each {
 		var ok bool
@@ -169,7 +167,7 @@ func TestPlacesLeaveDescriptors(t *testing.T) {
 	for _, c := range []struct{ conns, descriptors, want int }{
 		{4096, 524288, 4096 + 256}, {4096, 1024, 1024 - otherFiles - localPlaces}, {4, 1024, 260}, {4096, 20, 16},
 	} {
-		if got := places(c.conns, c.descriptors); got != c.want {
+		if got := newRemotes(c.conns, c.descriptors).all; got != c.want {
 			t.Errorf("%d WebSockets and %d descriptors: %d places, want %d", c.conns, c.descriptors, got, c.want)
 		}
 	}

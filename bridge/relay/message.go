@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
 )
 
 // The classes that the relay treats differently; every other one goes to all members
@@ -109,87 +112,70 @@ func parseHeader(data []byte) (header, error) {
 	return h, nil
 }
 
-// ring is a queue of messages that grows as needed and knows its size in
-// memory. Its owner sets its bounds. The zero ring is empty.
-type ring struct {
-	buf   []*message
-	head  int // index of the oldest
-	n     int
+// queue is a list of messages that knows its size in memory. Its owner sets its bounds. The zero queue is empty.
+type queue struct {
+	list  []*message // those before head were popped
+	head  int
 	bytes int
 }
 
-// push appends m.
-func (r *ring) push(m *message) {
-	if r.n == len(r.buf) {
-		grown := make([]*message, max(8, 2*len(r.buf)))
-		for i := range r.n {
-			grown[i] = r.at(i)
-		}
-		r.buf, r.head = grown, 0
+func (q *queue) len() int { return len(q.list) - q.head }
+
+// messages are all of them, oldest first, until the queue changes.
+func (q *queue) messages() []*message { return q.list[q.head:] }
+
+func (q *queue) oldest() *message { return q.list[q.head] }
+
+func (q *queue) push(m *message) {
+	if len(q.list) == cap(q.list) && q.head > len(q.list)/2 { // the place of what was popped is enough
+		n := copy(q.list, q.messages())
+		clear(q.list[n:])
+		q.list, q.head = q.list[:n], 0
 	}
-	r.buf[(r.head+r.n)%len(r.buf)] = m
-	r.n++
-	r.bytes += m.size()
+	q.list = append(q.list, m)
+	q.bytes += m.size()
 }
 
 // pop takes the oldest; nil when there is none.
-func (r *ring) pop() *message {
-	if r.n == 0 {
+func (q *queue) pop() *message {
+	if q.len() == 0 {
 		return nil
 	}
-	m := r.buf[r.head]
-	r.buf[r.head] = nil
-	r.head = (r.head + 1) % len(r.buf)
-	r.n--
-	r.bytes -= m.size()
+	m := q.list[q.head]
+	q.list[q.head] = nil
+	q.bytes -= m.size()
+	if q.head++; q.head == len(q.list) {
+		q.list, q.head = q.list[:0], 0
+	}
 	return m
 }
 
-// at is the message i places after the oldest, 0 <= i < n.
-func (r *ring) at(i int) *message { return r.buf[(r.head+i)%len(r.buf)] }
-
-// last copies the newest k, oldest first.
-func (r *ring) last(k int) []*message {
-	k = min(k, r.n)
-	out := make([]*message, k)
-	for i := range k {
-		out[i] = r.at(r.n - k + i)
-	}
-	return out
-}
-
-// seenKeys is how many keys a group remembers: eight windows of an uplink (32),
-// 2 KiB. A repeat older than that goes out twice, and viewers recognise it by its key.
+// seenKeys is how many keys a group remembers: eight windows of an uplink (32), 2 KiB. A repeat older than that goes out
+// twice, and viewers recognise it by its key.
 const seenKeys = 256
 
-// seen remembers the keys of the last messages. A scan of 256 numbers side by
-// side costs less than a map of them.
-type seen struct {
-	keys []uint64
-	next int
-}
+// seen remembers the keys of the last messages. A scan of 256 numbers side by side costs less than a map of them.
+type seen []uint64
 
 // add reports whether key was there already, and remembers it.
 func (s *seen) add(key uint64) bool {
-	for _, k := range s.keys {
-		if k == key {
-			return true
-		}
+	if slices.Contains(*s, key) {
+		return true
 	}
-	if len(s.keys) < seenKeys {
-		s.keys = append(s.keys, key)
-		return false
+	if len(*s) == seenKeys {
+		*s = (*s)[:copy(*s, (*s)[1:])]
 	}
-	s.keys[s.next] = key
-	s.next = (s.next + 1) % seenKeys
+	*s = append(*s, key)
 	return false
 }
 
 // The parts of a frame's header (RFC 6455, section 5.2).
 const (
 	finalFrame = 0x80 // the message ends with this frame
-	textFrame  = 0x01
-	pongFrame  = 0x0a
+	textFrame  = websocket.TextMessage
+	closeFrame = websocket.CloseMessage
+	pingFrame  = websocket.PingMessage
+	pongFrame  = websocket.PongMessage
 	length16   = 126 // in place of the length: it follows in 16 bits
 	length64   = 127 // or in 64
 )

@@ -23,13 +23,12 @@ import (
 // Relay serves groups and the page. Make one with New.
 type Relay struct {
 	// Set once.
-	config  Config
-	log     *slog.Logger
-	access  atomic.Pointer[access]
-	hub     *hub
-	started time.Time
-	// Counts by remote address.
-	throttle  *throttle
+	config    Config
+	log       *slog.Logger
+	access    atomic.Pointer[access]
+	hub       *hub
+	started   time.Time
+	remotes   *remotes
 	answering atomic.Int64 // bytes of large answers that are being written
 	tracks    sync.Mutex   // one track is made at a time: 100,000 fixes are 20 MB of points, and a second of a small machine's time
 
@@ -50,7 +49,7 @@ func New(c Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{config: c, log: c.Log, certificate: cert, hub: newHub(c.limits(), c.Log), started: time.Now(), throttle: newThrottle()}
+	r := &Relay{config: c, log: c.Log, certificate: cert, hub: newHub(c.limits(), c.Log), started: time.Now(), remotes: newRemotes(c.MaxConns, descriptors())}
 	r.access.Store(newAccess(c))
 	return r, nil
 }
@@ -98,7 +97,10 @@ func (r *Relay) Listen() error {
 		}
 	}
 	r.problem = nil
-	r.listener = boundListener(l, r.hub, r.throttle)
+	if r.remotes.all < r.config.MaxConns {
+		r.log.Warn("the limit of open files allows fewer connections than relay.max_conns", "max_conns", r.config.MaxConns, "connections", r.remotes.all)
+	}
+	r.listener = boundedListener{l, r.hub, r.remotes}
 	if r.certificate != nil {
 		r.listener = tls.NewListener(r.listener, r.certificate.config())
 		r.log.Info("viewers are served with TLS", "certificate", r.config.CertFile, "fingerprint", r.certificate.fingerprint())
@@ -228,9 +230,6 @@ func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
 func (r *Relay) Wants(device, class string) bool {
 	if class != classNMEA {
 		return true
-	}
-	if r.hub.raw.Load() == 0 {
-		return false
 	}
 	g := r.hub.lookup(device)
 	return g != nil && g.wantsRaw()

@@ -59,22 +59,21 @@ type DeviceStatus struct {
 func (r *Relay) Status() Status {
 	h := r.hub
 	s := Status{
-		Viewers: h.viewers.Load(), Publishers: h.publishers.Load(), Dropped: h.dropped.Load(),
-		ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
-		Messages: h.messages.Load(), Delivered: h.delivered.Load(), TLS: r.Fingerprint(),
-		Page: r.pageStatus(), Problem: r.trouble(),
+		Dropped: h.dropped.Load(), ClosedSlow: h.closedSlow.Load(), Ignored: h.ignored.Load(), Repeats: h.repeats.Load(),
+		Messages: h.messages.Load(), Delivered: h.delivered.Load(), TLS: r.Fingerprint(), Page: r.pageStatus(), Problem: r.trouble(),
 	}
 	for why := range h.refused {
 		s.Refused += h.refused[why].Load()
 	}
 	now := time.Now()
-	h.mu.RLock()
-	s.Groups = len(h.groups)
-	s.Devices = make([]DeviceStatus, 0, len(h.groups))
-	for _, g := range h.groups {
-		s.Devices = append(s.Devices, g.status(now))
+	groups := h.all()
+	s.Groups, s.Devices = len(groups), make([]DeviceStatus, 0, len(groups))
+	for _, g := range groups {
+		d := g.status(now)
+		s.Viewers += int64(d.Viewers)
+		s.Publishers += int64(d.Publishers)
+		s.Devices = append(s.Devices, d)
 	}
-	h.mu.RUnlock()
 	if len(s.Devices) > maxListed {
 		slices.SortFunc(s.Devices, func(a, b DeviceStatus) int { return cmp.Compare(a.silence(), b.silence()) })
 		s.Devices = s.Devices[:maxListed]
@@ -100,7 +99,13 @@ func (d DeviceStatus) silence() float64 {
 func (g *group) status(now time.Time) DeviceStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := DeviceStatus{DeviceID: g.device, Messages: g.messages, Publishers: g.publishers, Viewers: len(g.members) - g.publishers}
+	s := DeviceStatus{DeviceID: g.device, Messages: g.messages, Viewers: len(g.members)}
+	for _, v := range g.members {
+		if v.publisher {
+			s.Publishers++
+			s.Viewers--
+		}
+	}
 	if g.messages > 0 {
 		s.Age = new(seconds(now.Sub(g.heard)))
 	}
@@ -160,7 +165,7 @@ type Sample struct {
 
 // Metrics are the relay's numbers as they are now.
 func (r *Relay) Metrics() []Metric {
-	h := r.hub
+	h, s := r.hub, r.Status()
 	gauge := func(name, help string, v float64) Metric { return Metric{name, help, false, []Sample{{Value: v}}} }
 	counter := func(name, help string, v int64) Metric {
 		return Metric{name, help, true, []Sample{{Value: float64(v)}}}
@@ -170,16 +175,16 @@ func (r *Relay) Metrics() []Metric {
 		refused.Samples = append(refused.Samples, Sample{float64(h.refused[why].Load()), []string{"why", name}})
 	}
 	return []Metric{
-		gauge("viewers", "Members of groups that listen.", float64(h.viewers.Load())),
-		gauge("publishers", "Members of groups that may send.", float64(h.publishers.Load())),
-		gauge("groups", "Device IDs with members or with messages kept.", float64(h.count())),
+		gauge("viewers", "Members of groups that listen.", float64(s.Viewers)),
+		gauge("publishers", "Members of groups that may send.", float64(s.Publishers)),
+		gauge("groups", "Device IDs with members or with messages kept.", float64(s.Groups)),
 		gauge("history_bytes", "Memory of the messages kept for members that join later.", float64(h.kept.Load())),
-		counter("messages_total", "Messages published, without repeats.", h.messages.Load()),
-		counter("repeats_total", "Messages that a publisher sent again.", h.repeats.Load()),
-		counter("deliveries_total", "Messages written to members, history included.", h.delivered.Load()),
-		counter("dropped_total", "Messages that a viewer's full queue lost.", h.dropped.Load()),
-		counter("closed_slow_total", "Members closed for reading nothing or too little.", h.closedSlow.Load()),
-		counter("ignored_total", "Text frames of viewers, which may not send.", h.ignored.Load()),
+		counter("messages_total", "Messages published, without repeats.", s.Messages),
+		counter("repeats_total", "Messages that a publisher sent again.", s.Repeats),
+		counter("deliveries_total", "Messages written to members, history included.", s.Delivered),
+		counter("dropped_total", "Messages that a viewer's full queue lost.", s.Dropped),
+		counter("closed_slow_total", "Members closed for reading nothing or too little.", s.ClosedSlow),
+		counter("ignored_total", "Text frames of viewers, which may not send.", s.Ignored),
 		refused,
 	}
 }

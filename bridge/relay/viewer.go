@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -11,43 +12,33 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// viewerReadLimit bounds a message from a viewer, in bytes.
-const viewerReadLimit = 4 << 10
-
-// viewer is one member of a group: one goroutine writes to its connection, one
-// reads from it. With publisher set it may send.
+// viewer is one member of a group: one goroutine writes to its connection, one reads from it. With publisher set it may send.
 type viewer struct {
 	// Set once.
 	hub       *hub
 	conn      *websocket.Conn // set by hub.start: a member is in its group before its handshake is answered
-	peer      string          // remote address, for the log
 	wire      *wire           // below conn
+	peer      string          // remote address, for the log
 	grant     grant
 	publisher bool // grant allows sending
 	sky       bool // wants SKY
 	nmea      bool // wants NMEA
 	group     *group
+	lossLimit time.Duration // for how long it may go on losing messages
 	wake      chan struct{} // something to write
 	room      chan struct{} // own has room again
 	quit      chan struct{} // closed by shut
-	readDone  chan struct{} // closed when read has ended
 	writeDone chan struct{} // closed when write has ended
 
-	// Owned by write.
-	batch  []*message  // what send sends, kept for its memory
-	frames net.Buffers // their frames
-
-	// Guarded by group.mu.
-	index     int
-	number    uint64        // of all members of the group, in the order in which they joined
-	lossLimit time.Duration // for how long it may go on losing messages
+	batch [batchMessages]*message // what send sends, kept for its memory. Owned by write
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	first   ring // what it gets for joining
-	live    ring // from others: loses its oldest
-	raw     ring // NMEA, apart from live so that it pushes no fix out
-	own     ring // its own messages: loses nothing, read waits for room instead
+	control []byte // frames of pings and pongs, which go out before all messages
+	first   queue  // what it gets for joining
+	live    queue  // from others: loses its oldest
+	raw     queue  // NMEA, apart from live so that it pushes no fix out
+	own     queue  // its own messages: loses nothing, read waits for room instead
 	dropped uint64
 	losing  time.Time // since it first lost a message; zero once it has taken all after that
 	closing bool
@@ -59,7 +50,7 @@ func newViewer(h *hub, peer string, w wishes) *viewer {
 	return &viewer{
 		hub: h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		quit: make(chan struct{}), readDone: make(chan struct{}), writeDone: make(chan struct{}),
+		quit: make(chan struct{}), writeDone: make(chan struct{}),
 	}
 }
 
@@ -74,83 +65,45 @@ func (v *viewer) wants(class string) bool {
 	return true
 }
 
-// push queues m, which came at now; a full queue loses its oldest. It never blocks.
-// A viewer that goes on losing without catching up is closed, however much it reads
-// meanwhile. Under group.mu.
+// push queues m, which came at now; a full queue loses its oldest. It never blocks. A viewer that goes on losing without
+// catching up is closed, however much it reads meanwhile. Under group.mu.
 func (v *viewer) push(m *message, now time.Time) {
 	v.mu.Lock()
-	queue := &v.live
+	q := &v.live
 	if m.head.Class == classNMEA {
-		queue = &v.raw
+		q = &v.raw
 	}
-	v.add(queue, m)
+	v.add(q, m)
 	lost := 0
-	for queue.n > v.hub.limits.queue || queue.bytes > v.hub.limits.queueBytes && queue.n > 1 {
-		queue.pop().release(&v.hub.queued)
-		lost++
+	for ; q.len() > v.hub.limits.queue || q.bytes > v.hub.limits.queueBytes && q.len() > 1; lost++ {
+		q.pop().release(&v.hub.queued)
 	}
+	first := lost > 0 && v.dropped == 0
 	if lost > 0 && v.losing.IsZero() {
 		v.losing = now
 	}
 	late := lost > 0 && now.Sub(v.losing) >= v.lossLimit
-	if late { // the close frame must not wait
-		lost += v.live.n + v.raw.n
-		v.empty(&v.live, &v.raw)
-	}
-	first := v.dropped == 0 && lost > 0
 	v.dropped += uint64(lost)
 	v.mu.Unlock()
 	signal(v.wake)
-	if lost > 0 {
-		v.hub.dropped.Add(int64(lost))
+	if lost == 0 {
+		return
 	}
+	v.hub.dropped.Add(int64(lost))
 	if first {
 		v.hub.slowLog.Do(func() {
 			v.hub.log.Info("viewer is slow and loses its oldest messages", "device_id", v.group.device, "viewer", v.peer)
 		})
 	}
-	if late && v.shut(websocket.CloseTryAgainLater, "too slow for this group: its messages were lost all the time") {
-		v.closedSlow("it lost messages all the time", v.lossLimit)
+	if late {
+		v.drop(websocket.CloseTryAgainLater, "too slow for this group: its messages were lost all the time")
 	}
 }
 
 // add puts m into one of the queues. Under mu.
-func (v *viewer) add(queue *ring, m *message) {
-	queue.push(m)
+func (v *viewer) add(q *queue, m *message) {
+	q.push(m)
 	m.hold(&v.hub.queued)
-}
-
-// empty drops what is in queues. Under mu.
-func (v *viewer) empty(queues ...*ring) {
-	for _, q := range queues {
-		for q.n > 0 {
-			q.pop().release(&v.hub.queued)
-		}
-		*q = ring{}
-	}
-}
-
-// discard drops all that is queued, and returns its size in bytes.
-func (v *viewer) discard() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	size := v.weight()
-	v.empty(&v.first, &v.live, &v.raw, &v.own)
-	return size
-}
-
-// weight is the size of all that is queued, in bytes. Under mu.
-func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
-
-// closedSlow counts and logs that the viewer was closed for being slow.
-func (v *viewer) closedSlow(why string, after time.Duration) {
-	v.mu.Lock()
-	dropped := v.dropped
-	v.mu.Unlock()
-	n := v.hub.closedSlow.Add(1)
-	v.hub.closedLog.Do(func() { // a page comes back at once
-		v.hub.log.Info("viewer closed: "+why, "device_id", v.group.device, "viewer", v.peer, "for", after, "dropped", dropped, "so_far", n)
-	})
 }
 
 // echo queues the publisher's own message.
@@ -161,27 +114,82 @@ func (v *viewer) echo(m *message) {
 	signal(v.wake)
 }
 
-// next takes what is to be written next, in the order of the group. It is released after that.
-func (v *viewer) next() *message {
+// maxControl bounds the pings and pongs that wait, in bytes: 16 of the longest. RFC 6455, section 5.5.3, asks for an answer
+// to the last ping only.
+const maxControl = 2 << 10
+
+// sendControl queues a ping or a pong.
+func (v *viewer) sendControl(opcode byte, data string) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.first.n > 0 {
-		return v.first.pop()
+	if len(v.control) < maxControl {
+		v.control, _ = appendFrame(v.control, opcode, []byte(data))
 	}
-	first := &v.live
-	for _, q := range []*ring{&v.raw, &v.own} {
-		if q.n > 0 && (first.n == 0 || q.at(0).n < first.at(0).n) {
-			first = q
-		}
-	}
-	if first == &v.own {
-		signal(v.room)
-	}
-	return first.pop()
+	v.mu.Unlock()
+	signal(v.wake)
 }
 
-// shut asks the writer to send what is queued and then a close frame; the first
-// call decides the code, and returns true.
+// Bounds of what is written at once, which has one slow timeout for it all: no more than a full socket buffer takes at once
+// when the kernel reports that there is room again, which it does when a third of the 64 kB is free.
+const (
+	batchBytes    = 8 << 10
+	batchMessages = 16
+)
+
+// take returns what is to be written next, messages in the order of the group. They are released after that.
+func (v *viewer) take() (control []byte, batch []*message) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	control, v.control = v.control, nil
+	batch = v.batch[:0]
+	for size := 0; size < batchBytes && len(batch) < batchMessages; {
+		m := v.next()
+		if m == nil {
+			break
+		}
+		batch = append(batch, m)
+		size += len(m.frame)
+	}
+	if len(batch) == 0 {
+		v.losing = time.Time{}
+	}
+	return control, batch
+}
+
+// next takes one message out of its queue; nil when there is none. Under mu.
+func (v *viewer) next() *message {
+	if v.first.len() > 0 {
+		return v.first.pop()
+	}
+	q := &v.live
+	for _, other := range []*queue{&v.raw, &v.own} {
+		if other.len() > 0 && (q.len() == 0 || other.oldest().n < q.oldest().n) {
+			q = other
+		}
+	}
+	if q == &v.own {
+		signal(v.room)
+	}
+	return q.pop()
+}
+
+// weight is the size of all that is queued, in bytes. Under mu.
+func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
+
+// discard drops all that is queued, and returns its size in bytes.
+func (v *viewer) discard() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	size := v.weight()
+	for _, q := range []*queue{&v.first, &v.live, &v.raw, &v.own} {
+		for q.len() > 0 {
+			q.pop().release(&v.hub.queued)
+		}
+		*q = queue{}
+	}
+	return size
+}
+
+// shut asks the writer to send what is queued and then a close frame; the first call decides the code, and returns true.
 func (v *viewer) shut(code int, reason string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -193,18 +201,141 @@ func (v *viewer) shut(code int, reason string) bool {
 	return true
 }
 
+// drop closes a member that costs the others too much, without what is queued for it.
+func (v *viewer) drop(code int, reason string) {
+	if v.shut(code, reason) {
+		v.closedSlow(reason)
+	}
+	v.discard()
+}
+
+// closedSlow counts and logs that the member was closed for being slow, one a minute: a page comes back at once.
+func (v *viewer) closedSlow(why string) {
+	v.mu.Lock()
+	dropped, queued := v.dropped, v.weight()
+	v.mu.Unlock()
+	n := v.hub.closedSlow.Add(1)
+	v.hub.closedLog.Do(func() {
+		v.hub.log.Info("member closed: "+why, "device_id", v.group.device, "member", v.peer, "dropped", dropped, "queued", queued, "so_far", n)
+	})
+}
+
 func (v *viewer) isClosing() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.closing
 }
 
-// read is the goroutine that reads: control frames, and what a publisher sends.
-// The viewer ends with it.
+// always is ready.
+var always = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// write is the goroutine that writes: messages, pings and pongs, the close frame.
+func (v *viewer) write() {
+	defer close(v.writeDone)
+	ping := time.NewTicker(v.hub.limits.ping)
+	defer ping.Stop()
+	for {
+		more, err := v.send(time.Now().Add(v.hub.limits.slow))
+		if err != nil {
+			if isTimeout(err) && v.shut(websocket.CloseTryAgainLater, "") {
+				v.closedSlow("it read no data")
+			}
+			v.wire.abort()
+			return
+		}
+		wake := (<-chan struct{})(v.wake)
+		if more {
+			wake = always
+		}
+		select {
+		case <-v.quit:
+			v.finish()
+			return
+		case <-ping.C:
+			v.sendControl(pingFrame, "")
+		case <-wake:
+		}
+	}
+}
+
+// buffers hold several frames that are written together.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// send writes what is queued, as much as goes out at once, until the time that it is given. more is false when nothing was
+// queued.
+func (v *viewer) send(until time.Time) (more bool, err error) {
+	control, batch := v.take()
+	switch {
+	case len(control) == 0 && len(batch) == 0:
+		return false, nil
+	case len(control) == 0 && len(batch) == 1:
+		err = v.wire.send(batch[0].frame, until)
+	default:
+		all := buffers.Get().(*bytes.Buffer)
+		all.Write(control)
+		for _, m := range batch {
+			all.Write(m.frame)
+		}
+		err = v.wire.send(all.Bytes(), until)
+		if all.Reset(); all.Cap() <= 4*batchBytes {
+			buffers.Put(all)
+		}
+	}
+	if err == nil {
+		v.hub.delivered.Add(int64(len(batch)))
+	}
+	for _, m := range batch {
+		m.release(&v.hub.queued)
+	}
+	clear(batch)
+	return true, err
+}
+
+// finish sends what is queued and the close frame, within limits.linger in all, and leaves the reader as long again to see
+// the answer.
+func (v *viewer) finish() {
+	end := time.Now().Add(v.hub.limits.linger)
+	more, err := v.send(end)
+	for more && err == nil {
+		more, err = v.send(end)
+	}
+	if err == nil {
+		frame, _ := appendFrame(nil, closeFrame, websocket.FormatCloseMessage(v.code, v.reason)) // set once quit is closed
+		err = v.wire.send(frame, end.Add(v.hub.limits.linger/4))
+	}
+	if err != nil {
+		v.wire.abort()
+		return
+	}
+	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
+}
+
+// read is the goroutine that reads: control frames, and what a publisher sends. The viewer ends with it.
 func (v *viewer) read() {
 	err := v.readAll()
-	v.explain(err)
-	close(v.readDone)
+	switch {
+	case errors.Is(err, errFlood):
+		v.shut(websocket.ClosePolicyViolation, closeReason(err))
+	case errors.Is(err, websocket.ErrReadLimit): // gorilla sends no close frame where the length is absurd
+		v.shut(websocket.CloseMessageTooBig, "")
+	case !v.isClosing(): // the peer is gone
+		v.wire.abort()
+		v.shut(websocket.CloseNoStatusReceived, "")
+	}
+	// What is queued goes out first: the peer may be waiting for its echoes.
+	limit := time.NewTimer(2 * v.hub.limits.linger)
+	defer limit.Stop()
+	select {
+	case <-v.writeDone:
+	case <-limit.C: // it takes nothing
+		v.wire.abort()
+		<-v.writeDone
+	}
 	v.group.leave(v)
 	var closed *websocket.CloseError
 	var network net.Error
@@ -212,23 +343,11 @@ func (v *viewer) read() {
 		v.linger()
 	}
 	v.conn.Close()
-	v.hub.release()
 	v.hub.log.Debug("left", "device_id", v.group.device, "viewer", v.peer, "why", err)
 }
 
-// explain sends the peer the reason of an error where gorilla does not, and
-// waits until that is on its way.
-func (v *viewer) explain(err error) {
-	switch {
-	case errors.Is(err, errFlood):
-		v.shut(websocket.ClosePolicyViolation, closeReason(err))
-	case errors.Is(err, websocket.ErrReadLimit): // sent already, unless the length was absurd
-		v.shut(websocket.CloseMessageTooBig, "")
-	default:
-		return
-	}
-	<-v.writeDone
-}
+// viewerReadLimit bounds a message from a viewer, in bytes.
+const viewerReadLimit = 4 << 10
 
 func (v *viewer) readAll() error {
 	v.conn.SetReadLimit(viewerReadLimit)
@@ -236,9 +355,15 @@ func (v *viewer) readAll() error {
 		v.conn.SetReadLimit(int64(v.hub.limits.message))
 	}
 	v.alive()
-	v.conn.SetCloseHandler(v.answerClose)
 	v.conn.SetPongHandler(func(string) error { v.alive(); return nil })
-	v.conn.SetPingHandler(func(data string) error { v.alive(); return v.pong(data) })
+	v.conn.SetPingHandler(func(data string) error { v.alive(); v.sendControl(pongFrame, data); return nil })
+	v.conn.SetCloseHandler(func(code int, _ string) error { // answered with the same code
+		if code == websocket.CloseNoStatusReceived && !v.wire.emptyClose() {
+			code = websocket.CloseProtocolError
+		}
+		v.shut(code, "")
+		return nil
+	})
 	for {
 		kind, data, err := v.conn.ReadMessage()
 		if err != nil {
@@ -247,90 +372,6 @@ func (v *viewer) readAll() error {
 		v.alive()
 		v.received(kind, data)
 	}
-}
-
-// answerClose answers the peer's close frame with its code, after what is queued. The peer may be waiting for its echoes.
-func (v *viewer) answerClose(code int, _ string) error {
-	if code == websocket.CloseNoStatusReceived && !v.wire.emptyClose() {
-		code = websocket.CloseProtocolError
-	}
-	v.shut(code, "")
-	limit := time.NewTimer(v.hub.limits.linger)
-	defer limit.Stop()
-	select {
-	case <-v.writeDone:
-	case <-limit.C: // it takes nothing
-	}
-	return nil
-}
-
-// pongTime is how long the reader waits until it may write the answer to a ping.
-const pongTime = time.Second
-
-// pong answers a ping, unless a message is on its way for so long that the
-// answer has to wait: a peer that takes no messages is not waited for.
-func (v *viewer) pong(data string) error {
-	frame, _ := appendFrame(nil, pongFrame, []byte(data))
-	err := v.wire.send(&net.Buffers{frame}, time.Now().Add(pongTime))
-	if isTimeout(err) || errors.Is(err, websocket.ErrCloseSent) {
-		return nil
-	}
-	return err
-}
-
-// received handles one data frame. After shut the frames are read and dropped:
-// a connection that is closed with unread data takes its close frame with it.
-func (v *viewer) received(kind int, data []byte) {
-	select {
-	case <-v.quit:
-		return
-	default:
-	}
-	switch {
-	case kind == websocket.BinaryMessage:
-		v.shut(websocket.CloseUnsupportedData, "send JSON in text frames")
-	case !v.publisher && !utf8.Valid(data):
-		v.shut(websocket.CloseInvalidFramePayloadData, errNotUTF8.Error())
-	case !v.publisher:
-		v.hub.ignored.Add(1)
-	default:
-		v.publish(data)
-	}
-}
-
-// publish gives a publisher's frame to the group and waits for room for the
-// next: a publisher that does not read its echoes is not read either.
-func (v *viewer) publish(data []byte) {
-	head, err := parseHeader(data)
-	if err != nil {
-		v.shut(websocket.CloseInvalidFramePayloadData, closeReason(err))
-		return
-	}
-	if err := v.hub.publish(v.group.device, newMessage(head, data), v); err != nil {
-		v.shut(websocket.CloseTryAgainLater, closeReason(err))
-		return
-	}
-	waited := false
-	for v.full() {
-		waited = true
-		select {
-		case <-v.room:
-		case <-v.quit:
-			return
-		case <-v.writeDone:
-			return
-		}
-	}
-	if waited {
-		v.alive()
-	}
-}
-
-// full reports whether too many of its own messages wait for this publisher.
-func (v *viewer) full() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.own.n >= v.hub.limits.queue || v.own.bytes >= v.hub.limits.queueBytes
 }
 
 // alive extends the peer's deadline, unless it is being closed.
@@ -342,8 +383,54 @@ func (v *viewer) alive() {
 	}
 }
 
-// linger reads what the peer is still sending, within bounds, so that the close
-// frame that was sent is not lost to a reset.
+// received handles one data frame. After shut the frames are read and dropped: a connection that is closed with unread data
+// takes its close frame with it.
+func (v *viewer) received(kind int, data []byte) {
+	switch {
+	case v.isClosing():
+	case kind == websocket.BinaryMessage:
+		v.shut(websocket.CloseUnsupportedData, "send JSON in text frames")
+	case !v.publisher && !utf8.Valid(data):
+		v.shut(websocket.CloseInvalidFramePayloadData, errNotUTF8.Error())
+	case !v.publisher:
+		v.hub.ignored.Add(1)
+	default:
+		v.publish(data)
+	}
+}
+
+// publish gives a publisher's frame to the group and waits for room for the next: a publisher that does not read its echoes
+// is not read either.
+func (v *viewer) publish(data []byte) {
+	head, err := parseHeader(data)
+	if err != nil {
+		v.shut(websocket.CloseInvalidFramePayloadData, closeReason(err))
+		return
+	}
+	if err := v.hub.publish(v.group.device, newMessage(head, data), v); err != nil {
+		v.shut(websocket.CloseTryAgainLater, closeReason(err))
+		return
+	}
+	for v.full() {
+		select {
+		case <-v.room:
+			v.alive()
+		case <-v.quit:
+			return
+		case <-v.writeDone:
+			return
+		}
+	}
+}
+
+// full reports whether too many of its own messages wait for this publisher.
+func (v *viewer) full() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.own.len() >= v.hub.limits.queue || v.own.bytes >= v.hub.limits.queueBytes
+}
+
+// linger reads what the peer is still sending, within bounds, so that the close frame that was sent is not lost to a reset.
 func (v *viewer) linger() {
 	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
 	// Eight times what either may send at once.

@@ -3,9 +3,8 @@ package relay
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"io"
-	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,15 +78,15 @@ func TestPongWaits(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		ping() // this answer has no turn in time and is left out
+		ping()
 		time.Sleep(9 * time.Second)
-		ping() // this one comes behind the message
+		ping()
 		late := read(conn)
 		synctest.Wait()
 		r.tpv(2)
 		synctest.Wait()
-		if got := late.got(); !slices.Equal(got, []int{1, 2}) || pongs != 1 {
-			t.Errorf("got %v and %d pongs, want 1, 2 and one pong", got, pongs)
+		if got := late.got(); !slices.Equal(got, []int{1, 2}) || pongs != 2 {
+			t.Errorf("got %v and %d pongs, want 1, 2 and both pongs", got, pongs)
 		}
 		if s := r.Status(); s.Viewers != 1 || s.ClosedSlow != 0 {
 			t.Errorf("status %+v, want the viewer still there", s)
@@ -95,51 +94,53 @@ func TestPongWaits(t *testing.T) {
 	})
 }
 
-// A close frame is the last: no message follows it, on either side.
+// A close frame is the last: no message follows it, whichever side ends the connection and why.
 func TestNothingFollowsAClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		w := newWire(here)
-		var came bytes.Buffer
-		done := make(chan struct{})
-		go func() { io.Copy(&came, there); close(done) }()
-		message := newMessage(header{}, []byte("a")).frame
-		until := time.Now().Add(time.Second)
-		if err := w.send(&net.Buffers{message, message}, until); err != nil {
-			t.Fatal(err)
-		}
-		w.SetWriteDeadline(until)
-		if _, err := w.Write([]byte{closeByte, 0}); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.send(&net.Buffers{message}, until); !errors.Is(err, websocket.ErrCloseSent) {
-			t.Errorf("after a close frame: %v", err)
-		}
-		w.Close()
-		<-done
-		if got, want := hex.EncodeToString(came.Bytes()), "810161"+"810161"+"8800"; got != want {
-			t.Errorf("%s went out, want %s", got, want)
-		}
-	})
+	for name, end := range map[string]func(*Relay, *websocket.Conn){
+		"the relay's own":   func(r *Relay, _ *websocket.Conn) { r.hub.everyone()[0].shut(1001, "bye") },
+		"the peer's":        func(_ *Relay, c *websocket.Conn) { c.NetConn().Write([]byte(sentClose(1000, ""))) },
+		"a broken protocol": func(_ *Relay, c *websocket.Conn) { c.NetConn().Write([]byte(sent(0x83, "x"))) },
+	} {
+		inBubble(t, Config{}, func(t *testing.T, r *Relay, p *pipes) {
+			conn := p.join(t, "")
+			var came bytes.Buffer
+			r.tpv(1)
+			r.tpv(2)
+			synctest.Wait()
+			end(r, conn)
+			synctest.Wait()
+			r.tpv(3)
+			go func() { io.Copy(&came, conn.NetConn()) }()
+			synctest.Wait()
+			r.tpv(4)
+			synctest.Wait()
+			conn.Close()
+			synctest.Wait()
+			frames := regexp.MustCompile(`"seq":\d`).FindAllString(came.String(), -1)
+			last := bytes.LastIndexByte(came.Bytes(), finalFrame|closeFrame)
+			if len(frames) < 2 || last < 0 || last < bytes.LastIndexByte(came.Bytes(), finalFrame|textFrame) {
+				t.Errorf("%s: %q came, want messages and then a close frame", name, came.Bytes())
+			}
+		})
+	}
 }
 
-// TestNothingFollowsABrokenFrame: what came after half a message would be read
-// as the other half.
+// TestNothingFollowsABrokenFrame: what came after half a message would be read as the other half.
 func TestNothingFollowsABrokenFrame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer there.Close()
-		w := newWire(here)
-		until := time.Now().Add(time.Second)
-		go io.ReadFull(there, make([]byte, 3))
-		if err := w.send(&net.Buffers{[]byte("whole")}, until); !isTimeout(err) {
-			t.Fatalf("a frame of which 3 bytes are read: %v", err)
+	inBubble(t, Config{}, func(t *testing.T, r *Relay, p *pipes) {
+		conn := p.join(t, "")
+		r.tpv(1)
+		r.tpv(2)
+		half := make([]byte, 10)
+		io.ReadFull(conn.NetConn(), half)
+		time.Sleep(defaultSlowTimeout + time.Second)
+		synctest.Wait()
+		if rest, err := io.ReadAll(conn.NetConn()); len(rest) > 0 {
+			t.Errorf("%q came after a frame that broke off, %v", rest, err)
 		}
-		w.SetWriteDeadline(until.Add(time.Second))
-		if _, err := w.Write([]byte{0x89, 0}); !isTimeout(err) || time.Now().After(until) {
-			t.Errorf("a ping behind it: %v", err)
+		if s := r.Status(); s.Viewers != 0 || s.ClosedSlow != 1 {
+			t.Errorf("status %+v, want the viewer closed", s)
 		}
-		w.Close()
 	})
 }
 
@@ -155,17 +156,6 @@ func TestPartOfAWrite(t *testing.T) {
 	for i, text := range want {
 		if got := m.next(); got != text {
 			t.Fatalf("message %d: %d bytes came, or others, want %d", i, len(got), len(text))
-		}
-	}
-}
-
-func TestSkip(t *testing.T) {
-	all := "abcdef"
-	for n := range len(all) + 1 {
-		frames := net.Buffers{[]byte("a"), []byte("bcd"), []byte("ef")}
-		skip(&frames, n)
-		if got := string(bytes.Join(frames, nil)); got != all[n:] {
-			t.Errorf("%d bytes skipped: %q is left, want %q", n, got, all[n:])
 		}
 	}
 }
