@@ -18,18 +18,19 @@ import (
 	"testing"
 	"time"
 
-	"gpsbridge/bridge/config"
-
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/receiver/receivertest"
 )
 
 // attackEnv names the group that TestAttack attacks, in a process of its own.
 const attackEnv = "TEST_GPSBRIDGE_ATTACK"
 
 // BenchmarkBesideHostileViewers is the daemon's own time from the last byte of an epoch to its message at the tracking
-// server, with the spool on disk in between, without viewers and while hostile viewers do: one that never reads, a
-// hundred a second that come and leave, one that sends garbage and one that sends 100 MB, over and over. They are another
-// process. The two take turns, so that what else the machine does hits both.
+// server, with the spool on disk in between, and to a viewer of its relay; with that viewer alone and while hostile ones
+// attack: one that never reads, a hundred a second that come and leave, one that sends garbage and one that sends
+// 100 MB, over and over. They are another process. The two alternate, so that what else the machine does hits both.
 func BenchmarkBesideHostileViewers(b *testing.B) {
 	const rounds, epochs = 5, 150
 	server := newEchoes(b)
@@ -66,23 +67,25 @@ func BenchmarkBesideHostileViewers(b *testing.B) {
 		}
 	})
 	group := "ws://" + d.relay.Addr().String() + "/ws/gps-tracking/van_7/"
-	drive := &benchDrive{line: receiver, server: server}
-	drive.epochs(b, 20) // until the end of an epoch is known
-	var alone, attacked []time.Duration
+	drive := &benchDrive{line: receiver, came: [2]<-chan time.Time{server.came, benchViewer(b, group)}}
+	drive.epochs(b, 20, nil) // until the end of an epoch is known
+	alone, attacked := map[string][]time.Duration{}, map[string][]time.Duration{}
 	b.ResetTimer()
 	for range b.N {
 		for range rounds {
-			alone = append(alone, drive.epochs(b, epochs)...)
+			drive.epochs(b, epochs, alone)
 			end := attack(b, group)
-			attacked = append(attacked, drive.epochs(b, epochs)...)
+			drive.epochs(b, epochs, attacked)
 			end()
 		}
 	}
 	b.StopTimer()
-	for name, took := range map[string][]time.Duration{"alone": alone, "attacked": attacked} {
-		slices.Sort(took)
-		b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-p50-"+name)
-		b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs-p99-"+name)
+	for name, both := range map[string]map[string][]time.Duration{"alone": alone, "attacked": attacked} {
+		for to, took := range both {
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-p50-"+to+"-"+name)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs-p99-"+to+"-"+name)
+		}
 	}
 	b.ReportMetric(float64(d.relay.Status().Delivered), "deliveries-to-attackers")
 }
@@ -120,42 +123,56 @@ func newEchoes(b *testing.B) *echoes {
 	return e
 }
 
-// benchDrive is a receiver that sends 30 epochs a second and waits for each at the server.
-type benchDrive struct {
-	line   net.Conn
-	server *echoes
-	n      int
+// benchViewer joins a group as a viewer and returns when each message has come.
+func benchViewer(b *testing.B, group string) <-chan time.Time {
+	conn, _, err := websocket.DefaultDialer.Dial(group, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	came := make(chan time.Time, 1)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return
+			}
+			came <- time.Now()
+		}
+	})
+	b.Cleanup(func() { conn.Close(); reading.Wait() })
+	return came
 }
 
-func (d *benchDrive) epochs(b *testing.B, n int) (took []time.Duration) {
+// benchDrive is a receiver that sends 30 epochs a second and waits for each at the server and at a viewer.
+type benchDrive struct {
+	line net.Conn
+	came [2]<-chan time.Time
+	n    int
+}
+
+func (d *benchDrive) epochs(b *testing.B, n int, took map[string][]time.Duration) {
 	ticks := time.NewTicker(time.Second / 30)
 	defer ticks.Stop()
 	for range n {
 		<-ticks.C
 		at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC).Add(time.Duration(d.n) * time.Second / 10).Format("150405.00")
 		d.n++
-		text := benchSentence("GPGGA,%s,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", at) + benchSentence("GPRMC,%s,A,5130.0000,N,00007.5000,W,27.0,84.4,231126,,,A", at)
+		text := receivertest.Sentence("GPGGA,%s,5130.0000,N,00007.5000,W,1,09,0.8,11.2,M,46.7,M,,", at) + receivertest.Sentence("GPRMC,%s,A,5130.0000,N,00007.5000,W,27.0,84.4,231126,,,A", at)
 		if _, err := io.WriteString(d.line, text); err != nil {
 			b.Fatal(err)
 		}
 		sent := time.Now()
-		select {
-		case came := <-d.server.came:
-			took = append(took, came.Sub(sent))
-		case <-time.After(patience):
-			b.Fatalf("epoch %d did not come to the server", d.n)
+		for i, to := range []string{"server", "viewer"} {
+			select {
+			case came := <-d.came[i]:
+				if took != nil {
+					took[to] = append(took[to], came.Sub(sent))
+				}
+			case <-time.After(patience):
+				b.Fatalf("epoch %d did not come to the %s", d.n, to)
+			}
 		}
 	}
-	return took
-}
-
-func benchSentence(format, at string) string {
-	body := fmt.Sprintf(format, at)
-	var sum byte
-	for _, c := range []byte(body) {
-		sum ^= c
-	}
-	return fmt.Sprintf("$%s*%02X\r\n", body, sum)
 }
 
 // attack starts TestAttack in another process, and returns what ends it.

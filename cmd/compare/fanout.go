@@ -23,7 +23,6 @@ type fanoutOptions struct {
 	lasts   time.Duration
 	cores   int // that the relay may use; every other server uses one
 	most    int // viewers with which the most deliveries are sought; 0 for not
-	hostile bool
 }
 
 // crowd is what one server did with so many viewers.
@@ -44,28 +43,26 @@ type most struct {
 
 // fanoutReport is what --json prints.
 type fanoutReport struct {
-	CPUs    int      `json:"cpus"`
-	Cores   int      `json:"relay_cpus"` // that the relay may use, 0 for all
-	Load    string   `json:"load"`       // of the machine at the start
-	Go      string   `json:"go"`
-	Rate    float64  `json:"messages_per_second"`
-	Crowds  []crowd  `json:"crowds,omitempty"`
-	Most    *most    `json:"most,omitempty"`
-	Hostile []attack `json:"hostile,omitempty"`
+	CPUs   int     `json:"cpus"`
+	Cores  int     `json:"relay_cpus"` // that the relay may use, 0 for all
+	Load   string  `json:"load"`       // of the machine at the start
+	Go     string  `json:"go"`
+	Rate   float64 `json:"messages_per_second"`
+	Crowds []crowd `json:"crowds,omitempty"`
+	Most   *most   `json:"most,omitempty"`
 }
 
 func compareFanout(ctx context.Context, w command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	var o fanoutOptions
 	path := fs.String("gpsbridge", "", "built program at `PATH`; without it, this checkout is built")
-	fs.Func("viewers", "so many viewers, one after the other: `N,N,...` (default 100,1000,10000; 100 with --hostile)", o.setViewers)
-	fs.Func("servers", "these servers alone: `NAME,...` of floor, relay, daphne and daphne-redis (default all; relay with --hostile)",
+	fs.Func("viewers", "so many viewers, one after the other: `N,N,...` (default 100,1000,10000)", o.setViewers)
+	fs.Func("servers", "these servers alone: `NAME,...` of floor, relay, daphne and daphne-redis (default all)",
 		func(v string) error { o.servers = strings.Split(v, ","); return nil })
 	fs.Float64Var(&o.rate, "rate", 10, "messages a second, 1 to 1000, in `HZ`")
 	fs.DurationVar(&o.lasts, "for", 8*time.Second, "publish for `TIME` in each measurement")
 	fs.IntVar(&o.cores, "cores", 1, "`N` CPUs for the relay, 0 for all; the others use one")
 	fs.IntVar(&o.most, "most", 1000, "seek the most deliveries a second of the relay on one CPU with `N` viewers; 0 for not")
-	fs.BoolVar(&o.hostile, "hostile", false, "measure what hostile viewers do to 100 others instead")
 	asJSON := fs.Bool("json", false, "print JSON instead of a table")
 	if _, err := c.Parse(w, fs, args, 0); err != nil {
 		return err
@@ -112,15 +109,11 @@ func (o *fanoutOptions) setViewers(v string) error {
 // check completes what the command line chooses and finds what cannot be.
 func (o *fanoutOptions) check() error {
 	names := []string{"floor", "relay", "daphne", "daphne-redis"}
-	viewers, chosen := []int{100, 1000, 10_000}, names
-	if o.hostile {
-		names, viewers, chosen, o.most = names[1:], viewers[:1], names[1:2], 0
-	}
 	if o.servers == nil {
-		o.servers = chosen
+		o.servers = names
 	}
 	if o.viewers == nil {
-		o.viewers = viewers
+		o.viewers = []int{100, 1000, 10_000}
 	}
 	for _, name := range o.servers {
 		if !slices.Contains(names, name) {
@@ -139,8 +132,6 @@ func (o *fanoutOptions) check() error {
 		return command.Misusef("--cores %d: use 1 or more, or 0 for all", o.cores)
 	case o.most < 0 || o.most > relayConns:
 		return command.Misusef("--most %d: use up to %d viewers, or 0", o.most, relayConns)
-	case o.hostile && len(o.viewers) > 1:
-		return command.Misusef("--hostile: use one number of --viewers")
 	}
 	return nil
 }
@@ -158,13 +149,6 @@ func (r *fanoutReport) run(ctx context.Context, progress io.Writer, o fanoutOpti
 				c.LeftOut = missing.Error()
 			} else if n := overrun[s.name]; n > 0 {
 				c.LeftOut = fmt.Sprintf("left out: it did not keep up with %d", n)
-			} else if o.hostile {
-				a, err := underAttack(ctx, s, viewers, o)
-				if err != nil {
-					return err
-				}
-				r.Hostile = append(r.Hostile, a)
-				continue
 			} else {
 				d, err := measure(ctx, s, viewers, o.cores, o.rate, o.lasts)
 				if err != nil {
@@ -263,10 +247,6 @@ The floor writes each message by itself; the relay, where it is late, several of
 func (r fanoutReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "\n%d CPUs, %d for the relay (0: all); load %s at the start, %s; %g messages a second\n\n", r.CPUs, r.Cores, r.Load, r.Go, r.Rate)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if len(r.Hostile) > 0 {
-		printAttacks(t, r.Hostile)
-		return t.Flush()
-	}
 	fmt.Fprintln(t, "viewers\tserver\tdeliveries a second\tof\tmedian\tp99\tCPU\tof the floor's\tmemory")
 	for _, c := range r.Crowds {
 		c.print(t, r.Rate*float64(c.Viewers))

@@ -31,7 +31,7 @@ func commandLine() command.Program {
 			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU time and memory",
 				Args: "[--epochs N] [--quick] [--only SCENARIO] [--json]"},
 			{Name: "fanout", Run: interrupted(compareFanout), About: "Django Channels as a tracking server: deliveries to viewers",
-				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--hostile] [--json]"},
+				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--json]"},
 		},
 		Hidden: roles(),
 	}

@@ -19,7 +19,6 @@ import (
 func roles() []command.Command {
 	return []command.Command{
 		{Name: "viewers", Run: serveRole(newViewers), About: "viewers of a tracking group"},
-		{Name: "attackers", Run: serveRole(newAttackers), About: "hostile viewers"},
 		{Name: "floor", Run: serveRole(newFloor), About: "a server that only writes"},
 	}
 }

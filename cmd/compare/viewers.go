@@ -66,7 +66,7 @@ func (v *viewers) Join(j Join, _ *struct{}) error {
 			if j.Raw {
 				conn, err = net.Dial("tcp", j.Addr)
 			} else {
-				conn, after, err = join(&net.Dialer{}, j.Addr, groupPath)
+				conn, after, err = join(j.Addr)
 			}
 			if err != nil {
 				return err
@@ -190,11 +190,10 @@ func sentAt(msg []byte) (ns int64, ok bool) {
 
 // The frames of RFC 6455, section 5.2, as far as viewers meet them here: whole messages below 64 KiB, one frame each.
 const (
-	textFrame  = 0x81 // final, opcode 1
-	closeFrame = 0x88
-	pingFrame  = 0x89
-	pongFrame  = 0x8a
-	masked     = 0x80 // in the second byte: what clients send, here with a mask of zeros
+	textFrame = 0x81 // final, opcode 1
+	pingFrame = 0x89
+	pongFrame = 0x8a
+	masked    = 0x80 // in the second byte: what clients send, here with a mask of zeros
 )
 
 var errFrame = errors.New("the server sent a frame that is masked or longer than 64 KiB")
@@ -227,14 +226,13 @@ const handshakeTimeout = 30 * time.Second
 
 // join connects to a tracking group as a viewer and returns what the server has sent after its answer. The key is not
 // secret and the answer to it is not checked: this is a client of servers that were started for it.
-func join(d *net.Dialer, addr, path string) (conn net.Conn, after []byte, err error) {
-	d.Timeout = handshakeTimeout
-	if conn, err = d.Dial("tcp", addr); err != nil {
+func join(addr string) (conn net.Conn, after []byte, err error) {
+	if conn, err = net.DialTimeout("tcp", addr, handshakeTimeout); err != nil {
 		return nil, nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bm90IGEgc2VjcmV0IGtleQ==\r\n\r\n", path, addr)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bm90IGEgc2VjcmV0IGtleQ==\r\n\r\n", groupPath, addr)
 	r := bufio.NewReader(conn)
 	res, err := http.ReadResponse(r, nil)
 	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
@@ -242,7 +240,7 @@ func join(d *net.Dialer, addr, path string) (conn net.Conn, after []byte, err er
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, nil, fmt.Errorf("join %s%s: %w", addr, path, err)
+		return nil, nil, fmt.Errorf("join %s%s: %w", addr, groupPath, err)
 	}
 	after, _ = r.Peek(r.Buffered())
 	return conn, after, conn.SetDeadline(time.Time{})

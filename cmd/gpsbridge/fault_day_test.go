@@ -31,6 +31,7 @@ const (
 // TestDayOffline spools a day without a server. When the server returns, the newest fix goes first, new ones go as they
 // come, and the day arrives whole.
 func TestDayOffline(t *testing.T) {
+	t.Parallel()
 	server, line := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t)
 	limit := ownLimit(t, server)
 	already := len(journalled(t, server))
