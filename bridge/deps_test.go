@@ -14,7 +14,7 @@ var receivers = []string{
 }
 
 // The parts know no other part, but the leaves and what is listed.
-var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/relay", "bridge/relay/api", "bridge/relay/page"}, receivers...)
+var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/track", "bridge/relay", "bridge/relay/api", "bridge/relay/page"}, receivers...)
 
 // daemon are the packages that put the parts together, and the parts.
 var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe"}, parts...)
@@ -41,7 +41,8 @@ var mayImport = map[string][]string{
 	"bridge/spool":                 {},
 	"bridge/delivery":              {},
 	"bridge/uplink":                {},
-	"bridge/relay":                 {"bridge/relay/api", "bridge/relay/page"},
+	"bridge/relay":                 {"bridge/track", "bridge/relay/api", "bridge/relay/page"},
+	"bridge/track":                 {},
 	"bridge/relay/api":             {},
 	"bridge/relay/page":            {},
 	"bridge/pipeline":              receivers,

@@ -37,6 +37,7 @@ const (
 	Browser       Part = "Chromium"
 	GPSD          Part = "gpsd"
 	GPSPipe       Part = "gpspipe"
+	GPSBabel      Part = "GPSBabel"
 	Corpus        Part = "the recorded receiver logs"
 	Root          Part = "root, who may run a program as another user"
 	Mount         Part = "a loop device to mount ext4 from"
@@ -62,6 +63,7 @@ var parts = map[Part]part{
 	Browser:       {sync.OnceValue(inPath("chromium")), apt("chromium fonts-dejavu-core")},
 	GPSD:          {sync.OnceValue(inPath("gpsd")), apt("gpsd")},
 	GPSPipe:       {sync.OnceValue(inPath("gpspipe")), apt("gpsd-clients")},
+	GPSBabel:      {sync.OnceValue(inPath("gpsbabel")), apt("gpsbabel")},
 	GeneratedMap:  {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},

@@ -23,6 +23,7 @@ import (
 
 	"gpsbridge/bridge/relay/api"
 	"gpsbridge/bridge/relay/page"
+	"gpsbridge/bridge/track"
 )
 
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
@@ -62,8 +63,8 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/devices", r.guard(r.serveDevices))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}", r.guard(r.serveDevice))
 	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", geoJSON)))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", gpx)))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", track.GeoJSON)))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", track.GPX)))
 	mux.HandleFunc("GET /api/v1/{file}", serveDescription)
 	mux.HandleFunc("/api/", explainAPI)
 	mux.HandleFunc("GET /healthz", r.serveHealth)
@@ -323,7 +324,7 @@ func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) {
 }
 
 // serveTrack answers with the fixes that are kept of a device, as a file.
-func (r *Relay) serveTrack(kind, suffix string, format func(device string, track [][]point) ([]byte, error)) http.HandlerFunc {
+func (r *Relay) serveTrack(kind, suffix string, format track.Format) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
 		name := q.PathValue("device_id")
 		var kept []*message
@@ -335,7 +336,7 @@ func (r *Relay) serveTrack(kind, suffix string, format func(device string, track
 			return
 		}
 		r.tracks.Lock()
-		body, err := format(name, trackOf(kept))
+		body, err := writeTrack(format, name, kept)
 		r.tracks.Unlock()
 		if err != nil {
 			writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode track: %v", err))

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge/track"
 )
 
 // at is a fix of a second after noon; more are further members, such as `,"altMSL":3`.
@@ -21,50 +23,32 @@ func lost(second int) string {
 	return fmt.Sprintf(`{"class":"TPV","run":"r","seq":%d,"mode":1,"time":"2026-11-23T12:00:%02dZ"}`, second+1, second)
 }
 
-// parts gives the seqs of each part of the track of fixes.
-func parts(t *testing.T, texts ...string) [][]uint64 {
-	t.Helper()
-	var list []*message
-	for _, text := range texts {
-		list = append(list, newMessage(header{}, []byte(text)))
-	}
-	var all [][]uint64
-	for _, part := range trackOf(list) {
-		var seqs []uint64
-		for _, p := range part {
-			seqs = append(seqs, p.Seq)
-		}
-		all = append(all, seqs)
-	}
-	return all
-}
-
-func TestTrack(t *testing.T) {
+func TestTrackIsInOrder(t *testing.T) {
 	undated := `{"class":"TPV","run":"r","seq":100,"mode":2,"lat":1,"lon":2}`
 	for _, c := range []struct {
 		name  string
 		texts []string
-		want  [][]uint64
+		want  []uint64
 	}{
-		{"one part", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, "")}, [][]uint64{{1, 2, 3}}},
-		{"no fix in between", []string{at(0, 1, ""), lost(1), at(2, 1, ""), at(3, 1, "")}, [][]uint64{{1}, {3, 4}}},
-		{"11 s without a word", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, ""), at(13, 1, "")}, [][]uint64{{1, 2, 3}, {14}}},
-		{"10 s without a word", []string{at(0, 1, ""), at(1, 1, ""), at(2, 1, ""), at(12, 1, "")}, [][]uint64{{1, 2, 3, 13}}},
-		{"a fix every 30 s", []string{at(0, 1, ""), at(30, 1, ""), at(60, 1, ""), at(120, 1, ""), at(1000, 1, "")}, [][]uint64{{1, 31, 61, 121}, {1001}}},
-		{"a backlog behind live", []string{at(0, 1, ""), at(5, 1, ""), at(3, 1, ""), at(4, 1, "")}, [][]uint64{{1, 4, 5, 6}}},
-		{"repeats", []string{at(0, 1, ""), at(1, 1, ""), at(0, 1, ""), at(1, 1, "")}, [][]uint64{{1, 2}}},
-		{"across the antimeridian", []string{at(0, 179.9, ""), at(1, 179.99, ""), at(2, -179.9, "")}, [][]uint64{{1, 2}, {3}}},
-		{"without a time, where it came", []string{at(0, 1, ""), undated, at(1, 1, "")}, [][]uint64{{1, 100, 2}}},
-		{"not on earth", []string{at(0, 1, ""), `{"seq":7,"lat":91,"lon":0}`, `{"seq":8,"lat":0,"lon":181}`}, [][]uint64{{1}}},
-		{"a year of five digits", []string{at(0, 1, ""), `{"seq":9,"lat":1,"lon":1,"time":"9999-12-31T23:59:59-23:59"}`}, [][]uint64{{1, 9}}},
+		{"as they come", []string{at(0, 1, ""), lost(1), at(2, 1, "")}, []uint64{1, 2, 3}},
+		{"a backlog behind live", []string{at(0, 1, ""), at(5, 1, ""), at(3, 1, ""), at(4, 1, "")}, []uint64{1, 4, 5, 6}},
+		{"repeats", []string{at(0, 1, ""), at(1, 1, ""), at(0, 1, ""), at(1, 1, "")}, []uint64{1, 2}},
+		{"without a time, where it came", []string{at(0, 1, ""), undated, at(1, 1, "")}, []uint64{1, 100, 2}},
+		{"a year of five digits", []string{at(0, 1, ""), `{"seq":9,"lat":1,"lon":1,"time":"9999-12-31T23:59:59-23:59"}`}, []uint64{1, 9}},
 		{"no fix at all", []string{`[1]`, `{"lat":"north"}`, `"x"`}, nil},
 		{"none", nil, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			if d := cmp.Diff(c.want, parts(t, c.texts...)); d != "" {
-				t.Errorf("(-want +got):\n%s", d)
-			}
-		})
+		var list []*message
+		for _, text := range c.texts {
+			list = append(list, newMessage(header{}, []byte(text)))
+		}
+		var got []uint64
+		for _, p := range inOrder(list) {
+			got = append(got, p.Seq)
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
 	}
 }
 
@@ -155,24 +139,23 @@ func FuzzTrack(f *testing.F) {
 				list = append(list, newMessage(head, []byte(text)))
 			}
 		}
-		track := trackOf(list)
-		body, err := geoJSON("van_7", track)
+		body, err := writeTrack(track.GeoJSON, "van_7", list)
 		if err != nil || !json.Valid(body) {
 			t.Errorf("%v %s", err, body)
 		}
-		body, err = gpx("van_7", track)
-		var back gpxFile
+		body, err = writeTrack(track.GPX, "van_7", list)
+		var back struct {
+			Times []string `xml:"trk>trkseg>trkpt>time"`
+		}
 		if err == nil {
 			err = xml.Unmarshal(body, &back)
 		}
 		if err != nil {
 			t.Errorf("%v %s", err, body)
 		}
-		for _, segment := range back.Track.Segments {
-			for _, p := range segment.Points {
-				if _, err := time.Parse(time.RFC3339Nano, p.Time); p.Time != "" && err != nil {
-					t.Error(err)
-				}
+		for _, at := range back.Times {
+			if _, err := time.Parse(time.RFC3339Nano, at); err != nil {
+				t.Error(err)
 			}
 		}
 	})
