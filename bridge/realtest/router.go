@@ -89,7 +89,16 @@ func (r *Router) Drop(way Way) {
 	}
 }
 
-// Restore makes the router pass everything again.
+// Limit makes the path drop packets of the client that are longer than so many bytes, without a message to it: a black
+// hole of path MTU discovery (RFC 2923, 2.1), as tunnels make it whose ICMP is filtered.
+func (r *Router) Limit(bytes int) {
+	r.t.Helper()
+	r.client.sh(r.t, "ip link set client0 gso_max_segs 1") // the kernel would pass several segments as one packet
+	// A veth drops what is longer than its own MTU when it comes from the other end.
+	r.router.sh(r.t, fmt.Sprintf("ip link set client0-router mtu %d", bytes))
+}
+
+// Restore makes the router pass everything again that [Router.Drop] has it drop.
 func (r *Router) Restore() {
 	r.t.Helper()
 	r.router.sh(r.t, "ip route flush type blackhole")

@@ -17,7 +17,7 @@ import (
 )
 
 // StartTLS puts TLS in front of a server, target being host:port, as a web server does in front of a Django Channels
-// application. Its certificate is for 127.0.0.1 and valid for the time given; the file holds, as PEM, the authority that
+// application. Its certificate is for 127.0.0.1 and a [Router]'s server, and valid for the time given; the file holds, as PEM, the authority that
 // signed it and is valid for longer. It ends with the test.
 func StartTLS(t testing.TB, target string, from, until time.Time) (p *Proxy, authority string) {
 	t.Helper()
@@ -75,13 +75,13 @@ func newAuthority(t testing.TB, from, until time.Time) *authority {
 	return a
 }
 
-// leaf makes a certificate for 127.0.0.1, and its key.
+// leaf makes a certificate for 127.0.0.1 and a Router's server, and its key.
 func (a *authority) leaf(t testing.TB, name string, use x509.ExtKeyUsage) (der []byte, key *ecdsa.PrivateKey) {
 	t.Helper()
 	key = newKey(t)
 	return signed(t, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "tracking test " + name},
-		NotBefore: a.from, NotAfter: a.until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: a.from, NotAfter: a.until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(serverHost)},
 		ExtKeyUsage: []x509.ExtKeyUsage{use},
 	}, a.cert, key, a.key), key
 }

@@ -98,6 +98,9 @@ func newPath(limit time.Duration) path { return path{allowed: min(allowedFirst, 
 func (p *path) failed(err error) {
 	if found := problem.Of(err); found.Code == Timeout && found.Key == "connect_timeout" {
 		p.allowed = min(2*p.allowed, p.limit)
+		// A ClientHello with a post-quantum key, like the server's certificates, fills more than one packet. Small segments
+		// cost a server that is only slow nothing, since messages are small.
+		p.shrink()
 	}
 }
 
@@ -113,6 +116,11 @@ func (p *path) ended(err error, outstanding bool) {
 		return
 	}
 	p.stalls = 0
+	p.shrink()
+}
+
+// shrink goes on to the next smaller segment.
+func (p *path) shrink() {
 	for _, segment := range segments {
 		if p.segment == 0 || segment < p.segment {
 			p.segment = segment

@@ -155,6 +155,16 @@ func TestSegmentsShrinkAfterStalls(t *testing.T) {
 	}
 }
 
+// A handshake that gets no answer over an open port may be one of large packets that are dropped.
+func TestSegmentsShrinkAfterHandshakes(t *testing.T) {
+	p := newPath(time.Minute)
+	for _, want := range []int{1200, 536, 536} {
+		if p.failed(&problem.Problem{Code: Timeout, Key: "connect_timeout"}); p.segment != want {
+			t.Errorf("segment %d, want %d", p.segment, want)
+		}
+	}
+}
+
 // The system takes the size of segments.
 func TestDialWithSmallSegments(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -86,6 +86,23 @@ func halfOpen(t *testing.T, way realtest.Way) {
 	}
 }
 
+// TestPathThatDropsLargePackets: the ClientHello of TLS does not fit into a packet that the path carries, and nothing
+// reports it. Smaller segments pass.
+func TestPathThatDropsLargePackets(t *testing.T) {
+	t.Parallel()
+	server := realtest.StartDjango(t, realtest.Options{})
+	front, authority := realtest.StartTLS(t, strings.TrimPrefix(server.URL(), "ws://"), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	router := realtest.StartRouter(t, front.Addr())
+	router.Limit(1300)
+	config := filepath.Join(t.TempDir(), "gpsbridge.toml")
+	writeFile(t, config, fmt.Sprintf("[[uplink]]\nserver = \"wss://%s\"\nca_file = %q\nconnect_timeout = \"3s\"\n", router.Addr(), authority))
+	d := startDaemonCmd(t, router.AtClient(gpsbridge(t, "run", "-c", config, "--device-id", deviceID, "--listen", "127.0.0.1:0", "--device", fmt.Sprintf("sim:?rate=%d", linkRate))))
+	waitProcessed(t, server, beforeDrop)
+	if out := d.Output(); !strings.Contains(out, "cannot connect") {
+		t.Error("the first handshake was answered: the path dropped nothing")
+	}
+}
+
 // stale counts the messages that came over an older connection than one before them did.
 func (a account) stale() (n int) {
 	var newest int64
