@@ -6,12 +6,17 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"gpsbridge/bridge/relay/api"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -73,6 +78,8 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
 		{"decode a b", `"b" is one word too many`},
+		{"decode --format xml", `--format "xml" is unknown: use jsonl, geojson, gpx, kml or csv`},
+		{"decode --format gpx --sky", `--sky and --format gpx do not go together`},
 		{"sim --rate 0", `--rate 0: use 1 to 25 fixes a second`},
 		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves only this machine`},
 		{"relay --listen 0.0.0.0:0 --publish-token-file " + token, `--listen: .*not a loopback address .*token file`},
@@ -154,6 +161,41 @@ func TestDecode(t *testing.T) {
 	}
 	if code, _, stderr := invoke(t, gga, "decode", "--stats"); code != exitDone || !strings.Contains(stderr, "GGA") {
 		t.Errorf("--stats: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// A drive of two fixes and a gap, in every format.
+func TestDecodeFormats(t *testing.T) {
+	v := newVehicle()
+	drive := string(v.epochs(0, 2)) + string(v.epochs(1000, 1001))
+	for format, want := range map[string]string{
+		"jsonl":   `^({"class":"TPV",.*\n){3}$`,
+		"gpx":     `^<\?xml .*\n<gpx .*<trk><trkseg>(<trkpt lat="51\.5\d*" lon="-0\.12\d*">.*</trkpt>){2}</trkseg><trkseg><trkpt .*</trkpt></trkseg></trk></gpx>\n$`,
+		"kml":     `^<\?xml .*\n<kml .*<LineString><coordinates>-0.12\d*,51.5\d*,11.2 .*</LineString>.*<Point>.*</kml>\n$`,
+		"geojson": `^{"type":"FeatureCollection","features":\[.*"LineString".*"Point".*\]}\n$`,
+		"csv":     `^time,mode,status,lat,lon,altMSL,.*\n(\d{4}-.*Z,3,1,51\.5\d*,-0\.12\d*,11\.2\d*,.*\n){3}$`,
+	} {
+		code, stdout, stderr := invoke(t, drive, "decode", "--format", format)
+		if code != exitDone || stderr != "" || !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("%s: exit code %d, stderr %q, stdout\n%s", format, code, stderr, stdout)
+		}
+		if code, stdout, _ := invoke(t, "noise", "decode", "--format", format); code != exitFailed || stdout != "" {
+			t.Errorf("%s without a sentence: exit code %d, stdout %q", format, code, stdout)
+		}
+	}
+	var schema struct {
+		Defs map[string]struct {
+			Properties map[string]any `json:"properties"`
+		} `json:"$defs"`
+	}
+	text, err := api.Files.ReadFile("message.schema.json")
+	if err != nil || json.Unmarshal(text, &schema) != nil {
+		t.Fatal(err)
+	}
+	members := slices.Sorted(maps.Keys(schema.Defs["TPV"].Properties))
+	ofSender := []string{"class", "device_id", "run", "seq", "backlog"}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(slices.Concat(csvColumns, ofSender))), members); diff != "" {
+		t.Errorf("columns of CSV, -columns +members of a fix:\n%s", diff)
 	}
 }
 

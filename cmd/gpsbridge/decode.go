@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"gpsbridge/cmd/internal/command"
 	"gpsbridge/nmea"
@@ -14,21 +15,33 @@ import (
 func runDecode(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	sky := fs.Bool("sky", false, "print satellites (SKY) too")
+	format := fs.String("format", "jsonl", "`FORMAT` of the output: jsonl, geojson, gpx, kml or csv")
 	stats := fs.Bool("stats", false, "print a table of the sentences on stderr")
 	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
 		return err
 	}
-	in := p.Stdin
+	statsTo := io.Discard
+	if *stats {
+		statsTo = p.Stderr
+	}
+	in, name := p.Stdin, ""
 	if len(words) == 1 && words[0] != "-" {
 		f, err := openLog(words[0])
 		if err != nil {
 			return fmt.Errorf("%w: name a file of NMEA sentences, or - for standard input", err)
 		}
 		defer f.Close()
-		in = f
+		in, name = f, filepath.Base(words[0])
 	}
-	return decode(ctx, p, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, *stats)
+	if *sky && *format != "jsonl" {
+		return command.Misusef("--sky and --format %s do not go together: satellites are in jsonl alone", *format)
+	}
+	out, end, err := formatted(p.Stdout, *format, name)
+	if err != nil {
+		return err
+	}
+	return decode(ctx, out, end, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, statsTo)
 }
 
 // openLog opens a file, a port or a pipe. A directory is an error here rather than at the first read.
@@ -39,23 +52,22 @@ func openLog(name string) (*os.File, error) {
 	return os.Open(name)
 }
 
-func decode(ctx context.Context, p command.Process, in io.Reader, o nmea.DecodeOptions, stats bool) error {
-	st, err := nmea.Decode(ctx, p.Stdout, in, o)
+// decode writes fixes to out, what ends the file, and a table of the sentences to stats.
+func decode(ctx context.Context, out io.Writer, end func() error, in io.Reader, o nmea.DecodeOptions, stats io.Writer) error {
+	st, err := nmea.Decode(ctx, out, in, o)
 	if errors.Is(err, context.Canceled) {
 		err = nil // interrupted
 	}
-	if err == nil && stats {
-		err = st.WriteTable(p.Stderr)
-	}
-	switch sc := st.Scanner; {
-	case err != nil || sc.Sentences > 0:
+	sc := st.Scanner
+	switch {
+	case err != nil:
 		return err
-	case sc.Bytes == 0 && ctx.Err() == nil:
+	case sc.Sentences > 0 || sc.Bytes == 0 && ctx.Err() != nil: // or interrupted before any input
+		return errors.Join(end(), st.WriteTable(stats))
+	case sc.Bytes == 0:
 		return errors.New("no input: name a file of NMEA sentences that is not empty")
-	case sc.Bytes > 0:
-		return fmt.Errorf("no NMEA sentence in %d bytes: name a file of what a receiver sent, recorded at the receiver's speed", sc.Bytes)
 	}
-	return nil // interrupted before any input
+	return fmt.Errorf("no NMEA sentence in %d bytes: name a file of what a receiver sent, recorded at the receiver's speed", sc.Bytes)
 }
 
 // interruptible ends a reader with ctx: a terminal or a serial port may send nothing for hours.
