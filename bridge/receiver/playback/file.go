@@ -1,20 +1,16 @@
 package playback
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
-	"time"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/receiver/record"
 	"gpsbridge/bridge/receiver/source"
-	"gpsbridge/nmea"
 )
 
 // logFile is a recorded log: a recording of package record is played exactly as the receiver sent it, any other log at the
@@ -53,13 +49,7 @@ func (f logFile) Open(context.Context, source.Host) (source.Stream, error) {
 	if err != nil {
 		return nil, f.failed(err)
 	}
-	if isRecording(file) {
-		return newStream(newReplay(file, f.rate), f.path), nil
-	}
-	if f.rate == 0 {
-		return newStream(onceCloser{Conn: logText{file, nmea.NewReader(file)}, close: sync.OnceValue(file.Close)}, f.path), nil
-	}
-	return newStream(newPaced(file, f.rate), f.path), nil
+	return newStream(newPlayer(file, piecesOf(file, f.rate), f.rate), f.path), nil
 }
 
 // check refuses what can be opened and is not a log: an open of a pipe waits for its writer, and cannot be given up.
@@ -87,86 +77,10 @@ func (f logFile) failed(err error) *problem.Problem {
 	return &problem.Problem{Code: source.FileFailed, Cause: fmt.Sprintf("open %s: %v", f.path, source.Cause(err)), Err: err}
 }
 
-// onceCloser is a Conn that may be closed twice.
-type onceCloser struct {
-	source.Conn
-	close func() error
-}
-
-func (c onceCloser) Close() error { return c.close() }
-
-// logText is a file whose text is read, in whatever way it was saved.
-type logText struct {
-	source.Conn
-	reader io.Reader
-}
-
-func (t logText) Read(p []byte) (int, error) { return t.reader.Read(p) }
-
-// maxPause bounds what a gap in a log, the hours between two trips, costs in real time.
-const maxPause = 10 * time.Second
-
-// paced delivers a log byte for byte, each line when its time has come. A line without a time of its own goes with the one
-// before it: after a timed sentence come, in most receivers, what else belongs to its epoch.
-type paced struct {
-	timeline // due is zero until the first timed sentence
-
-	// owned by the reader
-	in      *bufio.Reader
-	rate    float64
-	scanner nmea.Scanner
-	line    []byte        // what is left of the line that is being delivered
-	readErr error         // what ended the log, to be returned after its last line
-	last    time.Duration // time of day at due
-}
-
-func newPaced(r io.ReadCloser, rate float64) *paced {
-	return &paced{timeline: newTimeline(r), in: bufio.NewReader(nmea.NewReader(r)), rate: rate}
-}
-
-func (p *paced) Read(b []byte) (int, error) {
-	if len(p.line) == 0 && p.readErr == nil {
-		p.next()
+// piecesOf are the pieces of an open log. What cannot be read fails later.
+func piecesOf(file *os.File, rate float64) pieces {
+	if record.Recorded(file) {
+		return &recording{in: record.NewReader(file)}
 	}
-	if len(p.line) == 0 {
-		return 0, p.readErr
-	}
-	if err := p.wait(); err != nil {
-		return 0, err
-	}
-	n := copy(b, p.line)
-	p.line = p.line[n:]
-	return n, nil
-}
-
-// next reads a line, or as much of a very long one as the buffer holds, and decides when it is due.
-func (p *paced) next() {
-	p.line, p.readErr = p.in.ReadSlice('\n')
-	if errors.Is(p.readErr, bufio.ErrBufferFull) {
-		p.readErr = nil
-	}
-	p.scanner.Scan(p.line, func(sentence []byte) {
-		if t, ok := nmea.TimeOfDay(sentence); ok {
-			p.schedule(t, time.Now())
-		}
-	})
-}
-
-// schedule moves due to the time of day t. Steps are added up, so that no error grows.
-func (p *paced) schedule(t time.Duration, now time.Time) {
-	const day = 24 * time.Hour
-	if p.due.IsZero() {
-		p.due, p.last = now, t
-		return
-	}
-	step := t - p.last
-	if step < -day/2 {
-		step += day // past midnight
-	}
-	p.last = t
-	// A clock that goes back, in logs that were put together, costs no time.
-	p.due = p.due.Add(min(scaled(max(step, 0), p.rate), maxPause))
-	if now.Sub(p.due) > maxPause {
-		p.due = now // the machine slept: do not race through what it missed
-	}
+	return newTextLog(file, rate)
 }

@@ -22,10 +22,15 @@ import (
 
 const gsv = "$GPGSV,1,1,00*79\r\n"
 
+func paced(log string, rate float64) *player {
+	r := strings.NewReader(log)
+	return newPlayer(io.NopCloser(r), newTextLog(r, rate), rate)
+}
+
 // play reads a log to its end and says when which line came.
 func play(t *testing.T, log string, rate float64) []receivertest.Event {
 	t.Helper()
-	p := newPaced(io.NopCloser(strings.NewReader(log)), rate)
+	p := paced(log, rate)
 	defer p.Close()
 	began := time.Now()
 	var lines []receivertest.Event
@@ -97,7 +102,7 @@ func TestPaceKeepsBytes(t *testing.T) {
 				log.WriteString(receivertest.RMC(fmt.Sprintf("12%02d%02d", i/60, i%60)))
 			}
 		}
-		p := newPaced(io.NopCloser(strings.NewReader(log.String())), 1)
+		p := paced(log.String(), 1)
 		defer p.Close()
 		var got []byte
 		for {
@@ -129,7 +134,7 @@ func TestPaceDoesNotRace(t *testing.T) {
 		for i := range 100 {
 			log.WriteString(receivertest.RMC(fmt.Sprintf("12%02d%02d", i/60, i%60)))
 		}
-		p := newPaced(io.NopCloser(strings.NewReader(log.String())), 1)
+		p := paced(log.String(), 1)
 		defer p.Close()
 		buf := make([]byte, 4096)
 		began := time.Now()
@@ -149,7 +154,7 @@ func TestPaceDoesNotRace(t *testing.T) {
 
 func TestCloseEndsPacedRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPaced(io.NopCloser(strings.NewReader(receivertest.RMC("120000")+receivertest.RMC("120009"))), 1)
+		p := paced(receivertest.RMC("120000")+receivertest.RMC("120009"), 1)
 		buf := make([]byte, 4096)
 		if _, err := p.Read(buf); err != nil {
 			t.Fatal(err)

@@ -103,7 +103,7 @@ func TestReplayInPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newReplay(file, 1)
+		p := newPlayer(file, piecesOf(file, 1), 1)
 		defer p.Close()
 		buf := make([]byte, 7)
 		n, timeouts := 0, 0

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 
 	"gpsbridge/bridge/problem"
@@ -25,7 +24,7 @@ func (stdin) Open(context.Context, source.Host) (source.Stream, error) {
 	if err != nil {
 		return nil, &problem.Problem{Code: source.StdinFailed, Cause: fmt.Sprintf("open standard input: %v", source.Cause(err)), Err: err}
 	}
-	return newStream(onceCloser{Conn: c, close: sync.OnceValue(c.Close)}, "standard input"), nil
+	return newStream(c, "standard input"), nil
 }
 
 // openStdin opens what f is, once more and non-blocking, so that a read can be given up. To set f itself non-blocking would
@@ -37,26 +36,13 @@ func openStdin(f *os.File) (source.Conn, error) {
 	} else if info.Mode()&os.ModeSocket != 0 {
 		return net.FileConn(f)
 	}
-	var path string
-	err := onDescriptor(f, func(fd int) error {
-		path = fmt.Sprintf("/proc/self/fd/%d", fd)
-		return nil
-	})
+	raw, err := f.SyscallConn() // unlike f.Fd it does not set the descriptor to blocking
 	if err != nil {
 		return nil, err
 	}
+	var path string
+	if err := raw.Control(func(fd uintptr) { path = fmt.Sprintf("/proc/self/fd/%d", fd) }); err != nil {
+		return nil, err
+	}
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-}
-
-// onDescriptor calls do with the descriptor of f. Unlike f.Fd it does not set it to blocking.
-func onDescriptor(f *os.File, do func(fd int) error) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var doErr error
-	if err := c.Control(func(fd uintptr) { doErr = do(int(fd)) }); err != nil {
-		return err
-	}
-	return doErr
 }

@@ -15,7 +15,7 @@ func (discard) Close() error                { return nil }
 // BenchmarkData is what recording costs the receiver's goroutine for a piece of a sentence's size.
 func BenchmarkData(b *testing.B) {
 	c := Config{Path: filepath.Join(b.TempDir(), "drive.nmea"), MinFree: -1}
-	w, err := create(c, func(string) (io.WriteCloser, error) { return discard{}, nil })
+	w, err := create(c, func() (io.WriteCloser, error) { return discard{}, nil })
 	if err != nil {
 		b.Fatal(err)
 	}

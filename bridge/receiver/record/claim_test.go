@@ -16,7 +16,7 @@ func TestOneWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "drive.nmea")
-		old := newWriter(t, Config{Path: path, FileSize: 64 << 10})
+		old := newWriter(t, Config{Path: path, Total: 512 << 10})
 		for range 100 { // two files and more
 			old.Data(bytes.Repeat([]byte("$GPGGA\r\n"), 200))
 			time.Sleep(time.Second)
@@ -25,7 +25,7 @@ func TestOneWriter(t *testing.T) {
 		refused := func(when string) {
 			t.Helper()
 			before := names(t, dir)
-			_, err := Create(Config{Path: path, FileSize: 64 << 10, Total: 128 << 10, MinFree: -1}) // has room for less than is there
+			_, err := Create(Config{Path: path, Total: 128 << 10, MinFree: -1}) // has room for less than is there
 			if want := "record: " + path + " is recorded by another program: name another file"; err == nil || err.Error() != want {
 				t.Errorf("%s:\ngot  %v\nwant %s", when, err, want)
 			}
@@ -33,7 +33,7 @@ func TestOneWriter(t *testing.T) {
 				t.Errorf("%s: files (-before +after):\n%s", when, diff)
 			}
 		}
-		w := newWriter(t, Config{Path: path, FileSize: 64 << 10})
+		w := newWriter(t, Config{Path: path, Total: 512 << 10})
 		refused("nothing written")
 		n := len(names(t, dir))
 		for range 100 {

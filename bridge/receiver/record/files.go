@@ -19,97 +19,82 @@ import (
 // maxFiles bounds how many files are kept where they are small: a service that is restarted all the time begins one each time.
 const maxFiles = 1000
 
-// opener makes a new file. Tests have disks of their own.
-type opener func(path string) (io.WriteCloser, error)
-
-// onDisk claims the file that it makes, until that is closed.
-func onDisk(path string) (io.WriteCloser, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o640) // what is there is empty: the rest was set aside
-	if err != nil {
-		return nil, err
-	}
-	if err := claim(file, path); err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
-}
+// opener makes the newest file. Tests have disks of their own.
+type opener func() (io.WriteCloser, error)
 
 // files are the newest file of a recording, which is being written, and the older ones beside it.
 type files struct {
 	path, head           string
 	size, total, minFree int64
-	open                 opener
+	open                 opener // f.create, as a rule
 
 	file    io.WriteCloser
 	written int64 // to file
 }
 
-// begin begins a file, and ends the one before it only then: what it claims is claimed all the time.
-func (f *files) begin() error {
-	info, err := f.present()
-	if err != nil {
-		return err
+// begin ends the file that is being written, and begins another.
+func (f *files) begin() (err error) {
+	if err = f.close(); err == nil {
+		f.file, err = f.open()
+		f.written = 0
 	}
-	if err := f.setAside(info); err != nil {
-		return err
-	}
-	file, err := f.open(f.path)
-	if err != nil {
-		return cannotCreate(f.path, err)
-	}
-	err = f.close()
-	f.file, f.written = file, 0
 	return err
 }
 
-// present looks at the file that is there, nil for none. The error is why it cannot be set aside.
-func (f *files) present() (os.FileInfo, error) {
-	info, err := os.Stat(f.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, cannotCreate(f.path, err)
-	case !info.Mode().IsRegular():
-		return nil, wrong(UnusablePath, f.path, " is not a file", "name one to record to")
-	case info.Size() > 0:
-		if ours, err := isRecording(f.path); err != nil || !ours {
-			p := wrong(UnusablePath, f.path, " exists and is not a recording", "name another file")
-			p.Err = err
-			return nil, p
+// create makes the newest file and claims it until it is closed. A recording that is there is numbered, and the oldest removed.
+func (f *files) create() (io.WriteCloser, error) {
+	for {
+		file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
+		if err != nil {
+			return nil, err
+		}
+		size, err := f.claim(file)
+		if err == nil {
+			err = f.makeRoom(size)
+		}
+		if size == 0 && err == nil {
+			return file, nil
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, err
 		}
 	}
-	if file, ok := f.file.(*os.File); ok {
-		if mine, err := file.Stat(); err == nil && os.SameFile(mine, info) {
-			return info, nil // claimed by us
-		}
-	}
-	return info, claimable(f.path)
 }
 
-// setAside numbers the file that is there, and removes the oldest.
-func (f *files) setAside(info os.FileInfo) error {
+// claim locks an open file for us alone, until it is closed, which the kernel does for a program that dies. Two programs that record
+// to one path would number and remove each other's files. Where the file system knows no locks (flock), nothing is claimed and
+// nothing refused. It returns the size of what is there, which is a recording.
+func (f *files) claim(file *os.File) (size int64, err error) {
+	locked := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	mine, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	now, err := os.Stat(f.path)
+	switch {
+	case !mine.Mode().IsRegular():
+		return 0, notAFile(f.path)
+	case errors.Is(locked, unix.EWOULDBLOCK), err != nil || !os.SameFile(mine, now): // another program has just set it aside
+		return 0, wrong(Claimed, f.path, " is recorded by another program", "name another file")
+	case mine.Size() > 0 && !Recorded(file):
+		return 0, wrong(UnusablePath, f.path, " exists and is not a recording", "name another file")
+	}
+	return mine.Size(), nil
+}
+
+// makeRoom numbers the newest file if it has a size, and removes the oldest until there is room for one file more.
+func (f *files) makeRoom(size int64) error {
 	older, err := f.older()
 	if err != nil {
 		return err
 	}
-	if info != nil && info.Size() > 0 {
+	if size > 0 {
 		next := 1
 		if len(older) > 0 {
 			next = older[len(older)-1].number + 1
 		}
-		aside := fmt.Sprintf("%s.%06d", f.path, next)
-		if err := os.Rename(f.path, aside); err != nil {
-			return err
-		}
-		older = append(older, olderFile{aside, next, info.Size()})
+		return os.Rename(f.path, fmt.Sprintf("%s.%06d", f.path, next))
 	}
-	return f.prune(older)
-}
-
-// prune removes the oldest until there is room for one file more.
-func (f *files) prune(older []olderFile) error {
 	var sum int64
 	for _, o := range older {
 		sum += o.size
@@ -136,7 +121,7 @@ func (f *files) older() ([]olderFile, error) {
 	dir, prefix := filepath.Dir(f.path), filepath.Base(f.path)+"."
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, cannotCreate(f.path, err)
+		return nil, err
 	}
 	var all []olderFile
 	for _, e := range entries {
@@ -179,9 +164,6 @@ func (f *files) write(blocks []byte) error {
 func (f *files) put(b []byte) error {
 	n, err := f.file.Write(b)
 	f.written += int64(n)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return wrong(DiskFull, f.path, ": the disk is full", freeSpace)
-	}
 	return err
 }
 
@@ -206,19 +188,6 @@ func (f *files) checkFree() error {
 	return nil
 }
 
-func isRecording(path string) (bool, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	head := make([]byte, len(magic))
-	if _, err := io.ReadFull(file, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, err
-	}
-	return Recorded(head), nil
-}
-
 const freeSpace = "free space, or record elsewhere"
 
 // wrong is a problem of a path.
@@ -226,31 +195,29 @@ func wrong(code problem.Code, path, what, fix string) *problem.Problem {
 	return &problem.Problem{Code: code, Key: "record", Cause: path + what, Fix: fix}
 }
 
-// cannotCreate is why a file cannot be made.
-func cannotCreate(path string, err error) *problem.Problem {
+func notAFile(path string) *problem.Problem {
+	return wrong(UnusablePath, path, " is not a file", "name one to record to")
+}
+
+// explain is the problem that err is, or else one of a path that failed.
+func explain(path string, err error) *problem.Problem {
 	p := problem.Of(err)
 	switch {
 	case p.Code != "":
 		return p
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP):
+		p = notAFile(path)
 	case errors.Is(err, fs.ErrNotExist):
 		p = wrong(UnusablePath, path, ": its directory does not exist", "make it, or name another file")
 	case errors.Is(err, unix.EROFS):
 		p = wrong(UnusablePath, path, ": the disk is read-only, at least to this service", "name a file in its state directory")
 	case errors.Is(err, fs.ErrPermission):
 		p = wrong(UnusablePath, path, ": permission denied", "name a file in a directory that this user may write to")
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		p = wrong(DiskFull, path, ": the disk is full", freeSpace)
 	default:
-		p = classified(path, err)
+		p = wrong(WriteFailed, path, ": "+err.Error(), "")
 	}
-	p.Err = err
-	return p
-}
-
-// classified is the problem that err is, or else one of a path that failed.
-func classified(path string, err error) *problem.Problem {
-	if p := problem.Of(err); p.Code != "" {
-		return p
-	}
-	p := wrong(WriteFailed, path, ": "+err.Error(), "")
 	p.Err = err
 	return p
 }

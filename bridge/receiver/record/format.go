@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 )
@@ -19,8 +20,12 @@ const (
 	maxPieces = 1024
 )
 
-// Recorded reports whether a file that begins with head, at least 32 bytes if it has as many, is a recording.
-func Recorded(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
+// Recorded reports whether a file is a recording. What cannot be read is none.
+func Recorded(file io.ReaderAt) bool {
+	head := make([]byte, len(magic))
+	n, _ := file.ReadAt(head, 0)
+	return string(head[:n]) == magic
+}
 
 // block is a row of pieces. The zero value is empty.
 type block struct {

@@ -99,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) { // asking for the test's deadline is not allowed in a bubble
 			n++
 			path := filepath.Join(dir, fmt.Sprint(n, ".nmea"))
-			w := newWriter(t, Config{Path: path, FileSize: 64 << 10, Source: "/dev/fake"})
+			w := newWriter(t, Config{Path: path, Total: 1 << 20, Source: "/dev/fake"})
 			done := false
 			defer func() { // rapid may leave a check in the middle
 				if !done {
@@ -255,7 +255,7 @@ func TestBound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := Config{Path: path, FileSize: 64 << 10, Total: 256 << 10}
+		c := Config{Path: path, Total: 256 << 10}
 		for range 3 { // starts
 			w := newWriter(t, c)
 			for range 300 {
@@ -275,7 +275,7 @@ func TestBound(t *testing.T) {
 			if info, err := e.Info(); err == nil && info.Size() != 4 {
 				ours++
 				sum += info.Size()
-				if info.Size() > c.FileSize {
+				if info.Size() > c.fileSize() {
 					t.Errorf("%s has %d bytes", e.Name(), info.Size())
 				}
 			}
@@ -333,7 +333,7 @@ func (d *fakeDisk) Close() error { return nil }
 func createOn(t *testing.T, d *fakeDisk, c Config) *Writer {
 	t.Helper()
 	c.Path, c.MinFree = filepath.Join(t.TempDir(), "drive.nmea"), -1
-	w, err := create(c, func(string) (io.WriteCloser, error) { return d, nil })
+	w, err := create(c, func() (io.WriteCloser, error) { return d, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -441,9 +441,7 @@ func TestCannotRecord(t *testing.T) {
 		{Config{Path: short}, "record: " + short + " exists and is not a recording: name another file"},
 		{Config{Path: dir}, "record: " + dir + " is not a file: name one to record to"},
 		{Config{Path: dir + "/none/a"}, "record: " + dir + "/none/a: its directory does not exist: make it, or name another file"},
-		{Config{Path: dir + "/a", FileSize: 1}, "record_max: files of 1 bytes are too small: use 65536 or more"},
 		{Config{Path: dir + "/a", Total: 100 << 10}, "record_max: a total of 102400 bytes is too small for files of 65536: use twice that or more"},
-		{Config{Path: dir + "/a", FileSize: 1 << 20, Total: 1}, "record_max: a total of 1 bytes is too small for files of 1048576: use twice that or more"},
 	}
 	for _, test := range tests {
 		_, err := Create(test.c)
@@ -462,8 +460,8 @@ func TestRecordingFollowsNoLinks(t *testing.T) {
 	if err := os.Symlink(outside, path); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := onDisk(path); err == nil {
-		f.Close()
+	if w, err := Create(Config{Path: path}); err == nil {
+		w.Close()
 		t.Error("a link was followed")
 	}
 	if _, err := os.Stat(outside); err == nil {

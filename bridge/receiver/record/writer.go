@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,14 +12,14 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Defaults of Config.
 const (
-	// defaultFileSize and defaultTotal keep some two days of a receiver at 1 Hz.
-	defaultFileSize = 16 << 20
-	defaultTotal    = 128 << 20
-	// defaultFlush: half a minute later the kernel would write of itself, so it is nothing to the card to wait less, and
-	// something to a reader that follows the file.
-	defaultFlush = 10 * time.Second
+	// defaultTotal keeps some two days of a receiver at 1 Hz.
+	defaultTotal = 128 << 20
+	// largestFile and smallestFile bound a file.
+	largestFile, smallestFile = 16 << 20, 4 * maxSize
+	// flushEvery is how often what has come is written: half a minute later the kernel would write of itself, so it is nothing to
+	// the card to wait less, and something to a reader that follows the file.
+	flushEvery = 10 * time.Second
 	// defaultMinFree leaves others room on the disk: the spool above all, which stops growing at half of that.
 	defaultMinFree = 128 << 20
 )
@@ -39,41 +40,27 @@ type Config struct {
 	Path string
 	// Source is noted in the files, such as "/dev/ttyUSB0".
 	Source string
-	// FileSize in bytes is when a new file is begun, and Total, at least 128 KiB, is what all of them may have: the oldest are
-	// removed. Without a FileSize it is what Total makes sensible.
-	FileSize, Total int64
-	// Flush is how often what has come is written.
-	Flush time.Duration
+	// Total in bytes, at least 128 KiB, is what all files may have: the oldest are removed. A new one is begun at an eighth of it.
+	Total int64
 	// MinFree in bytes is left free on the disk. Below it the recording ends. Negative is none.
 	MinFree int64
 	// Log gets one line when the recording ends by itself. Default: none.
 	Log *slog.Logger
 }
 
+// fileSize is when a new file is begun.
+func (c Config) fileSize() int64 { return min(largestFile, max(c.Total/8, smallestFile)) }
+
 func (c *Config) complete() error {
-	if c.Total == 0 {
-		c.Total = max(defaultTotal, 2*c.FileSize)
-	}
-	if c.FileSize == 0 {
-		c.FileSize = min(defaultFileSize, max(c.Total/8, 4*maxSize))
-	}
-	if c.Flush <= 0 {
-		c.Flush = defaultFlush
-	}
-	if c.MinFree == 0 {
-		c.MinFree = defaultMinFree
-	}
+	c.Total, c.MinFree = cmp.Or(c.Total, defaultTotal), cmp.Or(c.MinFree, defaultMinFree)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	switch {
 	case c.Path == "":
 		return &problem.Problem{Code: UnusablePath, Key: "record", Cause: "it is empty", Fix: "name a file"}
-	case c.FileSize < 4*maxSize:
-		return &problem.Problem{Code: TooSmall, Key: "record_max", Cause: fmt.Sprintf("files of %d bytes are too small", c.FileSize),
-			Fix: fmt.Sprintf("use %d or more", 4*maxSize)}
-	case c.Total < 2*c.FileSize:
-		return &problem.Problem{Code: TooSmall, Key: "record_max", Cause: fmt.Sprintf("a total of %d bytes is too small for files of %d", c.Total, c.FileSize),
+	case c.Total < 2*c.fileSize():
+		return &problem.Problem{Code: TooSmall, Key: "record_max", Cause: fmt.Sprintf("a total of %d bytes is too small for files of %d", c.Total, c.fileSize()),
 			Fix: "use twice that or more"}
 	}
 	return nil
@@ -117,7 +104,7 @@ type Writer struct {
 }
 
 // Create begins a recording. A recording that is there already is kept, as an older file. The error is a *problem.Problem.
-func Create(c Config) (*Writer, error) { return create(c, onDisk) }
+func Create(c Config) (*Writer, error) { return create(c, nil) }
 
 func create(c Config, open opener) (*Writer, error) {
 	if err := c.complete(); err != nil {
@@ -128,9 +115,12 @@ func create(c Config, open opener) (*Writer, error) {
 	head := fmt.Sprintf("%s begun %s, %s\n", magic, began.UTC().Format("2006-01-02T15:04:05.000000Z"), source)
 	w := &Writer{config: c, began: began, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	w.status.Path = c.Path
-	w.files = files{path: c.Path, head: head, size: c.FileSize, total: c.Total, minFree: c.MinFree, open: open}
+	w.files = files{path: c.Path, head: head, size: c.fileSize(), total: c.Total, minFree: c.MinFree, open: open}
+	if open == nil {
+		w.files.open = w.files.create
+	}
 	if err := w.files.begin(); err != nil {
-		return nil, classified(c.Path, err)
+		return nil, explain(c.Path, err)
 	}
 	w.ended.Go(w.run)
 	return w, nil
@@ -237,14 +227,14 @@ func (w *Writer) Close() error {
 	w.closed = true
 	w.mu.Unlock()
 	if err := errors.Join(w.files.write(blocks), w.files.close()); err != nil {
-		return classified(w.config.Path, err)
+		return explain(w.config.Path, err)
 	}
 	return nil
 }
 
 // run writes until Close is called or the disk is full.
 func (w *Writer) run() {
-	tick := time.NewTicker(w.config.Flush)
+	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	var spare []byte
 	for {
@@ -270,7 +260,7 @@ func (w *Writer) run() {
 func (w *Writer) next(spare []byte, due bool) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if due && !w.open.empty() && time.Since(w.began)-w.open.pieces[0].at >= min(w.config.Flush, time.Second) {
+	if due && !w.open.empty() && time.Since(w.began)-w.open.pieces[0].at >= time.Second {
 		w.closeBlock()
 	}
 	blocks := w.blocks
@@ -281,7 +271,7 @@ func (w *Writer) next(spare []byte, due bool) []byte {
 // stop ends the recording because of err.
 func (w *Writer) stop(err error) {
 	w.mu.Lock()
-	p := classified(w.config.Path, err)
+	p := explain(w.config.Path, err)
 	w.status.Problem = p
 	w.open, w.blocks = block{}, nil
 	w.mu.Unlock()
