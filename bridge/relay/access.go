@@ -86,8 +86,8 @@ func presented(r *http.Request) (header string, protocols []string) {
 	return header, protocols
 }
 
-// grant returns what the tokens of r allow in the group of device, "" for what concerns every device, and how many tokens
-// it compared. A token in Authorization that is not known is refused even where none is needed: a tracker with a wrong token
+// grant returns what the tokens of r allow in the group of device, "" for what concerns every device, and how many tokens it
+// compared. A token in Authorization that is not known is refused even where none is needed: a tracker with a wrong token
 // must learn that, and not wait for echoes.
 func (a *access) grant(r *http.Request, device string) (g grant, compared int, err error) {
 	header, protocols := presented(r)

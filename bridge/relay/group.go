@@ -57,7 +57,8 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	return true
 }
 
-// maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites is 9 kB. Larger ones are delivered and forgotten.
+// maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites is 9 kB. Larger ones are delivered and
+// forgotten.
 const maxKept = 16 << 10
 
 // keep keeps m for members that join later. Under g.mu.
@@ -84,7 +85,8 @@ func (g *group) keep(m *message, now time.Time) {
 	g.hub.kept.Add(int64(g.kept() - before))
 }
 
-// kept is the memory of what the group keeps, in bytes; the last fix counts twice while it is in the history too. Under g.mu.
+// kept is the memory of what the group keeps, in bytes; the last fix counts twice while it is in the history too. Under
+// g.mu.
 func (g *group) kept() int {
 	bytes := g.history.bytes
 	for _, m := range []*message{g.fix, g.sky} {

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
@@ -28,12 +30,12 @@ import (
 
 var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 
-// ValidDeviceID reports whether an ID names a group: 1 to 80 ASCII letters, digits and underscores, which the route (\w+) of a
-// Django server and the group names of its channel layer (ASCII, under 100 characters with a prefix) accept together.
+// ValidDeviceID reports whether an ID names a group: 1 to 80 ASCII letters, digits and underscores, which the route (\w+) of
+// a Django server and the group names of its channel layer (ASCII, under 100 characters with a prefix) accept together.
 func ValidDeviceID(id string) bool { return deviceID.MatchString(id) }
 
-// Small buffers: messages are framed already and written past gorilla, and a
-// viewer sends control frames only. They decide what an idle viewer costs.
+// Small buffers: messages are framed already and written past gorilla, and a viewer sends control frames only. They decide
+// what an idle viewer costs.
 var (
 	writeBuffers     sync.Pool
 	viewerUpgrade    = upgrader(256)
@@ -55,17 +57,19 @@ func upgrader(readBuffer int) *websocket.Upgrader {
 func (r *Relay) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws/gps-tracking/{device_id}/{$}", r.serveGroup)
-	// The first of the two keeps the mux from redirecting to the route with the
-	// slash, which no WebSocket client follows.
+	// The first of the two keeps the mux from redirecting to the route with the slash, which no WebSocket client follows.
 	mux.HandleFunc("GET /ws/gps-tracking/{device_id}", explainRoute)
 	mux.HandleFunc("GET /ws/", explainRoute)
-	mux.HandleFunc("GET /api/v1/status", r.guard(r.serveStatus))
-	mux.HandleFunc("GET /api/v1/devices", r.guard(r.serveDevices))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}", r.guard(r.serveDevice))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/fix", r.guard(r.serveFix))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", track.GeoJSON)))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", track.GPX)))
-	mux.HandleFunc("GET /api/v1/{file}", serveDescription)
+	for route, get := range map[string]func(device string) (kind string, body []byte, err error){
+		"GET /api/v1/status":                            func(string) (string, []byte, error) { return asJSON(r.config.Status()) },
+		"GET /api/v1/devices":                           r.devices,
+		"GET /api/v1/devices/{device_id}":               r.device,
+		"GET /api/v1/devices/{device_id}/fix":           r.fix,
+		"GET /api/v1/devices/{device_id}/track.geojson": r.track("application/geo+json", track.GeoJSON),
+		"GET /api/v1/devices/{device_id}/track.gpx":     r.track("application/gpx+xml", track.GPX),
+	} {
+		mux.HandleFunc(route, r.guard(r.serveData(get)))
+	}
 	mux.HandleFunc("/api/", explainAPI)
 	mux.HandleFunc("GET /healthz", r.serveHealth)
 	if r.config.Metrics != nil {
@@ -74,7 +78,10 @@ func (r *Relay) handler() http.Handler {
 	if r.config.Basemap != "" {
 		mux.HandleFunc("GET /basemap.pmtiles", r.guard(r.serveBasemap))
 	}
-	servePage(mux)
+	// The page, what was generated beside it, and the description of the API and of the messages, which is no secret.
+	serveFiles(mux, page.Files(), "/static", nil)
+	serveFiles(mux, page.Dist(), "/dist", nil)
+	serveFiles(mux, api.Files, "/api/v1", http.Header{"Access-Control-Allow-Origin": {"*"}})
 	return r.hostOnly(mux)
 }
 
@@ -89,8 +96,7 @@ func (r *Relay) throttled(next http.Handler) http.Handler {
 	})
 }
 
-// hostOnly puts on every answer what keeps a browser from going elsewhere, and
-// refuses names that are not this machine's.
+// hostOnly puts on every answer what keeps a browser from going elsewhere, and refuses names that are not this machine's.
 func (r *Relay) hostOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		h := w.Header()
@@ -143,42 +149,28 @@ func (r *Relay) tooMany(w http.ResponseWriter, q *http.Request) {
 	answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
 }
 
-// answerError answers as the part of the relay that q asked does: the API in JSON,
-// everything else with a line of text.
+// answerError answers as the part of the relay that q asked does: the API with {"error":...} in one line, everything else
+// with a line of text.
 func answerError(w http.ResponseWriter, q *http.Request, code int, text string) {
-	if strings.HasPrefix(q.URL.Path, "/api/") {
-		writeError(w, code, text)
+	if !strings.HasPrefix(q.URL.Path, "/api/") {
+		http.Error(w, text, code)
 		return
 	}
-	http.Error(w, text, code)
-}
-
-// serveDescription serves the description of the API and of the messages, which is no secret: openapi.json,
-// message.schema.json, message.d.ts.
-func serveDescription(w http.ResponseWriter, q *http.Request) {
-	name := q.PathValue("file")
-	text, err := api.Files.ReadFile(name)
-	if err != nil {
-		explainAPI(w, q)
-		return
-	}
-	media := "application/json"
-	if path.Ext(name) == ".ts" {
-		media = "text/plain; charset=utf-8"
-	}
-	w.Header().Set("Content-Type", media)
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(text))
+	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n'))
 }
 
 // explainAPI answers every other path and method below /api/.
 func explainAPI(w http.ResponseWriter, q *http.Request) {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, http.StatusMethodNotAllowed, "the API is for reading: use GET")
+		answerError(w, q, http.StatusMethodNotAllowed, "the API is for reading: use GET")
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, "+
+	answerError(w, q, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, "+
 		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it; /api/v1/openapi.json describes it")
 }
 
@@ -228,9 +220,8 @@ type wishes struct {
 	sky, nmea bool
 }
 
-// readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in
-// any case; a publisher, which waits for its own echoes, gets nothing older unless
-// it asks.
+// readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in any case; a publisher, which waits for its
+// own echoes, gets nothing older unless it asks.
 func readWishes(q *http.Request, g grant) (wishes, error) {
 	query := q.URL.Query()
 	w := wishes{grant: g, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1"}
@@ -247,8 +238,8 @@ func readWishes(q *http.Request, g grant) (wishes, error) {
 	return w, nil
 }
 
-// upgrade makes the client a member first and answers its handshake then, so
-// that a connected client misses nothing, as on the Django server.
+// upgrade makes the client a member first and answers its handshake then, so that a connected client misses nothing, as on
+// the Django server.
 func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, wish wishes) {
 	v := newViewer(r.hub, q.RemoteAddr, wish)
 	if err := r.hub.join(v, device, wish.history); err != nil {
@@ -277,8 +268,36 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", v.publisher)
 }
 
-// serveStatus answers with the program's status.
-func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) { r.writeJSON(w, r.status()) }
+// missing is the error of asking for what is not there.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+// serveData answers with what get returns for the device that the path names.
+func (r *Relay) serveData(get func(device string) (kind string, body []byte, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		name := q.PathValue("device_id")
+		kind, body, err := get(name)
+		if err != nil {
+			code := http.StatusInternalServerError
+			if errors.As(err, new(missing)) {
+				code = http.StatusNotFound
+			}
+			answerError(w, q, code, err.Error())
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		if suffix := path.Ext(q.URL.Path); suffix != "" {
+			w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
+		}
+		r.answer(w, q, body)
+	}
+}
+
+func asJSON(v any) (kind string, body []byte, err error) {
+	body, err = json.Marshal(v)
+	return "application/json", body, err
+}
 
 // device is one device in the answer of GET /api/v1/devices.
 type device struct {
@@ -286,70 +305,54 @@ type device struct {
 	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
 }
 
-// serveDevices answers with every known device, by ID.
-func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) {
+// devices are all that are known, by ID.
+func (r *Relay) devices(string) (kind string, body []byte, err error) {
 	now := time.Now()
-	r.hub.mu.RLock()
-	list := make([]device, 0, len(r.hub.groups))
-	for _, g := range r.hub.groups {
+	list := []device{}
+	for _, g := range r.hub.all() {
 		list = append(list, device{g.status(now), g.lastFix()})
 	}
-	r.hub.mu.RUnlock()
 	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
-	r.writeJSON(w, map[string]any{"devices": list})
+	return asJSON(map[string]any{"devices": list})
 }
 
-// serveDevice answers with one device.
-func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) {
-	g := r.hub.lookup(q.PathValue("device_id"))
+func (r *Relay) device(name string) (kind string, body []byte, err error) {
+	g := r.hub.lookup(name)
 	if g == nil {
-		writeError(w, http.StatusNotFound, fmt.Sprintf("nothing is known of device %q", q.PathValue("device_id")))
-		return
+		return "", nil, missing(fmt.Sprintf("nothing is known of device %q", name))
 	}
-	r.writeJSON(w, device{g.status(time.Now()), g.lastFix()})
+	return asJSON(device{g.status(time.Now()), g.lastFix()})
 }
 
-// serveFix answers with the last TPV of a device, byte for byte as published.
-func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) {
-	var fix []byte
-	if g := r.hub.lookup(q.PathValue("device_id")); g != nil {
-		fix = g.lastFix()
+func noFix(name string) error { return missing(fmt.Sprintf("no fix of device %q yet", name)) }
+
+// fix is the last TPV of a device, byte for byte as published.
+func (r *Relay) fix(name string) (kind string, body []byte, err error) {
+	if g := r.hub.lookup(name); g != nil {
+		body = g.lastFix()
 	}
-	if fix == nil {
-		noFix(w, q)
-		return
+	if body == nil {
+		return "", nil, noFix(name)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(fix)
+	return "application/json", body, nil
 }
 
-// serveTrack answers with the fixes that are kept of a device, as a file.
-func (r *Relay) serveTrack(kind, suffix string, format track.Format) http.HandlerFunc {
-	return func(w http.ResponseWriter, q *http.Request) {
-		name := q.PathValue("device_id")
-		var kept []*message
-		if g := r.hub.lookup(name); g != nil {
-			kept = g.fixes()
+// track returns the fixes that are kept of a device in a format, as a file.
+func (r *Relay) track(kind string, format track.Format) func(string) (string, []byte, error) {
+	return func(name string) (string, []byte, error) {
+		g := r.hub.lookup(name)
+		if g == nil {
+			return "", nil, noFix(name)
 		}
+		kept := g.fixes()
 		if len(kept) == 0 {
-			noFix(w, q)
-			return
+			return "", nil, noFix(name)
 		}
 		r.tracks.Lock()
+		defer r.tracks.Unlock()
 		body, err := writeTrack(format, name, kept)
-		r.tracks.Unlock()
-		if err != nil {
-			writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode track: %v", err))
-			return
-		}
-		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
-		r.answer(w, body)
+		return kind, body, err
 	}
-}
-
-func noFix(w http.ResponseWriter, q *http.Request) {
-	writeError(w, http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", q.PathValue("device_id")))
 }
 
 // serveHealth is for supervisors, so it needs no token. Why the program is not healthy names ports and servers, so that is
@@ -370,53 +373,27 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-func (r *Relay) writeJSON(w http.ResponseWriter, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		writeError(w, http.StatusInternalServerError, fmt.Sprintf("encode answer: %v", err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	r.answer(w, body)
-}
-
 // largeAnswer is what the kernel's buffer of a socket takes for a client that does not read, in bytes.
 const largeAnswer = 64 << 10
 
 // answer writes a body. A large one stays in memory until the client has read it, so the sum of those is bounded: above it
 // the client is asked to come again. One alone is always answered.
-func (r *Relay) answer(w http.ResponseWriter, body []byte) {
+func (r *Relay) answer(w http.ResponseWriter, q *http.Request, body []byte) {
 	if n := int64(len(body)); n > largeAnswer {
 		defer r.answering.Add(-n)
 		if sum := r.answering.Add(n); sum > n && sum > int64(r.hub.limits.answers) {
 			w.Header().Del("Content-Disposition")
 			w.Header().Set("Retry-After", "5")
-			writeError(w, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
+			answerError(w, q, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
 			return
 		}
 	}
 	w.Write(body)
 }
 
-// writeError answers with {"error":...} in one line.
-func writeError(w http.ResponseWriter, code int, text string) {
-	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	w.Write(append(body, '\n'))
-}
-
-// servePage serves the viewer page: index.html at /, everything else under
-// /static/, and what was generated beside it under /dist/. The files carry a hash
-// of their content, so that a browser asks again after an upgrade and is answered
-// "not modified" otherwise.
-func servePage(mux *http.ServeMux) {
-	serveFiles(mux, page.Files(), "/static")
-	serveFiles(mux, page.Dist(), "/dist")
-}
-
-func serveFiles(mux *http.ServeMux, files fs.FS, below string) {
+// serveFiles serves files below a path, index.html at /, with a header. They carry a hash of their content, so that a
+// browser asks again after an upgrade and is answered "not modified" otherwise.
+func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Header) {
 	fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
 			return err
@@ -425,27 +402,25 @@ func serveFiles(mux *http.ServeMux, files fs.FS, below string) {
 		if err != nil {
 			return err
 		}
+		sum := sha256.Sum256(data)
+		own := http.Header{"Etag": {`"` + hex.EncodeToString(sum[:8]) + `"`}, "Cache-Control": {"no-cache"}}
+		maps.Copy(own, header)
+		if path.Ext(name) == ".ts" { // of video, for a system's table of types
+			own.Set("Content-Type", "text/plain; charset=utf-8")
+		}
 		where := path.Join(below, name)
 		if where == "/static/index.html" {
 			where = "/{$}"
 		}
-		mux.HandleFunc("GET "+where, serveFile(name, data))
+		mux.HandleFunc("GET "+where, func(w http.ResponseWriter, q *http.Request) {
+			maps.Copy(w.Header(), own)
+			http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(data))
+		})
 		return nil
 	})
 }
 
-func serveFile(name string, data []byte) http.HandlerFunc {
-	sum := sha256.Sum256(data)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	return func(w http.ResponseWriter, q *http.Request) {
-		w.Header().Set("ETag", tag)
-		w.Header().Set("Cache-Control", "no-cache")
-		http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(data))
-	}
-}
-
-// serveBasemap serves the base map as it is on disk now, with range requests,
-// which is how a PMTiles archive is read.
+// serveBasemap serves the base map as it is on disk now, with range requests, which is how a PMTiles archive is read.
 func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) {
 	f, err := os.Open(r.config.Basemap)
 	if err != nil {
@@ -459,8 +434,7 @@ func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) {
 		answerError(w, q, http.StatusNotFound, "relay.basemap does not name a file")
 		return
 	}
-	// A reader that puts ranges of two files together would see garbage, so each
-	// version has a tag of its own.
+	// A reader that puts ranges of two files together would see garbage, so each version has a tag of its own.
 	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()))
 	w.Header().Set("Cache-Control", "private, max-age=3600")
 	w.Header().Set("Content-Type", "application/vnd.pmtiles")

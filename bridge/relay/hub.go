@@ -72,8 +72,8 @@ const (
 
 var refusalNames = [refusals]string{"token", "origin", "rate", "full"}
 
-// refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong token
-// must be found, and a flood must not fill the log.
+// refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
+// token must be found, and a flood must not fill the log.
 func (h *hub) refuse(why refusal, peer string) {
 	n := h.refused[why].Add(1)
 	h.refusedLog[why].Do(func() { h.log.Warn("refused", "why", refusalNames[why], "peer", peer, "so_far", n) })
@@ -246,8 +246,8 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	return nil
 }
 
-// close closes every member's connection, waits for the close handshakes and ends what is left. No goroutine of a viewer runs
-// after it.
+// close closes every member's connection, waits for the close handshakes and ends what is left. No goroutine of a viewer
+// runs after it.
 func (h *hub) close() {
 	h.mu.Lock()
 	h.closing = true
@@ -267,7 +267,8 @@ func (h *hub) close() {
 	late.Stop()
 }
 
-// pass takes every lock once: the caller waits for as long as one of them is held, and holds up no other goroutine meanwhile.
+// pass takes every lock once: the caller waits for as long as one of them is held, and holds up no other goroutine
+// meanwhile.
 func (h *hub) pass() {
 	for _, g := range h.all() {
 		g.wantsRaw()

@@ -90,8 +90,9 @@ func (t *remotes) at(address string, now time.Time) *remote {
 	return r
 }
 
-// forget drops the addresses without a connection that have made no request recently, which are as good as new ones. If there
-// are none it drops all without a connection: a flood from thousands of addresses is not stopped by counting them. Under mu.
+// forget drops the addresses without a connection that have made no request recently, which are as good as new ones. If
+// there are none it drops all without a connection: a flood from thousands of addresses is not stopped by counting them.
+// Under mu.
 func (t *remotes) forget(now time.Time) {
 	for _, requests := range []float64{requestBurst, 0} {
 		maps.DeleteFunc(t.of, func(_ netip.Prefix, r *remote) bool { return r.open == 0 && r.requests.TokensAt(now) >= requests })

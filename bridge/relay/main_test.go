@@ -23,6 +23,10 @@ func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
+	var r *Relay
+	if c.Status == nil {
+		c.Status = func() any { return map[string]any{"role": "server", "now": time.Now(), "relay": r.Status()} }
+	}
 	r, err := New(c)
 	if err != nil {
 		t.Fatal(err)

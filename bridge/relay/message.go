@@ -14,8 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The classes that the relay treats differently; every other one goes to all members
-// and is not kept.
+// The classes that the relay treats differently; every other one goes to all members and is not kept.
 const (
 	classTPV  = "TPV"
 	classSKY  = "SKY"
@@ -71,12 +70,12 @@ func (h header) key() uint64 {
 	}{h.Run, h.Seq}))
 }
 
-// farSeq is by how many numbers no fix is late: 11 days at 10 Hz. If it is more, the number before was wrong, and the group's
-// last fix must not stay the one that had it.
+// farSeq is by how many numbers no fix is late: 11 days at 10 Hz. If it is more, the number before was wrong, and the
+// group's last fix must not stay the one that had it.
 const farSeq = 10_000_000
 
-// newer reports whether h is a later fix than last. A backlog message comes late:
-// it is the last fix only when its own run shows that nothing newer came.
+// newer reports whether h is a later fix than last. A backlog message comes late: it is the last fix only when its own run
+// shows that nothing newer came.
 func (h header) newer(last header) bool {
 	if h.Run != "" && h.Run == last.Run && h.Seq != 0 && last.Seq != 0 {
 		return h.Seq > last.Seq || last.Seq-h.Seq > farSeq
@@ -86,19 +85,17 @@ func (h header) newer(last header) bool {
 
 // newMessage frames a copy of data.
 func newMessage(head header, data []byte) *message {
-	frame, start := appendFrame(make([]byte, 0, maxFrameHeader+len(data)), textFrame, data)
-	return &message{frame: frame, data: frame[start:], head: head}
+	frame := appendFrame(make([]byte, 0, maxFrameHeader+len(data)), textFrame, data)
+	return &message{frame: frame, data: frame[len(frame)-len(data):], head: head}
 }
 
-// size is what the message costs in memory: its frame and the structures around
-// (measured: up to 200 bytes).
+// size is what the message costs in memory: its frame and the structures around (measured: up to 200 bytes).
 func (m *message) size() int { return len(m.frame) + 200 }
 
 var errNotUTF8 = errors.New("text is not UTF-8")
 
-// parseHeader checks that a publisher's frame is one JSON value in UTF-8 (a
-// browser closes on anything else) and reads what the relay needs. A value
-// without these members, even an array, is a message like any other.
+// parseHeader checks that a publisher's frame is one JSON value in UTF-8 (a browser closes on anything else) and reads what
+// the relay needs. A value without these members, even an array, is a message like any other.
 func parseHeader(data []byte) (header, error) {
 	if !utf8.Valid(data) {
 		return header{}, errNotUTF8
@@ -180,9 +177,8 @@ const (
 	length64   = 127 // or in 64
 )
 
-// appendFrame appends data as one frame of a server, which does not mask, and
-// returns where in the result the data begins.
-func appendFrame(dst []byte, opcode byte, data []byte) (frame []byte, start int) {
+// appendFrame appends data as one frame of a server, which does not mask.
+func appendFrame(dst []byte, opcode byte, data []byte) []byte {
 	dst = append(dst, finalFrame|opcode)
 	switch n := len(data); {
 	case n < length16:
@@ -192,8 +188,7 @@ func appendFrame(dst []byte, opcode byte, data []byte) (frame []byte, start int)
 	default:
 		dst = binary.BigEndian.AppendUint64(append(dst, length64), uint64(n))
 	}
-	start = len(dst)
-	return append(dst, data...), start
+	return append(dst, data...)
 }
 
 // maxFrameHeader is two bytes and a length of 64 bits.

@@ -17,6 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/realtest"
+
+	"gpsbridge/bridge/relay/page"
 )
 
 // TestPageTruth: what the page says holds on machines that sleep and have wrong
@@ -203,7 +205,8 @@ func testDjangoGroup(t *testing.T, p *tab) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	servePage(mux)
+	serveFiles(mux, page.Files(), "/static", nil)
+	serveFiles(mux, page.Dist(), "/dist", nil)
 	mux.Handle("/ws/", httputil.NewSingleHostReverseProxy(target))
 	front := httptest.NewServer(mux)
 	t.Cleanup(front.Close)

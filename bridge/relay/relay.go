@@ -27,7 +27,6 @@ type Relay struct {
 	log       *slog.Logger
 	access    atomic.Pointer[access]
 	hub       *hub
-	started   time.Time
 	remotes   *remotes
 	answering atomic.Int64 // bytes of large answers that are being written
 	tracks    sync.Mutex   // one track is made at a time: 100,000 fixes are 20 MB of points, and a second of a small machine's time
@@ -36,7 +35,7 @@ type Relay struct {
 	mu          sync.Mutex
 	listener    net.Listener
 	problem     *problem.Problem // why it does not listen
-	certificate *certificate     // nil without TLS, and until it was made
+	certificate *certificate     // nil without TLS, and before Listen
 }
 
 // New checks c, and the certificate's files that it names. It opens no port.
@@ -45,11 +44,10 @@ func New(c Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := c.openCertificate(false)
-	if err != nil {
+	if _, err := c.openCertificate(false); err != nil {
 		return nil, err
 	}
-	r := &Relay{config: c, log: c.Log, certificate: cert, hub: newHub(c.limits(), c.Log), started: time.Now(), remotes: newRemotes(c.MaxConns, descriptors())}
+	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log), remotes: newRemotes(c.MaxConns, descriptors())}
 	r.access.Store(newAccess(c))
 	return r, nil
 }
@@ -69,16 +67,16 @@ func (r *Relay) SetTokens(viewer, publish string, devices map[string][]string) e
 	return nil
 }
 
-// revoke closes v if its token is not valid any more. It is called for every member when the tokens have changed, and for
-// a new member once it is in its group, so that none slips through in between.
+// revoke closes v if its token is not valid any more. It is called for every member when the tokens have changed, and for a
+// new member once it is in its group, so that none slips through in between.
 func (r *Relay) revoke(v *viewer) {
 	if !r.access.Load().allows(v.grant, v.group.device) {
 		v.shut(websocket.ClosePolicyViolation, "the token is not valid any more")
 	}
 }
 
-// Listen opens the port, so that what is wrong with it is known before anything
-// else starts, and makes the certificate that is to be made. Serve closes it.
+// Listen opens the port, so that what is wrong with it is known before anything else starts, and makes the certificate that
+// is to be made. Serve closes it.
 func (r *Relay) Listen() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,11 +88,9 @@ func (r *Relay) Listen() error {
 		r.problem = listenProblem(r.config.Listen, err)
 		return r.problem
 	}
-	if r.certificate == nil {
-		if r.certificate, err = r.config.openCertificate(true); err != nil {
-			r.problem = problem.Of(errors.Join(err, l.Close()))
-			return r.problem
-		}
+	if r.certificate, err = r.config.openCertificate(true); err != nil {
+		r.problem = problem.Of(errors.Join(err, l.Close()))
+		return r.problem
 	}
 	r.problem = nil
 	if r.remotes.all < r.config.MaxConns {
@@ -108,8 +104,8 @@ func (r *Relay) Listen() error {
 	return nil
 }
 
-// URL is where the page is, with a slash at its end; "" before Listen. Of a relay
-// at every address of the machine it is at the machine's name.
+// URL is where the page is, with a slash at its end; "" before Listen. Of a relay at every address of the machine it is at
+// the machine's name.
 func (r *Relay) URL() string {
 	address, ok := r.Addr().(*net.TCPAddr)
 	if !ok {
@@ -131,8 +127,7 @@ func pageURL(address *net.TCPAddr, machine string, secure bool) string {
 	return scheme + host + "/"
 }
 
-// Fingerprint is the SHA-256 of the certificate as browsers show it; "" without
-// TLS, and before Listen made the certificate.
+// Fingerprint is the SHA-256 of the certificate as browsers show it; "" without TLS, and before Listen.
 func (r *Relay) Fingerprint() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,9 +163,8 @@ func (r *Relay) Addr() net.Addr {
 	return r.listener.Addr()
 }
 
-// Serve serves until ctx ends. Then every viewer gets close code 1001, and
-// Serve returns nil when they are gone, after about 3 s at most. It opens the
-// port if Listen did not.
+// Serve serves until ctx ends. Then every viewer gets close code 1001, and Serve returns nil when they are gone, after about
+// 3 s at most. It opens the port if Listen did not.
 func (r *Relay) Serve(ctx context.Context) error {
 	if err := r.Listen(); err != nil {
 		return err
@@ -223,10 +217,9 @@ func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
 	}
 }
 
-// Wants reports whether any member would get a message of class in the group of device
-// now or on joining later: false only for "NMEA" (raw data of a receiver)
-// while no member asked for it with ?nmea=1. It is cheap while no member did, so
-// the program can ask before it makes such a message.
+// Wants reports whether any member would get a message of class in the group of device now or on joining later: false only
+// for "NMEA" (raw data of a receiver) while no member asked for it with ?nmea=1. It is cheap while no member did, so the
+// program can ask before it makes such a message.
 func (r *Relay) Wants(device, class string) bool {
 	if class != classNMEA {
 		return true
@@ -235,10 +228,9 @@ func (r *Relay) Wants(device, class string) bool {
 	return g != nil && g.wantsRaw()
 }
 
-// Publish gives msg, one JSON text in UTF-8, to the group of device. class is
-// its "class" member: "TPV" is kept for members that join later, "SKY" and "NMEA" go only
-// to members that asked for them. msg must not change from then on. Publish never waits for
-// a viewer.
+// Publish gives msg, one JSON text in UTF-8, to the group of device. class is its "class" member: "TPV" is kept for members
+// that join later, "SKY" and "NMEA" go only to members that asked for them. msg must not change from then on. Publish never
+// waits for a viewer.
 func (r *Relay) Publish(device, class string, msg []byte) {
 	err := r.hub.publish(device, newMessage(header{Class: class}, msg), nil)
 	if err != nil && !errors.Is(err, errClosing) {

@@ -22,21 +22,20 @@ type Status struct {
 	Problem *problem.Problem `json:"problem,omitempty"`
 	// TLS is the SHA-256 fingerprint of the relay's certificate; "" without one.
 	TLS string `json:"tls,omitempty"`
-	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the
-	// viewers that were closed for reading nothing or too little.
+	// Dropped counts messages that a viewer's full queue lost, ClosedSlow the viewers that were closed for reading nothing
+	// or too little.
 	Dropped    int64 `json:"dropped"`
 	ClosedSlow int64 `json:"closed_slow"`
 	// Ignored counts text frames of viewers, which may not send.
 	Ignored int64 `json:"ignored"`
 	// Repeats counts messages that publishers sent again.
 	Repeats int64 `json:"repeats"`
-	// Messages counts what was published, without repeats, and Delivered what was
-	// written to members; Refused the requests and connections that were refused.
+	// Messages counts what was published, without repeats, and Delivered what was written to members; Refused the requests
+	// and connections that were refused.
 	Messages  int64 `json:"messages"`
 	Delivered int64 `json:"delivered"`
 	Refused   int64 `json:"refused"`
-	// Devices are the groups by device ID, at most 500: those with the newest messages.
-	// Groups is how many there are.
+	// Devices are the groups by device ID, at most 500: those with the newest messages. Groups is how many there are.
 	Groups  int            `json:"groups"`
 	Devices []DeviceStatus `json:"devices"`
 	// Page is what the viewer page may ask for.
@@ -49,8 +48,7 @@ type DeviceStatus struct {
 	Messages   uint64 `json:"messages"` // without repeats
 	Viewers    int    `json:"viewers"`
 	Publishers int    `json:"publishers"`
-	// Age and FixAge are seconds since the last message and since the last TPV;
-	// absent when there was none.
+	// Age and FixAge are seconds since the last message and since the last TPV; absent when there was none.
 	Age    *float64 `json:"age,omitempty"`
 	FixAge *float64 `json:"fix_age,omitempty"`
 }
@@ -118,22 +116,8 @@ func (g *group) status(now time.Time) DeviceStatus {
 // seconds keeps milliseconds: the page shows tenths.
 func seconds(d time.Duration) float64 { return float64(max(0, d).Milliseconds()) / 1000 }
 
-// status is the answer of GET /api/v1/status.
-func (r *Relay) status() any {
-	if r.config.Status != nil {
-		return r.config.Status()
-	}
-	return struct {
-		Role    string    `json:"role"`
-		Started time.Time `json:"started"`
-		Now     time.Time `json:"now"`
-		Relay   Status    `json:"relay"`
-	}{"server", r.started.UTC(), time.Now().UTC(), r.Status()}
-}
-
-// PageStatus is what the viewer page may ask for beside its own files. A
-// browser writes an error on its console for everything that it does not
-// get, so the page asks for nothing that is not there.
+// PageStatus is what the viewer page may ask for beside its own files. A browser writes an error on its console for
+// everything that it does not get, so the page asks for nothing that is not there.
 type PageStatus struct {
 	Map     bool `json:"map"`     // /dist/map.js was generated
 	Basemap bool `json:"basemap"` // /basemap.pmtiles can be read
@@ -149,8 +133,7 @@ func (r *Relay) pageStatus() PageStatus {
 	return s
 }
 
-// Metric is one thing that the relay counts, for monitoring. None of them has a device ID or an address for a
-// label.
+// Metric is one thing that the relay counts, for monitoring. None of them has a device ID or an address for a label.
 type Metric struct {
 	Name, Help string // Name as Prometheus has it, without a prefix
 	Counter    bool   // it only grows; otherwise it is a gauge

@@ -35,8 +35,8 @@ type certificate struct {
 	looked  time.Time // when it was last checked for a change
 }
 
-// openCertificate reads the files; nil without TLS. One that has to be made first
-// is nil too unless makeIt is set: checking a configuration leaves no files.
+// openCertificate reads the files; nil without TLS. One that has to be made first is nil too unless makeIt is set: checking
+// a configuration leaves no files.
 func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 	if c.CertFile == "" {
 		return nil, nil
@@ -88,13 +88,12 @@ func certificateProblem(file string, err error) error {
 		Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 }
 
-// lookEvery is how often the files are checked for a change, as they do every
-// two months or so where an ACME client renews them.
+// lookEvery is how often the files are checked for a change, as they do every two months or so where an ACME client renews
+// them.
 const lookEvery = time.Minute
 
-// get is tls.Config.GetCertificate: the certificate, and a renewed one from the
-// first connection a minute after its files are both there. Until they fit
-// together the old one stays.
+// get is tls.Config.GetCertificate: the certificate, and a renewed one from the first connection a minute after its files
+// are both there. Until they fit together the old one stays.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,14 +114,13 @@ func (c *certificate) fingerprint() string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 }
 
-// config is HTTP/1.1 alone: WebSockets are opened with it, and what HTTP/2 could
-// be flooded with is not there.
+// config is HTTP/1.1 alone: WebSockets are opened with it, and what HTTP/2 could be flooded with is not there.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 }
 
-// certificateNames are those by which this machine is reached: a name in the
-// certificate that a browser asked for leaves it one warning to show, not two.
+// certificateNames are those by which this machine is reached: a name in the certificate that a browser asked for leaves it
+// one warning to show, not two.
 func (c Config) certificateNames() []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	if host, err := os.Hostname(); err == nil {
@@ -141,10 +139,9 @@ func (c Config) certificateNames() []string {
 	return slices.Compact(names)
 }
 
-// makeCertificate writes a self-signed certificate and its key. It is
-// trusted by its fingerprint and not by its dates: it holds from 1970
-// to the date that means no end (RFC 5280, 4.1.2.5), because a machine without a
-// clock could neither date it nor renew it in time.
+// makeCertificate writes a self-signed certificate and its key. It is trusted by its fingerprint and not by its dates: it
+// holds from 1970 to the date that means no end (RFC 5280, 4.1.2.5), because a machine without a clock could neither date it
+// nor renew it in time.
 func makeCertificate(certFile, keyFile string, names []string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -171,16 +168,15 @@ func makeCertificate(certFile, keyFile string, names []string) error {
 	if err != nil {
 		return err
 	}
-	// The key first: a power cut in between leaves no certificate, and the next
-	// start makes both again.
+	// The key first: a power cut in between leaves no certificate, and the next start makes both again.
 	if err := writeWhole(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
 		return err
 	}
 	return writeWhole(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// writeWhole leaves the file as it was or with all of data, whatever happens in
-// between, and its directory made where it was missing.
+// writeWhole leaves the file as it was or with all of data, whatever happens in between, and its directory made where it was
+// missing.
 func writeWhole(name string, data []byte, mode fs.FileMode) error {
 	directory := filepath.Dir(name)
 	if err := os.MkdirAll(directory, 0o700); err != nil {

@@ -22,7 +22,7 @@ func TestReadDeviceTokens(t *testing.T) {
 		{"van_7 " + a + "\nvan_8\n", "line 2 has 1 words"},
 		{"van_7 " + a + " # note\n", "line 1 has 4 words"},
 		{"van-7 " + a, `line 1: device ID "van-7" is not valid`},
-		{"van_7 short", "line 1: the token of \"van_7\" is shorter than 16 characters"},
+		{"van_7 short", "line 1: the token is shorter than 16 characters, of device \"van_7\""},
 		{"van_7 " + a + "(", "line 1: the token has the character '(', of device"},
 		{strings.Repeat("#\n", maxTokenFile), "the file has more than"},
 	} {

@@ -12,7 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// viewer is one member of a group: one goroutine writes to its connection, one reads from it. With publisher set it may send.
+// viewer is one member of a group: one goroutine writes to its connection, one reads from it. With publisher set it may
+// send.
 type viewer struct {
 	// Set once.
 	hub       *hub
@@ -122,7 +123,7 @@ const maxControl = 2 << 10
 func (v *viewer) sendControl(opcode byte, data string) {
 	v.mu.Lock()
 	if len(v.control) < maxControl {
-		v.control, _ = appendFrame(v.control, opcode, []byte(data))
+		v.control = appendFrame(v.control, opcode, []byte(data))
 	}
 	v.mu.Unlock()
 	signal(v.wake)
@@ -300,7 +301,7 @@ func (v *viewer) finish() {
 		more, err = v.send(end)
 	}
 	if err == nil {
-		frame, _ := appendFrame(nil, closeFrame, websocket.FormatCloseMessage(v.code, v.reason)) // set once quit is closed
+		frame := appendFrame(nil, closeFrame, websocket.FormatCloseMessage(v.code, v.reason)) // set once quit is closed
 		err = v.wire.send(frame, end.Add(v.hub.limits.linger/4))
 	}
 	if err != nil {

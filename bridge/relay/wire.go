@@ -32,8 +32,8 @@ type wire struct {
 	errno   syscall.Errno
 }
 
-// socketBuffer is what the kernel holds for a member, in bytes. It would be up to 4 MB, minutes of fixes that are old when they
-// arrive. The queue is the place where the oldest are dropped.
+// socketBuffer is what the kernel holds for a member, in bytes. It would be up to 4 MB, minutes of fixes that are old when
+// they arrive. The queue is the place where the oldest are dropped.
 const socketBuffer = 64 << 10
 
 func newWire(c net.Conn) *wire {
@@ -108,9 +108,9 @@ func (w *wire) send(frames []byte, until time.Time) error {
 	return err
 }
 
-// writePending writes what the socket takes; it is called again when there is room for more. It makes the system call itself,
-// because net announces each to the scheduler as one that may block, which wakes the runtime's monitor thread. This one cannot
-// block: the socket is non-blocking.
+// writePending writes what the socket takes; it is called again when there is room for more. It makes the system call
+// itself, because net announces each to the scheduler as one that may block, which wakes the runtime's monitor thread. This
+// one cannot block: the socket is non-blocking.
 func (w *wire) writePending(fd uintptr) (done bool) {
 	for len(w.pending) > 0 {
 		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&w.pending[0])), uintptr(len(w.pending)))

@@ -1,11 +1,9 @@
-// Package page holds the viewer page: plain ES modules, SVG and canvas that a
-// browser runs as they are. It owns what the page looks like, and knows nothing
-// of how it is served.
+// Package page holds the viewer page: plain ES modules, SVG and canvas that a browser runs as they are. It owns what the
+// page looks like, and knows nothing of how it is served.
 //
-// The page asks its own origin for everything: the WebSocket of a group, the
-// HTTP API, its static files under /static/, and under /dist/ what is generated
-// (go generate) and need not be there: the map with OpenLayers under it that
-// draws a base map, made of src with npm, and the licences of what is in it.
+// The page asks its own origin for everything: the WebSocket of a group, the HTTP API, its static files under /static/, and
+// under /dist/ what is generated (go generate) and need not be there: the map with OpenLayers under it that draws a base
+// map, made of src with npm, and the licences of what is in it.
 package page
 
 import (
@@ -19,8 +17,7 @@ import (
 //go:embed static
 var static embed.FS
 
-// dist holds generated files that are in no repository: a clone has none, and
-// the page works without.
+// dist holds generated files that are in no repository: a clone has none, and the page works without.
 //
 //go:embed all:dist
 var dist embed.FS
