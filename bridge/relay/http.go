@@ -34,23 +34,15 @@ var deviceID = regexp.MustCompile(`^[A-Za-z0-9_]{1,80}$`)
 // a Django server and the group names of its channel layer (ASCII, under 100 characters with a prefix) accept together.
 func ValidDeviceID(id string) bool { return deviceID.MatchString(id) }
 
-// Small buffers: messages are framed already and written past gorilla, and a viewer sends control frames only. They decide
-// what an idle viewer costs.
-var (
-	writeBuffers     sync.Pool
-	viewerUpgrade    = upgrader(256)
-	publisherUpgrade = upgrader(4096)
-)
-
-func upgrader(readBuffer int) *websocket.Upgrader {
-	return &websocket.Upgrader{
-		HandshakeTimeout: 5 * time.Second,
-		ReadBufferSize:   readBuffer,
-		WriteBufferSize:  1024,
-		WriteBufferPool:  &writeBuffers,
-		Subprotocols:     []string{subprotocol},
-		CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with a better answer
-	}
+// upgrader has small buffers: messages are framed already and written past gorilla, and a viewer sends control frames only. They
+// decide what an idle viewer costs.
+var upgrader = websocket.Upgrader{
+	HandshakeTimeout: 5 * time.Second,
+	ReadBufferSize:   256,
+	WriteBufferSize:  1024,
+	WriteBufferPool:  new(sync.Pool),
+	Subprotocols:     []string{subprotocol},
+	CheckOrigin:      func(*http.Request) bool { return true }, // checked before, with a better answer
 }
 
 // handler is all that the relay serves.
@@ -82,30 +74,27 @@ func (r *Relay) handler() http.Handler {
 	serveFiles(mux, page.Files(), "/static", nil)
 	serveFiles(mux, page.Dist(), "/dist", nil)
 	serveFiles(mux, api.Files, "/api/v1", http.Header{"Access-Control-Allow-Origin": {"*"}})
-	return r.hostOnly(mux)
+	return r.front(mux)
 }
 
-// throttled answers clients that ask too often with 429.
-func (r *Relay) throttled(next http.Handler) http.Handler {
+// safeHeader is what keeps a browser from going elsewhere, on every answer.
+var safeHeader = http.Header{
+	"Content-Security-Policy":      {"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"},
+	"X-Content-Type-Options":       {"nosniff"},
+	"Referrer-Policy":              {"no-referrer"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Cross-Origin-Opener-Policy":   {"same-origin"},
+	"Permissions-Policy":           {"camera=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()"},
+}
+
+// front answers clients that ask too often with 429, and refuses names that are not this machine's.
+func (r *Relay) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		maps.Copy(w.Header(), safeHeader)
 		if !r.remotes.allow(q.RemoteAddr, 1, time.Now()) {
 			r.tooMany(w, q)
 			return
 		}
-		next.ServeHTTP(w, q)
-	})
-}
-
-// hostOnly puts on every answer what keeps a browser from going elsewhere, and refuses names that are not this machine's.
-func (r *Relay) hostOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()")
 		if err := r.access.Load().checkHost(q); err != nil {
 			r.hub.refuse(refusedOrigin, q.RemoteAddr)
 			answerError(w, q, http.StatusForbidden, err.Error())
@@ -248,9 +237,9 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	up := viewerUpgrade
+	up := upgrader
 	if v.publisher {
-		up = publisherUpgrade
+		up.ReadBufferSize = 4096
 	}
 	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
 	if err != nil {

@@ -177,7 +177,7 @@ func (r *Relay) Serve(ctx context.Context) error {
 
 func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler:           r.throttled(r.handler()),
+		Handler:           r.handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -32,7 +32,6 @@ type certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	changed time.Time // of certFile, when it was read
-	looked  time.Time // when it was last checked for a change
 }
 
 // openCertificate reads the files; nil without TLS. One that has to be made first is nil too unless makeIt is set: checking
@@ -50,7 +49,7 @@ func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 				Fix: "name files in a directory that this user may write", Err: err}
 		}
 	}
-	own := &certificate{certFile: c.CertFile, keyFile: c.KeyFile, looked: time.Now()}
+	own := &certificate{certFile: c.CertFile, keyFile: c.KeyFile}
 	if err := own.read(); err != nil {
 		return nil, err
 	}
@@ -88,20 +87,13 @@ func certificateProblem(file string, err error) error {
 		Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 }
 
-// lookEvery is how often the files are checked for a change, as they do every two months or so where an ACME client renews
-// them.
-const lookEvery = time.Minute
-
-// get is tls.Config.GetCertificate: the certificate, and a renewed one from the first connection a minute after its files
-// are both there. Until they fit together the old one stays.
+// get is tls.Config.GetCertificate: the certificate, and a renewed one once its files are both there, every two months or so
+// where an ACME client renews them. Until they fit together the old one stays.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) > lookEvery {
-		c.looked = now
-		if info, err := os.Stat(c.certFile); err == nil && !info.ModTime().Equal(c.changed) {
-			c.read()
-		}
+	if info, err := os.Stat(c.certFile); err == nil && !info.ModTime().Equal(c.changed) {
+		c.read()
 	}
 	return c.current, nil
 }

@@ -125,16 +125,11 @@ func TestRenewedCertificate(t *testing.T) {
 		return own.fingerprint()
 	}
 	renew(c.CertFile, c.KeyFile)
-	if seen() != first {
-		t.Error("the files were looked at within a minute")
-	}
-	own.looked = own.looked.Add(-2 * lookEvery)
 	second := seen()
 	if second == first {
 		t.Error("the renewed certificate is not served")
 	}
 	renew(c.CertFile, filepath.Join(t.TempDir(), "key"))
-	own.looked = own.looked.Add(-2 * lookEvery)
 	if seen() != second {
 		t.Error("a certificate without its key took the place of one that works")
 	}
