@@ -82,7 +82,7 @@ type Assembler struct {
 
 	fix   Fix // the one handed out
 	stats AssemblerStats
-	types byAddress[typeCount]
+	types byAddress[TypeStats]
 }
 
 // before is what lies between the latest epoch and what comes now.
@@ -108,9 +108,6 @@ func (a *Assembler) Push(sentence []byte) {
 	a.types.of(address(sentence)).count(r.flaws, err == nil)
 	if r.flaws != 0 {
 		a.stats.Refused++
-	}
-	if r.flaws&flawPanic != 0 {
-		a.stats.Panics++
 	}
 	switch {
 	case r.kind == kindOther:
@@ -485,7 +482,7 @@ func (a *Assembler) Stats() AssemblerStats {
 	st.Date = a.calendar.problem()
 	st.Types = make(map[string]TypeStats, len(a.types))
 	for address, n := range a.types {
-		st.Types[address] = n.snapshot()
+		st.Types[address] = *n
 	}
 	return st
 }

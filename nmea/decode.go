@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -149,47 +150,17 @@ func lineEnd(p []byte) int {
 // TimeOfDay returns the UTC time of day that a timed sentence carries, such as RMC, GGA or ZDA. It paces the replay of a
 // recording.
 func TimeOfDay(sentence []byte) (time.Duration, bool) {
-	a := address(sentence)
-	n := clockField(a)
-	if n < 0 {
-		return 0, false
-	}
-	rest := sentence[len(a)+2:]
-	for ; n > 0; n-- {
-		i := indexComma(rest)
-		if i < 0 {
-			return 0, false
+	body, _, _ := strings.Cut(string(sentence), "*")
+	fields := strings.Split(body, ",")
+	for _, own := range sentences {
+		prefix := "$P"
+		if !own.proprietary {
+			prefix = fields[0][:min(3, len(fields[0]))] // with the talker
 		}
-		rest = rest[i+1:]
-	}
-	if i := indexComma(rest); i >= 0 {
-		rest = rest[:i]
-	}
-	t, _, ok := parseTimeOfDay(string(rest))
-	return t, ok
-}
-
-// clockField returns the field of the time of day by the address of a sentence, -1 when it has none.
-func clockField(address []byte) int {
-	for i := range sentences {
-		own := &sentences[i]
-		talker := 2
-		if own.proprietary {
-			talker = 1
-		}
-		if len(address) > talker && string(address[talker:]) == own.typ && (address[0] == 'P') == own.proprietary {
-			return own.clock
+		if own.clock != none && fields[0] == prefix+own.typ && own.clock+1 < len(fields) {
+			t, _, ok := parseTimeOfDay(fields[own.clock+1])
+			return t, ok
 		}
 	}
-	return -1
-}
-
-// indexComma returns the index of the first comma or `*`, -1 without one.
-func indexComma(p []byte) int {
-	for i, c := range p {
-		if c == ',' || c == '*' {
-			return i
-		}
-	}
-	return -1
+	return 0, false
 }

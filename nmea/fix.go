@@ -13,17 +13,9 @@ const (
 	Mode3D                  // altitude too
 )
 
-// String names a mode for people: NO FIX, 2D, 3D.
+// String names a mode for people.
 func (m Mode) String() string {
-	switch m {
-	case ModeNone:
-		return "NO FIX"
-	case Mode2D:
-		return "2D"
-	case Mode3D:
-		return "3D"
-	}
-	return "UNKNOWN"
+	return [...]string{"UNKNOWN", "NO FIX", "2D", "3D"}[min(m, Mode3D)]
 }
 
 // Status is by what means the position was found, in gpsd's numbers.

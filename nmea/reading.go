@@ -234,7 +234,7 @@ func (r *reading) variation(i, j int) {
 // contradict each other. V is no fix, except that u-blox's receivers send V with mode E while they dead-reckon with more than
 // the permitted error, in a tunnel: that is for GGA to decide, whose quality is then 6.
 func (r *reading) judge(status, mode byte) bool {
-	r.status = faa(mode)
+	r.status = faa[mode]
 	if (status == 'A' || status == 'D') && mode != 'N' {
 		r.verdict = valid
 	} else if status == 'V' && mode == 'E' {
@@ -246,24 +246,9 @@ func (r *reading) judge(status, mode byte) bool {
 }
 
 // faa is the status by a mode indicator of NMEA 2.3: by what means the position was found.
-func faa(mode byte) Status {
-	switch mode {
-	case 'A':
-		return StatusGPS
-	case 'D', 'P':
-		return StatusDGPS
-	case 'R':
-		return StatusRTKFixed
-	case 'F':
-		return StatusRTKFloat
-	case 'E':
-		return StatusDeadReckoning
-	case 'M':
-		return StatusSurveyed
-	case 'S':
-		return StatusSimulated
-	}
-	return StatusUnknown
+var faa = [256]Status{
+	'A': StatusGPS, 'D': StatusDGPS, 'P': StatusDGPS, 'R': StatusRTKFixed, 'F': StatusRTKFloat, 'E': StatusDeadReckoning,
+	'M': StatusSurveyed, 'S': StatusSimulated,
 }
 
 // flaws is a set of reasons why a sentence, or a part of it, was refused.

@@ -14,43 +14,21 @@ const (
 	unknownGNSS = -1
 )
 
-// talkerGNSS returns the constellation of a talker, unknownGNSS for a mixed or unknown one.
-func talkerGNSS(talker string) int {
-	switch talker {
-	case "GP":
-		return gnssGPS
-	case "GL":
-		return gnssGLONASS
-	case "GA":
-		return gnssGalileo
-	case "GB", "BD":
-		return gnssBeiDou
-	case "GQ", "QZ":
-		return gnssQZSS
-	case "GI", "IM":
-		return gnssNavIC
-	}
-	return unknownGNSS
+// talkers are the constellations of the talkers that speak of one alone.
+var talkers = map[string]int{
+	"GP": gnssGPS, "GL": gnssGLONASS, "GA": gnssGalileo, "GB": gnssBeiDou, "BD": gnssBeiDou, "GQ": gnssQZSS, "QZ": gnssQZSS,
+	"GI": gnssNavIC, "IM": gnssNavIC,
 }
 
-// systemGNSS returns the constellation of a system ID of NMEA 4.1, unknownGNSS for an unknown one.
-func systemGNSS(field string) int {
-	if len(field) != 1 {
-		return -1
-	}
-	switch field[0] {
-	case '1':
-		return gnssGPS
-	case '2':
-		return gnssGLONASS
-	case '3':
-		return gnssGalileo
-	case '4':
-		return gnssBeiDou
-	case '5':
-		return gnssQZSS
-	case '6':
-		return gnssNavIC
+// systems are the constellations of the system IDs of NMEA 4.1.
+var systems = map[string]int{
+	"1": gnssGPS, "2": gnssGLONASS, "3": gnssGalileo, "4": gnssBeiDou, "5": gnssQZSS, "6": gnssNavIC,
+}
+
+// constellation returns the value of a key, unknownGNSS without one.
+func constellation(of map[string]int, key string) int {
+	if gnss, ok := of[key]; ok {
+		return gnss
 	}
 	return unknownGNSS
 }

@@ -115,35 +115,27 @@ func parseRMC(r *reading) {
 	r.variation(9, 10)
 }
 
+// quality is the status by GGA's quality. 9 is NovAtel's for SBAS.
+var quality = [256]Status{
+	'1': StatusGPS, '2': StatusDGPS, '3': StatusPPS, '4': StatusRTKFixed, '5': StatusRTKFloat, '6': StatusDeadReckoning,
+	'7': StatusSurveyed, '8': StatusSimulated, '9': StatusDGPS,
+}
+
 // parseGGA: time, latitude, N, longitude, E, quality, satellites used, HDOP, altitude, M, separation, M, age, station.
-// Saab's R4 ends early when it has nothing to state.
+// Saab's R4 ends early when it has nothing to state. Where the quality is left empty the other sentences decide.
 func parseGGA(r *reading) {
-	r.verdict = valid
-	switch r.letter(5) {
-	case '1':
-		r.status = StatusGPS
-	case '2':
-		r.status = StatusDGPS
-	case '3':
-		r.status = StatusPPS
-	case '4':
-		r.status = StatusRTKFixed
-	case '5':
-		r.status = StatusRTKFloat
-	case '6':
-		r.status = StatusDeadReckoning
-	case '7':
-		r.status = StatusSurveyed
-	case '8':
-		r.status = StatusSimulated
-	case '9': // NovAtel's SBAS solution
-		r.status = StatusDGPS
-	case 0: // left empty: the other sentences decide
-		r.verdict = unsaid
-	default:
-		r.verdict = void
+	if q := r.letter(5); q != 0 {
+		r.accept(quality[q])
 	}
 	r.solution(10)
+}
+
+// accept takes a status that only a fix has, and StatusUnknown for none.
+func (r *reading) accept(s Status) {
+	r.status, r.verdict = s, valid
+	if s == StatusUnknown {
+		r.verdict = void
+	}
 }
 
 // parseGNS: time, latitude, N, longitude, E, one FAA mode a constellation, satellites used, HDOP, altitude, separation, age,
@@ -154,21 +146,16 @@ func parseGNS(r *reading) {
 	if blank(r.field(5)) {
 		return
 	}
-	r.verdict = void
-	if r.status = faa(gnsMode(r.field(5))); r.status != StatusUnknown {
-		r.verdict = valid
-	}
+	r.accept(faa[gnsMode(r.field(5))])
 	r.solution(9)
 }
 
 // gnsMode returns the first mode that is not N: some receivers solve without GPS, which comes first.
 func gnsMode(modes string) byte {
-	for i := 0; i < len(modes); i++ {
-		if modes[i] != 'N' {
-			return modes[i]
-		}
+	if modes = strings.TrimLeft(modes, "N"); modes == "" {
+		return 0
 	}
-	return 0
+	return modes[0]
 }
 
 // parseGLL: latitude, N, longitude, E, time, status, FAA mode. The first versions end after the longitude.
@@ -250,6 +237,11 @@ func parseRMZ(r *reading) {
 	}
 }
 
+// navigation is the status by the navigation status of PUBX,00; NF and TT have no fix.
+var navigation = map[string]Status{
+	"G2": StatusGPS, "G3": StatusGPS, "D2": StatusDGPS, "D3": StatusDGPS, "DR": StatusDeadReckoning, "RK": StatusGNSSDR,
+}
+
 // parseUBX: u-blox's PUBX,00 has time, position, altitude above the ellipsoid, navigation status, accuracies (one standard
 // deviation), km/h, track, speed downwards, age, HDOP, VDOP, TDOP, satellites.
 func parseUBX(r *reading) {
@@ -257,18 +249,7 @@ func parseUBX(r *reading) {
 		r.kind = kindOther
 		return
 	}
-	r.verdict = valid
-	switch r.field(7) {
-	case "G2", "G3":
-		r.status = StatusGPS
-	case "D2", "D3":
-		r.status = StatusDGPS
-	case "DR":
-		r.status = StatusDeadReckoning
-	case "RK":
-		r.status = StatusGNSSDR
-	default: // NF, TT
-		r.verdict = void
+	if r.accept(navigation[r.field(7)]); r.verdict == void {
 		return
 	}
 	if d := r.field(7)[1]; d == '2' || d == '3' {
@@ -298,9 +279,9 @@ func parseGSA(r *reading) {
 		slots = 24
 	}
 	r.values[pdop], r.values[hdop], r.values[vdop] = r.dop(slots+2), r.dop(slots+3), r.dop(slots+4)
-	r.gnss = systemGNSS(r.field(slots + 5))
-	if r.gnss < 0 {
-		r.gnss = talkerGNSS(r.Talker)
+	r.gnss = constellation(systems, r.field(slots+5))
+	if r.gnss == unknownGNSS {
+		r.gnss = constellation(talkers, r.Talker)
 	}
 	for i := 2; i < slots+2; i++ {
 		if n := r.number(i, 1, 999); n.Set {
@@ -318,7 +299,7 @@ func parseGSV(r *reading) {
 		return
 	}
 	r.parts, r.part = int(parts.V), int(part.V)
-	r.gnss = talkerGNSS(r.Talker)
+	r.gnss = constellation(talkers, r.Talker)
 	blocks := (len(r.Fields) - 3) / 4
 	if (len(r.Fields)-3)%4 != 0 {
 		r.signal = r.letter(3 + blocks*4)

@@ -18,7 +18,6 @@ type AssemblerStats struct {
 	Skies     uint64 `json:"skies"`     // handed out
 	Late      uint64 `json:"late"`      // sentences of an epoch that was closed
 	Refused   uint64 `json:"refused"`   // sentences with anything that was refused
-	Panics    uint64 `json:"panics"`    // sentences on which the library panicked
 	// Rollovers is how many times 1024 weeks were added to the receiver's latest date.
 	Rollovers int `json:"rollovers"`
 	// Date is what is wrong with that date, nil when nothing is or it could be corrected.
@@ -33,10 +32,25 @@ type AssemblerStats struct {
 
 // TypeStats counts the sentences of one type and talker.
 type TypeStats struct {
-	Good        uint64            // read whole
-	Unsupported uint64            // whole, but of no use here
-	Refused     uint64            // with something that was refused
-	Reasons     map[string]uint64 // why, counted by reason
+	Good        uint64                 // read whole
+	Unsupported uint64                 // whole, but of no use here
+	Refused     uint64                 // with something that was refused
+	reasons     [len(flawNames)]uint64 // why
+}
+
+// count records one sentence.
+func (n *TypeStats) count(f flaws, supported bool) {
+	switch {
+	case !supported:
+		n.Unsupported++
+	case f == 0:
+		n.Good++
+	default:
+		n.Refused++
+	}
+	for i := range flawNames {
+		n.reasons[i] += uint64(f >> i & 1)
+	}
 }
 
 // maxText bounds what is kept of a receiver's text.
@@ -98,44 +112,6 @@ func (b *byAddress[T]) of(address []byte) *T {
 	return n
 }
 
-// typeCount is TypeStats while it is counted.
-type typeCount struct {
-	good, unsupported, refused uint64
-	reasons                    [len(flawNames)]uint64
-}
-
-// count records one sentence.
-func (n *typeCount) count(f flaws, supported bool) {
-	if !supported {
-		n.unsupported++
-		return
-	}
-	if f == 0 {
-		n.good++
-		return
-	}
-	n.refused++
-	for i := range flawNames {
-		if f&(1<<i) != 0 {
-			n.reasons[i]++
-		}
-	}
-}
-
-// snapshot returns a copy for callers.
-func (n *typeCount) snapshot() TypeStats {
-	s := TypeStats{Good: n.good, Unsupported: n.unsupported, Refused: n.refused}
-	for i, k := range n.reasons {
-		if k > 0 {
-			if s.Reasons == nil {
-				s.Reasons = make(map[string]uint64)
-			}
-			s.Reasons[flawNames[i]] = k
-		}
-	}
-	return s
-}
-
 // DecodeStats counts what Decode has met.
 type DecodeStats struct {
 	Scanner   ScannerStats   `json:"scanner"`
@@ -146,17 +122,18 @@ type DecodeStats struct {
 func (s DecodeStats) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "sentence\tgood\tbad checksum\trefused\tunsupported\t  reasons")
-	addresses := map[string]bool{}
-	for a := range s.Assembler.Types {
-		addresses[a] = true
-	}
-	for a := range s.Scanner.Bad {
-		addresses[a] = true
-	}
-	for _, a := range slices.Sorted(maps.Keys(addresses)) {
+	addresses := slices.AppendSeq(slices.Collect(maps.Keys(s.Scanner.Bad)), maps.Keys(s.Assembler.Types))
+	slices.Sort(addresses)
+	for _, a := range slices.Compact(addresses) {
 		n := s.Assembler.Types[a]
+		var reasons []string
+		for i, k := range n.reasons {
+			if k > 0 {
+				reasons = append(reasons, fmt.Sprintf("%d %s", k, flawNames[i]))
+			}
+		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t  %s\n",
-			a, n.Good, s.Scanner.Bad[a], n.Refused, n.Unsupported, reasons(n.Reasons))
+			a, n.Good, s.Scanner.Bad[a], n.Refused, n.Unsupported, strings.Join(reasons, ", "))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write table: %w", err)
@@ -165,13 +142,4 @@ func (s DecodeStats) WriteTable(w io.Writer) error {
 		s.Scanner.Bytes, s.Scanner.NoiseBytes, s.Scanner.Sentences, s.Scanner.NoChecksum, s.Scanner.TooLong,
 		s.Assembler.Fixes, s.Assembler.Skies, s.Assembler.Late)
 	return err
-}
-
-// reasons lists why sentences were refused.
-func reasons(m map[string]uint64) string {
-	var list []string
-	for _, r := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, fmt.Sprintf("%d %s", m[r], r))
-	}
-	return strings.Join(list, ", ")
 }
