@@ -1,14 +1,16 @@
 package nmea
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// confirmations is how many epochs a sentence is waited for after it last added something.
 	confirmations = 3
-	// maxMissed is how many epochs in a row a sentence is waited for in vain that used to come in every one, and seldomMissed
-	// the same for others. At 5 % of losses six in a row happen once in a year of 1 Hz.
-	maxMissed    = 6
-	seldomMissed = 3
+	// maxMissed is how many times in a row a sentence is waited for in vain, and of how many of its intervals the shortest counts:
+	// a longer one is a loss, unless it repeats. At 5 % of losses six in a row happen once in a year of 1 Hz.
+	maxMissed = 6
 	// jitter is how much two intervals may differ and still be the same.
 	jitter = 15 * time.Millisecond
 	// maxMembers bounds the cycle; receivers have at most a dozen. They are bits of an uint32.
@@ -25,17 +27,13 @@ type member struct {
 	kind   kind
 	number uint8
 
-	here     bool          // arrived in the open epoch
-	added    bool          // and added something
-	before   bool          // arrived in an earlier one
-	last     time.Duration // stamp of that
-	epoch    int           // and its number
-	interval time.Duration // between its epochs; 0 when it comes in every one
-	previous time.Duration // the latest difference of its stamps
-	alike    int8          // how often that has repeated
-	steady   bool          // has come in two epochs in a row
-	adds     int8          // epochs for which it is still waited
-	missed   int8          // epochs in a row in which it was waited for in vain
+	here   bool                     // arrived in the open epoch
+	added  bool                     // and added something
+	before bool                     // arrived in an earlier one
+	last   time.Duration            // stamp of that
+	gaps   [maxMissed]time.Duration // the latest differences of its stamps
+	adds   int8                     // epochs for which it is still waited
+	missed int8                     // epochs in a row in which it was waited for in vain
 
 	votes int8 // for a place in the epoch before (above 0) or after (below 0) when it stands between two
 	head  bool // is taken to be of the epoch after
@@ -180,25 +178,18 @@ func (c *cycle) side(i int) (tail, certain bool) {
 	return !m.head, false
 }
 
-// due reports whether the member is to be waited for in the epoch of stamp. One that comes less often than the epochs is due
-// when a multiple of its interval has passed, give or take half an epoch.
+// due reports whether the member is to be waited for in the epoch of stamp: a multiple of its interval has passed, give or take
+// half an epoch.
 func (c *cycle) due(m *member, stamp time.Duration) bool {
-	if m.head || m.adds <= 0 || m.missed >= m.limit() {
+	if m.head || m.adds <= 0 || m.missed >= maxMissed {
 		return false
 	}
-	if m.interval == 0 {
+	interval := slices.Min(m.gaps[:])
+	if interval == 0 {
 		return true
 	}
-	since := forward(m.last, stamp) % m.interval
-	return since < c.base/2 || m.interval-since < c.base/2
-}
-
-// limit is how many epochs in a row the member may be missed.
-func (m *member) limit() int8 {
-	if m.steady {
-		return maxMissed
-	}
-	return seldomMissed
+	since := forward(m.last, stamp) % interval
+	return since < c.base/2 || interval-since < c.base/2
 }
 
 // complete reports whether every member that is due in the epoch of stamp has arrived. Before a first epoch was learned
@@ -225,7 +216,7 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 	for i := range c.members {
 		m := &c.members[i]
 		if m.here {
-			c.learnArrival(m, stamp)
+			m.learnArrival(stamp)
 			if fix {
 				c.learnAddition(m)
 			}
@@ -256,33 +247,32 @@ func (c *cycle) skip() {
 	}
 }
 
-// learnArrival learns how often the member comes. One that was in the epoch before comes in every one. A longer interval must
-// repeat, once for a member that has never come in two epochs in a row: else two lost sentences make an interval.
-func (c *cycle) learnArrival(m *member, stamp time.Duration) {
-	d := forward(m.last, stamp)
-	repeats := int8(1)
-	if m.steady {
-		repeats = maxMissed
+// learnArrival learns how often the member comes. One that was given up comes as seldom as it just did.
+func (m *member) learnArrival(stamp time.Duration) {
+	gap := forward(m.last, stamp)
+	if m.missed >= maxMissed {
+		m.comesEvery(gap)
+	} else if m.before {
+		copy(m.gaps[1:], m.gaps[:])
+		m.gaps[0] = gap
 	}
-	m.alike++
-	if d-m.previous >= jitter || m.previous-d >= jitter {
-		m.alike = 0
-	}
-	if m.before && m.epoch == c.learned-1 {
-		m.interval, m.steady = 0, true
-	} else if m.before && (d < m.interval-jitter || m.alike >= repeats) {
-		m.interval, m.steady = d, false
-	}
-	m.alike = min(m.alike, maxMissed)
-	m.previous, m.last, m.epoch, m.missed, m.before = d, stamp, c.learned, 0, true
+	m.last, m.missed, m.before = stamp, 0, true
 }
 
 // miss notes that the member was waited for in vain. When a fast receiver stops sending a sentence in every epoch, once a
 // second is what to expect.
 func (c *cycle) miss(m *member) {
 	m.missed++
-	if m.missed == m.limit() && m.interval == 0 && c.base <= time.Second/2 {
-		m.interval, m.missed, m.steady = time.Second, 0, false
+	if m.missed == maxMissed && c.base <= time.Second/2 && m.gaps[0] < time.Second {
+		m.comesEvery(time.Second)
+		m.missed = 0
+	}
+}
+
+// comesEvery replaces what was learned of the member's intervals.
+func (m *member) comesEvery(gap time.Duration) {
+	for i := range m.gaps {
+		m.gaps[i] = gap
 	}
 }
 
