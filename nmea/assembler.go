@@ -15,6 +15,8 @@ const (
 	maxCopies = 50
 	// maxLate is how many late sentences in a row are one epoch's.
 	maxLate = 32
+	// maxOutvotes is how many sentences without a fix in a row may be another source's: three kinds at 5 Hz, beside one of 1 Hz.
+	maxOutvotes = 16
 	// maxTalkers bounds the talkers that are remembered; a line has at most a handful.
 	maxTalkers = 16
 )
@@ -66,19 +68,18 @@ type Assembler struct {
 	// Pauses in the middle of epochs.
 	pauses  int  // how often Flush came inside an epoch, recently
 	quiet   bool // nothing came since Flush
-	flushed bool // the latest epoch was closed by Flush
-	resumed bool // and a sentence of it came afterwards
+	resumed bool // a sentence of the epoch that Flush closed came afterwards
 
 	// Epochs that are over.
-	closed  [remembered]time.Duration // stamps, latest first
-	nclosed int
-	last    origin // starter of the latest closed epoch
-	lastFix bool   // and whether it had a fix
-	repeats int    // of that sentence with the same time
-	allowed int    // of those, before the clock is taken to stand
-	lateRun int    // late sentences in a row
+	closed  []time.Duration // stamps, latest first
+	last    origin          // starter of the latest closed epoch
+	lastFix bool            // and whether it had a fix
+	repeats int             // of that sentence with the same time
+	allowed int             // of those, before the clock is taken to stand
+	lateRun int             // late sentences in a row
 
-	talkers [][2]byte // that had a fix
+	talkers  [][2]byte // that had a fix
+	outvotes int       // sentences of others since the latest of them
 
 	fix   Fix // the one handed out
 	stats AssemblerStats
@@ -125,19 +126,33 @@ func (a *Assembler) Push(sentence []byte) {
 	}
 }
 
-// outvoted reports whether a sentence without a fix is of a source that never had one, beside another that has.
+// outvoted reports whether a sentence without a fix is of a source that never had one, beside another that has. When nothing
+// but such sentences comes, it is the same receiver, and its talker shows which constellations it uses.
 func (a *Assembler) outvoted(r *reading) bool {
-	has := a.lastFix
-	if a.epoch.open {
-		has = has || a.epoch.valids > 0
+	if len(a.talkers) == 0 || a.hadFix(talkerOf(r)) || a.outvotes == maxOutvotes {
+		return false
 	}
-	return has && len(a.talkers) > 0 && !a.hadFix(talkerOf(r))
+	a.outvotes++
+	return true
 }
 
 // hadFix reports whether a talker has had a fix. Proprietary sentences have no talker and are of the receiver that sends the
 // others.
 func (a *Assembler) hadFix(talker [2]byte) bool {
 	return talker[0] == 'P' || slices.Contains(a.talkers, talker)
+}
+
+// found notes that a talker has a fix. When it is the first that has one, those of others before it in the epoch count no more.
+func (a *Assembler) found(t [2]byte) {
+	a.outvotes = 0
+	if a.hadFix(t) || len(a.talkers) == maxTalkers {
+		return
+	}
+	denies := func(p position) bool { return p.void && p.talker == t }
+	if len(a.talkers) == 0 && !slices.ContainsFunc(a.epoch.positions, denies) {
+		a.epoch.voids = 0
+	}
+	a.talkers = append(a.talkers, t)
 }
 
 // now returns the stamp of the open epoch, or the latest one.
@@ -159,7 +174,7 @@ func (a *Assembler) timed(r *reading) {
 	first := e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid) // sentence with a time
 	switch {
 	case same:
-		if originOf(r) == e.starter && a.stands(r, e.sentences > 1, e.fix()) {
+		if originOf(r) == e.starter() && a.stands(r, e.sentences > 1, e.fix()) {
 			a.next(r)
 		}
 	case a.late(r):
@@ -169,7 +184,7 @@ func (a *Assembler) timed(r *reading) {
 	case first:
 		e.setStamp(r)
 	default:
-		if a.nclosed == 0 || !near(a.closed[0], r.tod) {
+		if len(a.closed) == 0 || !near(a.closed[0], r.tod) {
 			a.goesOn(r)
 		}
 		a.next(r)
@@ -267,10 +282,10 @@ func (a *Assembler) merge(r *reading) {
 	e.sentences++
 	e.resumed = e.paused
 	if r.kind.position() {
-		if t := talkerOf(r); r.verdict == valid && r.lat.Set && !a.hadFix(t) && len(a.talkers) < maxTalkers {
-			a.talkers = append(a.talkers, t)
+		if r.verdict == valid && r.lat.Set {
+			a.found(talkerOf(r))
 		}
-		e.note(r, a.hadFix(talkerOf(r)))
+		e.note(r)
 	}
 	if r.date != (date{}) && (r.kind == kindZDA && e.date == (date{}) || r.kind == kindRMC && r.verdict != void) {
 		e.date = r.date
@@ -322,11 +337,11 @@ func (a *Assembler) next(r *reading) {
 
 // open begins an epoch.
 func (a *Assembler) open() {
-	if a.flushed {
+	if a.before == pause || a.before == sequel {
 		a.learnPause(a.resumed)
 	}
-	a.flushed, a.resumed = false, false
-	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed}
+	a.resumed = false
+	a.epoch = epoch{open: true, frozen: a.repeats >= a.allowed, positions: a.epoch.positions[:0]}
 	a.sky.begin()
 	if a.before != pause { // Flush has done it
 		a.cycle.begin()
@@ -350,7 +365,6 @@ func (a *Assembler) Flush() {
 		return
 	}
 	a.settle()
-	a.flushed = true
 	a.close()
 	a.cycle.begin()
 	a.before = pause
@@ -364,9 +378,9 @@ func (a *Assembler) Reset() {
 	a.gap.clear()
 	a.judged.clear()
 	a.sky, a.carried = sky{}, carried{}
-	a.before, a.talkers = nothing, a.talkers[:0]
-	a.nclosed, a.repeats, a.allowed, a.lateRun, a.pauses = 0, 0, copies, 0, 0
-	a.flushed, a.resumed, a.lastFix = false, false, false
+	a.before, a.talkers, a.outvotes = nothing, a.talkers[:0], 0
+	a.closed, a.repeats, a.allowed, a.lateRun, a.pauses = a.closed[:0], 0, copies, 0, 0
+	a.resumed, a.lastFix = false, false
 }
 
 // close ends the open epoch: its fix leaves unless it has, and so does a Sky.
@@ -386,10 +400,8 @@ func (a *Assembler) close() {
 	}
 	if e.sent && e.stamped {
 		a.cycle.learn(e.stamp, e.fix())
-		copy(a.closed[1:], a.closed[:])
-		a.closed[0] = e.stamp
-		a.nclosed = min(a.nclosed+1, remembered)
-		a.last, a.lastFix = e.starter, e.fix()
+		a.closed = slices.Insert(a.closed[:min(len(a.closed), remembered-1)], 0, e.stamp)
+		a.last, a.lastFix = e.starter(), e.fix()
 	} else {
 		a.cycle.skip()
 	}
@@ -446,7 +458,7 @@ func (a *Assembler) goesOn(r *reading) {
 // late reports whether r belongs to an epoch that is closed. Times that were reported are not reported again, so of a clock
 // that steps back by a few epochs as many are lost; when it is followed by late sentences alone, the source plays in a loop.
 func (a *Assembler) late(r *reading) bool {
-	i := slices.IndexFunc(a.closed[:a.nclosed], func(stamp time.Duration) bool { return near(stamp, r.tod) })
+	i := slices.IndexFunc(a.closed, func(stamp time.Duration) bool { return near(stamp, r.tod) })
 	if i == 0 && !a.epoch.open && originOf(r) == a.last && a.stands(r, true, a.lastFix) {
 		return false
 	}

@@ -10,6 +10,9 @@ import (
 // It is gpsd's, and leaves room for 50 epochs a second.
 const sameStamp = 10 * time.Millisecond
 
+// maxPositions bounds the sentences of an epoch that could carry a position: five kinds, of several talkers.
+const maxPositions = 12
+
 // epoch is what the sentences of one instant state together.
 type epoch struct {
 	open, sent bool
@@ -21,9 +24,7 @@ type epoch struct {
 	decimals   int // of the stamp, as written
 	sentences  int // since the epoch began
 
-	starter   origin       // the first sentence with a position
-	positions [12]position // the sentences that could carry a position
-	npos      int
+	positions []position // the sentences that could carry a position
 
 	listed bool  // GSA listed satellites
 	voids  uint8 // sentences that state that the receiver has no fix
@@ -57,10 +58,9 @@ func talkerOf(r *reading) (t [2]byte) {
 // position is a sentence of an epoch that could carry a position.
 type position struct {
 	origin
-	timed   bool
-	tod     time.Duration
-	verdict verdict
-	known   bool // its talker has had a fix
+	timed bool
+	tod   time.Duration
+	void  bool
 }
 
 // setStamp gives the epoch the time of r.
@@ -132,25 +132,22 @@ func (e *epoch) mergeValue(q quantity, v Value, weak bool) bool {
 
 // has returns the place of an origin among those that were here, -1 when it was not.
 func (e *epoch) has(o origin) int {
-	return slices.IndexFunc(e.positions[:e.npos], func(p position) bool { return p.origin == o })
+	return slices.IndexFunc(e.positions, func(p position) bool { return p.origin == o })
 }
 
-// note remembers a sentence that could carry a position. known reports whether its talker has had a fix.
-func (e *epoch) note(r *reading, known bool) {
-	o := originOf(r)
-	if e.npos == 0 {
-		e.starter = o
+// note remembers a sentence that could carry a position.
+func (e *epoch) note(r *reading) {
+	if o := originOf(r); len(e.positions) < maxPositions && e.has(o) < 0 {
+		e.positions = append(e.positions, position{o, r.timed, r.tod, r.verdict == void})
 	}
-	if i := e.has(o); i >= 0 {
-		if e.positions[i].verdict != void {
-			e.positions[i].verdict = r.verdict
-		}
-		return
+}
+
+// starter is the first sentence of the epoch that could carry a position.
+func (e *epoch) starter() origin {
+	if len(e.positions) == 0 {
+		return origin{}
 	}
-	if e.npos < len(e.positions) {
-		e.positions[e.npos] = position{o, r.timed, r.tod, r.verdict, known}
-		e.npos++
-	}
+	return e.positions[0].origin
 }
 
 // matches reports whether the time of r is the epoch's. A sentence whose like was here with another time is of another epoch,
@@ -193,22 +190,7 @@ func backward(a, b time.Duration) bool { return forward(a, b) > wrap }
 // simulated or entered by hand is a fix all the same, though the standard wants RMC and GLL to call it void.
 func (e *epoch) fix() bool {
 	made := e.status == StatusSimulated || e.status == StatusSurveyed
-	return e.placed && e.valids > 0 && !e.frozen && (e.voids == 0 || made || !e.denied())
-}
-
-// denied reports whether a sentence without a fix counts: those of a talker that has never had one do not, beside a position
-// of another talker.
-func (e *epoch) denied() bool {
-	for i, p := range e.positions[:e.npos] {
-		if p.verdict != void {
-			continue
-		}
-		same := func(other position) bool { return other.talker == p.talker && other.verdict == valid }
-		if p.known || slices.ContainsFunc(e.positions[i:e.npos], same) || slices.ContainsFunc(e.positions[:i], same) {
-			return true
-		}
-	}
-	return false
+	return e.placed && e.valids > 0 && !e.frozen && (e.voids == 0 || made)
 }
 
 // mode returns the dimension of the fix. dim is the latest GSA's when that is fresh. Like gpsd, an altitude makes the fix

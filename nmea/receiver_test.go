@@ -282,3 +282,22 @@ func TestVoidOfAnotherSource(t *testing.T) {
 		}
 	}
 }
+
+// TestTalkerOfATunnel holds for a receiver whose talker shows which constellations it uses, and changes when it has no fix: after
+// some sentences the loss counts, and its epochs are fixes of mode 1.
+func TestTalkerOfATunnel(t *testing.T) {
+	var sentences []string
+	for i := range 60 {
+		at := fmt.Sprintf("1000%02d", i)
+		if i >= 20 && i < 50 {
+			sentences = append(sentences, "GPRMC,"+at+",V,,,,,,,231126,,,N", "GPGGA,"+at+",,,,,0,00,99.9,,,,,,")
+		} else {
+			sentences = append(sentences, rmcAt(at, "231126"), ggaAt(at))
+		}
+	}
+	lost := (maxOutvotes + 1) / 2 // epochs
+	want := strings.Repeat("3", 20) + strings.Repeat("1", 30-lost) + strings.Repeat("3", 10)
+	if got := fixesOf(Options{}, sentences...).modes(); got != want {
+		t.Errorf("modes %s, want %s", got, want)
+	}
+}

@@ -84,7 +84,7 @@ func (c *carried) climb(alt Value, now time.Duration) Value {
 // send hands out the fix of the open epoch, once, if the epoch states anything about one.
 func (a *Assembler) send() {
 	e := &a.epoch
-	if e.sent || e.npos == 0 {
+	if e.sent || len(e.positions) == 0 {
 		return
 	}
 	e.sent = true
