@@ -40,8 +40,7 @@ type Options struct {
 	System func() (now time.Time, behind time.Duration)
 }
 
-// Assembler merges sentences into exactly one Fix an epoch, and satellites into one Sky an epoch that completes a group of
-// GSV.
+// Assembler merges sentences into exactly one Fix an epoch, and satellites into one Sky an epoch that completes a group of GSV.
 //
 // An epoch is the sentences that carry the same UTC time of day, and those without a time that belong to them. A sentence
 // without a time that stands between two of one epoch is of that epoch. Between two epochs its place is learned, from pauses
@@ -328,7 +327,6 @@ func (a *Assembler) next(r *reading) {
 		if c.certain && a.before == pause {
 			a.cycle.vote(c.member, -1)
 		}
-		a.cycle.headed = a.cycle.headed || a.before == nothing
 	}
 	a.gap, a.judged = a.judged, a.gap
 	a.gap.clear()

@@ -120,8 +120,7 @@ func TestOneFixAnEpoch(t *testing.T) {
 	}
 }
 
-// TestLearnedCycle holds that a fix leaves with the last sentence that adds to
-// it, and that nothing is missing from it.
+// TestLearnedCycle holds that a fix leaves with the last sentence that adds to it, and that nothing is missing from it.
 func TestLearnedCycle(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -220,8 +219,7 @@ func TestModeOfGSA(t *testing.T) {
 	}
 }
 
-// TestUnlearned holds that a sentence that no longer comes is no longer waited
-// for.
+// TestUnlearned holds that a sentence that no longer comes is no longer waited for.
 func TestUnlearned(t *testing.T) {
 	var s stream
 	for i := range 20 {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// benchStream returns a recorded log when there is one, and else an hour of a
-// receiver's sentences.
+// benchStream returns a recorded log when there is one, and else an hour of a receiver's sentences.
 func benchStream(b *testing.B) []byte {
 	b.Helper()
 	dir := os.Getenv("TEST_GPSBRIDGE_CORPUS")

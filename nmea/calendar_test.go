@@ -62,8 +62,7 @@ func TestMidnightWithoutFix(t *testing.T) {
 	}
 }
 
-// TestClockSet holds that the time is unknown when a receiver without a fix
-// jumps, until it states a date with a fix.
+// TestClockSet holds that the time is unknown when a receiver without a fix jumps, until it states a date with a fix.
 func TestClockSet(t *testing.T) {
 	var s stream
 	s.epoch(36000, "RMC")
@@ -78,8 +77,7 @@ func TestClockSet(t *testing.T) {
 	}
 }
 
-// TestLeapSecond holds that 23:59:60 is a second of its own and the day after it
-// the next one.
+// TestLeapSecond holds that 23:59:60 is a second of its own and the day after it the next one.
 func TestLeapSecond(t *testing.T) {
 	for _, kinds := range [][]string{{"RMC", "GGA"}, {"GGA", "RMC"}, {"GGA"}} {
 		s := stream{date: "311216"}
@@ -114,8 +112,7 @@ func system(day string, behind time.Duration) func() (time.Time, time.Duration) 
 	return func() (time.Time, time.Duration) { return now, behind }
 }
 
-// TestRollover holds that whole 1024 weeks are added when a date is before the
-// floor, or nearer to the system's time then.
+// TestRollover holds that whole 1024 weeks are added when a date is before the floor, or nearer to the system's time then.
 func TestRollover(t *testing.T) {
 	at := func(s string) time.Time {
 		d, err := time.Parse(time.DateOnly, s)
@@ -179,8 +176,7 @@ func TestRollover(t *testing.T) {
 	}
 }
 
-// TestDate holds that a fix has no time until a date is known, and that a date of
-// a receiver without a fix is not believed.
+// TestDate holds that a fix has no time until a date is known, and that a date of a receiver without a fix is not believed.
 func TestDate(t *testing.T) {
 	tests := []struct {
 		name string

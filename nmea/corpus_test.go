@@ -45,8 +45,7 @@ func nearest(fixes []nmea.Fix, at time.Time) int {
 // compared are the fields of the comparison, in order.
 var compared = []string{"epoch", "position", "altMSL", "speed", "track", "mode"}
 
-// explained lists the differences from gpsd that stay, each with what the
-// sentences of the log show.
+// explained lists the differences from gpsd that stay, each with what the sentences of the log show.
 var explained = []struct {
 	log, field string
 	n          int // epochs
@@ -72,9 +71,8 @@ var explained = []struct {
 		"GGA is torn and RMC is lost; gpsd derives a speed from two positions"},
 }
 
-// TestCorpus compares with gpsd on every recorded log. Every epoch must be
-// there; of each field 99.5 % must agree, the explained differences apart, and
-// of the positions 98 % with them.
+// TestCorpus compares with gpsd on every recorded log. Every epoch must be there; of each field 99.5 % must agree, the
+// explained differences apart, and of the positions 98 % with them.
 func TestCorpus(t *testing.T) {
 	logs := nmeatest.Logs(t)
 	total := map[string]*agreement{}

@@ -31,7 +31,7 @@ type member struct {
 	added  bool                     // and added something
 	before bool                     // arrived in an earlier one
 	last   time.Duration            // stamp of that
-	gaps   [maxMissed]time.Duration // the latest differences of its stamps
+	gaps   [maxMissed]time.Duration // the latest differences of its stamps, 0 from one epoch to the next
 	adds   int8                     // epochs for which it is still waited
 	missed int8                     // epochs in a row in which it was waited for in vain
 
@@ -57,7 +57,6 @@ type cycle struct {
 	count   [kinds]uint8 // sentences of each kind in this round
 	arrived uint32       // members that came in this round, in their places
 	over    bool         // a sentence came out of its place: the next round has begun, and its first sentence was lost
-	headed  bool         // the very first sentence of the stream was one of those whose place is learned
 }
 
 // begin ends a round and starts the next one.
@@ -151,14 +150,13 @@ func (c *cycle) vote(i int, votes int8) {
 
 // side returns to which epoch a sentence between two belongs: the one before (tail) or the one after, and whether that is
 // certain. Where its own place is not known that of its neighbours may show it: what precedes a certain tail is one too, and
-// what follows a certain head. Else it is assumed to be of the epoch before, unless a head follows or the stream began with
-// such a sentence.
+// what follows a certain head. Else it is assumed to be of the epoch before, unless a head follows.
 func (c *cycle) side(i int) (tail, certain bool) {
 	if i < 0 {
 		return true, false
 	}
 	m := &c.members[i]
-	m.head = c.headed
+	m.head = false
 	for j := range c.members {
 		n := &c.members[j]
 		follows := n.earlier&(1<<i) != 0
@@ -212,11 +210,12 @@ func (c *cycle) complete(stamp time.Duration) bool {
 
 // learn closes the epoch of stamp. An epoch without a fix shows when sentences come, but not what they would add to a fix.
 func (c *cycle) learn(stamp time.Duration, fix bool) {
-	c.base, c.stamp = forward(c.stamp, stamp), stamp
+	before := c.stamp
+	c.base, c.stamp = forward(before, stamp), stamp
 	for i := range c.members {
 		m := &c.members[i]
 		if m.here {
-			m.learnArrival(stamp)
+			m.learnArrival(before, stamp)
 			if fix {
 				c.learnAddition(m)
 			}
@@ -248,8 +247,11 @@ func (c *cycle) skip() {
 }
 
 // learnArrival learns how often the member comes. One that was given up comes as seldom as it just did.
-func (m *member) learnArrival(stamp time.Duration) {
+func (m *member) learnArrival(before, stamp time.Duration) {
 	gap := forward(m.last, stamp)
+	if m.last == before {
+		gap = 0
+	}
 	if m.missed >= maxMissed {
 		m.comesEvery(gap)
 	} else if m.before {

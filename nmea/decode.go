@@ -153,13 +153,10 @@ func TimeOfDay(sentence []byte) (time.Duration, bool) {
 	body, _, _ := strings.Cut(string(sentence), "*")
 	fields := strings.Split(body, ",")
 	for _, own := range sentences {
-		prefix := "$P"
-		if !own.proprietary {
-			prefix = fields[0][:min(3, len(fields[0]))] // with the talker
-		}
-		if own.clock != none && fields[0] == prefix+own.typ && own.clock+1 < len(fields) {
-			t, _, ok := parseTimeOfDay(fields[own.clock+1])
-			return t, ok
+		named := fields[0] == "$"+own.typ || len(fields[0]) == 6 && fields[0][3:] == own.typ
+		if named && own.clock != none && own.clock+1 < len(fields) {
+			t, ok := parseTimeOfDay(fields[own.clock+1])
+			return t.tod, ok
 		}
 	}
 	return 0, false

@@ -202,8 +202,7 @@ func TestTimeOfDay(t *testing.T) {
 	}
 }
 
-// checkJSON fails unless every line is one JSON object with finite numbers in
-// their ranges.
+// checkJSON fails unless every line is one JSON object with finite numbers in their ranges.
 func checkJSON(t *testing.T, out []byte) {
 	t.Helper()
 	for line := range bytes.Lines(out) {

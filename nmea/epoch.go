@@ -38,8 +38,7 @@ type epoch struct {
 	lat, lon float64
 
 	values values
-	weak   [numQuantities]bool // stated only by a sentence that gives way to others
-	stated values              // by the sentences with a time alone
+	stated values // by the sentences with a time alone
 }
 
 // origin identifies a source of positions: a type of sentence and its talker.
@@ -122,11 +121,11 @@ func (e *epoch) mergePlace(r *reading) bool {
 // mergeValue adds a quantity. What a weak sentence states counts only where no other states it.
 func (e *epoch) mergeValue(q quantity, v Value, weak bool) bool {
 	have := e.values[q]
-	if have.Set && weak && !e.weak[q] {
+	if have.Set && weak {
 		return false
 	}
 	added := !have.Set || q.differ(have.V, v.V)
-	e.values[q], e.weak[q] = v, weak
+	e.values[q] = v
 	return added
 }
 

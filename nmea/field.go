@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,15 +14,13 @@ const maxDecimals = 10
 // pow10 holds the exact powers that scale decimals.
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
 
-// decimal is an unsigned decimal number as written: the digits without the
-// point, and how many of them stand after it.
+// decimal is an unsigned decimal number as written: the digits without the point, and how many of them stand after it.
 type decimal struct {
 	digits   int64
 	decimals int
 }
 
-// parseDecimal reads digits with at most one point. Signs, exponents, NaN and
-// infinities are refused.
+// parseDecimal reads digits with at most one point. Signs, exponents, NaN and infinities are refused.
 func parseDecimal(s string) (d decimal, ok bool) {
 	point := false
 	for i := 0; i < len(s); i++ {
@@ -74,10 +73,9 @@ func parseNumber(s string) (float64, bool) {
 	return v, ok
 }
 
-// parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and
-// the number of decimals of the minutes. Minutes of 60 are 59.99996 that a
-// receiver has rounded. The quotient of two exact integers is the
-// float64 next to what the receiver wrote.
+// parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and the number of decimals of the minutes. Minutes of
+// 60 are 59.99996 that a receiver has rounded. The quotient of two exact integers is the float64 next to what the receiver
+// wrote.
 func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	d, ok := parseDecimal(trim(s))
 	if !ok {
@@ -92,63 +90,40 @@ func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	return float64(whole*60*one+minutes) / float64(60*one), d.decimals, true
 }
 
-// digits reads exactly n digits at the start of s.
-func digits(s string, n int) (v int, ok bool) {
-	if len(s) < n {
-		return 0, false
-	}
-	for i := 0; i < n; i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-		v = v*10 + int(s[i]-'0')
-	}
-	return v, true
+// timeOfDay is a UTC time of day as written.
+type timeOfDay struct {
+	tod          time.Duration
+	timeDecimals int // of the second
 }
 
-// parseTimeOfDay reads hhmmss with an optional fraction. A second 60 is the
-// leap second at 23:59:60, and at any other minute a clock that rounds up.
-func parseTimeOfDay(s string) (t time.Duration, decimals int, ok bool) {
-	s = trim(s)
-	v, ok := digits(s, 6)
-	if !ok {
-		return 0, 0, false
+// parseTimeOfDay reads hhmmss with an optional fraction. A second 60 is the leap second at 23:59:60, and at any other minute a
+// clock that rounds up.
+func parseTimeOfDay(s string) (t timeOfDay, ok bool) {
+	d, ok := parseDecimal(s)
+	if !ok || len(s) < 6 || strings.IndexByte(s, '.') != 6 && len(s) != 6 {
+		return timeOfDay{}, false
 	}
+	one := int64(pow10[d.decimals])
+	v := d.digits / one
 	h, m, sec := v/10000, v/100%100, v%100
 	if h > 23 || m > 59 || sec > 60 {
-		return 0, 0, false
+		return timeOfDay{}, false
 	}
-	t = time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(sec)*time.Second
-	if len(s) == 6 {
-		return t, 0, true
-	}
-	if s[6] != '.' {
-		return 0, 0, false
-	}
-	if len(s) == 7 {
-		return t, 0, true
-	}
-	f, ok := parseDecimal(s[6:])
-	if !ok {
-		return 0, 0, false
-	}
-	frac := time.Duration(math.Round(float64(f.digits) / pow10[f.decimals] * 1e9))
-	return t + frac, f.decimals, true
+	fraction := math.Round(float64(d.digits-v*one) / float64(one) * 1e9)
+	return timeOfDay{time.Duration((h*60+m)*60+sec)*time.Second + time.Duration(fraction), d.decimals}, true
 }
 
-// parseDate reads ddmmyy. GPS began in 1980, so 80 to 99 are of the last
-// century.
+// parseDate reads ddmmyy. GPS began in 1980, so 80 to 99 are of the last century.
 func parseDate(s string) (d date, ok bool) {
-	s = trim(s)
-	v, ok := digits(s, 6)
-	if !ok || len(s) != 6 {
+	v, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || len(s) != 6 {
 		return date{}, false
 	}
-	year := 2000 + v%100
+	year := 2000 + int(v)%100
 	if v%100 >= 80 {
 		year -= 100
 	}
-	return makeDate(year, v/100%100, v/10000)
+	return makeDate(year, int(v)/100%100, int(v)/10000)
 }
 
 // date is a day of the Gregorian calendar. The zero date is none.

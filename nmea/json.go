@@ -31,8 +31,7 @@ func (f *Fix) AppendJSON(dst []byte) []byte {
 	return append(f.AppendMembers(dst), '}')
 }
 
-// AppendMembers appends the members of s as JSON without the braces. It is
-// never empty.
+// AppendMembers appends the members of s as JSON without the braces. It is never empty.
 func (s *Sky) AppendMembers(dst []byte) []byte {
 	start := len(dst)
 	dst = appendTime(dst, s.Time, s.LeapSecond)
@@ -95,9 +94,6 @@ func appendTime(dst []byte, t time.Time, leapSecond bool) []byte {
 	return append(dst, '"')
 }
 
-// scales holds the integer powers of ten by which appendValue scales.
-var scales = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}
-
 // appendValue appends a member with fixed decimals. What is absent, or not a finite number, which JSON does not have, is left
 // out.
 func appendValue(dst []byte, name string, v Value, decimals int) []byte {
@@ -105,7 +101,7 @@ func appendValue(dst []byte, name string, v Value, decimals int) []byte {
 		return dst
 	}
 	dst = append(dst, name...)
-	scaled := math.Round(v.V * scales[decimals])
+	scaled := math.Round(v.V * pow10[decimals])
 	if math.Abs(scaled) >= 1<<53 {
 		return strconv.AppendFloat(dst, v.V, 'f', decimals, 64)
 	}

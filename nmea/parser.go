@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"errors"
+	"strings"
 
 	gonmea "github.com/adrianmo/go-nmea"
 )
@@ -22,10 +23,11 @@ func newParser() *parser {
 	// The Scanner has checked the checksum, or was set to accept sentences without one.
 	p.library.CheckCRC = func(gonmea.BaseSentence, string) error { return nil }
 	for _, own := range sentences {
-		p.library.CustomParsers[own.typ] = func(s gonmea.BaseSentence) (gonmea.Sentence, error) {
+		typ, proprietary := strings.CutPrefix(own.typ, string(gonmea.ProprietarySentencePrefix))
+		p.library.CustomParsers[typ] = func(s gonmea.BaseSentence) (gonmea.Sentence, error) {
 			r := &p.r
 			r.reset(s, own.kind)
-			if own.proprietary != (s.Talker == string(gonmea.ProprietarySentencePrefix)) {
+			if proprietary != (s.Talker == string(gonmea.ProprietarySentencePrefix)) {
 				r.kind = kindOther
 				return r, nil
 			}

@@ -26,67 +26,67 @@ func TestParse(t *testing.T) {
 		want     reading
 	}{
 		{"RMC 2.0", "GPRMC,090000,A,5130.2018,N,00007.6575,W,027.0,084.4,231126,003.1,W", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: valid, date: date{2026, 11, 23},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, date: date{2026, 11, 23},
 			lat: some(51.50336333), lon: some(-0.127625), decimals: 4, values: values{speed: some(13.89), track: some(84.4), magVar: some(-3.1)}}},
 		{"RMC 4.1", "GNRMC,090000.25,A,5130.20181,N,00007.65752,W,0.0,,231126,,,R,V", reading{
-			kind: kindRMC, timed: true, tod: nine + 250*time.Millisecond, timeDecimals: 2, verdict: valid, status: StatusRTKFixed,
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine + 250*time.Millisecond, 2}, verdict: valid, status: StatusRTKFixed,
 			date: date{2026, 11, 23}, lat: some(51.5033635), lon: some(-0.12762533), decimals: 5, values: values{speed: some(0)}}},
 		{"RMC without a fix", "GPRMC,,V,,,,,,,,,,N", reading{kind: kindRMC, verdict: void}},
 		{"RMC without a fix, with a position", "GPRMC,090000,V,5130.2018,N,00007.6575,W,027.0,084.4,231126,,,N", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: void, date: date{2026, 11, 23}}},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: void, date: date{2026, 11, 23}}},
 		{"RMC, mode in the place of a direction", "GPRMC,090000,A,5130.0,N,00030.0,E,0.0,0.0,231126,,D", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: valid, status: StatusDGPS, date: date{2026, 11, 23},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusDGPS, date: date{2026, 11, 23},
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(0), track: some(0)}}},
 		{"RMC with a broken date", "GPRMC,090000,A,5130.0,N,00030.0,E,0.0,0.0,2208-1,,,A", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: valid, status: StatusGPS, flaws: flawDate,
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, flaws: flawDate,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(0), track: some(0)}}},
 		{"RMC out of this world", "GPRMC,996060,A,36000.0000,N,72000.0000,E,3900.0,400.0,310226,,,A", reading{
 			kind: kindRMC, verdict: valid, status: StatusGPS, flaws: flawTime | flawPosition | flawRange | flawDate}},
 		{"RMC with words", "GPRMC,090000,A,nan,N,Inf,E,0x1p4,1e3,231126,,,A", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: valid, status: StatusGPS, date: date{2026, 11, 23}, flaws: flawPosition | flawNumber}},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, date: date{2026, 11, 23}, flaws: flawPosition | flawNumber}},
 		{"RMC with status D, of Unicore", "GNRMC,090000.00,D,5130.0,N,00030.0,E,0.0,0.0,231126,,,R,V", reading{
-			kind: kindRMC, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusRTKFixed, date: date{2026, 11, 23},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: valid, status: StatusRTKFixed, date: date{2026, 11, 23},
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(0), track: some(0)}}},
 		{"RMC with status A and mode N", "GNRMC,090000,A,5130.0,N,00030.0,E,0.0,0.0,231126,,,N", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: void, date: date{2026, 11, 23}}},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: void, date: date{2026, 11, 23}}},
 		{"RMC of dead reckoning beyond its limits", "GNRMC,090000,V,5130.0,N,00030.0,E,19.44,0.0,231126,,,E", reading{
-			kind: kindRMC, timed: true, tod: nine, verdict: unsaid, status: StatusDeadReckoning, date: date{2026, 11, 23},
+			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: unsaid, status: StatusDeadReckoning, date: date{2026, 11, 23},
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(10.0008), track: some(0)}}},
 		{"RMC too short", "GPRMC,090000,A", reading{kind: kindRMC, flaws: flawFields}},
 		{"GGA", "GPGGA,090000.00,5130.2018,S,00007.6575,E,2,09,0.8,11.2,M,-46.7,M,3.0,0120", reading{
-			kind: kindGGA, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusDGPS,
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: valid, status: StatusDGPS,
 			lat: some(-51.50336333), lon: some(0.127625), decimals: 4, values: values{altMSL: some(11.2), geoidSep: some(-46.7), hdop: some(0.8), uSat: some(9)}}},
 		{"GGA simulated", "GPGGA,090000,5130.0,N,00030.0,E,8,10,2.0,268.8,M,-33.9,M,,", reading{
-			kind: kindGGA, timed: true, tod: nine, verdict: valid, status: StatusSimulated,
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusSimulated,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altMSL: some(268.8), geoidSep: some(-33.9), hdop: some(2), uSat: some(10)}}},
 		{"GGA without a fix", "GPGGA,,,,,,0,00,99.99,,,,,,", reading{kind: kindGGA, verdict: void, values: values{uSat: some(0)}}},
 		{"GGA without a fix, with a position", "GPGGA,090000,5130.0,N,00030.0,E,0,0,,137.000,M,13.000,M,,", reading{
-			kind: kindGGA, timed: true, tod: nine, verdict: void, values: values{uSat: some(0)}}},
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: void, values: values{uSat: some(0)}}},
 		{"GGA that ends early", "GPGGA,090000,5130.0,N,00030.0,E,2,,,,,,", reading{
-			kind: kindGGA, timed: true, tod: nine, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
 		{"GGA padded with spaces", "GPGGA,090000,5130.0,N,00030.0,E,1, 8, 1.0,  35.5,M, ,M,,", reading{
-			kind: kindGGA, timed: true, tod: nine, verdict: valid, status: StatusGPS,
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altMSL: some(35.5), hdop: some(1), uSat: some(8)}}},
 		{"GGA with hemispheres exchanged", "GPGGA,090000,5130.0,E,00030.0,N,1,08,1.0,35.5,M,,M,,", reading{
-			kind: kindGGA, timed: true, tod: nine, verdict: valid, status: StatusGPS, flaws: flawPosition, values: values{altMSL: some(35.5), hdop: some(1), uSat: some(8)}}},
+			kind: kindGGA, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, flaws: flawPosition, values: values{altMSL: some(35.5), hdop: some(1), uSat: some(8)}}},
 		{"GNS", "GNGNS,090000.0,5130.0,N,00030.0,E,NA,13,0.9,25.6,45.0,,", reading{
-			kind: kindGNS, timed: true, tod: nine, timeDecimals: 1, verdict: valid, status: StatusGPS,
+			kind: kindGNS, timed: true, timeOfDay: timeOfDay{nine, 1}, verdict: valid, status: StatusGPS,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altMSL: some(25.6), geoidSep: some(45), hdop: some(0.9), uSat: some(13)}}},
-		{"GNS without a fix", "GNGNS,090000.0,,,,,NN,00,,,,,", reading{kind: kindGNS, timed: true, tod: nine, timeDecimals: 1, verdict: void, values: values{uSat: some(0)}}},
-		{"GNS of one constellation beside that of all", "GPGNS,090000.0,,,,,,7,,,,5.2,23,V", reading{kind: kindGNS, timed: true, tod: nine, timeDecimals: 1}},
+		{"GNS without a fix", "GNGNS,090000.0,,,,,NN,00,,,,,", reading{kind: kindGNS, timed: true, timeOfDay: timeOfDay{nine, 1}, verdict: void, values: values{uSat: some(0)}}},
+		{"GNS of one constellation beside that of all", "GPGNS,090000.0,,,,,,7,,,,5.2,23,V", reading{kind: kindGNS, timed: true, timeOfDay: timeOfDay{nine, 1}}},
 		{"GLL", "GPGLL,5130.0,N,00030.0,E,090000.00,A,D", reading{
-			kind: kindGLL, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
+			kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: valid, status: StatusDGPS, lat: some(51.5), lon: some(0.5), decimals: 1}},
 		{"GLL with status D", "GPGLL,5130.0,N,00030.0,E,090000,D,R", reading{
-			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusRTKFixed, lat: some(51.5), lon: some(0.5), decimals: 1}},
+			kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusRTKFixed, lat: some(51.5), lon: some(0.5), decimals: 1}},
 		{"GLL with signs beside its letters", "GNGLL,-5130.0,S,-00030.0,W,090000,A,A", reading{
-			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusGPS, lat: some(-51.5), lon: some(-0.5), decimals: 1}},
+			kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, lat: some(-51.5), lon: some(-0.5), decimals: 1}},
 		{"GLL with a sign against its letter", "GNGLL,5130.0,N,-00030.0,E,090000,A,A", reading{
-			kind: kindGLL, timed: true, tod: nine, verdict: valid, status: StatusGPS, flaws: flawPosition}},
+			kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, flaws: flawPosition}},
 		{"GNS that is unsafe", "GNGNS,090000,5130.0,N,00030.0,E,A,13,0.9,,,,,U", reading{
-			kind: kindGNS, timed: true, tod: nine, verdict: valid, status: StatusGPS,
+			kind: kindGNS, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{hdop: some(0.9), uSat: some(13)}}},
 		{"GLL 1.5", "GPGLL,5130.0,N,00030.0,E", reading{kind: kindGLL, verdict: valid, lat: some(51.5), lon: some(0.5), decimals: 1}},
-		{"GLL with status N", "GPGLL,5130.0,N,00030.0,E,090000,N,V", reading{kind: kindGLL, timed: true, tod: nine, verdict: void}},
+		{"GLL with status N", "GPGLL,5130.0,N,00030.0,E,090000,N,V", reading{kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: void}},
 		{"GSA 4.1", "GNGSA,A,3,65,66,,,,,,,,,,,1.4,0.8,1.1,2", reading{
 			kind: kindGSA, dim: Mode3D, gnss: gnssGLONASS,
 			sats: []Satellite{{GNSSID: 6, SVID: 1, PRN: 65}, {GNSSID: 6, SVID: 2, PRN: 66}}, values: values{pdop: some(1.4), hdop: some(0.8), vdop: some(1.1)}}},
@@ -100,11 +100,11 @@ func TestParse(t *testing.T) {
 		{"VTG 1.5", "GPVTG,084.4,081.3,027.0,050.0", reading{kind: kindVTG, values: values{track: some(84.4), speed: some(13.89)}}},
 		{"VTG km/h alone", "GPVTG,,T,,M,,N,050.0,K,A", reading{kind: kindVTG, values: values{speed: some(13.88888889)}}},
 		{"VTG without a fix", "GPVTG,0.0,T,,M,0.0,N,0.0,K,N", reading{kind: kindVTG}},
-		{"ZDA", "GPZDA,090000.00,23,11,2026,00,00", reading{kind: kindZDA, timed: true, tod: nine, timeDecimals: 2, date: date{2026, 11, 23}}},
-		{"ZDA without zone", "GPZDA,090000,23,11,2026", reading{kind: kindZDA, timed: true, tod: nine, date: date{2026, 11, 23}}},
-		{"ZDA with a month 13", "GPZDA,090000,23,13,2026,,", reading{kind: kindZDA, timed: true, tod: nine, flaws: flawRange | flawDate}},
-		{"ZDA without a date", "GPZDA,090000,,,,,", reading{kind: kindZDA, timed: true, tod: nine}},
-		{"GST", "GPGST,090000,1.2,,,,3.0,4.0,5.0", reading{kind: kindGST, timed: true, tod: nine, values: values{eph: some(10), epv: some(10)}}},
+		{"ZDA", "GPZDA,090000.00,23,11,2026,00,00", reading{kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 2}, date: date{2026, 11, 23}}},
+		{"ZDA without zone", "GPZDA,090000,23,11,2026", reading{kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 0}, date: date{2026, 11, 23}}},
+		{"ZDA with a month 13", "GPZDA,090000,23,13,2026,,", reading{kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 0}, flaws: flawRange | flawDate}},
+		{"ZDA without a date", "GPZDA,090000,,,,,", reading{kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 0}}},
+		{"GST", "GPGST,090000,1.2,,,,3.0,4.0,5.0", reading{kind: kindGST, timed: true, timeOfDay: timeOfDay{nine, 0}, values: values{eph: some(10), epv: some(10)}}},
 		{"GSV 4.1", "GAGSV,1,1,02,04,51,210,43,09,,,,7", reading{kind: kindGSV, gnss: gnssGalileo, part: 1, parts: 1, signal: '7',
 			sats: []Satellite{{GNSSID: 2, SVID: 4, PRN: 304, El: some(51), Az: some(210), SS: some(43)}, {GNSSID: 2, SVID: 9, PRN: 309}}}},
 		{"GSV with Quectel's numbers", "GAGSV,1,1,02,104,51,210,43,125,,,", reading{kind: kindGSV, gnss: gnssGalileo, part: 1, parts: 1,
@@ -117,10 +117,10 @@ func TestParse(t *testing.T) {
 		{"PQGSV", "PQGSV,1,1,01,05,12,120,33,0,4", reading{kind: kindGSV, gnss: gnssBeiDou, part: 1, parts: 1, signal: '0',
 			sats: []Satellite{{GNSSID: 3, SVID: 5, PRN: 405, El: some(12), Az: some(120), SS: some(33)}}}},
 		{"PUBX,00", "PUBX,00,090000.00,5130.0,N,00030.0,E,57.9,G3,2.5,5.0,36.0,084.4,-0.5,,0.8,1.1,0.6,9,0,0", reading{
-			kind: kindUBX, timed: true, tod: nine, timeDecimals: 2, verdict: valid, status: StatusGPS, dim: Mode3D,
+			kind: kindUBX, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: valid, status: StatusGPS, dim: Mode3D,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altHAE: some(57.9), eph: some(5), epv: some(10), speed: some(10), track: some(84.4), climb: some(0.5), hdop: some(0.8), vdop: some(1.1), uSat: some(9)}}},
 		{"PUBX,00 without a fix", "PUBX,00,090000.00,,,,,0.0,NF,5.0,5.0,0.0,0.0,0.0,,99.9,99.9,99.9,0,0,0", reading{
-			kind: kindUBX, timed: true, tod: nine, timeDecimals: 2, verdict: void}},
+			kind: kindUBX, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: void}},
 		{"PGRME", "PGRME,15.0,M,22.5,M,15.0,M", reading{kind: kindRME, values: values{eph: some(30), epv: some(45)}}},
 		{"PGRMZ", "PGRMZ,100,f,3", reading{kind: kindRMZ, values: values{altMSL: some(30.48)}}},
 		{"PGRMZ entered by hand", "PGRMZ,100,f,2", reading{kind: kindRMZ}},
@@ -139,7 +139,7 @@ func TestParse(t *testing.T) {
 		{"RMC without a talker", "PRMC,090000,A,5130.0,N,00030.0,E,0.0,0.0,231126,,,A", reading{}},
 	}
 	opts := cmp.Options{
-		cmp.AllowUnexported(reading{}, date{}), cmpopts.EquateApprox(0, 1e-8), cmpopts.EquateEmpty(),
+		cmp.AllowUnexported(reading{}, timeOfDay{}, date{}), cmpopts.EquateApprox(0, 1e-8), cmpopts.EquateEmpty(),
 		cmpopts.IgnoreFields(reading{}, "BaseSentence"),
 	}
 	for _, tt := range tests {
@@ -155,8 +155,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestLibraryPanics shows why parse recovers. When the library no longer panics
-// the test fails.
+// TestLibraryPanics shows why parse recovers. When the library no longer panics the test fails.
 func TestLibraryPanics(t *testing.T) {
 	for _, text := range []string{"GPTXT,DEFAULT PVT CONFIGURATION", "IIALC"} {
 		func() {
@@ -171,8 +170,7 @@ func TestLibraryPanics(t *testing.T) {
 	}
 }
 
-// TestParseAngle holds that a coordinate is the float64 nearest to what the
-// receiver wrote.
+// TestParseAngle holds that a coordinate is the float64 nearest to what the receiver wrote.
 func TestParseAngle(t *testing.T) {
 	tests := []struct {
 		in       string
@@ -221,7 +219,7 @@ func TestParseTimeOfDay(t *testing.T) {
 		{"12:00:00", 0, false},
 	}
 	for _, tt := range tests {
-		if got, _, ok := parseTimeOfDay(tt.in); got != tt.want || ok != tt.ok {
+		if got, ok := parseTimeOfDay(tt.in); got.tod != tt.want || ok != tt.ok {
 			t.Errorf("parseTimeOfDay(%q) = %v, %v, want %v, %v", tt.in, got, ok, tt.want, tt.ok)
 		}
 	}

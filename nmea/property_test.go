@@ -18,9 +18,8 @@ func seeds() uint64 {
 	return 100
 }
 
-// TestRandomLoss holds that every epoch of which one position survives gives
-// exactly one fix, whatever the order and the rate of the sentences, with a tenth
-// of them lost, over midnight.
+// TestRandomLoss holds that every epoch of which one position survives gives exactly one fix, whatever the order and the rate
+// of the sentences, with a tenth of them lost, over midnight.
 func TestRandomLoss(t *testing.T) {
 	for seed := range seeds() {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -61,9 +60,8 @@ func TestRandomLoss(t *testing.T) {
 	}
 }
 
-// TestNothingLeftOut holds that a fix that leaves early has all that the
-// sentences of its epoch say, whatever their order, with two of them slower than
-// the others, once the cycle is learned.
+// TestNothingLeftOut holds that a fix that leaves early has all that the sentences of its epoch say, whatever their order, with
+// two of them slower than the others, once the cycle is learned.
 func TestNothingLeftOut(t *testing.T) {
 	for seed := range seeds() {
 		r := rand.New(rand.NewPCG(seed, 8))

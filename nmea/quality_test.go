@@ -198,8 +198,7 @@ func counts(reasons ...string) (n [len(flawNames)]uint64) {
 	return n
 }
 
-// TestRefused holds that a panic and refusals are counted, and that the rest goes
-// on.
+// TestRefused holds that a panic and refusals are counted, and that the rest goes on.
 func TestRefused(t *testing.T) {
 	var s stream
 	s.say("IIALC", "GNRMC,990000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A", "PMTK010,001", "GPFOO,1")
@@ -241,8 +240,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Garmin's altitude in feet serves where no other sentence has one, and waits
-// for nothing where one does.
+// Garmin's altitude in feet serves where no other sentence has one, and waits for nothing where one does.
 func TestAltitudeInFeet(t *testing.T) {
 	rmc := func(second int) string {
 		return fmt.Sprintf("GPRMC,0900%02d,A,5130.0000,N,00007.5000,W,27.0,84.4,231126,,", second)

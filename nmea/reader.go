@@ -1,8 +1,10 @@
 package nmea
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -58,10 +60,10 @@ func open(raw io.Reader) (io.Reader, error) {
 		return nil, &problem.Problem{Code: IsZip, Cause: "this is a zip archive", Fix: "unpack it, and name the log in it"}
 	}
 	if begins("\xff\xfe") || plain(head[0]) && head[1] == 0 && plain(head[2]) && head[3] == 0 {
-		return &utf16Reader{raw: rest}, nil
+		return utf16Reader{bufio.NewReader(rest), binary.LittleEndian}, nil
 	}
 	if begins("\xfe\xff") || head[0] == 0 && plain(head[1]) && head[2] == 0 && plain(head[3]) {
-		return &utf16Reader{raw: rest, bigEndian: true}, nil
+		return utf16Reader{bufio.NewReader(rest), binary.BigEndian}, nil
 	}
 	return rest, nil
 }
@@ -69,39 +71,32 @@ func open(raw io.Reader) (io.Reader, error) {
 // plain reports whether b is a character that a line of text may start with.
 func plain(b byte) bool { return b >= ' ' && b <= '~' || b == '\r' || b == '\n' || b == '\t' }
 
-// utf16Reader returns the ASCII characters of a text in UTF-16, and a `?` for every other one.
+// utf16Reader returns the ASCII characters of a text in UTF-16, and a `?` for every other one. Half a character at the end is none.
 type utf16Reader struct {
-	raw       io.Reader
-	bigEndian bool
-	buf       [4096]byte
-	n         int // bytes in buf: half a character, between two reads
+	raw   *bufio.Reader
+	order binary.ByteOrder
 }
 
-func (u *utf16Reader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	for {
-		n, err := u.raw.Read(u.buf[u.n:min(len(u.buf), 2*len(p))])
-		u.n += n
-		text := 0
-		for i := 0; i+1 < u.n; i += 2 {
-			low, high := u.buf[i], u.buf[i+1]
-			if u.bigEndian {
-				low, high = high, low
-			}
-			if high == 0xfe && low == 0xff { // byte order mark
-				continue
-			}
-			if high != 0 || low > 0x7f {
-				low = '?'
-			}
-			p[text] = low
-			text++
+// Read waits for one character and returns with it those that have come already.
+func (u utf16Reader) Read(p []byte) (n int, err error) {
+	for n < len(p) && (n == 0 || u.raw.Buffered() >= 2) {
+		first, err := u.raw.ReadByte()
+		if err != nil {
+			return n, err
 		}
-		u.n = copy(u.buf[:], u.buf[u.n-u.n%2:u.n])
-		if text > 0 || err != nil {
-			return text, err
+		second, err := u.raw.ReadByte()
+		if err != nil {
+			return n, err
 		}
+		c := u.order.Uint16([]byte{first, second})
+		if c == 0xfeff { // byte order mark
+			continue
+		}
+		if c > 0x7f {
+			c = '?'
+		}
+		p[n] = byte(c)
+		n++
 	}
+	return n, nil
 }

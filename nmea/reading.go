@@ -3,7 +3,6 @@ package nmea
 import (
 	"math"
 	"strings"
-	"time"
 
 	gonmea "github.com/adrianmo/go-nmea"
 )
@@ -24,9 +23,8 @@ type reading struct {
 	kind  kind
 	flaws flaws
 
-	timed        bool
-	tod          time.Duration // UTC time of day
-	timeDecimals int           // as written
+	timed bool
+	timeOfDay
 
 	date    date // zero when not stated
 	verdict verdict
@@ -67,20 +65,29 @@ func (r *reading) letter(i int) byte {
 	return 0
 }
 
-// number returns field i when it is a number from lo to hi. An empty field is an absent Value; anything else is a flaw, and
+// read parses field i, which some receivers pad with spaces. An empty field is absent; one that does not parse is a flaw, and
 // absent too.
-func (r *reading) number(i int, lo, hi float64) Value {
-	f := trim(r.field(i)) // some receivers pad with spaces
+func read[T any](r *reading, i int, parse func(string) (T, bool), flaw flaws) (v T, ok bool) {
+	f := trim(r.field(i))
 	if f == "" {
-		return Value{}
+		return v, false
 	}
-	v, ok := parseNumber(f)
+	got, ok := parse(f)
 	if !ok {
-		r.flaws.add(flawNumber)
-		return Value{}
+		r.flaws.add(flaw)
+		return v, false
 	}
-	if v < lo || v > hi {
+	return got, true
+}
+
+// number returns field i when it is a number from lo to hi; outside of that it is a flaw, and absent.
+func (r *reading) number(i int, lo, hi float64) Value {
+	v, ok := read(r, i, parseNumber, flawNumber)
+	if ok && (v < lo || v > hi) {
 		r.flaws.add(flawRange)
+		ok = false
+	}
+	if !ok {
 		return Value{}
 	}
 	return some(v)
@@ -141,32 +148,7 @@ func (r *reading) require(n int) bool {
 }
 
 // clock reads the time of day in field i.
-func (r *reading) clock(i int) {
-	f := r.field(i)
-	if blank(f) {
-		return
-	}
-	t, decimals, ok := parseTimeOfDay(f)
-	if !ok {
-		r.flaws.add(flawTime)
-		return
-	}
-	r.tod, r.timeDecimals, r.timed = t, decimals, true
-}
-
-// dateField reads a date as ddmmyy.
-func (r *reading) dateField(i int) {
-	f := r.field(i)
-	if blank(f) {
-		return
-	}
-	d, ok := parseDate(f)
-	if !ok {
-		r.flaws.add(flawDate)
-		return
-	}
-	r.date = d
-}
+func (r *reading) clock(i int) { r.timeOfDay, r.timed = read(r, i, parseTimeOfDay, flawTime) }
 
 // place reads latitude, hemisphere, longitude, hemisphere from field i on. A position that is not whole is none.
 func (r *reading) place(i int) {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestFixLostAndFound holds that an epoch without a fix is a fix of mode 1, and
-// that the first one with a fix is whole.
+// TestFixLostAndFound holds that an epoch without a fix is a fix of mode 1, and that the first one with a fix is whole.
 func TestFixLostAndFound(t *testing.T) {
 	var s stream
 	for i := range 30 {
@@ -47,8 +46,7 @@ func TestNoTimeAtAll(t *testing.T) {
 	}
 }
 
-// TestClockStandsStill holds for a receiver without a fix whose clock does not
-// run: each round is one fix of mode 1 still.
+// TestClockStandsStill holds for a receiver without a fix whose clock does not run: each round is one fix of mode 1 still.
 func TestClockStandsStill(t *testing.T) {
 	s := stream{void: true}
 	for range 5 {
@@ -59,9 +57,8 @@ func TestClockStandsStill(t *testing.T) {
 	}
 }
 
-// TestFlush holds that a quiet line lets the fix go, that the rest of its epoch
-// makes no second one, and that what comes before the next stamp is the next
-// epoch's.
+// TestFlush holds that a quiet line lets the fix go, that the rest of its epoch makes no second one, and that what comes before
+// the next stamp is the next epoch's.
 func TestFlush(t *testing.T) {
 	r := &recorder{}
 	a := NewAssembler(r, Options{})
@@ -92,8 +89,7 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// TestReset holds that a reopened port closes the epoch, forgets the cycle and
-// keeps the date.
+// TestReset holds that a reopened port closes the epoch, forgets the cycle and keeps the date.
 func TestReset(t *testing.T) {
 	r := &recorder{}
 	a := NewAssembler(r, Options{})

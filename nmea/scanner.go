@@ -1,19 +1,16 @@
 package nmea
 
-// MaxSentence is the longest sentence in bytes, from `$` to the checksum. The
-// standard allows 82; real receivers send position sentences of 103 and
-// proprietary ones of 205.
+// MaxSentence is the longest sentence in bytes, from `$` to the checksum. The standard allows 82; real receivers send position
+// sentences of 103 and proprietary ones of 205.
 const MaxSentence = 256
 
 // Scanner finds sentences in a stream of bytes. The zero value is ready.
 //
-// A sentence starts at the last `$` or `!` before its text and ends with the two
-// hexadecimal digits of a checksum that is right; it is yielded with the second
-// digit, without waiting for the end of the line. Whatever else the stream holds
-// is skipped and counted. How the stream is cut into pieces changes nothing.
+// A sentence starts at the last `$` or `!` before its text and ends with the two hexadecimal digits of a checksum that is
+// right; it is yielded with the second digit, without waiting for the end of the line. Whatever else the stream holds is
+// skipped and counted. How the stream is cut into pieces changes nothing.
 type Scanner struct {
-	// AllowNoChecksum yields sentences that carry no checksum too, with the end
-	// of their line.
+	// AllowNoChecksum yields sentences that carry no checksum too, with the end of their line.
 	AllowNoChecksum bool
 
 	buf   [MaxSentence]byte
@@ -95,9 +92,8 @@ var special = func() (t [256]bool) {
 	return t
 }()
 
-// plain takes the characters at the start of p that are plain text of the open
-// sentence, as many as it has room for, and returns their number. Nearly all
-// bytes go through here.
+// plain takes the characters at the start of p that are plain text of the open sentence, as many as it has room for, and
+// returns their number. Nearly all bytes go through here.
 func (s *Scanner) plain(p []byte) int {
 	p = p[:min(len(p), MaxSentence-s.size)]
 	n, sum := 0, s.sum
@@ -115,8 +111,7 @@ func (s *Scanner) close() {
 	s.n, s.size, s.sum, s.star, s.wrong = 0, 0, 0, 0, false
 }
 
-// add takes the next character of the open sentence and reports whether it
-// completes a checksum that is right.
+// add takes the next character of the open sentence and reports whether it completes a checksum that is right.
 func (s *Scanner) add(c byte) bool {
 	if s.size++; s.size > MaxSentence {
 		s.stats.TooLong++
@@ -189,9 +184,8 @@ func (s *Scanner) sentence(tail []byte) []byte {
 	return s.buf[:s.n+n]
 }
 
-// address returns the address field of a sentence (talker and type, such as
-// GPRMC), or nil when it does not start like a sentence: with three to eight
-// capital letters and digits and a comma.
+// address returns the address field of a sentence (talker and type, such as GPRMC), or nil when it does not start like a
+// sentence: with three to eight capital letters and digits and a comma.
 func address(sentence []byte) []byte {
 	for i := 1; i < len(sentence) && i <= 9; i++ {
 		c := sentence[i]

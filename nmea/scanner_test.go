@@ -75,8 +75,7 @@ func TestScanner(t *testing.T) {
 	}
 }
 
-// TestScannerAtOnce holds that a sentence is there with the last digit of its
-// checksum, before its line end.
+// TestScannerAtOnce holds that a sentence is there with the last digit of its checksum, before its line end.
 func TestScannerAtOnce(t *testing.T) {
 	var s Scanner
 	if got, _ := scan(&s, rmc[:len(rmc)-1]); len(got) != 0 {

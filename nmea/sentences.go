@@ -48,38 +48,36 @@ func (k kind) follows() bool { return k == kindRMZ || k == kindRME || k == kindH
 // none is the index of what is not there: the field of the time in a sentence without one, a member that has no room.
 const none = -1
 
-// sentences is the table of the sentences that this package reads. A new one is a kind above, a row here and its parser
-// below.
+// sentences is the table of the sentences that this package reads. A new one is a kind above, a row here and its parser below.
 var sentences = [...]struct {
-	typ         string // go-nmea's: without the talker, or without the P of a proprietary sentence
-	proprietary bool
-	kind        kind
-	fields      int // fewer are a flaw
-	clock       int // field of the time of day, or none
-	parse       func(*reading)
+	typ    string // without the talker; with the P of a proprietary sentence
+	kind   kind
+	fields int // fewer are a flaw
+	clock  int // field of the time of day, or none
+	parse  func(*reading)
 }{
-	{"RMC", false, kindRMC, 8, 0, parseRMC},
-	{"GGA", false, kindGGA, 6, 0, parseGGA},
-	{"GNS", false, kindGNS, 6, 0, parseGNS},
-	{"GLL", false, kindGLL, 4, 4, parseGLL},
-	{"GSA", false, kindGSA, 15, none, parseGSA},
-	{"GSV", false, kindGSV, 3, none, parseGSV},
-	{"VTG", false, kindVTG, 4, none, parseVTG},
-	{"ZDA", false, kindZDA, 4, 0, parseZDA},
-	{"GST", false, kindGST, 8, 0, parseGST},
-	{"GBS", false, kindGBS, 4, 0, parseGBS},
-	{"HDG", false, kindHDG, 5, none, parseHDG},
-	{"HDT", false, kindHDT, 2, none, parseHDT},
-	{"THS", false, kindTHS, 2, none, parseTHS},
-	{"TXT", false, kindTXT, 0, none, parseTXT},
-	{"UBX", true, kindUBX, 2, 1, parseUBX},
-	{"GRME", true, kindRME, 4, none, parseRME},
-	{"GRMZ", true, kindRMZ, 3, none, parseRMZ},
-	{"QGSA", true, kindGSA, 15, none, parsePQGSA},
-	{"QGSV", true, kindGSV, 3, none, parsePQGSV},
+	{"RMC", kindRMC, 8, 0, parseRMC},
+	{"GGA", kindGGA, 6, 0, parseGGA},
+	{"GNS", kindGNS, 6, 0, parseGNS},
+	{"GLL", kindGLL, 4, 4, parseGLL},
+	{"GSA", kindGSA, 15, none, parseGSA},
+	{"GSV", kindGSV, 3, none, parseGSV},
+	{"VTG", kindVTG, 4, none, parseVTG},
+	{"ZDA", kindZDA, 4, 0, parseZDA},
+	{"GST", kindGST, 8, 0, parseGST},
+	{"GBS", kindGBS, 4, 0, parseGBS},
+	{"HDG", kindHDG, 5, none, parseHDG},
+	{"HDT", kindHDT, 2, none, parseHDT},
+	{"THS", kindTHS, 2, none, parseTHS},
+	{"TXT", kindTXT, 0, none, parseTXT},
+	{"PUBX", kindUBX, 2, 1, parseUBX},
+	{"PGRME", kindRME, 4, none, parseRME},
+	{"PGRMZ", kindRMZ, 3, none, parseRMZ},
+	{"PQGSA", kindGSA, 15, none, parsePQGSA},
+	{"PQGSV", kindGSV, 3, none, parsePQGSV},
 	// AIS is about other ships; unpacking its armour would be wasted.
-	{"VDM", false, kindOther, 0, none, func(*reading) {}},
-	{"VDO", false, kindOther, 0, none, func(*reading) {}},
+	{"VDM", kindOther, 0, none, func(*reading) {}},
+	{"VDO", kindOther, 0, none, func(*reading) {}},
 }
 
 // Field numbers below count from 0 after the address. The layouts are those of NMEA 0183 versions 2.0 to 4.11; where
@@ -111,7 +109,7 @@ func parseRMC(r *reading) {
 		r.values[speed] = r.scaled(6, 0, maxSpeed, knot)
 		r.values[track] = r.angle(7)
 	}
-	r.dateField(8)
+	r.date, _ = read(r, 8, parseDate, flawDate)
 	r.variation(9, 10)
 }
 

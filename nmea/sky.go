@@ -3,8 +3,7 @@ package nmea
 import "time"
 
 const (
-	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every
-	// five seconds.
+	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every five seconds.
 	skyAge = 10 * time.Second
 	// skyCycles is the same for receivers without a clock, in cycles of GSV.
 	skyCycles = 3

@@ -43,8 +43,7 @@ func clock(sec float64) string {
 	return fmt.Sprintf("%02d%02d%02d.%03d", h, m, s, ms%1000)
 }
 
-// latitude returns where the receiver is at a time of day, in minutes over 51
-// degrees.
+// latitude returns where the receiver is at a time of day, in minutes over 51 degrees.
 func latitude(sec float64) float64 { return 30 + math.Mod(sec, 3600)/1000 }
 
 // epoch adds the sentences of one epoch, by their types, at a time of day.

@@ -90,8 +90,7 @@ func (fd *Feed) sky(receiver int, s *nmea.Sky) {
 	fd.Show(fd.DeviceID, "SKY", msg)
 }
 
-// spool keeps a message until the servers have it, and returns its position; 0 when the spool refuses it, which
-// is logged once.
+// spool keeps a message until the servers have it, and returns its position; 0 when the spool refuses it, which is logged once.
 func (fd *Feed) spool(msg []byte) (pos uint64) {
 	pos, err := fd.Keep(msg)
 	if err != nil {
