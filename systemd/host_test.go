@@ -141,8 +141,11 @@ func (h *host) dropIn(name, settings string) {
 // startServer starts a tracking server, whose token the service gets as a credential.
 func (h *host) startServer() {
 	h.t.Helper()
-	h.Run("systemd-run", "--quiet", "--unit=server", "gpsbridge", "relay", "--history=100000",
-		"--publish-token-file=/etc/gpsbridge/token", "--listen="+trackingAt)
+	h.wait("the start of the tracking server", func() bool { // one that was stopped stays loaded for a moment
+		_, err := h.Try("systemd-run", "--quiet", "--unit=server", "gpsbridge", "relay", "--history=100000",
+			"--publish-token-file=/etc/gpsbridge/token", "--listen="+trackingAt)
+		return err == nil
+	})
 	h.wait("the tracking server", func() bool { _, err := h.Try("test", "-s", "/etc/gpsbridge/token"); return err == nil })
 }
 

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gpsbridge/bridge/realtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(removeBuilt)) }
+func TestMain(m *testing.M) { realtest.Main(m, goleak.Cleanup(removeBuilt)) }
 
 // manager is the other end of the notification socket.
 func manager(t *testing.T) *net.UnixConn {

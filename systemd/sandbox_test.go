@@ -9,6 +9,7 @@ import (
 )
 
 func TestExposure(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	for name, most := range map[string]float64{unit: 1.2, "gpsbridge@ttyACM0.service": 1.1} {
 		if got := h.exposure(name); got > most {
@@ -44,6 +45,7 @@ func (h *host) limitAddresses() {
 // TestLimitsAreEnforced puts a program into the service's place that tries what gpsbridge never does, and the same
 // outside the service, so that what is refused is refused by the unit.
 func TestLimitsAreEnforced(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	h.limitAddresses()
 	h.Run("install", "/mnt/probe", "/usr/bin/gpsbridge")

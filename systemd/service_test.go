@@ -10,6 +10,7 @@ import (
 )
 
 func TestInstalledServiceRunsByItself(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	if state := h.show(unit, "ActiveState"); state != "active" { // systemctl start returned, so READY was sent
 		t.Errorf("after the installation the service is %s, want active", state)
@@ -94,6 +95,7 @@ func (h *host) status() status {
 }
 
 func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	h := tracker(t)
 	h.dropIn("fast", "[Service]\nRestartSec=100ms\n")
 	h.listen()
@@ -117,6 +119,7 @@ func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
 }
 
 func TestFrozenServiceIsRestartedAndLogsWhere(t *testing.T) {
+	t.Parallel()
 	h := tracker(t)
 	h.dropIn("fast", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
 	h.Run("systemctl", "restart", unit)
@@ -135,6 +138,7 @@ func TestFrozenServiceIsRestartedAndLogsWhere(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	pid := h.show(unit, "MainPID")
 	h.Run("systemctl", "reload", unit)
@@ -149,6 +153,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestWrongConfigurationIsLoggedAndNotTriedAgain(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	h.Write(configFile, "device_id = \"van_7\"\n[relay]\nlissten = \"127.0.0.1:1\"\n")
 	if _, err := h.Try("systemctl", "restart", unit); err == nil {
@@ -164,6 +169,7 @@ func TestWrongConfigurationIsLoggedAndNotTriedAgain(t *testing.T) {
 }
 
 func TestUpgradeKeepsWhatWasChanged(t *testing.T) {
+	t.Parallel()
 	h := install(t)
 	h.Write(configFile, "device_id = \"changed\"\n")
 	first := h.show(unit, "InvocationID")
@@ -190,6 +196,7 @@ func (h *host) files() []string {
 }
 
 func TestPurgeLeavesNothing(t *testing.T) {
+	t.Parallel()
 	h := boot(t)
 	before := h.files()
 	h.install()
@@ -212,5 +219,49 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		if !slices.Contains(before, path) {
 			t.Errorf("left: %s", path)
 		}
+	}
+}
+
+// TestCommandsOutsideTheService has a relay for phones, with every secret that root alone can read. What check calls good
+// starts, root's commands find nothing wrong, and another user is told what is not for that user.
+func TestCommandsOutsideTheService(t *testing.T) {
+	t.Parallel()
+	h := tracker(t)
+	h.Write("/etc/gpsbridge/viewer-token", "0123456789abcdef\n")
+	h.Run("chmod", "600", "/etc/gpsbridge/viewer-token")
+	const receiver = "device_id = \"van_7\"\n[[receiver]]\nsource = \"/run/receiver\"\n"
+	h.Write(configFile, receiver+"[[uplink]]\nserver = \"ws://"+trackingAt+"\"\ntoken_file = \"${CREDENTIALS_DIRECTORY}/token\"\n"+
+		"[relay]\nlisten = \"0.0.0.0:8947\"\ntls = \"self-signed\"\ntoken_file = \"${CREDENTIALS_DIRECTORY}/viewer-token\"\n")
+	h.Run("sh", "-c", "gpsbridge check && systemctl restart gpsbridge")
+	h.wait("acknowledged fixes", func() bool {
+		return regexp.MustCompile(`delivery +[1-9]\d* messages acknowledged`).MatchString(h.Run("gpsbridge", "status"))
+	})
+	const asUser = "setpriv --reuid nobody --regid nogroup --clear-groups "
+	for _, test := range []struct{ line, want string }{
+		{"gpsbridge check", "is a good configuration of device van_7"},
+		{"gpsbridge status", "TLS       SHA-256 "},
+		{"gpsbridge doctor", "Nothing is broken."},
+		{"gpsbridge spool", "server " + trackingAt + ": "},
+		{asUser + "gpsbridge check", "is a good configuration of device van_7"},
+		{asUser + "gpsbridge status", "/etc/gpsbridge/viewer-token is not readable by this user: use sudo"},
+		{asUser + "gpsbridge doctor", "/etc/gpsbridge/viewer-token is not readable by this user: use sudo"},
+		{asUser + "gpsbridge spool", "/var/lib/gpsbridge/spool/van_7 is not readable by this user: use sudo"},
+		{"gpsbridge spool drop", "another gpsbridge is using this spool"},
+	} {
+		out, err := h.Try("sh", "-c", test.line)
+		if failed := strings.Contains(test.want, "use sudo") || strings.Contains(test.line, "drop"); !strings.Contains(out, test.want) || (err != nil) != failed {
+			t.Errorf("%s: %v, without %q:\n%s", test.line, err, test.want, out)
+		}
+	}
+
+	// A viewers' token that the service cannot read is an error for check, and never stops tracking.
+	h.Write(configFile, receiver+"[relay]\nlisten = \"0.0.0.0:8947\"\ntoken_file = \"/etc/gpsbridge/viewer-token\"\n")
+	if out, err := h.Try("gpsbridge", "check"); err == nil || !strings.Contains(out, "the service's user cannot read file") {
+		t.Errorf("check: %v, %s", err, out)
+	}
+	h.Run("systemctl", "restart", unit)
+	h.wait("the receiver", func() bool { return strings.Contains(h.show(unit, "StatusText"), "D fix") })
+	if out, err := h.Try("gpsbridge", "status"); err == nil || !strings.Contains(out, "does not accept the token in /etc/gpsbridge/viewer-token") {
+		t.Errorf("status: %v, %s", err, out)
 	}
 }

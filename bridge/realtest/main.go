@@ -12,9 +12,9 @@ import (
 const atOnce = "8"
 
 // Main is the TestMain of packages whose tests wait for real parts. The run fails when it leaves a goroutine behind.
-func Main(m *testing.M) {
+func Main(m *testing.M, options ...goleak.Option) {
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err) // package testing has that flag
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, options...)
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -105,6 +104,9 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	if c.Off() {
 		return nil, command.Misusef("a daemon whose relay.listen is \"off\" serves no status: see its log")
 	}
+	if err := readable(c.TokenFile, c.CertFile); err != nil {
+		return nil, err
+	}
 	address, err := localAddress(c.Listen)
 	if err != nil {
 		return nil, err
@@ -161,9 +163,6 @@ func authorize(req *http.Request, tokenFile string) error {
 		return nil
 	}
 	token, err := secret.Read(tokenFile)
-	if errors.Is(err, fs.ErrPermission) {
-		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: tokenFile + " is not readable by this user", Fix: "use sudo"}
-	}
 	if err != nil {
 		return problem.Of(err).In("relay.token_file")
 	}
@@ -176,6 +175,9 @@ func otherAnswer(resp *http.Response, c config.Relay) error {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return nil
+	case resp.StatusCode == http.StatusUnauthorized && c.TokenFile != "":
+		return &problem.Problem{Code: daemonToken, Key: "relay.token_file", Cause: fmt.Sprintf("the daemon at %s does not accept the token in %s (%s)", c.Listen, c.TokenFile, resp.Status),
+			Fix: "gpsbridge check shows whether the service can read it"}
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		return &problem.Problem{Code: daemonToken, Cause: fmt.Sprintf("the daemon at %s requires the viewers' token (%s)", c.Listen, resp.Status),
 			Fix: "name its configuration with -c FILE"}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -35,7 +34,10 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bridge.Check(config), config.CheckFiles()); err != nil {
+	if err := bridge.Check(config); err != nil {
+		return command.AsMisuse(err)
+	}
+	if err := config.CheckFiles(); err != nil {
 		return command.AsMisuse(err)
 	}
 	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), config.Secrets())

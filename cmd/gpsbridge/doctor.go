@@ -35,6 +35,9 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	if err := bridge.Check(config); err != nil {
 		return command.AsMisuse(err)
 	}
+	if err := readable(config.Secrets()...); err != nil {
+		return err // it would find fault with what works
+	}
 	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay), NoSend: *noSend}
 	o.FixTime = func(ctx context.Context, deviceID string) time.Time { return fixTime(ctx, config.Relay, deviceID) }
 	out := newChart(p.Stdout, os.Getenv("NO_COLOR") == "")

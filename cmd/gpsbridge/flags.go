@@ -4,10 +4,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
 )
@@ -59,3 +61,20 @@ func (f *configFlags) load(p command.Process) (config.Config, error) {
 	}
 	return c, nil
 }
+
+// readable finds a file that this user may not read: the service's secrets and its state are its own and root's. What else is
+// wrong with a file is found where it is read.
+func readable(files ...string) error {
+	for _, name := range files {
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrPermission) {
+			return &problem.Problem{Code: notReadable, Cause: name + " is not readable by this user", Fix: "use sudo", Err: err}
+		}
+		if err == nil {
+			f.Close()
+		}
+	}
+	return nil
+}
+
+const notReadable problem.Code = "file-not-readable-by-user"

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/cmd/internal/command"
 )
@@ -67,8 +68,11 @@ func inSpool(p command.Process, do func(command.Process, string, string) error, 
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fmt.Errorf("%q holds no spool: name another with --dir DIRECTORY", dir)
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%q is not readable by this user: use sudo", dir)
+	if denied := readable(dir); errors.Is(err, fs.ErrPermission) && denied != nil {
+		return denied
+	}
+	if problem.CodeOf(err) == spool.CodeInUse {
+		return errors.New(problem.Of(err).Text()) // without the key: it need not come from a configuration
 	}
 	return err
 }
