@@ -413,19 +413,22 @@ func (a *Assembler) close() {
 }
 
 // judge learns from what fits: a companion between two epochs that states what the sentences with a time of one of them state,
-// and not what those of the other do, is of the former.
+// and not what those of the other do, is of the former; and so is one that has values or none where the fix was found or lost.
 func (a *Assembler) judge() {
 	e := &a.epoch
 	for i := range a.judged.list {
 		c := &a.judged.list[i]
 		with1, before := c.values.compare(&a.stated)
 		with2, after := c.values.compare(&e.stated)
-		if !with1 || !with2 || before == after {
-			continue
+		if sees, known := c.fix(); !with1 || !with2 {
+			before, after = sees == a.lastFix, sees == e.fix()
+			if !known || a.cycle.learned == 0 {
+				continue
+			}
 		}
-		if before {
+		if before && !after {
 			a.cycle.vote(c.member, 1)
-		} else {
+		} else if after && !before {
 			a.cycle.vote(c.member, -1)
 		}
 	}

@@ -13,6 +13,14 @@ type companion struct {
 	early   bool // came out of its place: the first sentence of its epoch was lost
 }
 
+// fix reports whether a companion is of an epoch with a fix, as far as it shows that.
+func (c *companion) fix() (fix, known bool) {
+	if c.kind == kindVTG {
+		return c.values[speed].Set || c.values[track].Set, true
+	}
+	return c.dim > ModeNone, c.dim != ModeUnknown
+}
+
 // gap is a row of companions, with no sentence between them that has a time or a position.
 type gap struct{ list []companion }
 

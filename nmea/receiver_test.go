@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -295,5 +296,41 @@ func TestTalkerOfATunnel(t *testing.T) {
 	want := strings.Repeat("3", 20) + strings.Repeat("1", 30-lost) + strings.Repeat("3", 10)
 	if got := fixesOf(Options{}, sentences...).modes(); got != want {
 		t.Errorf("modes %s, want %s", got, want)
+	}
+}
+
+// TestPlaceByTheFix holds that a receiver without RMC and without pauses shows by what VTG and GSA state where the fix is lost and
+// found of which epoch they are; until then they are of none.
+func TestPlaceByTheFix(t *testing.T) {
+	for _, order := range []string{"GGA VTG", "VTG GGA", "GGA GSA VTG", "GSA VTG GGA", "GGA VTG GSA GSV"} {
+		var sentences []string
+		for i := range 60 {
+			at := clock(36000 + float64(i)/10)
+			said := map[string]string{
+				"GGA": strings.Replace(ggaAt(at), ",0.8,", ",,", 1), "VTG": fmt.Sprintf("GNVTG,20.0,T,,M,%d.0,N,,K,A", i),
+				"GSA": fmt.Sprintf("GNGSA,A,3,01,02,03,04,,,,,,,,,%d.4,,1.1", i), "GSV": "GPGSV,1,1,01,05,71,210,40",
+			}
+			if i%20 < 5 {
+				said = map[string]string{
+					"GGA": "GNGGA," + at + ",,,,,0,00,,,,,,,", "VTG": "GNVTG,,T,,M,,N,,K,N", "GSA": "GNGSA,A,1,,,,,,,,,,,,,,,", "GSV": "GPGSV,1,1,00",
+				}
+			}
+			for kind := range strings.FieldsSeq(order) {
+				sentences = append(sentences, said[kind])
+			}
+		}
+		r := fixesOf(Options{}, sentences...)
+		if len(r.fixes) != 60 {
+			t.Errorf("%s: %d fixes, want 60", order, len(r.fixes))
+			continue
+		}
+		for i, f := range r.fixes {
+			if f.Speed.Set && math.Abs(f.Speed.V-float64(i)*knot) > 0.01 || f.PDOP.Set && math.Abs(f.PDOP.V-float64(i)-0.4) > 0.01 {
+				t.Errorf("%s: fix %d has the speed %.2f and the PDOP %.1f of another epoch", order, i, f.Speed.V, f.PDOP.V)
+			}
+			if known := i >= 45 && strings.Contains(order, "GSA"); i >= 45 && !f.Speed.Set || known && !f.PDOP.Set {
+				t.Errorf("%s: fix %d lacks its speed or PDOP", order, i)
+			}
+		}
 	}
 }

@@ -37,9 +37,9 @@ func (k kind) timed() bool {
 	return k.position() || k == kindZDA || k == kindGST || k == kindGBS
 }
 
-// weak reports whether a sentence of the kind gives way to others that state the same quantity: PGRMZ has the altitude in
+// weak reports whether a sentence of the kind gives way to others that state the same quantity: VTG to RMC, PGRMZ has the altitude in
 // whole feet, HDG's variation is that of a compass, and GBS is about integrity where GST is about accuracy.
-func (k kind) weak() bool { return k == kindRMZ || k == kindHDG || k == kindGBS }
+func (k kind) weak() bool { return k == kindVTG || k == kindRMZ || k == kindHDG || k == kindGBS }
 
 // follows reports whether a sentence of the kind is of the epoch that is open when it comes, whatever others without a time are:
 // Garmin's come after its position, and a compass is no part of any epoch.
