@@ -25,6 +25,9 @@ func TestInstalledServiceRunsByItself(t *testing.T) {
 	if out := h.Run("gpsbridge", "status"); !strings.Contains(out, "receiver") {
 		t.Errorf("gpsbridge status prints %q", out)
 	}
+	for _, script := range []string{"bash-completion/completions/gpsbridge", "zsh/vendor-completions/_gpsbridge", "fish/vendor_completions.d/gpsbridge.fish"} {
+		h.Run("grep", "-q", "completion for gpsbridge", "/usr/share/"+script)
+	}
 	h.Run("systemctl", "stop", unit)
 	if result := h.show(unit, "Result"); result != "success" {
 		t.Errorf("a stop ends with %q, want success", result)

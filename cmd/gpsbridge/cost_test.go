@@ -25,3 +25,15 @@ func TestDataCost(t *testing.T) {
 		}
 	}
 }
+
+// TestReferenceStatesTheCost holds what the reference configuration advises for a small SIM.
+func TestReferenceStatesTheCost(t *testing.T) {
+	text := strings.ReplaceAll(string(readFile(t, "../../systemd/gpsbridge.toml")), "\n# ", " ")
+	for limits, advice := range map[pipeline.Limits]string{{}: "Without a limit each server costs ", {Interval: 5 * time.Second}: `interval = "5s", which costs at most `} {
+		_, cost, _ := strings.Cut(dataCost(limits), "some ")
+		cost, _, _ = strings.Cut("some "+cost, " with a receiver")
+		if want := advice + cost; !strings.Contains(text, want) {
+			t.Errorf("the reference has no %q", want)
+		}
+	}
+}

@@ -90,7 +90,14 @@ type source struct {
 	docs       map[string]string // path in the package to a file with its content
 }
 
-// prepare makes what all architectures share: generated files of the page, man pages, changelog, copyright.
+// completions are where shells of Debian look for their scripts.
+var completions = map[string]string{
+	"bash": "/usr/share/bash-completion/completions/gpsbridge",
+	"zsh":  "/usr/share/zsh/vendor-completions/_gpsbridge",
+	"fish": "/usr/share/fish/vendor_completions.d/gpsbridge.fish",
+}
+
+// prepare makes what all architectures share: generated files of the page, man pages, completions, changelog, copyright.
 func prepare(root, work string) (*source, error) {
 	v, err := readVersion(root)
 	if err != nil {
@@ -107,6 +114,15 @@ func prepare(root, work string) (*source, error) {
 	}
 	if err := s.manuals(native); err != nil {
 		return nil, err
+	}
+	for shell, path := range completions {
+		text, err := command(work, nil, native, "completion", shell)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.doc(path, text); err != nil {
+			return nil, err
+		}
 	}
 	notice, err := copyright(root)
 	if err != nil {
