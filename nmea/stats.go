@@ -82,9 +82,9 @@ func clean(text string) string {
 	return strings.TrimSpace(text[:min(len(text), maxText)])
 }
 
-// maxAddresses bounds the addresses that are counted apart: a receiver has some 30, and noise with a lucky checksum must not
-// use up memory.
-const maxAddresses = 256
+// maxAddresses bounds the addresses that are counted apart: a receiver has some ten, one of four constellations forty, and noise
+// with a lucky checksum must not use up memory.
+const maxAddresses = 64
 
 // others is where the addresses above maxAddresses are counted.
 const others = "other"

@@ -72,14 +72,11 @@ func (in *Intake) Data(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.dataAt = time.Now()
-	in.scanner.Scan(p, in.sentence)
-	in.types.tick(in.dataAt)
+	in.scanner.Scan(p, in.assembler.Push)
+	if in.types.over(in.dataAt) {
+		in.types.next(in.dataAt, in.assembler.Stats().Types)
+	}
 	in.taps.data(p)
-}
-
-func (in *Intake) sentence(s []byte) {
-	in.types.sentence(s)
-	in.assembler.Push(s)
 }
 
 // Rest is how long the receiver need not be read: until shortly before the next fix, unless a tap needs its bytes as they come.

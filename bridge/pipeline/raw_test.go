@@ -8,12 +8,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAppendJSONIsAJSONStringOfAnyBytes(t *testing.T) {
+func TestQuotedIsAJSONStringOfAnyBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")
 		var got string
-		if err := json.Unmarshal(appendJSON(nil, p), &got); err != nil {
-			t.Fatalf("%q became %s: %v", p, appendJSON(nil, p), err)
+		if err := json.Unmarshal(quoted(p), &got); err != nil {
+			t.Fatalf("%q became %s: %v", p, quoted(p), err)
 		}
 		var want strings.Builder // Go makes one replacement character of each byte that is no UTF-8
 		for _, c := range string(p) {

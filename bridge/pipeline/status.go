@@ -52,10 +52,10 @@ func (in *Intake) Status(feed FeedStatus) ReceiverStatus {
 	defer in.mu.Unlock()
 	sc := in.scanner.Stats()
 	st.Run, st.Fixes, st.Reported, st.Mode = feed.Run, in.epochs, feed.Reported, in.last.Mode
-	st.Types = in.types.status(now)
 	st.Record, st.Shared = in.taps.status()
 	st.Sentences, st.BadChecksum, st.NoChecksum, st.NoiseBytes = sc.Sentences, sc.BadChecksum, sc.NoChecksum, sc.NoiseBytes
 	as := in.assembler.Stats()
+	st.Types = in.types.status(now, as.Types)
 	st.Refused, st.Rollovers, st.Antenna, st.Firmware = as.Refused, as.Rollovers, as.Antenna, as.Firmware
 	if st.Warning == nil {
 		st.Warning = as.Date

@@ -1,13 +1,10 @@
 package pipeline
 
 import (
-	"bytes"
 	"time"
-)
 
-// typesMax bounds the sentence types that are counted: receivers send some ten, four constellations forty. Noise with
-// a valid checksum, one in 256, must not fill the memory.
-const typesMax = 64
+	"gpsbridge/nmea"
+)
 
 // typesWindow is the time over which a rate is measured: ten sentences of a receiver that sends one a second.
 const typesWindow = 10 * time.Second
@@ -16,58 +13,34 @@ const typesWindow = 10 * time.Second
 type SentenceType struct {
 	Count uint64  `json:"count"`
 	Rate  float64 `json:"rate"` // a second, over the last 10 to 20 seconds
-
-	before uint64 // Count at the beginning of the window
 }
 
-// types counts sentences by talker and type, such as GNGGA. The zero value is ready.
+// types measures how often each type of sentence comes. The zero value is ready.
 type types struct {
-	count map[string]*SentenceType
-	since time.Time // the beginning of the window
-	full  bool      // there was one before
+	begun map[string]SentenceType // when the window began, with the rates of the one before
+	since time.Time               // when that was
+	full  bool                    // there was one before
 }
 
-// sentence counts one.
-func (t *types) sentence(s []byte) {
-	name := s[1:]
-	if end := bytes.IndexByte(name, ','); end >= 0 {
-		name = name[:end]
-	}
-	c := t.count[string(name)]
-	if c == nil {
-		if len(t.count) == typesMax {
-			return
-		}
-		if t.count == nil {
-			t.count = map[string]*SentenceType{}
-		}
-		c = &SentenceType{}
-		t.count[string(name)] = c
-	}
-	c.Count++
+// over reports whether the window is.
+func (t *types) over(now time.Time) bool { return now.Sub(t.since) >= typesWindow }
+
+// next begins another window. One that lasted much longer was a silence, after which the rates start again.
+func (t *types) next(now time.Time, counts map[string]nmea.TypeStats) {
+	t.begun = t.status(now, counts)
+	t.full, t.since = now.Sub(t.since) < 2*typesWindow, now
 }
 
-// tick closes a window that is over. One that lasted much longer was a silence, after which the rates start again.
-func (t *types) tick(now time.Time) {
-	elapsed := now.Sub(t.since)
-	if elapsed < typesWindow {
-		return
-	}
-	for _, c := range t.count {
-		c.Rate, c.before = float64(c.Count-c.before)/elapsed.Seconds(), c.Count
-	}
-	t.full, t.since = elapsed < 2*typesWindow, now
-}
-
-// status is a copy. Before the first window is over it gives the rates in it so far, and so it does when nothing comes that
-// would close one.
-func (t *types) status(now time.Time) map[string]SentenceType {
-	all := make(map[string]SentenceType, len(t.count))
-	so := now.Sub(t.since)
-	for name, c := range t.count {
-		of := SentenceType{Count: c.Count, Rate: c.Rate}
-		if so >= typesWindow || !t.full && so >= time.Second {
-			of.Rate = float64(c.Count-c.before) / so.Seconds()
+// status returns the rates of the window before. Before the first one is over it gives those in it so far, and so it does when
+// nothing comes that would begin another.
+func (t *types) status(now time.Time, counts map[string]nmea.TypeStats) map[string]SentenceType {
+	all := make(map[string]SentenceType, len(counts))
+	since := now.Sub(t.since)
+	for name, n := range counts {
+		before := t.begun[name]
+		of := SentenceType{n.Good + n.Refused + n.Unsupported, before.Rate}
+		if t.over(now) || !t.full && since >= time.Second {
+			of.Rate = float64(of.Count-before.Count) / since.Seconds()
 		}
 		all[name] = of
 	}
