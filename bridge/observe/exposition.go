@@ -2,6 +2,7 @@ package observe
 
 import (
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -13,14 +14,13 @@ type exposition struct {
 	family string
 }
 
-// The kinds of a metric.
-const (
-	kindCounter = "counter" // only grows, until the daemon starts again
-	kindGauge   = "gauge"
-)
-
-// metric begins a family: its samples follow.
-func (x *exposition) metric(kind, name, help string) {
+// metric begins a family: its samples follow. By its name it is a counter, which only grows until the daemon starts again, or
+// a gauge.
+func (x *exposition) metric(name, help string) {
+	kind := "gauge"
+	if strings.HasSuffix(name, "_total") {
+		kind = "counter"
+	}
 	x.family = "gpsbridge_" + name
 	if strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "go_") {
 		x.family = name // named alike for every program
@@ -53,54 +53,34 @@ func (x *exposition) sample(v float64, labels ...string) {
 	x.b = append(strconv.AppendFloat(x.b, v, 'g', -1, 64), '\n')
 }
 
-// number is one metric of T: a receiver, a spool, an uplink. A value that is not known is left out.
+// number is one metric of T: a receiver, a spool, an uplink. Its value is a number, a bool, or a pointer to a number, which is
+// nil where the number is not known, and then left out.
 type number[T any] struct {
-	kind, name, help string
-	value            func(T) (v float64, known bool)
+	name, help string
+	value      func(T) any
 }
 
 // give writes the numbers of all of them, with the labels of each.
 func give[T any](x *exposition, numbers []number[T], all []T, labels func(T) []string) {
 	for _, n := range numbers {
-		x.metric(n.kind, n.name, n.help)
+		x.metric(n.name, n.help)
 		for _, one := range all {
-			if v, known := n.value(one); known {
-				x.sample(v, labels(one)...)
+			v := reflect.Indirect(reflect.ValueOf(n.value(one)))
+			switch {
+			case !v.IsValid(): // not known
+			case v.CanInt():
+				x.sample(float64(v.Int()), labels(one)...)
+			case v.CanUint():
+				x.sample(float64(v.Uint()), labels(one)...)
+			case v.CanFloat():
+				x.sample(v.Float(), labels(one)...)
+			case v.Bool():
+				x.sample(1, labels(one)...)
+			default:
+				x.sample(0, labels(one)...)
 			}
 		}
 	}
-}
-
-func gauge[T any](name, help string, value func(T) float64) number[T] {
-	return number[T]{kindGauge, name, help, func(t T) (float64, bool) { return value(t), true }}
-}
-
-func counter[T any](name, help string, value func(T) uint64) number[T] {
-	return number[T]{kindCounter, name, help, func(t T) (float64, bool) { return float64(value(t)), true }}
-}
-
-// gaugeIf is of what may not be known.
-func gaugeIf[T any](name, help string, value func(T) *float64) number[T] {
-	return number[T]{kindGauge, name, help, func(t T) (float64, bool) { return known(value(t)) }}
-}
-
-// counterIf is a counter that some do not have.
-func counterIf[T any](name, help string, value func(T) *uint64) number[T] {
-	return number[T]{kindCounter, name, help, func(t T) (float64, bool) { return known(value(t)) }}
-}
-
-func known[N float64 | uint64](v *N) (float64, bool) {
-	if v == nil {
-		return 0, false
-	}
-	return float64(*v), true
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // metricsPage answers GET /metrics with what write writes.

@@ -15,7 +15,7 @@ func TestLabelsHoldAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.String().Draw(t, "label")
 		var x exposition
-		x.metric(kindGauge, "test", "A test.")
+		x.metric("test", "A test.")
 		x.sample(1.5, "a", "b", "source", want)
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		families, err := parser.TextToMetricFamilies(bytes.NewReader(x.b))

@@ -12,24 +12,24 @@ import (
 // writeProcess writes what every Go program exports, under the names that are usual for it. What the service may not see of
 // the system is left out.
 func writeProcess(x *exposition) {
-	x.metric(kindGauge, "go_goroutines", "Number of goroutines.")
+	x.metric("go_goroutines", "Number of goroutines.")
 	x.sample(float64(runtime.NumGoroutine()))
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	x.metric(kindGauge, "go_memstats_heap_inuse_bytes", "Heap memory in use.")
+	x.metric("go_memstats_heap_inuse_bytes", "Heap memory in use.")
 	x.sample(float64(m.HeapInuse))
 	if resident, ok := residentBytes(); ok {
-		x.metric(kindGauge, "process_resident_memory_bytes", "Resident memory.")
+		x.metric("process_resident_memory_bytes", "Resident memory.")
 		x.sample(resident)
 	}
 	var use unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &use) == nil {
 		seconds := func(t unix.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
-		x.metric(kindCounter, "process_cpu_seconds_total", "CPU time, user and system.")
+		x.metric("process_cpu_seconds_total", "CPU time, user and system.")
 		x.sample(seconds(use.Utime) + seconds(use.Stime))
 	}
 	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
-		x.metric(kindGauge, "process_open_fds", "Open file descriptors.")
+		x.metric("process_open_fds", "Open file descriptors.")
 		x.sample(float64(len(fds)))
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/cmd/internal/command"
@@ -17,78 +19,53 @@ func newLogger(p command.Process, format string, level slog.Leveler) *slog.Logge
 
 func newHandler(w io.Writer, format string, level slog.Leveler, journal bool) slog.Handler {
 	o := &slog.HandlerOptions{Level: level}
-	make := func(w io.Writer) slog.Handler {
-		if format == "json" {
-			return slog.NewJSONHandler(w, o)
+	if journal {
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return slog.Attr{}
+			}
+			return a
 		}
-		return slog.NewTextHandler(w, o)
 	}
-	if !journal {
-		return make(w)
+	var h slog.Handler = slog.NewTextHandler(w, o)
+	if format == "json" {
+		h = slog.NewJSONHandler(w, o)
 	}
-	o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
-			return slog.Attr{}
-		}
-		return a
-	}
-	h := journalHandler{}
-	for i := range syslogLevels {
-		h[i] = make(prefixed{w, syslogLevels[i].prefix})
+	if journal {
+		return journalHandler{h, w, new(sync.Mutex)}
 	}
 	return h
 }
 
-// syslogLevels are slog's levels as the journal reads them at the beginning of a line (sd-daemon(3)).
-var syslogLevels = [...]struct {
-	least  slog.Level
-	prefix string
-}{
-	{slog.LevelError, "<3>"},
-	{slog.LevelWarn, "<4>"},
-	{slog.LevelInfo, "<6>"},
-	{slog.LevelDebug, "<7>"},
-}
-
-// journalHandler is a handler for each of syslogLevels.
-type journalHandler [len(syslogLevels)]slog.Handler
-
-func (h journalHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h[0].Enabled(ctx, level)
+// journalHandler begins each line with its level, as the journal reads it (sd-daemon(3)).
+type journalHandler struct {
+	slog.Handler // writes to w
+	w            io.Writer
+	mu           *sync.Mutex // held while a line is written
 }
 
 func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {
-	for i := range syslogLevels {
-		if r.Level >= syslogLevels[i].least {
-			return h[i].Handle(ctx, r)
-		}
+	prefix := "<7>"
+	switch {
+	case r.Level >= slog.LevelError:
+		prefix = "<3>"
+	case r.Level >= slog.LevelWarn:
+		prefix = "<4>"
+	case r.Level >= slog.LevelInfo:
+		prefix = "<6>"
 	}
-	return h[len(h)-1].Handle(ctx, r)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := io.WriteString(h.w, prefix)
+	return errors.Join(err, h.Handler.Handle(ctx, r))
 }
 
 func (h journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	for i := range h {
-		h[i] = h[i].WithAttrs(attrs)
-	}
-	return h
+	return journalHandler{h.Handler.WithAttrs(attrs), h.w, h.mu}
 }
 
 func (h journalHandler) WithGroup(name string) slog.Handler {
-	for i := range h {
-		h[i] = h[i].WithGroup(name)
-	}
-	return h
-}
-
-// prefixed writes a prefix before each line; a handler writes one line a call.
-type prefixed struct {
-	w      io.Writer
-	prefix string
-}
-
-func (p prefixed) Write(line []byte) (int, error) {
-	n, err := p.w.Write(append([]byte(p.prefix), line...))
-	return max(0, n-len(p.prefix)), err
+	return journalHandler{h.Handler.WithGroup(name), h.w, h.mu}
 }
 
 // logLevel is the level of the daemon's log, which a reload may change.
