@@ -27,6 +27,8 @@ type gate struct {
 
 	// owned by the reader
 	deadline time.Time
+	armed    time.Time // what the clock is set to
+	events   uint32    // of the terminal that are watched
 }
 
 // newGate becomes the owner of a non-blocking descriptor: it is closed with the gate, or at once on an error.
@@ -40,7 +42,7 @@ func newGate(terminal int) (*gate, error) {
 		return nil, errors.Join(err, unix.Close(clock), unix.Close(terminal))
 	}
 	err = unix.SetNonblock(watcher, true) // by which os.NewFile knows that it is for Go's poller
-	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll")}
+	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll"), events: unix.EPOLLIN}
 	for _, fd := range []int{terminal, clock} {
 		if err == nil {
 			err = unix.EpollCtl(watcher, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
@@ -64,11 +66,7 @@ func (g *gate) Close() error {
 // Read is under way.
 func (g *gate) SetReadDeadline(t time.Time) error {
 	g.deadline = t
-	var in unix.ItimerSpec // zero stops the clock
-	if !t.IsZero() {
-		in.Value = unix.NsecToTimespec(int64(max(time.Until(t), 1)))
-	}
-	return g.control(func(int) error { return unix.TimerfdSettime(g.clock, 0, &in, nil) })
+	return nil
 }
 
 // passed reports whether the deadline has. The clock need not be read: it only wakes.
@@ -76,17 +74,55 @@ func (g *gate) passed() bool { return !g.deadline.IsZero() && !time.Now().Before
 
 // Read reads what has come, and waits in Go's poller until something has. p must not be empty.
 func (g *gate) Read(p []byte) (n int, err error) {
-	waitErr := g.raw.Read(func(uintptr) bool {
+	waitErr := g.raw.Read(func(watcher uintptr) bool {
 		n, err = readNow(g.terminal, p)
-		if err == syscall.EAGAIN && g.passed() {
+		switch {
+		case err != syscall.EAGAIN:
+			return true
+		case g.passed():
 			err = os.ErrDeadlineExceeded
+			return true
 		}
-		return err != syscall.EAGAIN
+		err = g.await(int(watcher), unix.EPOLLIN)
+		return err != nil
 	})
 	if waitErr != nil {
 		return 0, waitErr
 	}
 	return n, err
+}
+
+// rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
+// deadline. The terminal is not watched again before a Read has to wait for it.
+func (g *gate) rest(until time.Time) (err error) {
+	g.deadline = until
+	waitErr := g.raw.Read(func(watcher uintptr) bool {
+		if g.passed() {
+			return true
+		}
+		err = g.await(int(watcher), 0)
+		return err != nil
+	})
+	return errors.Join(waitErr, err)
+}
+
+// await sets what wakes the reader: events of the terminal, beside a hangup, which always does, and the deadline.
+func (g *gate) await(watcher int, events uint32) error {
+	if events != g.events {
+		if err := unix.EpollCtl(watcher, unix.EPOLL_CTL_MOD, g.terminal, &unix.EpollEvent{Events: events}); err != nil {
+			return err
+		}
+		g.events = events
+	}
+	if g.deadline.Equal(g.armed) {
+		return nil
+	}
+	g.armed = g.deadline
+	var in unix.ItimerSpec // zero stops the clock
+	if !g.deadline.IsZero() {
+		in.Value = unix.NsecToTimespec(int64(max(time.Until(g.deadline), 1)))
+	}
+	return unix.TimerfdSettime(g.clock, 0, &in, nil)
 }
 
 func readNow(fd int, p []byte) (int, error) {
@@ -104,25 +140,3 @@ func readNow(fd int, p []byte) (int, error) {
 	}
 }
 
-// rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
-// deadline.
-func (g *gate) rest(until time.Time) error {
-	err := errors.Join(g.watch(0), g.SetReadDeadline(until))
-	if err == nil {
-		err = g.raw.Read(func(uintptr) bool { return g.passed() })
-	}
-	return errors.Join(err, g.watch(unix.EPOLLIN))
-}
-
-// watch sets which events of the terminal wake the reader, beside a hangup, which always does.
-func (g *gate) watch(events uint32) error {
-	return g.control(func(watcher int) error {
-		return unix.EpollCtl(watcher, unix.EPOLL_CTL_MOD, g.terminal, &unix.EpollEvent{Events: events})
-	})
-}
-
-// control calls do while nothing is closed.
-func (g *gate) control(do func(watcher int) error) (err error) {
-	closedErr := g.raw.Control(func(watcher uintptr) { err = do(int(watcher)) })
-	return errors.Join(closedErr, err)
-}

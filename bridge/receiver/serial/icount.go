@@ -22,10 +22,9 @@ type icounter struct {
 func (t *tty) lineErrors() (lineCounts, bool) {
 	var c icounter
 	ok := false
-	err := t.control(func(int) error {
+	err := t.raw.Control(func(uintptr) {
 		_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(t.terminal), unix.TIOCGICOUNT, uintptr(unsafe.Pointer(&c)))
 		ok = errno == 0
-		return nil
 	})
 	return lineCounts{
 		framing: uint64(uint32(c.frame)), parity: uint64(uint32(c.parity)), breaks: uint64(uint32(c.brk)),

@@ -13,8 +13,7 @@ import (
 // client is a program that is served.
 type client struct {
 	conn  net.Conn
-	limit int           // of queue
-	slow  time.Duration // see Config.SlowTimeout
+	limit int           // of queue, in bytes
 	more  chan struct{} // holds a value when there is something to send, or the client is closed
 	close func()        // may be called again and again
 
@@ -31,11 +30,11 @@ type client struct {
 const sendBuffer = 16 << 10
 
 // newClient makes a client that comes in the middle of a line, or between two.
-func newClient(conn net.Conn, config Config, midLine bool) *client {
+func newClient(conn net.Conn, midLine bool) *client {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer) // without it there is only more in the way
 	}
-	c := &client{conn: conn, limit: config.Queue, slow: config.SlowTimeout, more: make(chan struct{}, 1), joined: !midLine}
+	c := &client{conn: conn, limit: mostQueued, more: make(chan struct{}, 1), joined: !midLine}
 	c.close = sync.OnceFunc(func() {
 		_ = conn.Close() // an error changes nothing: the client is gone
 		c.mu.Lock()
@@ -132,7 +131,7 @@ func (c *client) send() (slow bool) {
 func (c *client) write(b []byte) error {
 	const part = 4 << 10
 	for len(b) > 0 {
-		if err := c.conn.SetWriteDeadline(time.Now().Add(c.slow)); err != nil {
+		if err := c.conn.SetWriteDeadline(time.Now().Add(slowTimeout)); err != nil {
 			return err
 		}
 		n, err := c.conn.Write(b[:min(part, len(b))])

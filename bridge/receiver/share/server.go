@@ -15,14 +15,13 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Defaults of Config.
 const (
-	// defaultClients is more programs than a vehicle has.
-	defaultClients = 16
-	// defaultQueue is a minute of a receiver at 1 Hz, and 6 s of the fastest line.
-	defaultQueue = 64 << 10
-	// defaultSlowTimeout is a client's whole queue, unread for so long: it hangs.
-	defaultSlowTimeout = 10 * time.Second
+	// mostClients is more programs than a vehicle has.
+	mostClients = 16
+	// mostQueued in bytes is what waits for a client at the most: a minute of a receiver at 1 Hz, and 6 s of the fastest line.
+	mostQueued = 64 << 10
+	// slowTimeout is how long a client may take nothing at all of a whole queue: it hangs.
+	slowTimeout = 10 * time.Second
 )
 
 // Config is what to serve.
@@ -31,30 +30,8 @@ type Config struct {
 	Listen string
 	// Open lets Listen be another address than a loopback one: then every client that reaches it sees the positions.
 	Open bool
-	// Clients is how many there may be at once.
-	Clients int
-	// Queue in bytes is what waits for a client at the most.
-	Queue int
-	// SlowTimeout is how long a client may take nothing at all.
-	SlowTimeout time.Duration
 	// Log gets one line for a client that is closed because it does not read, and one when no more are taken. Default: none.
 	Log *slog.Logger
-}
-
-func (c *Config) complete() error {
-	if c.Clients <= 0 {
-		c.Clients = defaultClients
-	}
-	if c.Queue <= 0 {
-		c.Queue = defaultQueue
-	}
-	if c.SlowTimeout <= 0 {
-		c.SlowTimeout = defaultSlowTimeout
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c.Validate()
 }
 
 // Codes of the problems of this package. Their key is "nmea_listen".
@@ -106,8 +83,11 @@ type Server struct {
 
 // Listen checks the configuration and listens on the address. Its error is a *problem.Problem.
 func Listen(c Config) (*Server, error) {
-	if err := c.complete(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	switch {
@@ -163,17 +143,11 @@ func (s *Server) accept(ctx context.Context, running *sync.WaitGroup) error {
 			p.Err = err
 			return p
 		default:
-			pause(ctx, acceptPause)
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 
@@ -190,7 +164,7 @@ func (s *Server) join(conn net.Conn, running *sync.WaitGroup) {
 		}
 		return
 	}
-	c := newClient(conn, s.config, s.midLine)
+	c := newClient(conn, s.midLine)
 	s.clients[c] = struct{}{}
 	running.Go(c.drain)
 	running.Go(func() {
@@ -202,7 +176,7 @@ func (s *Server) join(conn net.Conn, running *sync.WaitGroup) {
 // room reports whether there is room for a client. One that has ended its side, and may be gone altogether, makes room. The
 // caller holds mu.
 func (s *Server) room() bool {
-	if len(s.clients) < s.config.Clients {
+	if len(s.clients) < mostClients {
 		return true
 	}
 	for c := range s.clients {

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -147,11 +149,14 @@ func TestClientGoes(t *testing.T) {
 
 // TestLimit: there are so many clients and no more, but one that may be gone makes room.
 func TestLimit(t *testing.T) {
-	s := serve(t, Config{Clients: 2})
+	s := serve(t, Config{})
+	for range mostClients - 2 {
+		s.connect()
+	}
 	first, second := s.connect(), s.connect()
 	for range 3 {
 		if b, err := io.ReadAll(s.dial()); len(b) > 0 || err != nil && !isReset(err) {
-			t.Errorf("a third client got %q, %v", b, err)
+			t.Errorf("one client more got %q, %v", b, err)
 		}
 	}
 	if err := second.CloseWrite(); err != nil {
@@ -167,7 +172,7 @@ func TestLimit(t *testing.T) {
 	expect(t, third, "$GPGGA,1\r\n")
 	st := s.Status()
 	s.end()
-	if n := strings.Count(s.log.String(), "no more nmea clients"); n != 1 || st.Refused < 3 || st.Clients != 2 {
+	if n := strings.Count(s.log.String(), "no more nmea clients"); n != 1 || st.Refused < 3 || st.Clients != mostClients {
 		t.Errorf("%+v; log: %s", st, s.log)
 	}
 }
@@ -185,40 +190,47 @@ func (s *serving) anyHalfClosed() bool {
 
 // TestClientThatReadsNothing is closed, and neither Data nor another client waits for it.
 func TestClientThatReadsNothing(t *testing.T) {
-	s := serve(t, Config{SlowTimeout: 50 * time.Millisecond})
-	slow, good := s.connect(), s.connect()
-	read := make(chan int)
-	go func() {
+	synctest.Test(t, func(t *testing.T) {
+		log := &bytes.Buffer{}
+		s := &Server{config: Config{Log: slog.New(slog.NewTextHandler(log, nil))}, clients: map[*client]struct{}{}}
+		var running sync.WaitGroup
+		join := func() net.Conn {
+			mine, other := net.Pipe()
+			s.join(mine, &running)
+			return other
+		}
+		slow, good := join(), join()
+		defer slow.Close()
 		lines := 0
-		for in := bufio.NewScanner(good); in.Scan() && in.Text() != "$END"; {
-			lines++
-		}
-		read <- lines
-	}()
-	line := []byte(strings.Repeat("x", 98) + "\r\n")
-	sent := 0
-	s.until("end of the slow client", func(st Status) bool {
-		for range 300 { // less than a queue between two looks
+		running.Go(func() {
+			for in := bufio.NewScanner(good); in.Scan() && in.Text() != "$END"; {
+				lines++
+			}
+			for c := range s.clients {
+				c.close()
+			}
+		})
+		line := []byte(strings.Repeat("x", 98) + "\r\n")
+		began, sent := time.Now(), 0
+		for ; s.Status().Slow == 0 && time.Since(began) < time.Hour; sent++ {
 			s.Data(line)
+			time.Sleep(10 * time.Millisecond)
 		}
-		sent += 300
-		return st.Slow == 1
+		if took := time.Since(began); took < slowTimeout || took > slowTimeout+time.Second {
+			t.Errorf("the slow client was closed after %v", took)
+		}
+		if st := s.Status(); st.Clients != 1 || st.Dropped == 0 {
+			t.Errorf("status: %+v", st)
+		}
+		s.Data([]byte("$END\n"))
+		running.Wait()
+		if lines != sent {
+			t.Errorf("the good client got %d of %d lines", lines, sent)
+		}
+		if n := strings.Count(log.String(), "it does not read"); n != 1 {
+			t.Errorf("log: %s", log)
+		}
 	})
-	if sent*len(line) > 50<<20 {
-		t.Errorf("the slow client was closed after %d bytes", sent*len(line))
-	}
-	s.Data([]byte("$END\n"))
-	if lines := <-read; lines == 0 {
-		t.Error("the good client got nothing")
-	}
-	if st := s.Status(); st.Clients != 1 || st.Dropped == 0 {
-		t.Errorf("status: %+v", st)
-	}
-	s.end()
-	if n := strings.Count(s.log.String(), "it does not read"); n != 1 {
-		t.Errorf("log: %s", s.log)
-	}
-	_ = slow
 }
 
 // TestDropping: whatever is sent and however slowly it is read, what a client gets are whole lines in order, the newest at the
@@ -229,7 +241,8 @@ func TestDropping(t *testing.T) {
 		mine, other := net.Pipe()
 		defer mine.Close()
 		defer other.Close()
-		c := newClient(mine, Config{Queue: limit}, rapid.Bool().Draw(t, "in the middle of a line"))
+		c := newClient(mine, rapid.Bool().Draw(t, "in the middle of a line"))
+		c.limit = limit
 		var all, got []byte
 		dropped := 0
 		step := func(p []byte) {
@@ -286,7 +299,8 @@ func TestNoLines(t *testing.T) {
 	mine, other := net.Pipe()
 	defer mine.Close()
 	defer other.Close()
-	c := newClient(mine, Config{Queue: 100}, false)
+	c := newClient(mine, false)
+	c.limit = 100
 	for i := range 100 {
 		c.add(bytes.Repeat([]byte{byte(i)}, 30))
 	}
