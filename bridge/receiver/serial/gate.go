@@ -139,4 +139,3 @@ func readNow(fd int, p []byte) (int, error) {
 		return int(n), nil
 	}
 }
-
