@@ -11,7 +11,6 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/problem"
-	"gpsbridge/bridge/receiver"
 	"gpsbridge/bridge/receiver/kinds"
 )
 
@@ -74,31 +73,15 @@ func (d *daemon) receiver(c config.Receiver) (pipeline.ReceiverStatus, bool) {
 
 // watch asks until what matters comes now, and not only came at some time since the daemon's start.
 func (d *daemon) watch(ctx context.Context, c config.Receiver) observed {
+	ctx, cancel := context.WithTimeout(ctx, quietWait)
+	defer cancel()
 	first, _ := d.receiver(c)
-	tick := time.NewTicker(5 * lookEvery)
-	defer tick.Stop()
-	for began := time.Now(); ; {
-		d.ask(ctx)
+	return until(ctx, 5*lookEvery, false, first, func() observed {
 		o := observed{beside: true}
+		d.ask(ctx)
 		o.ReceiverStatus, _ = d.receiver(c)
-		grown, so := o.Sentences > first.Sentences, time.Since(began)
-		if !grown {
-			o.Sentences = 0 // none now
-		}
-		switch {
-		case o.State == receiver.Waiting,
-			o.State == receiver.Silent && d.status.Now.Sub(o.Since) > quietWait,
-			grown && o.fixed() && (o.NSat != nil || so > skyWait),
-			grown && so > fixWait,
-			so > quietWait:
-			return o
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return o
-		}
-	}
+		return o
+	})
 }
 
 // uplink is the daemon's status of its way to a server.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -45,128 +46,63 @@ func observeReceiver(ctx context.Context, d *daemon, c config.Receiver) (observe
 	return listen(ctx, c)
 }
 
-// probe is the consumer of a receiver that is only listened to.
-type probe struct {
-	mu        sync.Mutex
-	scanner   nmea.Scanner
-	assembler *nmea.Assembler
-	last      nmea.Fix
-	fixAt     time.Time
-	nSat      *float64
-	signals   *int
-}
-
-func (h *probe) Data(p []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.scanner.Scan(p, h.assembler.Push)
-}
-
-func (h *probe) Quiet() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.assembler.Flush()
-}
-
-// Rest lets nothing wait: what comes is to be judged at once.
-func (h *probe) Rest() time.Duration { return 0 }
-
-func (h *probe) Opened() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.assembler.Reset()
-}
-
-// Fix is called by the assembler; mu is held.
-func (h *probe) Fix(f *nmea.Fix) {
-	h.last = *f
-	if f.Mode >= nmea.Mode2D {
-		h.fixAt = time.Now()
-	}
-}
-
-// Sky is called by the assembler; mu is held.
-func (h *probe) Sky(s *nmea.Sky) {
-	n := float64(s.NSat)
-	h.nSat = &n
-	h.signals = new(pipeline.Signals(s))
-}
-
-// observed adds what came over the line to the state of the port.
-func (h *probe) observed(st receiver.Status) observed {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := observed{clock: h.last.Time}
-	sc := h.scanner.Stats()
-	o.Status, o.Mode, o.NSat, o.Antenna = st, h.last.Mode, h.nSat, h.assembler.Stats().Antenna
-	o.Sentences, o.BadChecksum, o.NoChecksum = sc.Sentences, sc.BadChecksum, sc.NoChecksum
-	o.Signals = h.signals
-	if h.last.NSat.Set {
-		o.NSat = &h.last.NSat.V
-	}
-	if h.last.USat.Set {
-		o.USat = &h.last.USat.V
-	}
-	if !h.fixAt.IsZero() {
-		age := time.Since(h.fixAt).Seconds()
-		o.FixAge = &age
-	}
-	return o
-}
-
-// listen opens a receiver's source, listens until it can be judged, and closes it.
+// listen opens a receiver's source, listens until it can be judged, and closes it. What comes goes nowhere.
 func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	src, err := kinds.Parse(c.Source)
 	if err != nil {
 		return observed{}, err
 	}
-	r := receiver.New(src, receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)})
-	h := &probe{assembler: nil}
-	h.scanner.AllowNoChecksum = c.AllowNoChecksum
-	h.assembler = nmea.NewAssembler(h, nmea.Options{Floor: bridge.BuiltAfter(), System: bridge.SystemTime})
+	feed := pipeline.NewFeed(pipeline.FeedConfig{
+		Keep: func([]byte) (uint64, error) { return 0, nil }, Show: func(string, string, []byte) {}, Log: slog.New(slog.DiscardHandler),
+	})
+	in := pipeline.NewIntake(receiver.New(src, receiver.Config{Source: c.Source, Silence: time.Duration(c.Silence)}), feed, pipeline.IntakeConfig{
+		Source: c.Source, Calendar: nmea.Options{Floor: bridge.BuiltAfter(), System: bridge.SystemTime}, AllowNoChecksum: c.AllowNoChecksum,
+	})
 	ctx, cancel := context.WithTimeout(ctx, listenMost)
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer cancel()
-		_ = r.Run(ctx, h) // the error is in its status
+		_ = in.Run(ctx) // the error is in its status
 	})
-	seeking := isSerial(c.Source) && !strings.Contains(c.Source, "baud=")
-	o := h.until(ctx, r, seeking)
+	o := until(ctx, lookEvery, isSerial(c.Source) && !strings.Contains(c.Source, "baud="), pipeline.ReceiverStatus{}, func() observed {
+		return observed{ReceiverStatus: in.Status(feed.Status()), clock: in.Clock(time.Now())}
+	})
 	cancel()
 	running.Wait()
-	if r.Finite() {
-		o.clock = time.Time{} // a recording's
-	}
 	return o, nil
 }
 
-// until waits until the receiver can be judged. seeking: the speed of its line is being looked for.
-func (h *probe) until(ctx context.Context, r *receiver.Receiver, seeking bool) observed {
-	tick := time.NewTicker(lookEvery)
+// until looks at a receiver until it can be judged, or ctx ends. What comes after first counts. seeking: the speed of its line is being
+// looked for.
+func until(ctx context.Context, every time.Duration, seeking bool, first pipeline.ReceiverStatus, look func() observed) observed {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	began := time.Now()
+	began, ended := time.Now(), false
 	var bytes, sentences time.Time // since when they come
 	for {
-		o := h.observed(r.Status())
-		now := time.Now()
-		if o.Bytes > 0 && bytes.IsZero() {
+		o, now := look(), time.Now()
+		if o.Bytes > first.Bytes && bytes.IsZero() {
 			bytes = now
 		}
-		if o.Sentences > 0 && sentences.IsZero() {
+		switch {
+		case o.Sentences <= first.Sentences:
+			o.Sentences = 0 // none now
+		case sentences.IsZero():
 			sentences = now
 		}
+		so, none := now.Sub(began), sentences.IsZero()
 		switch {
-		case o.State == receiver.Waiting && (!seeking || linkOf(o.Problem) != "baud" || now.Sub(began) > speedWait),
-			o.State == receiver.Silent && now.Sub(began) > quietWait,
-			o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
-			!sentences.IsZero() && now.Sub(sentences) > fixWait,
-			sentences.IsZero() && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:
+		case ended, o.State == receiver.Waiting && (!seeking || linkOf(o.Problem) != "baud" || so > speedWait),
+			o.State == receiver.Silent && (so > quietWait || now.Sub(o.Since) > quietWait),
+			!none && o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
+			!none && now.Sub(sentences) > fixWait,
+			none && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:
 			return o
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return h.observed(r.Status())
+			ended = true
 		}
 	}
 }
