@@ -78,7 +78,7 @@ func TestRest(t *testing.T) {
 		{"not worth it", 5 * ms, time.Second, 0},
 		{"none", 0, time.Second, 0},
 		{"as the line allows", 80 * ms, 30 * ms, 30 * ms},
-		{"at most", time.Hour, time.Hour, 100 * ms},
+		{"at most", time.Hour, time.Hour, 200 * ms},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
