@@ -18,12 +18,11 @@ type Consumer interface {
 	// where it may not. Nothing that comes meanwhile is lost, it is only late; and it is read with one wake-up of the process
 	// instead of one for every few bytes.
 	Rest() time.Duration
-	// Quiet reports that the line has been silent for Config.Quiet, or has ended: a burst that was under way is complete. It
+	// Quiet reports that the line has been silent for DefaultQuiet, or has ended: a burst that was under way is complete. It
 	// is called once for each silence, and only after Data.
 	Quiet()
 }
 
-// Defaults of Config.
 const (
 	// DefaultSilence: receivers send at least every second, a few are set to every 5 s. Ten seconds passes those, and a stale
 	// port is still opened again before a person has walked to the vehicle.
@@ -45,8 +44,6 @@ type Config struct {
 	// for longer is given more. Default DefaultSilence. Files and standard input are left alone: they cannot be opened again
 	// where they stopped.
 	Silence time.Duration
-	// Quiet is the silence that ends a burst. Default DefaultQuiet.
-	Quiet time.Duration
 	// State is a directory in which is kept which port and speed worked, to begin with at the next start. It is written when
 	// that changes. Default: none, the memory ends with the process.
 	State string
@@ -75,9 +72,6 @@ func New(src source.Source, c Config) *Receiver {
 	if c.Silence <= 0 {
 		c.Silence = DefaultSilence
 	}
-	if c.Quiet <= 0 {
-		c.Quiet = DefaultQuiet
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +80,7 @@ func New(src source.Source, c Config) *Receiver {
 	}
 	return &Receiver{
 		src: src, alive: c.Alive, state: c.State,
-		silence: silence{quiet: c.Quiet, most: c.Silence, finite: src.Traits().Finite},
+		silence: silence{most: c.Silence, finite: src.Traits().Finite},
 		// A read takes what has come so far, at most some hundred bytes from a serial line; a file fills it.
 		buf: make([]byte, 4096),
 		status: tracker{

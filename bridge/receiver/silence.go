@@ -10,8 +10,8 @@ import (
 // silent, to look for the receiver at another port, to open the port again. It outlives the streams: what a receiver's pauses
 // are is learned across the opens that they may cause.
 type silence struct {
-	quiet, most time.Duration // Config.Quiet, Config.Silence
-	finite      bool          // a source with an end is never given up, it may pause as long as it likes
+	most   time.Duration // Config.Silence
+	finite bool          // a source with an end is never given up, it may pause as long as it likes
 
 	last     time.Time // when bytes came, or the stream was opened
 	burst    time.Time // when bytes came last from any stream; zero before the first
@@ -65,7 +65,7 @@ func (s *silence) limit() time.Duration { return max(s.most, s.gap()*3/2) }
 // without such a pause, as one that sends several times a second, has no end that could be missed.
 func (s *silence) spare() time.Duration {
 	if gap := s.gap(); gap > 0 {
-		return gap - s.quiet - restMargin
+		return gap - DefaultQuiet - restMargin
 	}
 	return maxRest
 }
@@ -74,7 +74,7 @@ func (s *silence) spare() time.Duration {
 func (s *silence) deadline() time.Time {
 	switch {
 	case s.open:
-		return s.last.Add(s.quiet)
+		return s.last.Add(DefaultQuiet)
 	case s.finite:
 		return time.Time{}
 	case !s.reported:

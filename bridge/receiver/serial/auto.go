@@ -156,15 +156,16 @@ func (a *auto) usable(again bool) (ports []Port, refused []refusal) {
 			refused = append(refused, refusal{p.Path, p.Problem})
 		}
 	}
-	slices.SortStableFunc(ports, func(p, q Port) int {
-		switch a.left {
-		case p.node:
+	place := func(p Port) int { // what worked last comes first, what was left last
+		switch {
+		case p.node == a.left:
 			return 1
-		case q.node:
+		case p.Path == a.memory.last.Path:
 			return -1
 		}
-		return a.memory.order(p.Path, q.Path)
-	})
+		return 0
+	}
+	slices.SortStableFunc(ports, func(p, q Port) int { return cmp.Compare(place(p), place(q)) })
 	return ports, refused
 }
 

@@ -204,12 +204,12 @@ func TestMemory(t *testing.T) {
 	if len(ports) != 2 || filepath.Base(ports[0].Path) != "ttyUSB1" || a.memory.baud(ports[0].Path) != 57600 {
 		t.Errorf("tried first: %+v", ports)
 	}
-	for _, text := range []string{"", "no JSON", `[{"path":"/dev/ttyUSB0","baud":7}]`} {
+	for _, text := range []string{"", "no JSON", `{"path":"/dev/ttyUSB0","baud":7}`} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if m := newMemory(dir, "auto", slog.New(slog.DiscardHandler)); len(m.ports) != 0 {
-			t.Errorf("%q is remembered as %+v", text, m.ports)
+		if m := newMemory(dir, "auto", slog.New(slog.DiscardHandler)); m.last != (worked{}) {
+			t.Errorf("%q is remembered as %+v", text, m.last)
 		}
 	}
 }

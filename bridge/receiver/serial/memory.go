@@ -1,7 +1,6 @@
 package serial
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -9,25 +8,21 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 )
 
-// memory is which ports and speeds worked, the last one first. With a directory it outlives the process, in one small file a
-// source that is written only when its first entry changes. A nil memory is empty and keeps nothing.
+// memory is the port and the speed that worked last. With a directory it outlives the process, in one small file a source that is
+// written only when something else works.
 type memory struct {
-	path  string // "": none
-	log   *slog.Logger
-	ports []portMemory
+	file string // "": none
+	log  *slog.Logger
+	last worked
 }
 
-// portMemory is a port that worked.
-type portMemory struct {
+// worked is a port that was read at a speed; the zero value is none.
+type worked struct {
 	Path string `json:"path"`
 	Baud int    `json:"baud"`
 }
-
-// memoryMost bounds the memory: more receivers than are changed between.
-const memoryMost = 8
 
 // notInNames is what file names of memories are kept free of.
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
@@ -39,63 +34,48 @@ func newMemory(directory, source string, log *slog.Logger) *memory {
 		return m
 	}
 	name := notInNames.ReplaceAllString(source, "-")
-	m.path = filepath.Join(directory, "receiver-"+name[:min(len(name), 100)]+".json")
-	text, err := os.ReadFile(m.path)
+	m.file = filepath.Join(directory, "receiver-"+name[:min(len(name), 100)]+".json")
+	text, err := os.ReadFile(m.file)
 	if err == nil {
-		err = json.Unmarshal(text, &m.ports)
+		err = json.Unmarshal(text, &m.last)
 	}
-	if err != nil {
-		m.ports = nil
-		if !errors.Is(err, fs.ErrNotExist) {
-			log.Warn("port that worked last is not known", "err", err)
-		}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("port that worked last is not known", "err", err)
 	}
-	m.ports = slices.DeleteFunc(m.ports, func(p portMemory) bool { return p.Baud < minBaud || p.Baud > MaxBaud })
+	if err != nil || m.last.Baud < minBaud || m.last.Baud > MaxBaud {
+		m.last = worked{}
+	}
 	return m
 }
 
-// place is that of a port in the memory, -1 where it has none.
-func (m *memory) place(path string) int {
-	if m == nil {
-		return -1
-	}
-	return slices.IndexFunc(m.ports, func(p portMemory) bool { return p.Path == path })
-}
-
-// baud is the speed that worked at a port, 0 for none.
+// baud is the speed that worked last, if it did at this port; 0 if not.
 func (m *memory) baud(path string) int {
-	if i := m.place(path); i >= 0 {
-		return m.ports[i].Baud
+	if m.last.Path == path {
+		return m.last.Baud
 	}
 	return 0
 }
 
 // keep notes what works now.
 func (m *memory) keep(path string, baud int) {
-	now := portMemory{path, baud}
-	if m == nil || len(m.ports) > 0 && m.ports[0] == now {
-		return
-	}
-	if i := m.place(path); i >= 0 {
-		m.ports = slices.Delete(m.ports, i, i+1)
-	}
-	m.ports = slices.Insert(m.ports, 0, now)
-	m.ports = m.ports[:min(len(m.ports), memoryMost)]
-	if m.path == "" {
-		return
-	}
-	if err := m.write(); err != nil {
-		m.log.Warn("port that works is not kept for the next start", "err", err)
+	if now := (worked{path, baud}); m.last != now {
+		m.last = now
+		if err := m.write(); err != nil {
+			m.log.Warn("port that works is not kept for the next start", "err", err)
+		}
 	}
 }
 
 // write replaces the file in one step. It is not synced: a power cut leaves the old one, or an empty one, which is as none.
 func (m *memory) write() error {
-	text, err := json.Marshal(m.ports)
+	if m.file == "" {
+		return nil
+	}
+	text, err := json.Marshal(m.last)
 	if err != nil {
 		return err
 	}
-	temp := m.path + ".new"
+	temp := m.file + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -107,16 +87,5 @@ func (m *memory) write() error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temp, m.path)
-}
-
-// order compares two ports: what worked later comes first, what never did last.
-func (m *memory) order(a, b string) int {
-	rank := func(path string) int {
-		if i := m.place(path); i >= 0 {
-			return i
-		}
-		return memoryMost
-	}
-	return cmp.Compare(rank(a), rank(b))
+	return os.Rename(temp, m.file)
 }

@@ -15,7 +15,7 @@ func TestMemoryFollowsNoLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newMemory(t.TempDir(), "auto", slog.New(slog.DiscardHandler))
-	for _, path := range []string{m.path, m.path + ".new"} {
+	for _, path := range []string{m.file, m.file + ".new"} {
 		if err := os.Symlink(outside, path); err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +24,7 @@ func TestMemoryFollowsNoLinks(t *testing.T) {
 	if got, err := os.ReadFile(outside); err != nil || string(got) != text {
 		t.Errorf("the file outside is now %q (%v), want %q", got, err, text)
 	}
-	if again := newMemory(filepath.Dir(m.path), "auto", slog.New(slog.DiscardHandler)); again.baud("/dev/ttyUSB0") != 9600 {
+	if again := newMemory(filepath.Dir(m.file), "auto", slog.New(slog.DiscardHandler)); again.baud("/dev/ttyUSB0") != 9600 {
 		t.Error("what was kept is not read again")
 	}
 }
