@@ -26,7 +26,7 @@ func runCompletion(_ context.Context, p command.Process, c command.Command, args
 }
 
 func commandLine() command.Program {
-	return command.Program{
+	g := command.Program{
 		Name:  "gpsbridge",
 		About: "gpsbridge reads a GPS receiver and pushes its fixes to a tracking server.",
 		Start: "gpsbridge demo",
@@ -45,4 +45,6 @@ func commandLine() command.Program {
 			{Name: "completion", Run: runCompletion, Args: "bash|zsh|fish", Words: command.Shells, About: "print a script that completes commands and flags in a shell"},
 		},
 	}
+	g.Hidden = []command.Command{g.Complete()}
+	return g
 }
