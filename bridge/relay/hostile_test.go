@@ -148,7 +148,7 @@ func TestCloseCodes(t *testing.T) {
 
 // A viewer that sends little is never closed, however long it stays.
 func TestViewerBudget(t *testing.T) {
-	budget, now := newViewerBudget(), time.Unix(0, 0)
+	budget, now := newBudget(false), time.Unix(0, 0)
 	for range 1000 {
 		if !budget.AllowN(now, viewerRate) {
 			t.Fatal("refused at the rate that is allowed")

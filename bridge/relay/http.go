@@ -53,15 +53,15 @@ func (r *Relay) handler() http.Handler {
 	mux.HandleFunc("GET /ws/gps-tracking/{device_id}", explainRoute)
 	mux.HandleFunc("GET /ws/", explainRoute)
 	for route, get := range map[string]func(device string) (kind string, body []byte, err error){
-		"GET /api/v1/status":                            func(string) (string, []byte, error) { return asJSON(r.config.Status()) },
-		"GET /api/v1/devices":                           r.devices,
-		"GET /api/v1/devices/{device_id}":               r.device,
-		"GET /api/v1/devices/{device_id}/fix":           r.fix,
-		"GET /api/v1/devices/{device_id}/track.geojson": r.track("application/geo+json", track.GeoJSON),
-		"GET /api/v1/devices/{device_id}/track.gpx":     r.track("application/gpx+xml", track.GPX),
+		"GET /api/v1/status":                  func(string) (string, []byte, error) { return asJSON(r.config.Status()) },
+		"GET /api/v1/devices":                 r.devices,
+		"GET /api/v1/devices/{device_id}":     r.device,
+		"GET /api/v1/devices/{device_id}/fix": r.fix,
 	} {
 		mux.HandleFunc(route, r.guard(r.serveData(get)))
 	}
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", track.GeoJSON)))
+	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", track.GPX)))
 	mux.HandleFunc("/api/", explainAPI)
 	mux.HandleFunc("GET /healthz", r.serveHealth)
 	if r.config.Metrics != nil {
@@ -265,8 +265,7 @@ func (m missing) Error() string { return string(m) }
 // serveData answers with what get returns for the device that the path names.
 func (r *Relay) serveData(get func(device string) (kind string, body []byte, err error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
-		name := q.PathValue("device_id")
-		kind, body, err := get(name)
+		kind, body, err := get(q.PathValue("device_id"))
 		if err != nil {
 			code := http.StatusInternalServerError
 			if errors.As(err, new(missing)) {
@@ -276,9 +275,6 @@ func (r *Relay) serveData(get func(device string) (kind string, body []byte, err
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		if suffix := path.Ext(q.URL.Path); suffix != "" {
-			w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
-		}
 		r.answer(w, q, body)
 	}
 }
@@ -326,21 +322,36 @@ func (r *Relay) fix(name string) (kind string, body []byte, err error) {
 	return "application/json", body, nil
 }
 
-// track returns the fixes that are kept of a device in a format, as a file.
-func (r *Relay) track(kind string, format track.Format) func(string) (string, []byte, error) {
-	return func(name string) (string, []byte, error) {
-		g := r.hub.lookup(name)
-		if g == nil {
-			return "", nil, noFix(name)
+// serveTrack answers with the fixes that are kept of a device, as a file.
+func (r *Relay) serveTrack(kind, suffix string, format track.Format) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		name := q.PathValue("device_id")
+		var kept []*message
+		if g := r.hub.lookup(name); g != nil {
+			kept = g.fixes()
 		}
-		kept := g.fixes()
 		if len(kept) == 0 {
-			return "", nil, noFix(name)
+			answerError(w, q, http.StatusNotFound, noFix(name).Error())
+			return
+		}
+		if !r.remotes.allow(q.RemoteAddr, trackCost(kept), time.Now()) {
+			r.tooMany(w, q)
+			return
+		}
+		release, ok := r.reserve(w, q, trackMemory(kept))
+		defer release()
+		if !ok {
+			return
 		}
 		r.tracks.Lock()
-		defer r.tracks.Unlock()
-		body, err := writeTrack(format, name, kept)
-		return kind, body, err
+		kept = inOrder(kept)
+		r.tracks.Unlock()
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
+		if err := writeTrack(w, format, name, kept); err != nil {
+			r.log.Debug("track not written to its end", "device_id", name, "err", err)
+			panic(http.ErrAbortHandler) // the client must not take it for whole
+		}
 	}
 }
 
@@ -365,19 +376,28 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
 // largeAnswer is what the kernel's buffer of a socket takes for a client that does not read, in bytes.
 const largeAnswer = 64 << 10
 
-// answer writes a body. A large one stays in memory until the client has read it, so the sum of those is bounded: above it
-// the client is asked to come again. One alone is always answered.
-func (r *Relay) answer(w http.ResponseWriter, q *http.Request, body []byte) {
-	if n := int64(len(body)); n > largeAnswer {
-		defer r.answering.Add(-n)
-		if sum := r.answering.Add(n); sum > n && sum > int64(r.hub.limits.answers) {
-			w.Header().Del("Content-Disposition")
-			w.Header().Set("Retry-After", "5")
-			answerError(w, q, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
-			return
-		}
+// reserve counts the memory of an answer until release: a large one is held until the client has read it, so the sum of those
+// is bounded. Above it the client is asked to come again. One alone is always answered.
+func (r *Relay) reserve(w http.ResponseWriter, q *http.Request, size int) (release func(), ok bool) {
+	n := int64(size)
+	if n <= largeAnswer {
+		return func() {}, true
 	}
-	w.Write(body)
+	sum := r.answering.Add(n)
+	if ok = sum == n || sum <= int64(r.hub.limits.answers); !ok {
+		w.Header().Set("Retry-After", "5")
+		answerError(w, q, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
+	}
+	return func() { r.answering.Add(-n) }, ok
+}
+
+// answer writes a body.
+func (r *Relay) answer(w http.ResponseWriter, q *http.Request, body []byte) {
+	release, ok := r.reserve(w, q, len(body))
+	defer release()
+	if ok {
+		w.Write(body)
+	}
 }
 
 // serveFiles serves files below a path, index.html at /, with a header. They carry a hash of their content, so that a

@@ -17,12 +17,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds waiting for what must come; it is never waited for in full.
 const patience = 20 * time.Second
 
-// start serves c on a free port until the test ends. change may shrink limits.
-func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
+// newRelay makes a relay whose status is its own in a server's shape, where c has no other.
+func newRelay(t testing.TB, c Config) *Relay {
 	t.Helper()
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-	}
 	var r *Relay
 	if c.Status == nil {
 		c.Status = func() any { return map[string]any{"role": "server", "now": time.Now(), "relay": r.Status()} }
@@ -31,6 +28,16 @@ func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// start serves c on a free port until the test ends. change may shrink limits.
+func start(t testing.TB, c Config, change ...func(*limits)) *Relay {
+	t.Helper()
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	r := newRelay(t, c)
 	for _, f := range change {
 		f(&r.hub.limits)
 	}

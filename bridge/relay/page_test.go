@@ -145,10 +145,7 @@ func fixAt(seq int) []byte {
 // serveOn serves until the returned function is called.
 func serveOn(t *testing.T, c Config) (*Relay, func()) {
 	t.Helper()
-	r, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newRelay(t, c)
 	if err := r.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -412,6 +412,7 @@ func (v *viewer) publish(data []byte) {
 		v.shut(websocket.CloseTryAgainLater, closeReason(err))
 		return
 	}
+	v.wire.budget.ReserveN(time.Now(), messageCost)
 	for v.full() {
 		select {
 		case <-v.room:

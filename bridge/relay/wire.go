@@ -23,7 +23,8 @@ type wire struct {
 	raw     syscall.RawConn               // of the socket; nil where there is none, or TLS above it
 	flush   func(fd uintptr) (done bool)  // writePending, as raw takes it
 	closing func(code int, reason string) // called when gorilla would send a close frame
-	budget  *rate.Limiter                 // of the bytes that are read; nil for no bound
+	budget  *rate.Limiter                 // of the bytes that are read
+	waits   bool                          // for the budget; otherwise the connection ends where it is not enough
 
 	tail [6]byte // the last bytes that were read. Owned by the reading goroutine
 
@@ -55,15 +56,22 @@ func newWire(c net.Conn) *wire {
 	return w
 }
 
+// largestRead is less than any budget has at once, in bytes.
+const largestRead = 32 << 10
+
 func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
+	n, err := w.Conn.Read(p[:min(len(p), largestRead)])
 	if n >= len(w.tail) {
 		copy(w.tail[:], p[n-len(w.tail):n])
 	} else {
 		copy(w.tail[:], w.tail[n:])
 		copy(w.tail[len(w.tail)-n:], p[:n])
 	}
-	if w.budget != nil && err == nil && !w.budget.AllowN(time.Now(), n) {
+	switch {
+	case w.budget == nil || err != nil: // nil: this is still the handshake
+	case w.waits:
+		time.Sleep(w.budget.ReserveN(time.Now(), n).Delay())
+	case !w.budget.AllowN(time.Now(), n):
 		err = errFlood
 	}
 	return n, err

@@ -6,16 +6,18 @@ import { isNumber, problemText, roughSpan, count } from './format.js';
 
 const station = (name, level, word, detail = '') => ({ name, level, word, detail });
 
+export const NO_ANSWER = 'no answer';
+
 const SILENT = 6; // seconds without an answer, which is waited for up to four, after which nothing is known
 
 // chainOf lists the stations. poll is the status and how fresh it is; mixed: two
 // senders alternate.
 export function chainOf(poll, device, mixed, now = performance.now()) {
   const status = poll.status;
-  if (poll.refused) return [station('gpsbridge', 'bad', 'token needed', poll.error)];
+  if (poll.refused) return [station('gpsbridge', 'bad', 'token needed', 'enter the token, or open the link with it')];
   if (!status && poll.absent) return [otherServer(device), ...(mixed ? [twoSenders(device)] : [])];
   if (!status) {
-    return [poll.error ? station('gpsbridge', 'bad', 'no answer', poll.error) : station('gpsbridge', 'unknown', 'asking')];
+    return [poll.error ? station('gpsbridge', 'bad', NO_ANSWER, poll.error) : station('gpsbridge', 'unknown', 'asking')];
   }
   const silent = (now - poll.answeredAt) / 1000;
   const list = status.role === 'server' ? serverChain(status, device, mixed) : trackerChain(status, device, Math.max(0, silent));
@@ -23,7 +25,7 @@ export function chainOf(poll, device, mixed, now = performance.now()) {
   // Nothing is known of what comes after a daemon that does not answer.
   const daemon = status.role === 'server' ? 'Server' : 'Daemon';
   return list.map((s) => (s.name === daemon
-    ? station(s.name, 'bad', 'no answer', `no answer for ${roughSpan(silent)}: ${poll.error || 'it takes long'}`)
+    ? station(s.name, 'bad', NO_ANSWER, `no answer for ${roughSpan(silent)}: ${poll.error || 'it takes long'}`)
     : station(s.name, 'unknown', 'unknown', `was “${s.word}” ${roughSpan(silent)} ago`)));
 }
 

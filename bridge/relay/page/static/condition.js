@@ -4,8 +4,9 @@ import { isNumber } from './format.js';
 import { modeOf } from './model.js';
 
 // conditionOf is the one word for how far the page can be believed, and why.
-// reason is what is wrong by the chain.
-export function conditionOf(model, feed, reason, now = performance.now()) {
+// reason is what is wrong by the chain; refused: the token is missing or wrong.
+export function conditionOf(model, feed, reason, refused, now = performance.now()) {
+  if (refused) return { kind: 'down', title: 'Token needed', text: reason };
   const age = model.age(now);
   if (feed.state !== 'open') {
     const wait = Math.max(0, (feed.retryAt - now) / 1000);

@@ -31,6 +31,7 @@ const FROZEN = 90_000;    // ms between two ticks: a tab in the background has o
 
 const $ = (id) => document.getElementById(id);
 const token = takeToken();
+const tokenReason = token ? 'This token is not valid, or not any more.' : 'Viewers of this vehicle need a token.';
 
 const model = new Model();
 const delivery = new Delivery();
@@ -180,8 +181,9 @@ function tick() {
   const now = performance.now();
   wake(now);
   const chain = chainOf(poll, feed.device, model.mixed(now), now);
-  const reason = poll.refused ? poll.error : feed.device || !poll.status ? reasonOf(chain) : 'no device has been heard yet';
-  const condition = conditionOf(model, feed, reason, now);
+  const reason = poll.refused ? tokenReason : feed.device || !poll.status ? reasonOf(chain) : 'no device has been heard yet';
+  const condition = conditionOf(model, feed, reason, poll.refused, now);
+  $('token-form').hidden = !poll.refused;
   const settled = !joining || !model.fix || condition.kind === 'down';
   sky.grow(model.skyAge(now));
   strip.show({ model, feed, chain, condition: settled ? condition : null, unsure: joining && feed.state === 'open' }, now);
@@ -220,6 +222,10 @@ $('pick').addEventListener('change', (e) => {
 });
 bindKeys($, { follow, turn, zoom, unit, pan: (x, y) => map?.panBy?.(x, y), tab: (name) => tabs.select(name), pause: () => tabs.shown.has('nmea') && nmea.pause(!nmea.paused) });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { map?.setTheme?.(); charts.setTheme(); });
+$('token-form').addEventListener('submit', (e) => { // taken as from a link
+  e.preventDefault();
+  location.hash = new URLSearchParams({ token: $('token').value.trim() });
+});
 addEventListener('hashchange', () => { if (location.hash.includes('token=')) location.reload(); });
 $('table').open = matchMedia('(min-width: 900px) and (min-height: 940px)').matches; // there is room
 $('scale').replaceChildren(...scaleOf());

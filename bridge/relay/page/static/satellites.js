@@ -1,4 +1,4 @@
-// Constellations by gnssid as gpsd numbers them: name, the letter before a
+// Constellations by gnssid as gpsd numbers them: name, RINEX's letter before a
 // satellite's number, and a shape each, so that colour is never needed to
 // distinguish them.
 
@@ -8,8 +8,8 @@ const CONSTELLATIONS = {
   0: { name: 'GPS', letter: 'G', shape: 'circle' },
   6: { name: 'GLONASS', letter: 'R', shape: 'diamond' },
   2: { name: 'Galileo', letter: 'E', shape: 'down' },
-  3: { name: 'BeiDou', letter: 'B', shape: 'up' },
-  5: { name: 'QZSS', letter: 'Q', shape: 'hexagon' },
+  3: { name: 'BeiDou', letter: 'C', shape: 'up' },
+  5: { name: 'QZSS', letter: 'J', shape: 'hexagon' },
   7: { name: 'NavIC', letter: 'I', shape: 'pentagon' },
   1: { name: 'SBAS', letter: 'S', shape: 'square' },
 };

@@ -3,6 +3,7 @@
 // comes.
 
 import { NONE, ageText, element, isNumber, setText, spanText, svg } from './format.js';
+import { NO_ANSWER } from './chain.js';
 import { modeOf } from './model.js';
 
 const SIGNS = { ok: 'M4 8.4 7 11.2 12 5.2', warn: 'M8 3.8V9M8 11.4v.8', bad: 'M5 5l6 6M11 5l-6 6', off: 'M4.5 8h7', unknown: 'M6 6.2a2 2 0 1 1 2.9 1.8c-.7.4-.9.8-.9 1.4M8 11.6v.6' };
@@ -28,7 +29,7 @@ export class Strip {
     const span = model.modeFor(now);
     setText($('mode-for'), isNumber(span) && !unsure ? `${model.modeWhole ? 'for ' : '> '}${spanText(span)}` : '');
     setText($('socket'), WORDS[feed.state]);
-    $('socket').dataset.level = LEVELS[feed.state];
+    $('socket').dataset.level = feed.state === 'open' && chain.some((s) => s.word === NO_ANSWER) ? 'warn' : LEVELS[feed.state];
     this.showChain(chain);
   }
 
@@ -44,18 +45,26 @@ export class Strip {
     this.changed(c.kind);
   }
 
+  // showChain keeps the buttons while their names stay: one that is pressed must not be replaced meanwhile.
   showChain(chain) {
     this.chain = chain;
     const host = this.$('chain');
-    const key = JSON.stringify(chain.map((s) => [s.name, s.level, s.word]));
-    if (host.dataset.key !== key) {
-      host.dataset.key = key;
-      const focused = document.activeElement?.dataset?.station;
+    const names = JSON.stringify(chain.map((s) => s.name));
+    if (host.dataset.names !== names) {
+      host.dataset.names = names;
       host.replaceChildren(...chain.map((s) => this.station(s)));
-      if (focused) host.querySelector(`[data-station="${CSS.escape(focused)}"]`)?.focus();
-      this.announce(chain);
     }
-    for (const button of host.querySelectorAll('button')) button.setAttribute('aria-expanded', String(button.dataset.station === this.open));
+    chain.forEach((s, i) => {
+      const item = host.children[i], [button] = item.children;
+      item.className = s.level;
+      button.title = s.detail;
+      button.setAttribute('aria-expanded', String(s.name === this.open));
+      button.querySelector('path').setAttribute('d', SIGNS[s.level]);
+      setText(button.querySelector('.word'), s.word);
+    });
+    this.announce(chain);
+    // Whether the vehicle is tracked shows beside whether it is seen here.
+    document.body.dataset.tracked = chain.some((s) => s.beyond && (s.level === 'bad' || s.level === 'warn')) ? 'no' : 'yes';
     const shown = chain.find((s) => s.name === this.open);
     this.$('why').hidden = !shown;
     if (shown) setText(this.$('why'), [`${shown.name}: ${shown.word}`, shown.detail].filter(Boolean).join(', '));
@@ -69,16 +78,16 @@ export class Strip {
     if (changed.length && this.kind === 'live') setText(this.$('announce'), changed.map((s) => `${s.name} ${s.word}`).join(', '));
   }
 
-  station(s) {
-    const button = element('button', { title: s.detail },
-      svg('svg', { viewBox: '0 0 16 16', 'aria-hidden': 'true' }, svg('path', { d: SIGNS[s.level] })),
-      element('span', { className: 'name' }, s.name), element('span', { className: 'word' }, s.word));
-    button.dataset.station = s.name;
+  station({ name }) {
+    const button = element('button', {},
+      svg('svg', { viewBox: '0 0 16 16', 'aria-hidden': 'true' }, svg('path', {})),
+      element('span', { className: 'name' }, name), element('span', { className: 'word' }));
+    button.dataset.station = name;
     button.setAttribute('aria-controls', 'why');
     button.addEventListener('click', () => {
-      this.open = this.open === s.name ? '' : s.name;
+      this.open = this.open === name ? '' : name;
       this.showChain(this.chain);
     });
-    return element('li', { className: s.level }, button);
+    return element('li', {}, button);
   }
 }
