@@ -104,7 +104,6 @@ func NewAssembler(h Handler, o Options) *Assembler {
 func (a *Assembler) Push(sentence []byte) {
 	r, err := a.parser.parse(sentence)
 	a.quiet = false
-	a.stats.Sentences++
 	a.types.of(address(sentence)).count(r.flaws, err == nil)
 	if r.flaws != 0 {
 		a.stats.Refused++

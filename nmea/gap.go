@@ -15,8 +15,11 @@ type companion struct {
 
 // fix reports whether a companion is of an epoch with a fix, as far as it shows that.
 func (c *companion) fix() (fix, known bool) {
-	if c.kind == kindVTG {
+	switch c.kind {
+	case kindVTG:
 		return c.values[speed].Set || c.values[track].Set, true
+	case kindHDT, kindTHS: // may lack a heading beside a fix
+		return true, c.values[heading].Set
 	}
 	return c.dim > ModeNone, c.dim != ModeUnknown
 }

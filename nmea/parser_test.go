@@ -121,6 +121,11 @@ func TestParse(t *testing.T) {
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altHAE: some(57.9), eph: some(5), epv: some(10), speed: some(10), track: some(84.4), climb: some(0.5), hdop: some(0.8), vdop: some(1.1), uSat: some(9)}}},
 		{"PUBX,00 without a fix", "PUBX,00,090000.00,,,,,0.0,NF,5.0,5.0,0.0,0.0,0.0,,99.9,99.9,99.9,0,0,0", reading{
 			kind: kindUBX, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: void}},
+		{"PUBX,04", "PUBX,04,090000.00,231126,120000.00,2400,18,0,0.0,21", reading{
+			kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 2}, date: date{2026, 11, 23}}},
+		{"PUBX,03", "PUBX,03,01,23,U,040,40,31,064", reading{}},
+		{"QZSS by its own numbers", "GQGSV,1,1,02,193,12,120,33,202,12,120,33", reading{kind: kindGSV, gnss: gnssQZSS, part: 1, parts: 1,
+			sats: []Satellite{{GNSSID: 5, SVID: 1, PRN: 193, El: some(12), Az: some(120), SS: some(33)}, {GNSSID: 5, SVID: 10, PRN: 202, El: some(12), Az: some(120), SS: some(33)}}}},
 		{"PGRME", "PGRME,15.0,M,22.5,M,15.0,M", reading{kind: kindRME, values: values{eph: some(30), epv: some(45)}}},
 		{"PGRMZ", "PGRMZ,100,f,3", reading{kind: kindRMZ, values: values{altMSL: some(30.48)}}},
 		{"PGRMZ entered by hand", "PGRMZ,100,f,2", reading{kind: kindRMZ}},

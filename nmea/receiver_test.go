@@ -302,17 +302,17 @@ func TestTalkerOfATunnel(t *testing.T) {
 // TestPlaceByTheFix holds that a receiver without RMC and without pauses shows by what VTG and GSA state where the fix is lost and
 // found of which epoch they are; until then they are of none.
 func TestPlaceByTheFix(t *testing.T) {
-	for _, order := range []string{"GGA VTG", "VTG GGA", "GGA GSA VTG", "GSA VTG GGA", "GGA VTG GSA GSV"} {
+	for _, order := range []string{"GGA VTG", "VTG GGA", "GGA GSA VTG", "GSA VTG GGA", "GGA VTG GSA GSV", "GGA VTG HDT", "HDT GGA VTG", "GGA THS VTG"} {
 		var sentences []string
 		for i := range 60 {
 			at := clock(36000 + float64(i)/10)
 			said := map[string]string{
 				"GGA": strings.Replace(ggaAt(at), ",0.8,", ",,", 1), "VTG": fmt.Sprintf("GNVTG,20.0,T,,M,%d.0,N,,K,A", i),
-				"GSA": fmt.Sprintf("GNGSA,A,3,01,02,03,04,,,,,,,,,%d.4,,1.1", i), "GSV": "GPGSV,1,1,01,05,71,210,40",
+				"GSA": fmt.Sprintf("GNGSA,A,3,01,02,03,04,,,,,,,,,%d.4,,1.1", i), "GSV": "GPGSV,1,1,01,05,71,210,40", "HDT": fmt.Sprintf("GNHDT,%d,T", i), "THS": fmt.Sprintf("GNTHS,%d,A", i),
 			}
 			if i%20 < 5 {
 				said = map[string]string{
-					"GGA": "GNGGA," + at + ",,,,,0,00,,,,,,,", "VTG": "GNVTG,,T,,M,,N,,K,N", "GSA": "GNGSA,A,1,,,,,,,,,,,,,,,", "GSV": "GPGSV,1,1,00",
+					"GGA": "GNGGA," + at + ",,,,,0,00,,,,,,,", "VTG": "GNVTG,,T,,M,,N,,K,N", "GSA": "GNGSA,A,1,,,,,,,,,,,,,,,", "GSV": "GPGSV,1,1,00", "HDT": "GNHDT,,T", "THS": "GNTHS,,V",
 				}
 			}
 			for kind := range strings.FieldsSeq(order) {
@@ -325,6 +325,12 @@ func TestPlaceByTheFix(t *testing.T) {
 			continue
 		}
 		for i, f := range r.fixes {
+			if f.Heading.Set && f.Heading.V != float64(i) {
+				t.Errorf("%s: fix %d has the heading %.0f of another epoch", order, i, f.Heading.V)
+			}
+			if i > 45 && !f.Heading.Set && (strings.Contains(order, "HDT") || strings.Contains(order, "THS")) {
+				t.Errorf("%s: fix %d lacks its heading", order, i)
+			}
 			if f.Speed.Set && math.Abs(f.Speed.V-float64(i)*knot) > 0.01 || f.PDOP.Set && math.Abs(f.PDOP.V-float64(i)-0.4) > 0.01 {
 				t.Errorf("%s: fix %d has the speed %.2f and the PDOP %.1f of another epoch", order, i, f.Speed.V, f.PDOP.V)
 			}

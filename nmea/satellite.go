@@ -49,8 +49,13 @@ var unambiguous = []numbering{
 	{901, 918, gnssNavIC, 900}, // Allystar
 }
 
-// quectelGalileo is the range by which Quectel's receivers name Galileo's satellites in their own sentences.
-var quectelGalileo = []numbering{{101, 136, gnssGalileo, 100}}
+// own are ranges that hold in the sentences of one constellation alone: Quectel's of Galileo, and QZSS where its numbers have
+// grown into BeiDou's.
+var own = [...][]numbering{
+	gnssGalileo: {{101, 136, gnssGalileo, 100}},
+	gnssQZSS:    {{193, 210, gnssQZSS, 192}},
+	gnssNavIC:   nil,
+}
 
 // common are the ranges of NMEA 0183 in sentences that state none of the constellations that number themselves.
 var common = []numbering{
@@ -72,13 +77,14 @@ func satellite(gnss, n int) Satellite {
 	if n <= 32 { // below every range: nearly all are
 		return newSatellite(max(gnss, gnssGPS), n)
 	}
-	ranges := common
-	if gnss == gnssGalileo {
-		ranges = quectelGalileo
-	} else if gnss >= 0 && n <= themselves[gnss] {
-		ranges = nil
+	ranges := [...][]numbering{nil, unambiguous, common}
+	if gnss >= 0 {
+		ranges[0] = own[gnss]
+		if n <= themselves[gnss] {
+			ranges[2] = nil
+		}
 	}
-	for _, rs := range [...][]numbering{unambiguous, ranges} {
+	for _, rs := range ranges {
 		for _, r := range rs {
 			if n >= r.from && n <= r.to {
 				return newSatellite(r.gnss, n-r.below)

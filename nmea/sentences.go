@@ -16,7 +16,7 @@ const (
 	kindZDA
 	kindGST
 	kindGBS
-	kindUBX // PUBX,00
+	kindUBX // PUBX,00; 04 is a ZDA
 	kindRMZ // PGRMZ, Garmin's altitude
 	kindRME // PGRME, Garmin's error estimates
 	kindHDG
@@ -241,8 +241,13 @@ var navigation = map[string]Status{
 }
 
 // parseUBX: u-blox's PUBX,00 has time, position, altitude above the ellipsoid, navigation status, accuracies (one standard
-// deviation), km/h, track, speed downwards, age, HDOP, VDOP, TDOP, satellites.
+// deviation), km/h, track, speed downwards, age, HDOP, VDOP, TDOP, satellites. PUBX,04 has time and date, as ZDA.
 func parseUBX(r *reading) {
+	if r.field(0) == "04" {
+		r.kind = kindZDA
+		r.date, _ = read(r, 2, parseDate, flawDate)
+		return
+	}
 	if r.field(0) != "00" || !r.require(18) {
 		r.kind = kindOther
 		return

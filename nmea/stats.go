@@ -13,11 +13,10 @@ import (
 
 // AssemblerStats counts what an Assembler has met.
 type AssemblerStats struct {
-	Sentences uint64 `json:"sentences"` // pushed
-	Fixes     uint64 `json:"fixes"`     // handed out
-	Skies     uint64 `json:"skies"`     // handed out
-	Late      uint64 `json:"late"`      // sentences of an epoch that was closed
-	Refused   uint64 `json:"refused"`   // sentences with anything that was refused
+	Fixes   uint64 `json:"fixes"`   // handed out
+	Skies   uint64 `json:"skies"`   // handed out
+	Late    uint64 `json:"late"`    // sentences of an epoch that was closed
+	Refused uint64 `json:"refused"` // sentences with anything that was refused
 	// Rollovers is how many times 1024 weeks were added to the receiver's latest date.
 	Rollovers int `json:"rollovers"`
 	// Date is what is wrong with that date, nil when nothing is or it could be corrected.
