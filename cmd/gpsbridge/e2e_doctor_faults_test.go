@@ -110,6 +110,16 @@ func noFix(more ...string) string {
 // sirf is a frame of SiRF's binary protocol: start, length, payload, the sum of its bytes, end.
 const sirf = "\xa0\xa2\x00\x02\x0b\x86\x00\x91\xb0\xb3"
 
+// sbf is a block of Septentrio (4027 is MeasEpoch): $@, CRC-16 of what follows, number, length, payload.
+const sbf = "$@\x70\xd4\xbb\x0f\x10\x00\x00\x01\x02\x03\x04\x05\x06\x07"
+
+// garmin is a message of Garmin's protocol: DLE, number, length, payload, a sum that makes 0, DLE ETX. tsip are Trimble's health
+// (0x46) and extra status (0x4b).
+const (
+	garmin = "\x10\x33\x02\x01\x02\xc8\x10\x03"
+	tsip   = "\x10\x46\x00\x00\x10\x03\x10\x4b\x01\x02\x03\x10\x03"
+)
+
 // rtcm3 is a frame of RTCM 10403 with a payload of n bytes: D3, length, payload, CRC-24Q.
 func rtcm3(n int) string {
 	frame := append([]byte{0xd3, byte(n >> 8), byte(n), 0x43, 0x50}, make([]byte, n-2)...) // message 1077
@@ -150,7 +160,10 @@ var receiverFaults = []receiverFault{
 	{"UBX only, at a speed", simulated(sim.Config{Rate: 1, Baud: 9600, UBX: true, Garble: true}), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryUBX, []string{"switch NMEA output on"}},
 	{"SiRF binary only", sends(sirf), "/dev/ttyUSB0?baud=9600", "sentences", source.BinarySiRF, []string{"NMEA"}},
 	{"RTCM3 only", sends(rtcm3(400)), "/dev/ttyUSB0?baud=115200", "sentences", source.BinaryRTCM3, []string{"NMEA"}},
-	{"AIS only", sends("!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"), "/dev/ttyUSB0?baud=38400", "sentences", source.OnlyAIS, []string{"name the port of a GPS receiver"}},
+	{"SBF only", sends(sbf), "/dev/ttyUSB0?baud=115200", "sentences", source.BinarySBF, []string{"setNMEAOutput"}},
+	{"Garmin only", sends(garmin), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryGarmin, []string{"gpsd://localhost"}},
+	{"TSIP only", sends(tsip), "/dev/ttyUSB0?baud=9600", "sentences", source.BinaryTSIP, []string{"gpsd://localhost"}},
+	{"AIS only", sends(ais), "/dev/ttyUSB0?baud=38400", "sentences", source.OnlyAIS, []string{"name the port of a GPS receiver"}},
 	{"a wind sensor", sends(sentences("WIMWV,214.8,R,0.1,K,A")), "/dev/ttyUSB0?baud=4800", "sentences", source.NoPosition, []string{"name the port of a GPS receiver"}},
 	{"a modem's control port", sends("\r\nOK\r\n+CSQ: 20,99\r\n"), "/dev/ttyUSB0?baud=115200", "sentences", source.NotNMEA, nil},
 	{"7 data bits and parity", sends(sevenBits(string(newVehicle().epochs(0, 1)))), "/dev/ttyUSB0?baud=9600", "baud", source.SevenBits, []string{"8N1"}},

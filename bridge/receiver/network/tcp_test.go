@@ -95,6 +95,48 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+// TestServerClosesAfterEachBurst: a server that sends the newest epoch to each client and closes the connection is reached once a
+// second, and the log does not fill.
+func TestServerClosesAfterEachBurst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
+	t.Parallel()
+	l, conns := listenTCP(t, "127.0.0.1:0")
+	log := &receivertest.Log{}
+	r := receiver.New(tcpClient{l.Addr().String()}, receiver.Config{Source: "tcp", Log: log.Logger()})
+	ctx, cancel := context.WithCancel(t.Context())
+	rec, done := receivertest.NewRecorder(), make(chan error, 1)
+	go func() { done <- r.Run(ctx, rec) }()
+	const epochs = 10
+	began := time.Now()
+	for connections := 0; time.Since(began) < epochs*time.Second; connections++ {
+		if connections > epochs+1 {
+			t.Fatalf("%d connections in %v", connections, time.Since(began))
+		}
+		c := next(t, conns)
+		second := int(time.Since(began) / time.Second)
+		receivertest.Write(t, c, receivertest.RMC(fmt.Sprintf("1200%02d", second)))
+		_ = c.Close()
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for i := range epochs - 1 {
+		// A connection is made every 1.0 s and something: a second without one may come once.
+		if n := strings.Count(rec.All(), fmt.Sprintf("$GPRMC,1200%02d,", i)); n > 1 {
+			t.Errorf("epoch %d came %d times", i, n)
+		}
+	}
+	if n := strings.Count(rec.All(), "$GPRMC,"); n < epochs-1 {
+		t.Errorf("%d epochs of %d", n, epochs)
+	}
+	if n := len(log.Lines()); n > 6 {
+		t.Errorf("%d lines in the log: %s", n, strings.Join(log.Lines(), "\n"))
+	}
+}
+
 func TestTCPReset(t *testing.T) {
 	l, conns := listenTCP(t, "127.0.0.1:0")
 	name := "tcp://" + l.Addr().String()

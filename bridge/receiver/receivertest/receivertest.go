@@ -18,6 +18,9 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
+// waitMost is how long what is to come is waited for; a test of 25 epochs takes half a minute.
+const waitMost = time.Minute
+
 // Event is a call to a Consumer.
 type Event struct {
 	At   time.Duration // since the recorder was made
@@ -97,7 +100,7 @@ func (r *Recorder) What() []string {
 // Wait waits until the data fulfil a condition.
 func (r *Recorder) Wait(t *testing.T, what string, enough func(data string) bool) {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(waitMost)
 	for {
 		data := r.All()
 		if enough(data) {
@@ -107,7 +110,7 @@ func (r *Recorder) Wait(t *testing.T, what string, enough func(data string) bool
 		case <-r.more:
 		case <-time.After(10 * time.Millisecond): // a condition of a status
 		case <-timeout:
-			t.Fatalf("no %s within 20 s in %d bytes that end in %q", what, len(data), data[max(0, len(data)-100):])
+			t.Fatalf("no %s within %v in %d bytes that end in %q", what, waitMost, len(data), data[max(0, len(data)-100):])
 		}
 	}
 }
@@ -115,13 +118,13 @@ func (r *Recorder) Wait(t *testing.T, what string, enough func(data string) bool
 // WaitStatus waits until a status fulfils a condition, and returns it.
 func WaitStatus(t *testing.T, r *receiver.Receiver, what string, enough func(receiver.Status) bool) receiver.Status {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitMost); ; time.Sleep(5 * time.Millisecond) {
 		s := r.Status()
 		if enough(s) {
 			return s
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s within 20 s: %+v", what, s)
+			t.Fatalf("no %s within %v: %+v", what, waitMost, s)
 		}
 	}
 }

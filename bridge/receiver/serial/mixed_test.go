@@ -41,6 +41,26 @@ func rtcm3(payload []byte) []byte {
 	return append(m, byte(crc>>16), byte(crc>>8), byte(crc))
 }
 
+// sbf makes a block of Septentrio: a length that is a multiple of 4, and a sum of all behind it.
+func sbf(number uint16, payload []byte) []byte {
+	payload = payload[:len(payload)/4*4]
+	m := binary.LittleEndian.AppendUint16(nil, number)
+	m = binary.LittleEndian.AppendUint16(m, uint16(8+len(payload)))
+	m = append(m, payload...)
+	crc := uint16(0)
+	for _, c := range m {
+		crc ^= uint16(c) << 8
+		for range 8 {
+			if carry := crc & 0x8000; carry != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return append(binary.LittleEndian.AppendUint16([]byte("$@"), crc), m...)
+}
+
 func noise(size int) []byte {
 	random := rand.New(rand.NewPCG(1, uint64(size)))
 	b := make([]byte, size)
@@ -60,7 +80,7 @@ func epochOf(i int) string {
 // after them, are found and read without a loss, and the port stays open.
 func TestBinaryBesideNMEA(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 20 s")
+		t.Skip("takes half a minute")
 	}
 	t.Parallel()
 	rawx := ubx(0x02, 0x15, noise(3000))
@@ -68,6 +88,7 @@ func TestBinaryBesideNMEA(t *testing.T) {
 	for range 5 {
 		msm = append(msm, rtcm3(noise(900))...)
 	}
+	blocks := append(sbf(4027, noise(1800)), sbf(4007, noise(88))...) // MeasEpoch, PVTGeodetic
 	for _, test := range []struct {
 		name   string
 		baud   int
@@ -75,6 +96,9 @@ func TestBinaryBesideNMEA(t *testing.T) {
 		binary []byte
 		first  bool // the binary messages come first
 	}{
+		{"mosaic at 115200", 115200, time.Second, blocks, true},
+		{"mosaic at 115200, after", 115200, time.Second, blocks, false},
+		{"mosaic at 460800", 460800, 200 * time.Millisecond, blocks, false},
 		{"F9P at 460800, before", 460800, 200 * time.Millisecond, rawx, true},
 		{"F9P at 460800, after", 460800, 200 * time.Millisecond, rawx, false},
 		{"F9P at 115200, before", 115200, time.Second, rawx, true},
@@ -92,7 +116,10 @@ func TestBinaryBesideNMEA(t *testing.T) {
 			})
 			r, rec, stop := start(t, searched(w.path))
 			defer stop()
-			const epochs = 5
+			epochs := 25
+			if test.period < time.Second {
+				epochs = 75
+			}
 			rec.Wait(t, "epochs", func(data string) bool { return strings.Count(data, "$GPGGA,") >= epochs })
 			data := rec.All()
 			first, from := 0, strings.Index(data, "$GPRMC,")
@@ -152,6 +179,7 @@ func TestWhatIsSentIsNamed(t *testing.T) {
 		slow  bool
 	}{
 		{"UBX", ubx(0x01, 0x07, noise(92)), string(source.BinaryUBX), false},
+		{"SBF", sbf(4007, noise(88)), string(source.BinarySBF), false},
 		{"RTCM3", rtcm3(noise(300)), string(source.BinaryRTCM3), false},
 		{"Garmin", garmin, string(source.BinaryGarmin), false},
 		{"TSIP", []byte{0x10, 0x46, 0, 0, 0x10, 0x03, 0x10, 0x4B, 1, 2, 3, 0x10, 0x03}, string(source.BinaryTSIP), false},

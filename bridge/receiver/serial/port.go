@@ -246,9 +246,11 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 	return &tty{gate: g, line: line, baud: baud, close: close}, nil
 }
 
-// keepModemLines has the kernel leave DTR and RTS as they are when the port is closed. The kernel raises them when it opens a
-// port, which cannot be prevented, and a falling and rising DTR resets many boards: so they see it once, and not each time that
-// a search opens their port. An error is of a driver that does not know it.
+// keepModemLines has the kernel leave DTR and RTS as they are when the port is closed. The kernel raises them in the first open after
+// the port has appeared (tty_port_block_til_ready in drivers/tty/tty_port.c, unless the speed is already 0), which no program can
+// prevent, and a falling and rising DTR resets many boards: so they see it once, and not each time that a search opens their port.
+// They are not lowered after the open: that is another edge, and some receivers take their power from them. An error is of a driver
+// that does not know it.
 func keepModemLines(fd int) {
 	if mode, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && mode.Cflag&unix.HUPCL != 0 {
 		mode.Cflag &^= unix.HUPCL
