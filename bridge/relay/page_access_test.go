@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +18,7 @@ import (
 func TestPageAccess(t *testing.T) {
 	browser := realtest.Chromium(t)
 	t.Run("phone", func(t *testing.T) { testPhone(t, openTab(t, browser)) })
+	t.Run("large text", func(t *testing.T) { testLargeText(t, openTab(t, browser)) })
 	t.Run("keys of the map", func(t *testing.T) { testKeyboard(t, openTab(t, browser)) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, openTab(t, browser)) })
 	t.Run("names", func(t *testing.T) { testNames(t, openTab(t, browser)) })
@@ -77,6 +79,26 @@ func testPhone(t *testing.T, p *tab) {
 	p.until(visiblePanels + ` === "sky,charts"`)
 	if eval[bool](p, `document.documentElement.scrollHeight > innerHeight`) {
 		t.Error("the page scrolls on a desktop")
+	}
+	p.clean()
+}
+
+// The reader's text size is kept: a phone with text at 200 % has one column, nothing beyond its edge.
+func testLargeText(t *testing.T, p *tab) {
+	p.size(390, 844)
+	if _, err := chromedp.Call(p.ctx, cdppage.SetFontSizes, cdppage.SetFontSizesParams{FontSizes: &cdppage.FontSizes{Standard: 32, Fixed: 32}}); err != nil {
+		t.Fatal(err)
+	}
+	vanPage(t, p)
+	for _, name := range []string{"sky", "charts", "nmea", "link"} {
+		p.click("tab-" + name)
+		p.until(fmt.Sprintf(`%s === %q`, visiblePanels, name))
+		if beyond := eval[[]string](p, `[...document.querySelectorAll("body *")].filter((e) => e.offsetParent && e.getBoundingClientRect().right > 391).map((e) => e.id || e.tagName)`); len(beyond) > 0 {
+			t.Errorf("%s: beyond the edge: %q", name, beyond)
+		}
+	}
+	if size := eval[string](p, `getComputedStyle(document.getElementById("device")).fontSize`); size != "30px" {
+		t.Errorf("the name has %s, want twice its 15px", size)
 	}
 	p.clean()
 }

@@ -167,6 +167,7 @@ func TestPage(t *testing.T) {
 	t.Run("live, stale, restart", func(t *testing.T) { testLife(t, openTab(t, browser)) })
 	t.Run("waiting and no fix", func(t *testing.T) { testReasons(t, openTab(t, browser)) })
 	t.Run("token", func(t *testing.T) { testPageToken(t, openTab(t, browser)) })
+	t.Run("outage", func(t *testing.T) { testOutage(t, openTab(t, browser)) })
 	t.Run("old fix", func(t *testing.T) { testOldFix(t, openTab(t, browser)) })
 	t.Run("forty satellites", func(t *testing.T) { testCrowdedSky(t, openTab(t, browser)) })
 	t.Run("dark", func(t *testing.T) { testDark(t, openTab(t, browser)) })
@@ -256,6 +257,19 @@ func testPageToken(t *testing.T, p *tab) {
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + r.Addr().String() + "/")
 	p.shows("chain", "token needed")
+	// enter loads the page again, so what it shows is asked for until there is a page.
+	enter := func(token, expression string) {
+		p.until(`!document.getElementById("token-form").hidden`)
+		eval[any](p, fmt.Sprintf(`(() => { document.getElementById("token").value = %q; document.getElementById("token-form").requestSubmit(); })()`, token))
+		until(t, expression, func() bool {
+			shown, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+			return err == nil && shown
+		})
+	}
+	enter("wrong+/&token", `document.getElementById("banner-text").textContent.includes("not valid")`)
+	enter(" see-me", `document.getElementById("speed").textContent === "36"`)
+	p.until(`document.getElementById("token-form").hidden && !location.href.includes("token")`)
+	eval[any](p, `sessionStorage.clear()`)
 	p.open("http://" + r.Addr().String() + "/?x#token=see-me")
 	p.shows("speed", "36")
 	for _, asked := range p.noted(&p.requests) {
@@ -263,6 +277,28 @@ func testPageToken(t *testing.T, p *tab) {
 			t.Errorf("the token is in the address of %s", asked)
 		}
 	}
+}
+
+// While the server is out of reach the page is amber, and the stations that count the seconds stay what is pressed.
+func testOutage(t *testing.T, p *tab) {
+	left := 1000.0
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Status: func() any {
+		left--
+		return map[string]any{"role": "tracker", "device_id": "van_7", "receivers": []any{map[string]any{"source": "auto", "state": "reading"}},
+			"uplinks": []any{map[string]any{"state": "waiting", "retry_in": left, "problem": map[string]any{"cause": "connection refused"}}}}
+	}})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("chain", "retry")
+	r.Publish("van_7", "TPV", fixAt(2))
+	p.condition("live")
+	// The line under the strip has the colour of a warning.
+	eval[any](p, `(() => { const e = document.body.appendChild(document.createElement("i")); e.id = "amber"; e.dataset.level = "warn"; })()`)
+	p.until(`getComputedStyle(document.querySelector(".strip"), "::after").backgroundColor === getComputedStyle(document.getElementById("amber")).color`)
+	eval[any](p, `(() => { const b = document.querySelector('[data-station="Uplink"]'); b.pressed = true; b.was = b.innerText; })()`)
+	p.until(`document.querySelector('[data-station="Uplink"]').innerText !== document.querySelector('[data-station="Uplink"]').was`)
+	p.until(`document.querySelector('[data-station="Uplink"]').pressed`)
+	p.clean()
 }
 
 // What comes from the history is as old as it is, not new.

@@ -6,7 +6,7 @@ import { classOf, describe, groupsOf, mark } from './satellites.js';
 
 const BAR = 15, WIDE = 22, GAP = 12;    // width a bar takes, with three digits below; space between constellations
 const TOP = 24, FOOT = 18;            // of one row, above and below the bars
-const LOWER = matchMedia('(min-width: 900px) and (max-height: 760px)'); // both rows are to be in sight
+const LOWER = matchMedia('(min-width: 56.25em) and (max-height: 47.5em)'); // both rows are to be in sight
 const LOW = 10, HIGH = 55;            // dB-Hz
 const AXIS = 24;
 

@@ -83,7 +83,7 @@ function noteOf(note) {
 
 function section({ title, word, level, notes = [], rows }) {
   const list = rows.filter(([, v]) => v !== undefined && v !== '');
-  return element('section', {}, element('h3', {}, element('span', {}, title.trim()), element('b', { className: `word ${level}` }, word ?? '')),
+  return element('section', {}, element('h2', {}, element('span', {}, title.trim()), element('b', { className: `word ${level}` }, word ?? '')),
     ...notes.filter(Boolean).map(noteOf),
     element('dl', {}, ...list.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', { title: value }, value)))));
 }

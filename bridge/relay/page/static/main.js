@@ -93,6 +93,7 @@ function onSocket() {
 
 function onStatus() {
   const { status } = poll;
+  if (!feed.device) feed.state = poll.refused ? 'waiting' : 'connecting';
   if (!map) {
     map = 'loading';
     loadMap($('map'), status?.relay?.page, onMap, useMap).then(useMap);
@@ -227,7 +228,7 @@ $('token-form').addEventListener('submit', (e) => { // taken as from a link
   location.hash = new URLSearchParams({ token: $('token').value.trim() });
 });
 addEventListener('hashchange', () => { if (location.hash.includes('token=')) location.reload(); });
-$('table').open = matchMedia('(min-width: 900px) and (min-height: 940px)').matches; // there is room
+$('table').open = matchMedia('(min-width: 56.25em) and (min-height: 58.75em)').matches; // there is room
 $('scale').replaceChildren(...scaleOf());
 showSpeed($, null);
 

@@ -1,7 +1,7 @@
 // The panels that share a place: two groups side by side on a desktop, one of
 // four on a phone. Arrow keys move between tabs, as in the ARIA pattern.
 
-const PHONE = '(max-width: 899px)';
+const PHONE = '(max-width: 56.1875em)';
 const ORDER = ['sky', 'charts', 'nmea', 'link']; // on a phone
 const GROUPS = [['sky', 'link'], ['charts', 'nmea']];
 
