@@ -186,6 +186,7 @@ type stream struct {
 	last   time.Time // when the last packet arrives
 	ended  error     // what the reader gets after the queue
 	broken error     // what both ends get at once
+	unread time.Time // from when on the writer knows that the reader has closed; zero: it has not
 }
 
 type packet struct {
@@ -221,6 +222,12 @@ func (s *stream) put(data []byte) (ok bool, err error) {
 		return false, nil
 	}
 	now := time.Now()
+	if !s.unread.IsZero() {
+		if now.Before(s.unread) {
+			return true, nil
+		}
+		return false, syscall.EPIPE
+	}
 	s.free = latest(now, s.free).Add(line)
 	s.last = latest(s.last, s.free.Add(flight))
 	s.queue = append(s.queue, packet{append([]byte(nil), data...), now, s.last})
@@ -285,6 +292,24 @@ func (s *stream) breakNow(err error) {
 	if s.broken == nil {
 		s.broken = err
 	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// arrival is when the other end of a stream knows that it has ended.
+func (n *network) arrival(s *stream) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return latest(time.Now().Add(n.latency), s.last)
+}
+
+// closeReader is the reader having closed: what is sent is lost, and the writer knows it from a time on.
+func (s *stream) closeReader(known time.Time) {
+	s.mu.Lock()
+	s.unread = known
+	s.queue, s.bytes = nil, 0
 	s.mu.Unlock()
 	s.signal()
 }
@@ -394,9 +419,9 @@ func (e *end) Close() error {
 		e.out.forget()
 	}
 	e.out.finish(io.EOF)
-	e.in.breakNow(syscall.EPIPE)
-	e.out.signal()
 	n := e.pair.network
+	e.in.closeReader(n.arrival(e.out))
+	e.out.signal()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e.pair.device.isClosed() && e.pair.server.isClosed() {

@@ -83,7 +83,10 @@ func TestLossIsFoundWhereOneGoesAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
 			if n%2 == 0 && n < 20 { // loses the first echo after a break
-				s.receive(conn)
+				if msg, _ := s.receive(conn); seqOf(msg) == 50 {
+					breakOff(conn, fails)
+					return
+				}
 			}
 			poisoned(fails, time.Millisecond, 50)(s, n, conn)
 		})

@@ -5,22 +5,24 @@ import "slices"
 // One bad record must not stop the rest: a server that breaks the connection on it, and would again each time, never gets to
 // what follows it. But a broken connection is weak evidence. It costs every record that was on its way, so that all of them
 // look alike; and a server whose channel layer is down breaks it on any record. A record is therefore quarantined only after
-// an experiment in which nothing but the record differs:
+// experiments in which nothing but the record differs:
 //
-//  1. Connections that break in a row with the same oldest record outstanding: from then on one record goes at a time, so
-//     that the next break names one. That one is the candidate.
-//  2. The candidate is sent alone on new connections, as the first record of one, and after another record of the next,
-//     alternately. As the first it fails on no server that merely breaks connections after a record or two; the other one
-//     must have been acknowledged on the same connection a moment before, so it fails on no server that accepts nothing. If
-//     the other one fails, it becomes the candidate, with no evidence yet.
+//  1. Connections that break in a row with some of the same records outstanding: those are the candidates. Each new connection
+//     begins with them: the first one alone, because a server that echoes has echoed what was before the bad one, and after
+//     each group that passed one of twice the size. When one breaks the connection, it is searched in the same way, until one
+//     record is left.
+//  2. That one is sent, once, as the first record of one connection, and after another record of the next, alternately. The
+//     other one must have been acknowledged, and the connection must have stood for a while, so that the break is not about
+//     the other one, nor that of a server that ends every connection after some records. As the first one it fails on no
+//     server that merely ends connections later. If the other one fails, it becomes the candidate, with no evidence yet.
 //  3. After enough failures of both kinds, none of which may be followed by its acknowledgement, the record is quarantined.
 //
 // A server that breaks the connection on half of what it gets, at random, does all that by chance to one candidate in five
 // hundred (half to the power of six failures and three others that pass), and a quarantined record is kept in a file. Links
 // that die are no evidence.
 //
-// A candidate that fails with the mark of the backlog, also as the first record of a connection, is sent without it once: a
-// server with a strict schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
+// A candidate that failed after another one with the mark of the backlog is sent so without it once: a server with a strict
+// schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -30,127 +32,142 @@ const (
 	// failuresNeededSilent is the same where the connection just ended, or was closed as if nothing were wrong. Uvicorn ends
 	// it so when an application fails, but a killed server and a proxy do too.
 	failuresNeededSilent = 5
-	// leftMost bounds the number of records that go one at a time without a failure: two windows at their largest, twice.
-	leftMost = 4 * maxWindow
 	// marksNeeded is the number of records that pass without the mark of the backlog, each after a failure with it, that
 	// show that the server refuses the mark.
 	marksNeeded = 2
 )
 
 // isolation is the search for a record on which the server breaks the connection. It learns by events and knows neither
-// window, connection nor clock: what it decides is asked for by oneAtATime, experiment and marksRefused. Records are named by their
+// window, connection nor clock: what it decides is asked for by active, next and marksRefused. Records are named by their
 // positions.
 type isolation struct {
-	oldest uint64 // outstanding at the last break; 0: none
-	breaks int    // in a row with the same oldest
-	left   int    // acknowledgements to go, one record at a time
+	candidates []uint64 // outstanding at each of the last breaks, the likely ones first
+	breaks     int      // in a row that have them in common
+	active     bool     // connections begin with trials
+	group      int      // the first so many of them broke the connection in a trial
+	size       int      // of the last trial; 0: none since a break
 
-	candidate uint64 // 0: none
-	first     int    // its failures as the first record of a connection
-	behind    int    // its failures after another that was acknowledged
-	silent    bool   // one of them came without a close frame that states a failure
-	marked    bool   // it failed with the mark of the backlog
-	tried     bool   // it was tried without the mark
-	unmarked  bool   // it is being tried without the mark
+	evidence evidence // against the first candidate, where it is the group
 
 	passedUnmarked int
 }
 
+// evidence is what the trials of one record have shown.
+type evidence struct {
+	first, behind int  // its failures of each kind
+	silent        bool // one of them came without a close frame that states a failure
+	marked        bool // it failed with the mark of the backlog
+	tried         bool // it was sent without the mark
+	unmarked      bool // that trial goes on
+}
+
+// trial is what a connection begins with.
+type trial struct {
+	records    []uint64 // the first of the candidates
+	candidates []uint64
+	behind     bool // after another record, which is no candidate, and some time
+	unmarked   bool // without the mark of the backlog
+}
+
 // failure is the end of a connection that a record may have caused.
 type failure struct {
-	outstanding []uint64 // records without an acknowledgement, in the order of sending
-	alone       bool     // they were sent one at a time
-	behind      bool     // the last one was sent after another that was acknowledged on this connection
-	marked      bool     // it was sent with the mark of the backlog
+	outstanding []uint64 // records without an acknowledgement, the likely ones first
+	first       bool     // nothing else was sent on this connection
+	behind      bool     // another one passed before, as a trial has it
+	marked      bool     // the first of them was sent with the mark of the backlog
 	blame       blame    // of blamePossible or blameStated
 }
 
 // broke takes a failure. It reports whether that starts the isolation, or completes the evidence against the one record that
 // was outstanding.
 func (i *isolation) broke(f failure) (starts, quarantine bool) {
-	switch {
-	case len(f.outstanding) == 0:
-		return false, false
-	case f.alone:
-		return false, i.failedAlone(f)
-	}
-	if oldest := slices.Min(f.outstanding); oldest != i.oldest {
-		i.oldest, i.breaks = oldest, 0
-	}
-	i.breaks++
-	if i.breaks < breaksToIsolate {
+	if len(f.outstanding) == 0 {
 		return false, false
 	}
-	starts = i.left == 0
-	i.left = min(2*len(f.outstanding), leftMost) // half of what is sent meanwhile are live records
-	return starts, false
+	i.size = 0
+	if !i.active {
+		i.breaks++
+		if i.candidates = common(i.candidates, f.outstanding); len(i.candidates) == 0 {
+			i.candidates, i.breaks = slices.Clone(f.outstanding), 1
+		}
+		i.active = i.breaks >= breaksToIsolate
+		return i.active, false
+	}
+	if i.group != 1 || len(f.outstanding) != 1 || f.outstanding[0] != i.candidates[0] {
+		others := slices.DeleteFunc(i.candidates, func(pos uint64) bool { return slices.Contains(f.outstanding, pos) })
+		i.candidates = slices.Concat(f.outstanding, others)
+		i.group, i.evidence = len(f.outstanding), evidence{}
+	}
+	return false, i.group == 1 && i.evidence.add(f)
 }
 
-func (i *isolation) failedAlone(f failure) (quarantine bool) {
-	pos := f.outstanding[0]
-	if pos != i.candidate {
-		i.candidate, i.first, i.behind = pos, 0, 0
-		i.silent, i.marked, i.tried, i.unmarked = f.blame == blamePossible, f.marked, false, false
-		return false
+// common are the values of a that are in b.
+func common(a, b []uint64) []uint64 {
+	in := map[uint64]bool{}
+	for _, v := range b {
+		in[v] = true
 	}
-	i.unmarked = false
+	return slices.DeleteFunc(a, func(v uint64) bool { return !in[v] })
+}
+
+// add takes a failure, and reports whether the evidence is complete.
+func (e *evidence) add(f failure) bool {
+	e.unmarked = false
+	if f.first {
+		e.first++
+	}
 	if f.behind {
-		i.behind++
-	} else {
-		i.first++
+		e.behind++
 	}
-	i.silent, i.marked = i.silent || f.blame == blamePossible, i.marked || f.marked
+	e.silent, e.marked = e.silent || f.blame == blamePossible, e.marked || f.marked
 	needed := failuresNeeded
-	if i.silent {
+	if e.silent {
 		needed = failuresNeededSilent
 	}
-	return min(i.first, i.behind) >= needed
+	return min(e.first, e.behind) >= needed
 }
 
-// passedWithoutMark takes the echo of a record that was sent without the mark of the backlog: where it failed with it, that is
-// evidence against the mark. It comes before acked.
-func (i *isolation) passedWithoutMark(pos uint64) {
-	if pos == i.candidate && i.unmarked {
+// passed takes note that the server accepts a record, or that it is not in the queue any more: evidence against it is void.
+func (i *isolation) passed(pos uint64) {
+	at := slices.Index(i.candidates, pos)
+	if at < 0 {
+		return
+	}
+	if at == 0 && i.evidence.unmarked {
 		i.passedUnmarked++
 	}
+	i.candidates = slices.Delete(i.candidates, at, at+1)
+	if at < i.group {
+		i.group--
+		i.evidence = evidence{}
+	}
+	i.active = i.active && len(i.candidates) > 0
 }
 
 // markAccepted takes the echo of a record with the mark of the backlog: evidence against the mark is void.
 func (i *isolation) markAccepted() { i.passedUnmarked = 0 }
 
-// acked takes the acknowledgement of a record: evidence against it is void.
-func (i *isolation) acked(pos uint64) {
-	if pos == i.candidate {
-		i.candidate, i.unmarked = 0, false
+// next decides what is to be sent next, alone, of at most so many records. Not ok: nothing in particular.
+func (i *isolation) next(most int) (t trial, ok bool) {
+	if !i.active {
+		return t, false
 	}
-	ends := i.left == 1
-	i.left = max(i.left-1, 0)
-	if pos == i.oldest || ends {
-		i.oldest, i.breaks = 0, 0
+	t.candidates = slices.Clone(i.candidates)
+	if i.group == 1 {
+		e := &i.evidence
+		t.records, t.behind = t.candidates[:1], e.first > e.behind
+		if e.marked && !e.tried { // after another one also without the mark, so that nothing but the mark differs
+			t.behind, t.unmarked = true, e.behind > 0
+			e.tried, e.unmarked = t.unmarked, t.unmarked
+		}
+		return t, true
 	}
-}
-
-// gone takes note that a record is not in the queue any more.
-func (i *isolation) gone(pos uint64) {
-	if pos == i.candidate {
-		i.candidate = 0
+	if i.group > 1 { // the whole group would show nothing new
+		most = min(most, i.group-1)
 	}
-}
-
-// oneAtATime decides whether one record is to be sent at a time.
-func (i *isolation) oneAtATime() bool { return i.left > 0 || i.candidate != 0 }
-
-// experiment decides what the next connection is to begin with: the candidate alone, after another record or not, with the mark of
-// the backlog or not. Not ok: nothing in particular.
-func (i *isolation) experiment() (pos uint64, behind, unmarked, ok bool) {
-	if i.candidate == 0 {
-		return 0, false, false, false
-	}
-	if i.marked && !i.tried && i.first > 0 { // a server that ends every connection after some records accepts the first
-		i.tried, i.unmarked = true, true
-		return i.candidate, false, true, true
-	}
-	return i.candidate, i.first > i.behind, false, true
+	i.size = min(max(1, 2*i.size), most, len(t.candidates))
+	t.records = t.candidates[:i.size]
+	return t, true
 }
 
 // marksRefused decides whether records are to be sent without the mark of the backlog.

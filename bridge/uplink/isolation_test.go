@@ -9,45 +9,48 @@ import (
 
 // event is one step of a table.
 type event struct {
-	broke   []uint64 // outstanding; nil: acked
-	alone   bool
+	broke   []uint64 // outstanding; nil: passed
+	first   bool
 	behind  bool
 	silent  bool
-	acked   uint64
-	single  bool // wanted after it
-	quarant bool // wanted of it
+	passed  uint64
+	next    []uint64 // wanted after it: records of the trial
+	quarant bool     // wanted of it
 }
 
 func TestIsolation(t *testing.T) {
-	alone := func(pos uint64, behind bool) event {
-		return event{broke: []uint64{pos}, alone: true, behind: behind, single: true}
-	}
+	broke := func(next []uint64, outstanding ...uint64) event { return event{broke: outstanding, next: next} }
+	four := []uint64{4}
+	first := event{broke: four, first: true, next: four}
+	behind := event{broke: four, behind: true, next: four}
+	start := []event{broke(nil, 4), broke(nil, 4), broke(four, 4)}
 	quarantined := func(e event) event { e.quarant = true; return e }
 	silently := func(e event) event { e.silent = true; return e }
 	for name, events := range map[string][]event{
-		"breaks with different oldest records": {
-			{broke: []uint64{1, 2}}, {broke: []uint64{2, 3}}, {broke: []uint64{3, 4}}, {broke: []uint64{4, 5}},
+		"breaks with different records": {
+			broke(nil, 1, 2), broke(nil, 3), broke(nil, 4, 5), broke(nil, 6), broke(nil, 7),
 		},
-		"the same oldest starts it, acknowledgements end it": {
-			{broke: []uint64{9, 4}}, {broke: []uint64{4, 9}}, {broke: []uint64{4, 10}, single: true},
-			{acked: 4, single: true}, {acked: 9, single: true}, {acked: 10, single: true}, {acked: 11},
+		"each with one of the last, but none with all": {
+			broke(nil, 1, 2), broke(nil, 2, 3), broke(nil, 3, 4), broke(nil, 4, 5), broke(nil, 5, 6),
 		},
-		"an acknowledgement of the oldest between": {
-			{broke: []uint64{4, 5}}, {broke: []uint64{4, 5}}, {acked: 4}, {broke: []uint64{5}}, {broke: []uint64{5}},
+		"one, and twice as many each time, until all have passed": {
+			broke(nil, 1, 4, 5, 6, 7), broke(nil, 4, 5, 6, 7), broke(four, 3, 4, 5, 6, 7),
+			{passed: 4, next: []uint64{5, 6}}, {passed: 5, next: []uint64{6, 7}}, {passed: 6, next: []uint64{7}}, {passed: 7}, broke(nil, 4),
 		},
-		"failures as the first alone are no evidence": {
-			alone(4, false), alone(4, false), alone(4, false), alone(4, false), alone(4, false), alone(4, false), alone(4, false),
+		"a group that breaks is searched, and the others after it": {
+			broke(nil, 4, 5, 6, 7), broke(nil, 4, 5, 6, 7), broke(four, 4, 5, 6, 7), {passed: 4, next: []uint64{5, 6}}, broke([]uint64{5}, 5, 6),
+			{passed: 5, next: []uint64{6}}, broke([]uint64{6}, 6), {passed: 6, next: []uint64{7}}, {passed: 7},
 		},
-		"three failures of each kind": {
-			alone(4, false), alone(4, false), alone(4, true), alone(4, false), alone(4, true), alone(4, false), quarantined(alone(4, true)),
+		"all passed between": {
+			broke(nil, 4), broke(nil, 4), {passed: 4}, broke(nil, 4), broke(nil, 4), {passed: 4},
 		},
-		"another that fails becomes the candidate": {
-			alone(4, false), alone(4, false), alone(4, true), alone(4, false), alone(4, true), alone(7, false), alone(4, true), alone(4, false), {acked: 4},
-		},
-		"without a close frame it takes five": {
-			silently(alone(4, false)), alone(4, false), alone(4, true), alone(4, false), alone(4, true), alone(4, false), alone(4, true),
-			alone(4, false), alone(4, true), alone(4, false), quarantined(alone(4, true)),
-		},
+		"failures as the first are no evidence alone":       {start[0], start[1], start[2], first, first, first, first, first, first, first},
+		"failures after another are no evidence alone":      {start[0], start[1], start[2], behind, behind, behind, behind, behind, behind},
+		"failures after a candidate that passed, neither":   {start[0], start[1], start[2], broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4)},
+		"three failures of each kind":                       {start[0], start[1], start[2], first, behind, first, behind, first, quarantined(behind)},
+		"another that fails becomes the candidate":          {start[0], start[1], start[2], first, behind, first, behind, broke([]uint64{7}, 7), broke(four, 4), first, behind, {passed: 4, next: []uint64{7}}},
+		"without a close frame it takes five":               {start[0], start[1], start[2], silently(first), behind, first, behind, first, behind, first, behind, first, quarantined(behind)},
+		"one that passed begins without evidence next time": {start[0], start[1], start[2], first, behind, first, behind, first, {passed: 4}, start[0], start[1], start[2], first, behind},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var i isolation
@@ -58,15 +61,40 @@ func TestIsolation(t *testing.T) {
 					if e.silent {
 						blame = blamePossible
 					}
-					_, quarantine = i.broke(failure{outstanding: e.broke, alone: e.alone, behind: e.behind, blame: blame})
+					_, quarantine = i.broke(failure{outstanding: e.broke, first: e.first, behind: e.behind, blame: blame})
 				} else {
-					i.acked(e.acked)
+					i.passed(e.passed)
 				}
-				if quarantine != e.quarant || i.oneAtATime() != e.single {
-					t.Errorf("event %d: quarantine %t, one at a time %t; want %t, %t: %+v", n, quarantine, i.oneAtATime(), e.quarant, e.single, i)
+				if trial, _ := i.next(maxWindow); quarantine != e.quarant || !slices.Equal(trial.records, e.next) {
+					t.Errorf("event %d: quarantine %t, next %v; want %t, %v: %+v", n, quarantine, trial.records, e.quarant, e.next, i)
 				}
 			}
 		})
+	}
+}
+
+// Trials take turns, and are bounded by the window.
+func TestIsolationTrials(t *testing.T) {
+	var i isolation
+	many := make([]uint64, 100)
+	for pos := range many {
+		many[pos] = uint64(pos + 1)
+	}
+	for range breaksToIsolate {
+		i.broke(failure{outstanding: many, blame: blameStated})
+	}
+	for _, want := range []int{1, 2, 4, 8, 8} {
+		if trial, _ := i.next(8); len(trial.records) != want || trial.behind {
+			t.Errorf("%+v, want %d records", trial, want)
+		}
+	}
+	i.broke(failure{outstanding: []uint64{4}, blame: blameStated})
+	for n := range 2 * failuresNeeded {
+		trial, _ := i.next(8)
+		if trial.behind != (n%2 == 1) {
+			t.Errorf("trial %d: %+v", n, trial)
+		}
+		i.broke(failure{outstanding: []uint64{4}, first: !trial.behind, behind: trial.behind, blame: blameStated})
 	}
 }
 
@@ -74,19 +102,24 @@ func TestIsolation(t *testing.T) {
 func TestIsolationFindsARefusedMark(t *testing.T) {
 	var i isolation
 	for pos := uint64(1); pos <= marksNeeded; pos++ {
-		with := failure{outstanding: []uint64{pos}, alone: true, marked: true, blame: blameStated}
+		with := failure{outstanding: []uint64{pos}, marked: true, blame: blameStated}
+		for range breaksToIsolate + 1 {
+			i.broke(with)
+		}
+		if trial, ok := i.next(8); !ok || !trial.behind || trial.unmarked {
+			t.Fatalf("trial %+v, %t", trial, ok)
+		}
+		with.behind = true
 		i.broke(with)
-		if got, behind, unmarked, ok := i.experiment(); !ok || got != pos || behind || unmarked {
-			t.Fatalf("experiment %d, behind %t, unmarked %t, %t", got, behind, unmarked, ok)
+		if trial, ok := i.next(8); !ok || !trial.behind || !trial.unmarked || i.marksRefused() {
+			t.Fatalf("trial %+v, %t; refused %t", trial, ok, i.marksRefused())
 		}
-		i.broke(with) // as the first of a connection too
-		if got, _, unmarked, ok := i.experiment(); !ok || got != pos || !unmarked || i.marksRefused() {
-			t.Fatalf("trial %d, unmarked %t, %t; refused %t", got, unmarked, ok, i.marksRefused())
+		if trial, _ := i.next(8); trial.unmarked {
+			t.Error("sent without the mark twice")
 		}
-		i.passedWithoutMark(pos)
-		i.acked(pos)
+		i.passed(pos)
 	}
-	if !i.marksRefused() || i.oneAtATime() {
+	if !i.marksRefused() || i.active {
 		t.Errorf("%+v", i)
 	}
 	if i.markAccepted(); i.marksRefused() {
@@ -94,7 +127,7 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 	}
 }
 
-// Whatever happened, when the evidence ends sending is back at full speed, and no acknowledged record is quarantined.
+// Whatever happened, when the evidence ends sending is back at full speed, and no record that passed is quarantined.
 func TestIsolationEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var i isolation
@@ -109,44 +142,35 @@ func TestIsolationEnds(t *testing.T) {
 		}
 		remove := func(pos uint64) { waiting = slices.DeleteFunc(waiting, func(p uint64) bool { return p == pos }) }
 		for range rapid.IntRange(0, 100).Draw(t, "events") {
-			pos, behind, _, trial := i.experiment()
+			trial, isTrial := i.next(maxWindow)
 			switch what := rapid.IntRange(0, 9).Draw(t, "event"); {
 			case what < 6:
-				f := failure{blame: rapid.SampledFrom([]blame{blamePossible, blameStated}).Draw(t, "blame"), marked: rapid.Bool().Draw(t, "marked")}
-				if i.oneAtATime() {
-					f.alone, f.outstanding = true, take(1)
-					if trial && rapid.Bool().Draw(t, "candidate") {
-						f.outstanding, f.behind = []uint64{pos}, behind
-					}
-				} else {
-					f.outstanding = take(rapid.IntRange(1, 32).Draw(t, "window"))
+				f := failure{blame: rapid.SampledFrom([]blame{blamePossible, blameStated}).Draw(t, "blame"), marked: rapid.Bool().Draw(t, "marked"),
+					outstanding: take(rapid.IntRange(1, 32).Draw(t, "window"))}
+				if isTrial && rapid.Bool().Draw(t, "candidate") {
+					f.outstanding, f.behind, f.first = trial.records, trial.behind, !trial.behind
 				}
 				if _, quarantine := i.broke(f); quarantine {
 					if !slices.Contains(waiting, f.outstanding[0]) {
 						t.Fatalf("record %d was acknowledged and is quarantined", f.outstanding[0])
 					}
-					i.gone(f.outstanding[0])
+					i.passed(f.outstanding[0])
 					remove(f.outstanding[0])
 				}
-			case trial && what == 6:
-				i.gone(pos)
-				remove(pos)
 			default:
 				acked := rapid.SampledFrom(take(8)).Draw(t, "acked")
-				i.acked(acked)
+				i.passed(acked)
 				remove(acked)
 			}
 		}
-		// The evidence ends: the candidate of a trial passes, and so does everything else.
-		for n := 0; i.oneAtATime(); n++ {
-			pos, _, _, trial := i.experiment()
-			if !trial {
-				pos = take(1)[0]
+		// The evidence ends: trials pass.
+		for n := 0; i.active; n++ {
+			trial, ok := i.next(maxWindow)
+			if !ok || n > 2*capacity {
+				t.Fatalf("isolating after %d trials that passed: %+v", n, i)
 			}
-			i.acked(pos)
-			remove(pos)
-			if n > 2*capacity {
-				t.Fatalf("one record at a time after %d acknowledgements in a row: %+v", n, i)
+			for _, pos := range trial.records {
+				i.passed(pos)
 			}
 		}
 	})

@@ -27,7 +27,7 @@ const (
 	// on it, where a pong is provisional: more than the round trip to most
 	// servers.
 	echoWait = time.Second
-	// failWait is the same where one record goes at a time: Daphne closes the
+	// failWait is the same for the trials of the isolation: Daphne closes the
 	// connection up to a second after an application has failed on a record.
 	failWait = 1500 * time.Millisecond
 	// renewGrace is how long a connection that is due to be replaced waits for
@@ -121,14 +121,14 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	u.warnEchoes()
 	t.pong, s.pong = s.pong, nil
 	if u.accepts() {
-		t.matured = u.held.until(now.Add(-u.c.Retain))
+		t.matured = u.win.matured(now.Add(-u.c.Retain))
 	}
 	stalled, watched := s.stalled()
 	if watched && !now.Before(stalled) {
 		s.probeNow(now)
 		stalled, watched = s.stalled()
 	}
-	if _, due := u.win.held(now); due {
+	if _, due := u.win.heldBack(now); due {
 		s.interrupt()
 		signal(s.room)
 	}
@@ -156,17 +156,17 @@ func (s *session) nextLook(now time.Time) time.Time {
 			next = earliest(next, t)
 		}
 	}
-	if at, ok := u.win.oldest(); ok && u.provisional() {
-		later(at.Add(u.provisionalWait()))
+	if out := u.win.flying(); len(out) > 0 && u.provisional() {
+		later(out[0].at.Add(u.provisionalWait()))
 	}
-	if f, ok := u.win.keyless(); ok && u.mode == AckEcho {
+	if f := u.win.keyless(); f != nil && u.mode == AckEcho {
 		later(f.at.Add(keylessWait))
 	}
-	if at, _ := u.win.held(now); !at.IsZero() {
+	if at, _ := u.win.heldBack(now); !at.IsZero() {
 		next = earliest(next, at)
 	}
-	if at, ok := u.held.oldest(); ok && u.accepts() {
-		next = earliest(next, at.Add(u.c.Retain))
+	if u.win.held > 0 && u.accepts() {
+		next = earliest(next, u.win.sent[0].at.Add(u.c.Retain))
 	}
 	later(s.since.Add(usefulAfter))
 	later(s.since.Add(warnAfter))
@@ -186,20 +186,20 @@ func (s *session) wantsPing(now time.Time) bool {
 		s.hurry = false
 		return true
 	}
-	if s.ping.waiting || u.win.outstanding() == 0 || s.written <= s.ping.covers {
+	out := u.win.flying()
+	if s.ping.waiting || len(out) == 0 || s.written <= s.ping.covers {
 		return false
 	}
 	switch {
 	case u.mode == AckPong:
 		return true
 	case u.provisional():
-		at, busy := u.win.oldest()
-		return busy && (u.pongsAtOnce(now) && (u.drains > 0 || s.waits || !u.win.room()) || !now.Before(at.Add(u.provisionalWait())))
+		return u.pongsAtOnce(now) && (u.drains > 0 || s.waits || !u.win.room()) || !now.Before(out[0].at.Add(u.provisionalWait()))
 	case u.mode != AckEcho:
 		return false
 	}
-	f, ok := u.win.keyless()
-	return ok && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || !now.Before(f.at.Add(keylessWait))) // nothing later comes at the end
+	f := u.win.keyless()
+	return f != nil && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || !now.Before(f.at.Add(keylessWait))) // nothing later comes at the end
 }
 
 // nextPing enters the ping that is about to be sent. Caller holds mu.
@@ -219,19 +219,21 @@ func (s *session) ponged(payload string) {
 	}
 	s.ping.waiting = false
 	now := time.Now()
+	covered := u.win.covered(s.ping.covers)
 	var done []uint64
-	switch {
-	case u.mode == AckPong:
-		for _, f := range u.win.ponged(s.ping.covers, false, now) {
-			done = append(done, f.pos)
+	if u.provisional() {
+		s.hold(covered, now)
+	} else {
+		for _, f := range covered {
+			if u.mode == AckPong || !f.keyed { // echoes acknowledge the others
+				u.win.acknowledged(f, now, false) // the ping has its own round trip
+				u.win.forget(f)
+				done = append(done, f.pos)
+			}
 		}
+	}
+	if u.mode != AckEcho {
 		u.win.measure(now.Sub(s.ping.at))
-	case u.provisional():
-		s.hold(u.win.ponged(s.ping.covers, false, now), now)
-	case u.mode == AckEcho:
-		for _, f := range u.win.ponged(s.ping.covers, true, now) {
-			done = append(done, f.pos)
-		}
 	}
 	s.acked += len(done)
 	u.mu.Unlock()
@@ -241,23 +243,16 @@ func (s *session) ponged(payload string) {
 }
 
 // hold keeps records that a pong covers until there is proof. Caller holds mu.
-func (s *session) hold(covered []flight, now time.Time) {
+func (s *session) hold(covered []*flight, now time.Time) {
 	u := s.u
 	if len(covered) == 0 {
 		return
 	}
-	for _, f := range covered {
-		u.held.add(f, now)
-		if u.win.single { // it was waited long enough for a failure
-			if f.unmarked && u.mode == AckAuto {
-				u.isolation.passedWithoutMark(f.pos)
-			}
-			u.isolation.acked(f.pos)
+	u.win.hold(len(covered), now)
+	if u.isolation.active { // they were waited for long enough for a failure
+		for _, f := range covered {
+			u.isolation.passed(f.pos)
 		}
-	}
-	u.win.single = u.isolation.oneAtATime()
-	if u.mode == AckAuto {
-		u.win.measure(now.Sub(s.ping.at))
 	}
 	u.lastAck = now
 	s.acked += len(covered)
@@ -321,8 +316,7 @@ const (
 	// where the window has room, the next fix shows the loss for nothing.
 	probeFloor = 2 * time.Second
 	// probeFloorLast is the same where no later record is coming: during a
-	// drain, which is bounded by some seconds, and where one record goes at a
-	// time.
+	// drain, which is bounded by some seconds.
 	probeFloorLast = time.Second
 	// probeRounds is how many times the expected upper limit of a round trip a
 	// silence is long; silenceRounds, after which the connection is given up,
@@ -343,12 +337,12 @@ type probe struct {
 // nothing is on its way, or nothing that can have an echo. Caller holds mu.
 func (s *session) stalled() (at time.Time, ok bool) {
 	u := s.u
-	tail, ok := u.win.tail()
-	if !ok || u.mode != AckEcho || u.provisional() || !tail.keyed {
+	tail := u.win.tail()
+	if tail == nil || u.mode != AckEcho || u.provisional() || !tail.keyed {
 		return at, false
 	}
 	floor := probeFloor
-	if u.drains > 0 || u.win.single {
+	if u.drains > 0 {
 		floor = probeFloorLast
 	}
 	if u.win.progress.After(s.probe.at) {
@@ -371,15 +365,6 @@ func (s *session) probeNow(now time.Time) {
 // lasts. Caller holds mu.
 func (s *session) probing() bool {
 	return s.probe.due && !s.u.win.progress.After(s.probe.at)
-}
-
-// tailAgain returns the record that was sent last, to be sent once more. Caller
-// holds mu.
-func (s *session) tailAgain() (f flight, ok bool) {
-	s.probe.due = false
-	f, ok = s.u.win.tail()
-	f.repeat = true
-	return f, ok
 }
 
 // probeSent takes note that a record was found to be sent.

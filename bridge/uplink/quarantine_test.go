@@ -233,21 +233,6 @@ func TestLoneRecordIsNotQuarantined(t *testing.T) {
 	})
 }
 
-// What is not on its way has nothing to do with the end of a connection on which
-// one record goes at a time.
-func TestHeldBackRecordIsNoCandidate(t *testing.T) {
-	u, err := New(Config{URL: "ws://h.example/"}, newQueue(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.isolation.candidate, u.isolation.first, u.win.single = 7, 1, true
-	u.win.lost = []flight{{pos: 1, hold: time.Now().Add(holdMost)}}
-	u.judge(newSession(u, nil), ended(nil))
-	if u.isolation.candidate != 7 || u.isolation.first != 1 {
-		t.Errorf("blamed what was held back: %+v", u.isolation)
-	}
-}
-
 // When the evidence ends, the uplink is back at full speed: a server that failed on everything for a while, as with its Redis
 // down, costs one record per round trip no longer than the next window.
 func TestFullSpeedAfterTheEvidenceEnds(t *testing.T) {

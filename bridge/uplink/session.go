@@ -56,7 +56,7 @@ type session struct {
 	interrupt   context.CancelFunc // ends next
 	waits       bool               // the writer waits for a live record with a backlog left
 	hurry       bool               // a ping is due now
-	otherPassed bool               // another record was acknowledged alone, ahead of the candidate
+	otherPassed bool               // a trial has it that another record passed
 	written     uint64             // ordinal of the last sending that is on the wire
 	ping        ping
 	probe       probe
@@ -236,7 +236,8 @@ func (s *session) message(msg []byte) {
 		}
 	}
 	if len(own) > 1 { // in the order of sending, whatever the frame's: only what the frame leaves out has no echo
-		slices.SortStableFunc(own, func(a, b Key) int { return find(u.win.flights, a) - find(u.win.flights, b) })
+		at := func(key Key) int { return slices.IndexFunc(u.win.sent, func(f *flight) bool { return f.key == key }) }
+		slices.SortStableFunc(own, func(a, b Key) int { return at(a) - at(b) })
 	}
 	u.mu.Unlock()
 	for _, key := range own {
@@ -250,36 +251,15 @@ func (s *session) echoed(key Key) {
 	u.mu.Lock()
 	s.moved = now
 	u.settle()
-	f, done, gap, found := u.win.echoed(key, now)
-	unechoed := max(len(done)-1, 0)
-	n, first, isHeld := u.held.find(key)
-	switch {
-	case found:
-		first, n = !f.again, f.n
-		switch {
-		case f.marked:
-			u.isolation.markAccepted()
-		case f.unmarked:
-			u.isolation.passedWithoutMark(f.pos)
+	var done []uint64
+	var gap []*flight
+	if f := u.win.find(key); f != nil {
+		onItsWay := slices.Contains(u.win.flying(), f)
+		if done, gap = u.win.echoed(f, now); onItsWay {
+			s.judge(f, true, now)
+			done = append(done, s.missed(gap, f, now)...)
 		}
-		if f.judged() {
-			u.echoes.saw(f.class(), true, now)
-		}
-	case isHeld:
-		if pos, ok := u.held.remove(n); ok {
-			done = append(done, pos)
-			u.win.progress = now
-		}
-	default:
-		done, first = u.win.echoedLate(key, now), false
 	}
-	// The server processes a connection in order: it has had what was sent before.
-	if first {
-		before := u.held.through(n)
-		done, unechoed = append(done, before...), unechoed+len(before)
-	}
-	accepted := s.passed(gap, f, now)
-	done, unechoed = append(done, accepted...), unechoed+len(accepted)
 	poke := s.acked == 0 || len(gap) > 0
 	s.acked += len(done)
 	if len(u.win.lost) > 0 {
@@ -288,7 +268,7 @@ func (s *session) echoed(key Key) {
 	u.warnEchoes()
 	u.mu.Unlock()
 	if len(done) > 0 {
-		u.ack(done, unechoed)
+		u.ack(done, len(done)-1)
 		s.freed()
 	}
 	if poke {
@@ -296,16 +276,27 @@ func (s *session) echoed(key Key) {
 	}
 }
 
-// passed takes records without an echo before that of a later one, the witness, and returns the positions of those that count
-// as accepted. The others are sent again. Caller holds mu.
-func (s *session) passed(gap []flight, witness flight, now time.Time) (accepted []uint64) {
+// judge takes what the server did with a record, for the judgement of the server. Caller holds mu.
+func (s *session) judge(f *flight, echoed bool, now time.Time) {
 	u := s.u
-	var again []flight
+	if echoed && f.marked {
+		u.isolation.markAccepted()
+	}
+	if !f.again || f.late { // repeats of one live record would count as many; late ones may be few, and repeated on each connection
+		u.echoes.saw(f.class(), echoed, now)
+	}
+}
+
+// missed takes records without an echo before that of a later one, the witness, and returns the positions of those that count
+// as accepted. The others are sent again. Caller holds mu.
+func (s *session) missed(gap []*flight, witness *flight, now time.Time) (accepted []uint64) {
+	u := s.u
+	var again []*flight
 	for _, f := range gap {
-		if f.judged() {
-			u.echoes.saw(f.class(), false, now)
-		}
+		s.judge(f, false, now)
+		u.isolation.passed(f.pos) // the server has gone on after it
 		if !witness.again && u.echoes.some(f.class()) {
+			u.win.forget(f)
 			accepted = append(accepted, f.pos)
 		} else {
 			again = append(again, f)
@@ -319,10 +310,7 @@ func (s *session) passed(gap []flight, witness flight, now time.Time) (accepted 
 		s.lossLogged = true
 		u.log.Warn("records without an echo, sending them again with a smaller window", "records", len(again), "window", u.win.size)
 	}
-	for _, f := range u.win.missed(again, witness, now) {
-		accepted = append(accepted, f.pos)
-	}
-	return accepted
+	return append(accepted, u.win.missed(again, witness, now)...)
 }
 
 // useful reports whether the connection proved useful: for the back-off and the log, a server that closes each connection

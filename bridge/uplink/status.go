@@ -69,7 +69,7 @@ func (u *Uplink) Status() Status {
 		s.Clock = u.clock
 	}
 	s.Name, s.URL, s.Ack = u.c.Name, u.url, u.mode
-	s.Window, s.Outstanding, s.Provisional = u.win.size, u.win.outstanding()+u.held.count, u.held.count
+	s.Window, s.Outstanding, s.Provisional = u.win.size, u.win.outstanding(), u.win.held
 	s.RTT = u.win.srtt.Seconds()
 	if s.State == Waiting {
 		s.RetryIn = max(0, time.Until(u.retryAt).Seconds())
@@ -169,10 +169,6 @@ func (u *Uplink) connected(s *session) {
 	u.status.Connects++
 	u.win.restart(u.queue.Acked())
 	u.echoes.last = time.Time{}
-	u.win.single = u.isolation.oneAtATime()
-	if u.held.count > 0 {
-		u.earlier, u.held = u.held, held{}
-	}
 	if !u.logged.once {
 		u.recovered()
 	}
@@ -190,7 +186,7 @@ func (u *Uplink) disconnected(ctx context.Context, err error, useful bool) {
 	if useful {
 		u.recovered()
 	}
-	outstanding := u.win.outstanding() + u.held.count
+	outstanding := u.win.outstanding()
 	switch {
 	case ctx.Err() != nil:
 		u.log.Info("connection closed", "url", u.url, "outstanding", outstanding)
@@ -208,7 +204,7 @@ func (u *Uplink) warnEchoes() {
 	case u.isolation.marksRefused():
 		w = &problem.Problem{Code: RefusesMark, Key: "order", Cause: `the server breaks the connection on fixes marked "backlog":true: those sent late go without the mark`,
 			Fix: `let its schema accept the member backlog, or set order = "oldest-first"`}
-	case u.mode == AckAuto && u.session != nil && u.held.count > 0 && time.Since(u.session.since) >= warnAfter:
+	case u.mode == AckAuto && u.session != nil && u.win.held > 0 && time.Since(u.session.since) >= warnAfter:
 		w = &problem.Problem{Code: NeverEchoes, Key: "ack", Cause: fmt.Sprintf("the server answers pings and has never echoed a fix: each fix is kept for %s and sent again when the connection ends", u.c.Retain),
 			Fix: neverEchoFix}
 	case u.mode == AckAuto:

@@ -156,8 +156,6 @@ type Uplink struct {
 
 	mu        sync.Mutex // guards all below
 	win       window
-	held      held
-	earlier   held // held when an earlier connection ended: what is sent of it is a repeat
 	echoes    echoes
 	isolation isolation
 	runs      map[string]bool // of the records sent
@@ -284,32 +282,29 @@ func (u *Uplink) attempt() Config {
 
 // judge looks what the end of a connection shows about the records outstanding.
 func (u *Uplink) judge(s *session, err error) {
-	blame := blameOf(problem.CodeOf(err))
-	if blame == blameNone {
+	f := failure{behind: s.otherPassed, blame: blameOf(problem.CodeOf(err))}
+	if f.blame == blameNone {
 		return
 	}
 	u.mu.Lock()
-	if u.held.count > 0 && blame < blameStated && time.Since(s.since) >= usefulAfter { // restarts look so, and the oldest record stays the same for Retain
-		u.mu.Unlock()
-		return
-	}
-	f := failure{alone: u.win.single, behind: s.otherPassed, blame: blame}
-	out := u.win.all()
-	if f.alone {
-		out = u.win.flights // what waits to be sent again was not there when it broke
-	} else {
-		f.outstanding = u.held.since(time.Now().Add(-2 * failWait))
+	var out []*flight
+	switch {
+	case s.otherPassed: // and nothing but the candidate was on its way
+		out = u.win.flying()
+	case u.isolation.active:
+		out = u.win.unproven(time.Now().Add(-2 * failWait))
+	default: // a pong may be far ahead of what the application processes
+		out = u.win.unproven(time.Time{})
 	}
 	for _, flight := range out {
 		f.outstanding = append(f.outstanding, flight.pos)
 	}
-	if len(out) > 0 {
-		f.marked = out[0].marked
-	}
+	f.first = u.win.n == u.win.begin+1
+	f.marked = len(out) > 0 && out[0].marked
 	starts, quarantine := u.isolation.broke(f)
 	u.mu.Unlock()
 	if starts {
-		u.log.Warn("server breaks the connection on the same records again and again, sending one at a time to find out which", "reason", reason(err), "records", len(f.outstanding))
+		u.log.Warn("server breaks the connection on the same records again and again, sending some at a time to find out which", "reason", reason(err), "records", len(f.outstanding))
 	}
 	if quarantine && u.c.Quarantine != nil {
 		u.quarantine(out[0], "server breaks the connection on it, and accepts others: "+reason(err))
@@ -323,7 +318,7 @@ func (u *Uplink) marks() bool {
 
 // quarantine gives a record away that the server does not accept. While that
 // fails the record stays and is tried again.
-func (u *Uplink) quarantine(f flight, why string) {
+func (u *Uplink) quarantine(f *flight, why string) {
 	err := u.c.Quarantine(f.data, why)
 	if err == nil {
 		u.queue.Ack(f.pos)
@@ -339,16 +334,17 @@ func (u *Uplink) quarantine(f flight, why string) {
 	}
 	u.log.Warn("record quarantined", "pos", f.pos, "bytes", len(f.data), "reason", why)
 	u.stuck = false
-	u.win.forget(f.pos)
-	u.gone(f.pos)
+	u.win.forget(f)
+	u.isolation.passed(f.pos)
 	u.status.Quarantined++
 	u.notify()
 }
 
-// gone takes note that a record is not in the queue any more. Caller holds mu.
-func (u *Uplink) gone(pos uint64) {
-	u.isolation.gone(pos)
-	u.win.single = u.isolation.oneAtATime()
+// passed takes note that a record is no candidate any more.
+func (u *Uplink) passed(pos uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.isolation.passed(pos)
 }
 
 // isolating reports whether a record is looked for on which the server breaks
@@ -356,13 +352,13 @@ func (u *Uplink) gone(pos uint64) {
 func (u *Uplink) isolating() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isolation.oneAtATime() && time.Since(u.lastAck) < time.Minute
+	return u.isolation.active && time.Since(u.lastAck) < time.Minute
 }
 
 func (u *Uplink) outstanding() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.win.outstanding()
+	return u.win.outstanding() - u.win.held
 }
 
 // ack gives records back to the queue as done with. Those of done that have no
@@ -378,9 +374,8 @@ func (u *Uplink) ack(done []uint64, unechoed int) {
 	u.status.Unechoed += uint64(unechoed)
 	for _, pos := range done {
 		u.top = max(u.top, pos)
-		u.isolation.acked(pos)
+		u.isolation.passed(pos)
 	}
-	u.win.single = u.isolation.oneAtATime()
 	u.mu.Unlock()
 	for _, pos := range done {
 		u.queue.Ack(pos)
@@ -398,7 +393,7 @@ func (u *Uplink) settle() {
 		return
 	}
 	u.mode = AckEcho
-	u.win.forgetRTT() // that of a pong is not that of an echo
+	u.win.srtt, u.win.rttvar = 0, 0 // that of a pong is not that of an echo
 	u.log.Info("server echoes: acknowledging by echo")
 	u.c.SawEcho()
 }
@@ -406,7 +401,7 @@ func (u *Uplink) settle() {
 // provisional reports whether a pong frees the window without acknowledging.
 // Caller holds mu.
 func (u *Uplink) provisional() bool {
-	return u.mode == AckAuto || (u.mode == AckEcho && u.echoes.partial())
+	return u.mode == AckAuto || (u.mode == AckEcho && (u.echoes.partial() || u.isolation.active))
 }
 
 // silenceLimit is how long outstanding records may stay without any
@@ -442,7 +437,7 @@ func (u *Uplink) silentAt(since time.Time) time.Time {
 // provisionalWait is how long a record waits for its echo before a ping is
 // spent on it. Caller holds mu.
 func (u *Uplink) provisionalWait() time.Duration {
-	if u.win.single {
+	if u.isolation.active {
 		return failWait
 	}
 	return echoWait
@@ -452,7 +447,7 @@ func (u *Uplink) provisionalWait() time.Duration {
 // window is full: not before the server has had the time to echo what was sent,
 // because pongs may be much quicker than echoes. Caller holds mu.
 func (u *Uplink) pongsAtOnce(now time.Time) bool {
-	return !u.win.single && (u.mode == AckEcho || (!u.sentFirst.IsZero() && now.Sub(u.sentFirst) >= warnAfter))
+	return !u.isolation.active && (u.mode == AckEcho || (!u.sentFirst.IsZero() && now.Sub(u.sentFirst) >= warnAfter))
 }
 
 // accepts reports whether what is held is acknowledged after Retain. Caller
@@ -461,14 +456,14 @@ func (u *Uplink) accepts() bool { return u.c.Ack == AckAuto && u.provisional() }
 
 // waits reports whether an acknowledgement is due: what is held waits for an echo where there was ever one. Caller holds mu.
 func (u *Uplink) waits() bool {
-	return u.win.busy() || (u.held.count > 0 && u.mode == AckEcho)
+	return len(u.win.flying()) > 0 || (u.win.held > 0 && u.mode == AckEcho)
 }
 
 // underway reports whether a record was sent on this connection and is not done with.
 func (u *Uplink) underway(pos uint64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.win.has(pos) || u.held.has(pos)
+	return u.win.has(pos)
 }
 
 // sleep waits for d, a change of the network, or the end of ctx.
@@ -518,7 +513,7 @@ func (u *Uplink) Drain(ctx context.Context) error {
 		if u.changed == nil {
 			u.changed = make(chan struct{})
 		}
-		changed, failed, stopped, held := u.changed, u.failed, u.status.State == Stopped, uint64(u.held.count)
+		changed, failed, stopped, held := u.changed, u.failed, u.status.State == Stopped, uint64(u.win.held)
 		u.mu.Unlock()
 
 		acked := u.queue.Acked()

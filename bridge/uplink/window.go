@@ -1,6 +1,8 @@
 package uplink
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,161 +22,126 @@ const (
 	// minWindow is where halving stops. With two, a record that the server
 	// never echoes does not stop the rest, and the next one shows its loss.
 	minWindow = 2
-	// maxUnsure bounds what is remembered of earlier connections, newest first.
-	// What is forgotten costs a repeat that is not counted.
-	maxUnsure = 4 * capacity
+	// maxHeld bounds what is held of a backlog on a server that never echoes, and what is remembered of earlier connections:
+	// 5 MB at the worst. Live records are not bounded: at 10 Hz they are 6,000 in ten minutes.
+	maxHeld = 1 << 15
 )
 
-// flight is one record on its way.
+// flight is one record that was sent and is not done with.
 type flight struct {
-	pos   uint64
-	data  []byte
-	key   Key // of the record, if keyed
-	keyed bool
-	again bool // sent before: its round trip is not measured
-
+	pos      uint64
+	data     []byte // nil while it is held, and on the next connection
+	key      Key    // of the record, if keyed
+	keyed    bool
+	again    bool // sent before: its echo may be that of the earlier sending
 	backlog  bool // taken from the backlog
-	repeat   bool // sent again while it is still on its way
 	late     bool // sent after a newer record
 	marked   bool // sent with the mark of the backlog
 	unmarked bool // not to be
 
 	losses int       // without an echo so far
-	counts int       // of them that are not a shortage of the server
-	lostAt time.Time // when its echo was missed the last time
 	hold   time.Time // not to be sent again before that
 
 	n  uint64    // ordinal of its last sending, across all connections
-	at time.Time // of its last sending
+	at time.Time // of its last sending; of the pong that covers it
 }
 
-// window keeps the records that were sent and not acknowledged. It has no lock
-// and no clock. It outlives connections: restart begins the next one.
+// window keeps the records that were sent and are not done with. It has no lock and no clock. It outlives connections:
+// restart begins the next one.
+//
+//	sent:  held ... held │ on their way          what waits: lost
+//	       [0]     covered by a pong └ [held]
 type window struct {
 	limit int // of size; set once
 
-	size    int
-	single  bool     // one record at a time, whatever size says
-	flights []flight // on their way, in the order of sending
-	lost    []flight // to be sent again, before anything new
-	unsure  []flight // outstanding when an earlier connection ended; not sent on this one yet
+	size  int                // how many may be on their way
+	sent  []*flight          // on this connection, in the order of sending
+	held  int                // of sent, from the front: a pong covers them, and there is no proof yet; the others are on their way
+	lost  []*flight          // their echo is missing: to be sent again, before anything new
+	known map[uint64]*flight // by position: all of these, and what an earlier connection left
+	begin uint64             // n when this connection began
 
 	n        uint64    // sendings so far
 	progress time.Time // of the last acknowledgement, or of the sending that ended an idle time
 
-	round     uint64    // growth: a round trip ends with the first acknowledgement after this sending
-	limited   bool      // growth: the window was full in this round trip
-	firstLoss time.Time // of any record, the last one seen
-
+	round   uint64 // growth: a round trip ends with the first acknowledgement after this sending
+	limited bool   // growth: the window was full in this round trip
 	recover uint64 // losses of sendings up to this one belong to a halving already done
 
 	srtt, rttvar time.Duration // smoothed as RFC 6298 says; 0 until measured
-	doubt        doubt
-}
-
-// doubt is the time from the first sending of a repeated record to its echo,
-// which may be the echo of either. A second echo proves that both arrived, and
-// the first of them measured the round trip. Without it a server that has become
-// slow would count as a fast one permanently, and each record be repeated.
-type doubt struct {
-	key Key
-	rtt time.Duration
 }
 
 func newWindow(limit int) window {
-	w := window{limit: limit}
+	w := window{limit: limit, known: map[uint64]*flight{}}
 	w.restart(0)
 	return w
 }
 
-// restart begins a connection: everything outstanding becomes unsure and will
-// come from the queue again. Records up to acked are done with.
+// restart begins a connection: everything outstanding will come from the queue again. Records up to acked are done with.
 func (w *window) restart(acked uint64) {
-	left := append(append(w.lost, w.flights...), w.unsure...)
-	w.unsure = nil
-	for _, f := range left {
-		if f.pos > acked && len(w.unsure) < maxUnsure {
-			f.data, f.hold = nil, time.Time{}
-			w.unsure = append(w.unsure, f)
+	for pos, f := range w.known {
+		f.data, f.hold = nil, time.Time{}
+		if pos <= acked {
+			delete(w.known, pos)
 		}
 	}
-	w.flights, w.lost, w.doubt = nil, nil, doubt{}
+	if more := len(w.known) - maxHeld; more > 0 { // what is forgotten costs a repeat that is not counted
+		byAge := func(a, b *flight) int { return cmp.Compare(a.n, b.n) }
+		for _, f := range slices.SortedFunc(maps.Values(w.known), byAge)[:more] {
+			delete(w.known, f.pos)
+		}
+	}
+	w.sent, w.held, w.lost = nil, 0, nil
 	w.size = min(startWindow, w.limit)
-	w.round, w.recover, w.limited = w.n, w.n, false
+	w.begin, w.round, w.recover, w.limited = w.n, w.n, w.n, false
 }
+
+// flying are the records on their way, in the order of sending.
+func (w *window) flying() []*flight { return w.sent[w.held:] }
 
 // room reports whether one more record may be on its way.
-func (w *window) room() bool { return len(w.flights) < w.open() }
-
-// open is how many records may be on their way.
-func (w *window) open() int {
-	if w.single {
-		return 1
-	}
-	return w.size
-}
+func (w *window) room() bool { return len(w.flying()) < w.size }
 
 // backlogRoom reports whether one more record of the backlog may be on its way.
 // A quarter of the window is kept for live records, so that one can go at once;
 // not at the very bottom, where the backlog needs two to show a loss.
 func (w *window) backlogRoom() bool {
-	return len(w.flights) < max(w.open()-max(w.size/4, 1), min(w.open(), minWindow))
+	return len(w.flying()) < max(w.size-max(w.size/4, 1), min(w.size, minWindow))
 }
 
-// has reports whether a record is on its way, or waits to be sent again.
+// has reports whether a record was sent on this connection and is not done with.
 func (w *window) has(pos uint64) bool {
-	at := func(f flight) bool { return f.pos == pos }
-	return slices.ContainsFunc(w.flights, at) || slices.ContainsFunc(w.lost, at)
+	f := w.known[pos]
+	return f != nil && f.n > w.begin
 }
 
-// busy reports whether anything is on its way.
-func (w *window) busy() bool { return len(w.flights) > 0 }
+// outstanding is the number of records sent and not acknowledged, held ones included.
+func (w *window) outstanding() int { return len(w.sent) + len(w.lost) }
 
-// outstanding is the number of records sent and not acknowledged.
-func (w *window) outstanding() int { return len(w.flights) + len(w.lost) }
-
-// oldest is the time of the oldest sending still outstanding.
-func (w *window) oldest() (at time.Time, ok bool) {
-	if len(w.flights) == 0 {
-		return at, false
+// tail is the record that was sent last, nil if it is not on its way any more.
+func (w *window) tail() *flight {
+	if len(w.flying()) == 0 {
+		return nil
 	}
-	return w.flights[0].at, true
+	return w.sent[len(w.sent)-1]
 }
 
-// all are the records sent and not acknowledged.
-func (w *window) all() []flight { return append(slices.Clone(w.flights), w.lost...) }
-
-// forget drops a record that needs no acknowledgement any more.
-func (w *window) forget(pos uint64) {
-	for _, list := range []*[]flight{&w.flights, &w.lost, &w.unsure} {
-		*list = slices.DeleteFunc(*list, func(f flight) bool { return f.pos == pos })
-	}
-}
-
-// tail is the record that was sent last, if it is still on its way.
-func (w *window) tail() (f flight, ok bool) {
-	if len(w.flights) == 0 {
-		return f, false
-	}
-	return w.flights[len(w.flights)-1], true
-}
-
-// keyless returns the oldest record on its way that can have no echo.
-func (w *window) keyless() (f flight, ok bool) {
-	for _, f := range w.flights {
+// keyless returns the oldest record on its way that can have no echo, nil for none.
+func (w *window) keyless() *flight {
+	for _, f := range w.flying() {
 		if !f.keyed {
-			return f, true
+			return f
 		}
 	}
-	return f, false
+	return nil
 }
 
 // takeLost removes and returns the first record to be sent again now, if there
 // is room for it.
-func (w *window) takeLost(now time.Time) (f flight, ok bool) {
+func (w *window) takeLost(now time.Time) (f *flight, ok bool) {
 	i := w.lostDue(now)
 	if i < 0 {
-		return f, false
+		return nil, false
 	}
 	f = w.lost[i]
 	w.lost = slices.Delete(w.lost, i, i+1)
@@ -187,129 +154,184 @@ func (w *window) lostDue(now time.Time) int {
 	if !w.room() {
 		return -1
 	}
-	roomForRare := w.rare() < max(w.open()/2, 1)
-	return slices.IndexFunc(w.lost, func(f flight) bool { return !now.Before(f.hold) && (roomForRare || !f.rare()) })
-}
-
-// sending enters a record that is about to be written, and reports whether it
-// was sent before.
-func (w *window) sending(f flight, now time.Time) (again bool) {
-	for i := range w.unsure {
-		if w.unsure[i].pos == f.pos {
-			was := w.unsure[i]
-			f.losses, f.counts, f.lostAt = was.losses, was.counts, was.lostAt
-			w.unsure = append(w.unsure[:i], w.unsure[i+1:]...)
-			f.again = true
-			break
+	rare := 0 // they get half of the window: a window full of them would have no echo
+	for _, f := range w.flying() {
+		if f.rare() {
+			rare++
 		}
 	}
-	if !w.busy() {
+	roomForRare := rare < max(w.size/2, 1)
+	return slices.IndexFunc(w.lost, func(f *flight) bool { return !now.Before(f.hold) && (roomForRare || !f.rare()) })
+}
+
+// heldBack is when the first record that is held back may be sent again, and whether one can be sent by now: for one that has
+// no room yet the writer has nothing to do.
+func (w *window) heldBack(now time.Time) (next time.Time, due bool) {
+	for _, f := range w.lost {
+		if now.Before(f.hold) && (next.IsZero() || f.hold.Before(next)) {
+			next = f.hold
+		}
+	}
+	return next, w.lostDue(now) >= 0
+}
+
+// sending enters a record that is about to be written, and reports whether it was sent before.
+func (w *window) sending(f *flight, now time.Time) (again bool) {
+	w.n++
+	if f == w.tail() {
+		f.n = w.n // nothing came between, so the order of sending is as before, and the round trip counts from the first sending
+		return true
+	}
+	if was := w.known[f.pos]; was != nil {
+		f.again, f.losses = true, was.losses
+	}
+	if len(w.flying()) == 0 {
 		w.progress = now
 	}
-	w.n++
 	f.n, f.at = w.n, now
-	w.flights = append(w.flights, f)
+	w.known[f.pos] = f
+	w.sent = append(w.sent, f)
 	w.limited = w.limited || !w.room() || (f.backlog && !w.backlogRoom())
 	return f.again
 }
 
-// repeated takes note that a record on its way is sent once more.
-func (w *window) repeated(pos uint64) {
-	for i := range w.flights {
-		if w.flights[i].pos == pos {
-			w.flights[i].again, w.flights[i].repeat = true, true
+// find returns the record with a key, nil for none.
+func (w *window) find(key Key) *flight {
+	is := func(f *flight) bool { return f.keyed && f.key == key }
+	for _, list := range [][]*flight{w.flying(), w.sent[:w.held]} { // an echo is mostly that of the oldest on its way
+		if i := slices.IndexFunc(list, is); i >= 0 {
+			return list[i]
 		}
 	}
+	for _, f := range w.known {
+		if is(f) {
+			return f
+		}
+	}
+	return nil
 }
 
-// echoed takes the echo of a key: done are the positions that it acknowledges, gap the records sent before it that have no
-// echo. They are not on their way any more: see missed. Not found: it is not on its way.
+// echoed takes the echo of a record. done are the positions that it acknowledges, its own first; gap are the records sent
+// before it that were on their way and have no echo: they are taken out, see missed.
 //
-// Records without a key can have no echo. The echo of a later one is the best that can be known about them: the server had
-// read that far. Where the later one was sent before, its echo may be that of the earlier sending, and they wait.
-func (w *window) echoed(key Key, now time.Time) (f flight, done []uint64, gap []flight, found bool) {
-	at := find(w.flights, key)
+// The server processes a connection in order, so it has had what was sent before: what is held, and records without a key,
+// which can have no echo. Where the record was sent before, its echo may be that of the earlier sending, and they wait. The
+// echo of one that counted as lost too early, or that an earlier connection left, shows nothing about others.
+func (w *window) echoed(f *flight, now time.Time) (done []uint64, gap []*flight) {
+	w.progress = now
+	done = []uint64{f.pos}
+	at := slices.Index(w.sent, f)
 	if at < 0 {
-		if w.doubt.key == key && w.doubt.rtt > 0 {
-			w.measure(w.doubt.rtt)
-			w.doubt = doubt{}
-		}
-		return f, nil, nil, false
+		w.forget(f)
+		return done, nil
 	}
-	f = w.flights[at]
-	var kept []flight
-	for _, earlier := range w.flights[:at] {
+	var kept []*flight
+	held := max(w.held-at-1, 0)
+	for i, g := range w.sent[:at] {
+		isHeld := i < w.held
 		switch {
-		case earlier.keyed:
-			gap = append(gap, earlier)
+		case g.keyed && !isHeld:
+			gap = append(gap, g)
 		case f.again:
-			kept = append(kept, earlier)
+			kept = append(kept, g)
+			if isHeld {
+				held++
+			}
 		default:
-			done = append(done, earlier.pos)
+			done = append(done, g.pos)
+			delete(w.known, g.pos)
 		}
 	}
-	w.flights = w.flights[at+1-len(kept):]
-	copy(w.flights, kept)
-	w.acknowledged(f, now, true)
-	return f, append(done, f.pos), gap, true
+	if at >= w.held {
+		w.acknowledged(f, now, true)
+	}
+	w.held = held
+	copy(w.sent[at+1-len(kept):], kept)
+	w.drop(at + 1 - len(kept))
+	delete(w.known, f.pos)
+	return done, gap
 }
 
-// halve shrinks the window for a loss.
-func (w *window) halve() {
-	w.size = max(w.size/2, min(minWindow, w.limit))
-	w.recover = w.n
+// drop takes the first records out of sent.
+func (w *window) drop(n int) {
+	clear(w.sent[:n])
+	w.sent = w.sent[n:]
 }
 
-// echoedLate takes an echo of a record that is not on its way: it counted
-// as lost too early, or belongs to an earlier connection. It shows nothing
-// about other records.
-func (w *window) echoedLate(key Key, now time.Time) (done []uint64) {
-	for _, list := range []*[]flight{&w.lost, &w.unsure} {
-		if i := find(*list, key); i >= 0 {
-			done = append(done, (*list)[i].pos)
-			*list = append((*list)[:i:i], (*list)[i+1:]...)
-			w.progress = now
+// forget removes a record that needs no acknowledgement any more.
+func (w *window) forget(f *flight) {
+	if i := slices.Index(w.sent, f); i >= 0 {
+		w.sent = slices.Delete(w.sent, i, i+1)
+		if i < w.held {
+			w.held--
 		}
 	}
+	if i := slices.Index(w.lost, f); i >= 0 {
+		w.lost = slices.Delete(w.lost, i, i+1)
+	}
+	delete(w.known, f.pos)
+}
+
+// covered are the records on their way up to a sending: what the answer to a ping that was sent after it covers.
+func (w *window) covered(n uint64) []*flight {
+	i := slices.IndexFunc(w.flying(), func(f *flight) bool { return f.n > n })
+	if i < 0 {
+		i = len(w.flying())
+	}
+	return slices.Clone(w.flying()[:i])
+}
+
+// hold keeps the first records on their way until there is proof.
+func (w *window) hold(records int, now time.Time) {
+	for _, f := range w.flying()[:records] {
+		w.acknowledged(f, now, false)
+		f.at, f.data = now, nil
+	}
+	w.held += records
+}
+
+// unproven are the records sent on this connection that may have broken it, the likely ones first: those on their way, lost,
+// and held since a time.
+func (w *window) unproven(since time.Time) []*flight {
+	list := slices.Concat(w.flying(), w.lost)
+	for i := w.held - 1; i >= 0 && w.sent[i].at.After(since); i-- {
+		list = append(list, w.sent[i])
+	}
+	return list
+}
+
+// matured removes what is held since a time, and returns the positions.
+func (w *window) matured(since time.Time) (done []uint64) {
+	for _, f := range w.sent[:w.held] {
+		if f.at.After(since) {
+			break
+		}
+		done = append(done, f.pos)
+		delete(w.known, f.pos)
+	}
+	w.drop(len(done))
+	w.held -= len(done)
 	return done
-}
-
-// ponged takes the answer to a ping that was sent after sending n, and returns the records that it covers: they are not on
-// their way any more. With keyless, only records without a key are taken, because echoes acknowledge the others.
-func (w *window) ponged(n uint64, keyless bool, now time.Time) (covered []flight) {
-	keep := w.flights[:0]
-	for _, f := range w.flights {
-		if f.n > n || (keyless && f.keyed) {
-			keep = append(keep, f)
-			continue
-		}
-		covered = append(covered, f)
-		w.acknowledged(f, now, false) // the ping has its own round trip
-	}
-	w.flights = keep
-	return covered
 }
 
 // acknowledged counts the acknowledgement of one record: one more in the window
 // for each round trip in which the window was the limit.
-func (w *window) acknowledged(f flight, now time.Time, timed bool) {
+func (w *window) acknowledged(f *flight, now time.Time, timed bool) {
 	w.progress = now
 	if timed && !f.again {
 		w.measure(now.Sub(f.at))
 	}
-	if timed && f.repeat {
-		w.doubt = doubt{f.key, now.Sub(f.at)}
-	}
 	if f.n <= w.round {
 		return
 	}
-	if w.limited && f.n > w.recover && !w.single {
+	if w.limited && f.n > w.recover {
 		w.size = min(w.size+1, w.limit)
 	}
 	w.round, w.limited = w.n, false
 }
 
-// measure smooths one round trip into the estimate (RFC 6298, section 2).
+// measure smooths one round trip into the estimate (RFC 6298, section 2). That of a record that was sent once more meanwhile
+// counts from its first sending: too long, where that was lost, is better than to take a slow server for a fast one.
 func (w *window) measure(rtt time.Duration) {
 	rtt = max(rtt, 1) // 0 means not measured
 	if w.srtt == 0 {
@@ -323,32 +345,16 @@ func (w *window) measure(rtt time.Duration) {
 // timeout is how long a round trip may take by all that is known (RFC 6298).
 func (w *window) timeout() time.Duration { return w.srtt + 4*w.rttvar }
 
-func (w *window) forgetRTT() { w.srtt, w.rttvar = 0, 0 }
-
-func find(list []flight, key Key) int {
-	for i := range list {
-		if list[i].keyed && list[i].key == key {
-			return i
-		}
-	}
-	return -1
-}
-
 // A server may leave one record without an echo permanently and echo all others. Sent again at once each time, it would halve the
 // window each time too, and hold it at the bottom. So a record that is lost again and again is sent more and more rarely, and
 // the window ignores it. After enough of that it counts as accepted without an echo: the echoes of later records on the same
 // connection prove that the application has read it.
-//
-// A loss counts when it was shown by the echo of a record after it on the same connection, one that had not been sent before,
-// and when no record at all was lost for the first time since it was lost the last time. So an outage does not count, because
-// it has no echoes; nor does a server that is overrun, because it loses new records too; nor what happens among records that
-// are all being sent again.
 const (
-	// lossesToRare is the number of losses, the first and those without a first loss of another record beside them, after
-	// which a record is no more sent again at once.
+	// lossesToRare is the number of losses after which a record is no more sent again at once.
 	lossesToRare = 4
-	// countsToAccept losses that count end the repeats. Most of them are holdMost apart.
-	countsToAccept = 8
+	// lossesToAccept is the number of losses that end the repeats, the last of them shown by the echo of a record that was
+	// sent once. Most of them are holdMost apart.
+	lossesToAccept = 12
 	// holdFirst and holdMost are the pauses before a record that was lost again is sent again; they double. All together are
 	// some minutes, so that no short trouble of a server makes up the whole number.
 	holdFirst = time.Second
@@ -356,48 +362,24 @@ const (
 )
 
 // class is what the echo of a record is judged with.
-func (f flight) class() class {
+func (f *flight) class() class {
 	if f.late {
 		return late
 	}
 	return live
 }
 
-// judged reports whether a sending counts for the judgement of its class. Repeats of one live record would count as many;
-// those sent late may be few, and repeated on each connection.
-func (f flight) judged() bool { return !f.again || f.late }
-
 // rare reports whether a record is sent rarely because it was lost so often.
-func (f flight) rare() bool { return f.losses > lossesToRare }
+func (f *flight) rare() bool { return f.losses > lossesToRare }
 
-// rare is how many of them are on their way. They get half of the window: a window full of them would have no echo.
-func (w *window) rare() (n int) {
-	for _, f := range w.flights {
-		if f.rare() {
-			n++
-		}
-	}
-	return n
-}
-
-// missed enters records without an echo before that of a later one, the witness, to be sent again, and returns those that were
-// missed often enough. The window shrinks where that is news.
-func (w *window) missed(gap []flight, witness flight, now time.Time) (accepted []flight) {
-	first := slices.ContainsFunc(gap, func(f flight) bool { return f.losses == 0 })
-	if first {
-		w.firstLoss = now
-	}
+// missed enters records without an echo before that of a later one, the witness, to be sent again, and returns the positions
+// of those that were missed often enough. The window shrinks where that is news.
+func (w *window) missed(gap []*flight, witness *flight, now time.Time) (accepted []uint64) {
 	news := false
 	for _, f := range gap {
-		if f.losses > 0 && !witness.again && !w.firstLoss.After(f.lostAt) {
-			f.counts++
-		}
-		if f.losses == 0 || !first {
-			f.losses++ // beside a first loss it may be one burst
-		}
-		f.lostAt = now
-		if f.counts >= countsToAccept {
-			accepted = append(accepted, f)
+		if f.losses++; f.losses >= lossesToAccept && !witness.again {
+			delete(w.known, f.pos)
+			accepted = append(accepted, f.pos)
 			continue
 		}
 		if f.rare() {
@@ -405,22 +387,12 @@ func (w *window) missed(gap []flight, witness flight, now time.Time) (accepted [
 		} else if f.n > w.recover {
 			news = true
 		}
-		f.again, f.repeat = true, false
+		f.again = true
 		w.lost = append(w.lost, f)
 	}
 	if news {
-		w.halve()
+		w.size = max(w.size/2, min(minWindow, w.limit))
+		w.recover = w.n
 	}
 	return accepted
-}
-
-// held is when the first record that is held back may be sent again, and whether one can be sent by now: for one that has no
-// room yet the writer has nothing to do.
-func (w *window) held(now time.Time) (next time.Time, due bool) {
-	for _, f := range w.lost {
-		if now.Before(f.hold) && (next.IsZero() || f.hold.Before(next)) {
-			next = f.hold
-		}
-	}
-	return next, w.lostDue(now) >= 0
 }

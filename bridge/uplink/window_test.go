@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ func fill(w *window, pos uint64, now time.Time) uint64 {
 	for w.room() {
 		f, ok := w.takeLost(now)
 		if !ok {
-			f = flight{pos: pos, key: Key{"r1", uint64(pos)}, keyed: true}
+			f = &flight{pos: pos, key: Key{"r1", uint64(pos)}, keyed: true}
 			pos++
 		}
 		w.sending(f, now)
@@ -24,19 +25,17 @@ func fill(w *window, pos uint64, now time.Time) uint64 {
 // testKey is the key of record(n).
 func testKey(n uint64) Key { return Key{"r1", n} }
 
-// echoed takes the echo of record(n), and enters what it shows as lost.
+// echoOf takes the echo of record(n), and enters what it shows as lost.
 func (w *window) echoOf(n uint64, now time.Time) (done []uint64, lost int) {
-	f, done, gap, found := w.echoed(testKey(n), now)
-	if !found {
-		return w.echoedLate(testKey(n), now), 0
+	f := w.find(testKey(n))
+	if f == nil {
+		return nil, 0
 	}
-	for _, f := range w.missed(gap, f, now) {
-		done = append(done, f.pos)
-	}
-	return done, len(gap)
+	done, gap := w.echoed(f, now)
+	return append(done, w.missed(gap, f, now)...), len(gap)
 }
 
-func positions(list []flight) (p []uint64) {
+func positions(list []*flight) (p []uint64) {
 	for _, f := range list {
 		p = append(p, f.pos)
 	}
@@ -50,8 +49,8 @@ func TestWindowGrowsByOneEachRoundTrip(t *testing.T) {
 	next, first := uint64(1), uint64(1)
 	for round, want := range []int{8, 9, 10, 11, 12, 12, 12} {
 		next = fill(&w, next, now)
-		if len(w.flights) != want {
-			t.Errorf("round %d: %d records on their way, want %d", round, len(w.flights), want)
+		if len(w.flying()) != want {
+			t.Errorf("round %d: %d records on their way, want %d", round, len(w.flying()), want)
 		}
 		now = now.Add(50 * time.Millisecond)
 		for last := next; first < last; first++ {
@@ -68,7 +67,7 @@ func TestWindowGrowsByOneEachRoundTrip(t *testing.T) {
 func TestWindowDoesNotGrowUnused(t *testing.T) {
 	w := newWindow(32)
 	for i := range 1000 {
-		w.sending(flight{pos: uint64(i + 1), key: Key{"r1", uint64(i)}, keyed: true}, time.Unix(int64(i), 0))
+		w.sending(&flight{pos: uint64(i + 1), key: Key{"r1", uint64(i)}, keyed: true}, time.Unix(int64(i), 0))
 		w.echoOf(uint64(i), time.Unix(int64(i), 1e6))
 	}
 	if w.size != startWindow {
@@ -82,34 +81,26 @@ func TestWindowKeepsRoomForLiveRecords(t *testing.T) {
 		w := newWindow(32)
 		w.size = size
 		for w.backlogRoom() {
-			w.sending(flight{pos: uint64(len(w.flights)) + 1, backlog: true}, time.Unix(0, 0))
+			w.sending(&flight{pos: uint64(len(w.flying())) + 1, backlog: true}, time.Unix(0, 0))
 		}
-		if len(w.flights) != want || !w.limited {
-			t.Errorf("window %d: %d records of the backlog on their way, want %d; limited %t", size, len(w.flights), want, w.limited)
+		if len(w.flying()) != want || !w.limited {
+			t.Errorf("window %d: %d records of the backlog on their way, want %d; limited %t", size, len(w.flying()), want, w.limited)
 		}
-	}
-	w := newWindow(32)
-	w.single = true
-	if !w.room() || !w.backlogRoom() {
-		t.Error("no room for one record")
-	}
-	w.sending(flight{pos: 1}, time.Unix(0, 0))
-	if w.room() || w.backlogRoom() {
-		t.Error("room for a second record, where one is to go at a time")
 	}
 }
 
 // What is remembered of earlier connections is bounded, and holds no data.
 func TestWindowForgetsEarlierConnections(t *testing.T) {
 	w := newWindow(32)
-	for pos := range uint64(10_000) {
-		w.sending(flight{pos: pos + 1, data: record(int(pos + 1))}, time.Unix(0, 0))
-		if pos%8 == 7 {
+	const records = 2 * maxHeld
+	for pos := range uint64(records) {
+		w.sending(&flight{pos: pos + 1, data: record(int(pos + 1))}, time.Unix(0, 0))
+		if pos%1024 == 1023 {
 			w.restart(0)
 		}
 	}
-	if len(w.unsure) != maxUnsure || w.unsure[0].pos != 9993 || w.unsure[0].data != nil {
-		t.Errorf("%d records remembered, the first %+v", len(w.unsure), w.unsure[0])
+	if len(w.known) != maxHeld || w.known[records] == nil || w.known[records].data != nil || w.known[1] != nil {
+		t.Errorf("%d records remembered, the newest %+v", len(w.known), w.known[records])
 	}
 }
 
@@ -118,16 +109,16 @@ func TestWindowForgetsEarlierConnections(t *testing.T) {
 func TestWindowKeylessBehindAnOldEcho(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
-	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
+	w.sending(&flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
 	w.restart(0)
-	w.sending(flight{pos: 1}, now)
-	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
-	w.sending(flight{pos: 3, key: Key{"r1", 3}, keyed: true}, now)
+	w.sending(&flight{pos: 1}, now)
+	w.sending(&flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
+	w.sending(&flight{pos: 3, key: Key{"r1", 3}, keyed: true}, now)
 	if done, lost := w.echoOf(2, now); !slices.Equal(done, []uint64{2}) || lost != 0 {
 		t.Errorf("done %v, lost %d, want [2], 0", done, lost)
 	}
-	if done, lost := w.echoOf(3, now); !slices.Equal(done, []uint64{1, 3}) || lost != 0 {
-		t.Errorf("done %v, lost %d, want [1 3], 0", done, lost)
+	if done, lost := w.echoOf(3, now); !slices.Equal(done, []uint64{3, 1}) || lost != 0 {
+		t.Errorf("done %v, lost %d, want [3 1], 0", done, lost)
 	}
 }
 
@@ -148,17 +139,17 @@ func TestWindowHalvesOncePerLoss(t *testing.T) {
 		w.echoOf(uint64(pos), now)
 	}
 	fill(&w, next, now)
-	if diff := cmp.Diff([]uint64{1, 2, 4, 5}, positions(w.flights)[:4]); diff != "" {
+	if diff := cmp.Diff([]uint64{1, 2, 4, 5}, positions(w.flying())[:4]); diff != "" {
 		t.Errorf("what was lost goes first, in order:\n%s", diff)
 	}
 	if _, lost = w.echoOf(4, now); lost != 2 || w.size != 8 {
 		t.Errorf("lost %d, window %d after a loss of what was sent again, want 2, 8", lost, w.size)
 	}
-	for range 10 {
+	for pos := uint64(100); pos < 120; pos += 2 {
 		w.recover = 0
-		w.sending(flight{pos: 99, key: Key{"r1", 99}, keyed: true}, now)
-		w.sending(flight{pos: 100, key: Key{"r1", 100}, keyed: true}, now)
-		w.echoOf(100, now)
+		w.sending(&flight{pos: pos, key: testKey(pos), keyed: true}, now)
+		w.sending(&flight{pos: pos + 1, key: testKey(pos + 1), keyed: true}, now)
+		w.echoOf(pos+1, now)
 	}
 	if w.size != minWindow {
 		t.Errorf("window %d after many losses, want %d", w.size, minWindow)
@@ -181,16 +172,16 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 	}
 
 	w.restart(4)
-	if got := positions(w.unsure); len(got) != 4 || w.outstanding() != 0 {
-		t.Errorf("unsure %v, outstanding %d behind position 4, want 5 to 8 and 0", got, w.outstanding())
+	if got := slices.Sorted(maps.Keys(w.known)); !slices.Equal(got, []uint64{5, 6, 7, 8}) || w.outstanding() != 0 {
+		t.Errorf("remembered %v, outstanding %d after position 4, want 5 to 8 and 0", got, w.outstanding())
 	}
 	if done, lost := w.echoOf(6, now); cmp.Diff([]uint64{6}, done) != "" || lost != 0 {
 		t.Errorf("echo of an earlier connection: done %v, lost %d", done, lost)
 	}
-	if again := w.sending(flight{pos: 5, key: Key{"r1", 5}, keyed: true}, now); !again {
+	if again := w.sending(&flight{pos: 5, key: Key{"r1", 5}, keyed: true}, now); !again {
 		t.Error("record sent on an earlier connection is not known as a repeat")
 	}
-	if again := w.sending(flight{pos: 9, key: Key{"r1", 9}, keyed: true}, now); again {
+	if again := w.sending(&flight{pos: 9, key: Key{"r1", 9}, keyed: true}, now); again {
 		t.Error("new record taken for a repeat")
 	}
 }
@@ -198,9 +189,9 @@ func TestWindowTakesLateAndForeignEchoes(t *testing.T) {
 // The time of a repeat is not the the round trip.
 func TestWindowMeasuresFirstSendingsOnly(t *testing.T) {
 	w := newWindow(32)
-	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(0, 0))
+	w.sending(&flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(0, 0))
 	w.restart(0)
-	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(100, 0))
+	w.sending(&flight{pos: 1, key: Key{"r1", 1}, keyed: true}, time.Unix(100, 0))
 	w.echoOf(1, time.Unix(100, 5)) // the echo of the first sending, perhaps
 	if w.srtt != 0 {
 		t.Errorf("round trip %s taken from a repeat", w.srtt)
@@ -231,32 +222,18 @@ func TestSilenceLimitFollowsTheRoundTrip(t *testing.T) {
 	}
 }
 
-// A record that was repeated on its way and is lost is on its way again when it
-// is sent again.
-func TestWindowForgetsARepeatThatIsLost(t *testing.T) {
-	w := newWindow(32)
-	now := time.Unix(0, 0)
-	w.sending(flight{pos: 1, key: Key{"r1", 1}, keyed: true}, now)
-	w.repeated(1)
-	w.sending(flight{pos: 2, key: Key{"r1", 2}, keyed: true}, now)
-	w.echoOf(2, now)
-	if f, ok := w.takeLost(now); !ok || f.pos != 1 || f.repeat {
-		t.Errorf("to be sent again: %+v, %t", f, ok)
-	}
-}
-
 // Records that were lost again and again leave half of the window to others.
 func TestWindowIsNotFilledWithRareRepeats(t *testing.T) {
 	w := newWindow(32)
 	now := time.Unix(0, 0)
 	for pos := range uint64(20) {
-		w.lost = append(w.lost, flight{pos: pos + 1, key: Key{"r1", uint64(pos + 1)}, keyed: true, losses: lossesToRare + 1})
+		w.lost = append(w.lost, &flight{pos: pos + 1, key: Key{"r1", uint64(pos + 1)}, keyed: true, losses: lossesToRare + 1})
 	}
-	w.lost = append(w.lost, flight{pos: 21, key: Key{"r1", 21}, keyed: true, losses: 1})
+	w.lost = append(w.lost, &flight{pos: 21, key: Key{"r1", 21}, keyed: true, losses: 1})
 	for f, ok := w.takeLost(now); ok; f, ok = w.takeLost(now) {
 		w.sending(f, now)
 	}
-	if got := positions(w.flights); len(got) != startWindow/2+1 || got[startWindow/2] != 21 {
+	if got := positions(w.flying()); len(got) != startWindow/2+1 || got[startWindow/2] != 21 {
 		t.Errorf("on their way: %v, want half of the window and 21", got)
 	}
 }

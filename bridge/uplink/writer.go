@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -65,9 +66,8 @@ type lanes struct {
 	backlog uint64 // position of the last record taken from the backlog
 	end     uint64 // position of the last record of the backlog
 
-	piled    time.Time // since when more waits than may go at once; zero: no more
-	fresh    bool      // nothing was taken yet
-	lastLive bool      // of the two, which one was served last; for alternating
+	piled time.Time // since when more waits than may go at once; zero: no more
+	fresh bool      // nothing was taken yet
 }
 
 func newLanes(acked uint64) lanes {
@@ -98,7 +98,7 @@ const (
 
 // write sends records while the window has room.
 func (s *session) write(ctx context.Context) error {
-	if err := s.experiment(ctx); err != nil {
+	if err := s.trials(ctx); err != nil {
 		return err
 	}
 	s.lanes = newLanes(s.u.queue.Acked())
@@ -132,12 +132,12 @@ func (s *session) skip(pos uint64, data []byte) {
 
 // send writes one record. It is in the window before it is on the wire, because its echo may be quicker than the return of the
 // write.
-func (s *session) send(f flight) error {
+func (s *session) send(f *flight) error {
 	u := s.u
 	start := time.Now()
-	mode, idle, mark := s.sending(f, start)
-	data := f.data
-	if mark {
+	data := f.data // not f's after a pong
+	mode, idle := s.sending(f, start)
+	if f.marked {
 		data = u.c.Backlog(data)
 	}
 	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
@@ -159,16 +159,15 @@ func (s *session) send(f flight) error {
 	return nil
 }
 
-// sending takes note of a record that is about to be written: the mode in force, whether nothing was outstanding, and whether
-// it is to be marked.
+// sending takes note of a record that is about to be written: the mode in force, and whether nothing was on its way.
 //
 // Late is what is sent after a newer record, on this connection or an earlier one. So what is not late only ever moves
 // forward, whatever is lost between.
-func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark bool) {
+func (s *session) sending(f *flight, now time.Time) (mode AckMode, idle bool) {
 	u := s.u
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	mode, idle = u.mode, !u.win.busy()
+	mode, idle = u.mode, len(u.win.flying()) == 0
 	s.moved = now
 	f.late = u.c.Order == LiveFirst && f.pos < u.newest
 	if f.keyed {
@@ -178,12 +177,7 @@ func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark boo
 		u.sentFirst = now
 	}
 	f.marked = f.late && !f.unmarked && u.marks()
-	f.again = f.again || u.earlier.has(f.pos)
-	switch {
-	case f.repeat:
-		u.win.repeated(f.pos)
-		u.status.Resent++
-	case mode != AckNone && (u.win.sending(f, now) || u.earlier.has(f.pos)):
+	if mode != AckNone && u.win.sending(f, now) {
 		u.status.Resent++
 	}
 	u.status.Sent++
@@ -191,14 +185,14 @@ func (s *session) sending(f flight, now time.Time) (mode AckMode, idle, mark boo
 		u.status.Backlog++
 	}
 	u.newest = max(u.newest, f.pos)
-	return mode, idle, f.marked
+	return mode, idle
 }
 
 // pick waits for the record to be sent next: what was lost goes first, then
 // live records in their order, then the backlog in its.
-func (s *session) pick(ctx context.Context) (f flight, err error) {
+func (s *session) pick(ctx context.Context) (f *flight, err error) {
 	for {
-		if f, ok, err := s.jump(ctx); ok || err != nil {
+		if f, err := s.jump(ctx); f != nil || err != nil {
 			return f, err
 		}
 		next := s.waiting(ctx)
@@ -214,18 +208,18 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 			case <-s.room:
 				continue
 			case <-ctx.Done():
-				return f, ctx.Err()
+				return nil, ctx.Err()
 			}
 		}
-		f, ok, err := s.fetch(next, step == stepBacklog)
+		f, err = s.fetch(next, step == stepBacklog)
 		switch {
-		case ok:
+		case f != nil:
 			s.probeSent()
 			return f, nil
 		case ctx.Err() != nil:
-			return f, ctx.Err()
+			return nil, ctx.Err()
 		case err != nil && next.Err() == nil:
-			return f, queueProblem(err)
+			return nil, queueProblem(err)
 		}
 	}
 }
@@ -233,9 +227,9 @@ func (s *session) pick(ctx context.Context) (f flight, err error) {
 // jump lets the newest record go first when more than a window of them waits:
 // at once on a fresh connection, and later when that lasts. A pile that fits
 // into the window goes out in one round trip, newest included, and needs none.
-func (s *session) jump(ctx context.Context) (f flight, ok bool, err error) {
+func (s *session) jump(ctx context.Context) (f *flight, err error) {
 	if s.u.c.Order != LiveFirst {
-		return f, false, nil
+		return nil, nil
 	}
 	l, last := &s.lanes, s.u.queue.Last()
 	size, top := s.reach()
@@ -243,24 +237,24 @@ func (s *session) jump(ctx context.Context) (f flight, ok bool, err error) {
 	l.fresh = false
 	if last <= l.live+uint64(size) {
 		l.piled = time.Time{}
-		return f, false, nil
+		return nil, nil
 	}
 	if l.piled.IsZero() {
 		l.piled = time.Now()
 	}
 	if !fresh && time.Since(l.piled) < piledFor {
-		return f, false, nil
+		return nil, nil
 	}
 	l.split(last)
-	l.lastLive = true
-	if top != last {
-		f, ok, err = s.look(ctx, last-1)
+	l.live = last
+	if top == last {
+		return nil, nil
 	}
-	l.live = max(last, f.pos)
-	if f.pos == 0 {
-		l.end = last // done with, or not found in time
+	pos, f, err := s.look(ctx, last-1)
+	if l.live = max(last, pos); pos == 0 {
+		l.end = last // not found in time
 	}
-	return f, ok, err
+	return f, err
 }
 
 // reach is the size of the window, and the newest position known to be done with.
@@ -271,36 +265,34 @@ func (s *session) reach() (size int, top uint64) {
 }
 
 // choose decides what is to be done next.
-func (s *session) choose() (next step, f flight) {
+func (s *session) choose() (next step, f *flight) {
 	last := s.u.queue.Last()
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	win := &s.u.win
 	waiting := last > max(s.lanes.live, s.u.top) // what is done with already does not wait
-	s.waits = false
 	pending := s.lanes.pending()
+	s.waits = false
 	if s.probing() {
-		return s.oneMore(waiting && !win.single, pending && !win.single)
+		return s.oneMore(waiting, pending)
 	}
-	liveNow := s.u.c.Order == LiveFirst && waiting && win.room() && !win.single // before what is late anyway
-	if !liveNow {
+	if s.u.c.Order != LiveFirst || !waiting { // live records go before what is late anyway
 		if f, ok := win.takeLost(time.Now()); ok {
 			return stepAgain, f
 		}
 	}
-	favour := !waiting || (win.single && s.lanes.lastLive) // one at a time: alternately
 	switch {
 	case !win.room():
 		s.wantRoom()
-		return stepFull, f
-	case pending && favour && win.backlogRoom() && s.u.held.count < maxHeld:
-		return stepBacklog, f
+		return stepFull, nil
+	case pending && !waiting && win.backlogRoom() && win.held < maxHeld:
+		return stepBacklog, nil
 	}
 	s.waits = pending // what makes room for the backlog must end the wait for a live one
 	if pending {
 		s.wantRoom()
 	}
-	return stepLive, f
+	return stepLive, nil
 }
 
 // wantRoom has a ping sent whose answer makes room, where a pong is provisional. Caller holds mu.
@@ -310,30 +302,27 @@ func (s *session) wantRoom() {
 	}
 }
 
-// maxHeld bounds what is held of a backlog on a server that never echoes: 2.6 MB at the worst. Live records are not bounded:
-// at 10 Hz they are 6,000 in ten minutes.
-const maxHeld = 1 << 16
-
 // oneMore is what goes out where the window has no room: a new record, or the
 // last one again. Caller holds mu.
-func (s *session) oneMore(live, backlog bool) (next step, f flight) {
+func (s *session) oneMore(live, backlog bool) (next step, f *flight) {
 	switch {
 	case live:
-		return stepLive, f
+		return stepLive, nil
 	case backlog:
-		return stepBacklog, f
+		return stepBacklog, nil
 	}
-	if f, ok := s.tailAgain(); ok {
+	s.probe.due = false
+	if f := s.u.win.tail(); f != nil {
 		return stepAgain, f
 	}
-	return stepFull, f
+	return stepFull, nil
 }
 
 // fetch takes the next record of a lane. Not ok without an error: look again.
 //
 // Waiting for the backlog is harmless: it lasts only while the whole queue has
 // nothing after the backlog's place, and ends with the next record.
-func (s *session) fetch(ctx context.Context, backlog bool) (f flight, ok bool, err error) {
+func (s *session) fetch(ctx context.Context, backlog bool) (f *flight, err error) {
 	l := &s.lanes
 	place := &l.live
 	if backlog {
@@ -342,52 +331,50 @@ func (s *session) fetch(ctx context.Context, backlog bool) (f flight, ok bool, e
 	pos, data, err := s.u.queue.Next(ctx, *place)
 	switch {
 	case err != nil:
-		return f, false, err
+		return nil, err
 	case backlog && pos > l.end:
 		l.backlog = l.end
-		return f, false, nil
+		return nil, nil
 	}
 	*place = pos
-	l.lastLive = !backlog
-	f, ok = s.ready(pos, data)
-	f.backlog = backlog
-	return f, ok, nil
+	if f = s.ready(pos, data); f != nil {
+		f.backlog = backlog
+	}
+	return f, nil
 }
 
-// look takes the first record behind a position, if there is one: it waits
-// for a moment only.
-func (s *session) look(ctx context.Context, after uint64) (f flight, ok bool, err error) {
+// look takes the first record after a position, if there is one: it waits
+// for a moment only. No record: it is not there, or not to be sent.
+func (s *session) look(ctx context.Context, after uint64) (pos uint64, f *flight, err error) {
 	limited, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
 	pos, data, err := s.u.queue.Next(limited, after)
 	switch {
 	case err == nil:
-		f, ok = s.ready(pos, data)
-		f.pos = pos
-		return f, ok, nil
+		return pos, s.ready(pos, data), nil
 	case ctx.Err() != nil:
-		return f, false, ctx.Err()
+		return 0, nil, ctx.Err()
 	case limited.Err() == nil:
-		return f, false, queueProblem(err)
+		return 0, nil, queueProblem(err)
 	}
-	return f, false, nil
+	return 0, nil, nil
 }
 
-// ready makes a record of the queue ready for sending. Not ok: it is on its
+// ready makes a record of the queue ready for sending. Nil: it is on its
 // way already, or cannot be sent at all.
-func (s *session) ready(pos uint64, data []byte) (f flight, ok bool) {
+func (s *session) ready(pos uint64, data []byte) *flight {
 	if s.u.underway(pos) {
-		return f, false
+		return nil
 	}
 	if !sendable(data) {
 		s.skip(pos, data)
-		return f, false
+		return nil
 	}
-	f = flight{pos: pos, data: data}
+	f := &flight{pos: pos, data: data}
 	if s.u.c.Ack == AckAuto || s.u.c.Ack == AckEcho {
 		f.key, f.keyed = keyOf(data)
 	}
-	return f, true
+	return f
 }
 
 // waiting is the context for waiting for the queue. Interrupt ends it, so that
@@ -412,66 +399,95 @@ func (s *session) freed() {
 	signal(s.room)
 }
 
-// experiment begins a connection with the candidate of the isolation alone, if there is one.
-func (s *session) experiment(ctx context.Context) error {
-	s.u.mu.Lock()
-	candidate, behind, unmarked, ok := s.u.isolation.experiment()
-	s.u.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	if behind {
-		f, ok, err := s.other(ctx, candidate)
-		if err != nil {
-			return err
+// trials begin a connection with the candidates of the isolation, alone, until they have passed. Between them new records go,
+// which would have to wait for that.
+func (s *session) trials(ctx context.Context) error {
+	for more := false; ; more = true {
+		s.u.mu.Lock()
+		t, ok := s.u.isolation.next(s.u.win.size)
+		s.u.mu.Unlock()
+		if !ok {
+			return nil
 		}
-		if ok {
-			if err := s.alone(ctx, f); err != nil {
+		if more || t.behind {
+			if err := s.others(ctx, t); err != nil {
 				return err
 			}
-			s.u.mu.Lock()
-			s.otherPassed = true
-			s.u.mu.Unlock()
 		}
-	}
-	f, ok, err := s.look(ctx, candidate-1)
-	switch {
-	case err != nil:
-		return err
-	case !ok || f.pos != candidate: // dropped by a full queue, perhaps
-		s.u.mu.Lock()
-		s.u.gone(candidate)
-		s.u.mu.Unlock()
-		return nil
-	}
-	f.unmarked = unmarked
-	return s.alone(ctx, f)
-}
-
-// other finds a record to go ahead of the candidate: the newest, or else any. Not ok: there is none.
-func (s *session) other(ctx context.Context, candidate uint64) (f flight, ok bool, err error) {
-	last := s.u.queue.Last()
-	places := []uint64{s.u.queue.Acked(), candidate}
-	if _, top := s.reach(); last != candidate && last != top {
-		places = append([]uint64{last - 1}, places...)
-	}
-	for _, after := range places {
-		if f, ok, err = s.look(ctx, after); err != nil || (ok && f.pos != candidate) {
-			return f, ok, err
-		}
-	}
-	return f, false, nil
-}
-
-// alone sends a record and waits until it is acknowledged.
-func (s *session) alone(ctx context.Context, f flight) error {
-	for due := true; ; {
-		if due {
+		for _, candidate := range t.records {
+			pos, f, err := s.look(ctx, candidate-1)
+			switch {
+			case err != nil:
+				return err
+			case f == nil || pos != candidate: // dropped by a full queue, perhaps
+				s.u.passed(candidate)
+				continue
+			}
+			f.unmarked = t.unmarked
 			if err := s.send(f); err != nil {
 				return err
 			}
 		}
-		if s.u.outstanding() == 0 {
+		if err := s.landed(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// others sends new records, a window of them or else the newest, and waits until they have passed. Ahead of a candidate whose
+// failure is to be evidence it sends any where there is no new one, and waits until the server would have failed on it.
+func (s *session) others(ctx context.Context, t trial) error {
+	s.u.mu.Lock()
+	after, size := s.u.newest, uint64(s.u.win.size)
+	s.u.mu.Unlock()
+	last := s.u.queue.Last()
+	if last > after+size {
+		after = last - 1
+	}
+	start, n := time.Now(), 0
+	if after >= last && t.behind {
+		after, last = s.u.queue.Acked(), after
+		size = 1
+	}
+	for after < last && n < int(size) {
+		pos, f, err := s.look(ctx, after)
+		switch {
+		case err != nil:
+			return err
+		case pos == 0:
+			pos = last
+		case f != nil && !slices.Contains(t.candidates, pos):
+			if err := s.send(f); err != nil {
+				return err
+			}
+			n++
+		}
+		after = pos
+	}
+	if err := s.landed(ctx); err != nil || n == 0 || !t.behind {
+		return err
+	}
+	s.u.mu.Lock()
+	stood := time.Until(start.Add(failWait + s.u.win.timeout()))
+	s.u.mu.Unlock()
+	select {
+	case <-time.After(stood):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	s.otherPassed = true
+	return nil
+}
+
+// landed waits until nothing is on its way.
+func (s *session) landed(ctx context.Context) error {
+	for {
+		s.u.mu.Lock()
+		out := len(s.u.win.flying())
+		s.u.mu.Unlock()
+		if out == 0 {
 			return nil
 		}
 		select {
@@ -479,10 +495,5 @@ func (s *session) alone(ctx context.Context, f flight) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		s.u.mu.Lock()
-		if due = s.probing(); due {
-			f, due = s.tailAgain()
-		}
-		s.u.mu.Unlock()
 	}
 }

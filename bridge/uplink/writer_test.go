@@ -238,16 +238,16 @@ func TestNothingIsTakenTwice(t *testing.T) {
 	}
 	s := newSession(u, nil)
 	for pos := 1; pos <= 3; pos++ {
-		f, ok := s.ready(uint64(pos), record(pos))
-		if !ok || !f.keyed {
+		f := s.ready(uint64(pos), record(pos))
+		if f == nil || !f.keyed {
 			t.Fatalf("record %d is not ready: %+v", pos, f)
 		}
 		u.win.sending(f, time.Unix(0, 0))
 	}
 	u.win.echoOf(2, time.Unix(0, 0)) // 1 is lost, 2 done, 3 on its way
 	for pos, want := range map[uint64]bool{1: false, 3: false, 4: true} {
-		if _, ok := s.ready(pos, record(int(pos))); ok != want {
-			t.Errorf("record %d taken: %t, want %t", pos, ok, want)
+		if taken := s.ready(pos, record(int(pos))) != nil; taken != want {
+			t.Errorf("record %d taken: %t, want %t", pos, taken, want)
 		}
 	}
 }
