@@ -50,7 +50,7 @@ func BenchmarkAppendAck(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				pos := mustAppend(b, s, string(fix))
-				if _, _, _, err := r.next(pos - 1); err != nil {
+				if _, _, err := r.Next(pos - 1); err != nil {
 					b.Fatal(err)
 				}
 				r.Ack(pos)
@@ -104,7 +104,7 @@ func BenchmarkDrainMillion(b *testing.B) {
 		r := s.Reader("r")
 		var high uint64
 		for n, after := 0, uint64(0); n < 985_000; n++ {
-			pos, _, _, err := r.next(after)
+			pos, _, err := r.Next(after)
 			if err != nil || pos == 0 {
 				b.Fatal(n, pos, err)
 			}

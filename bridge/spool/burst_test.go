@@ -140,7 +140,7 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 				if !free(&s.mu) || !free(&s.out) {
 					t.Fatal("a lock is held while the disk syncs")
 				}
-				if got, _, err := r.Next(t.Context(), pos-1); got != pos || err != nil {
+				if got, _, err := r.Next(pos - 1); got != pos || err != nil {
 					t.Fatalf("Next = %d, %v, want %d", got, err, pos)
 				}
 				r.Ack(pos)
@@ -195,7 +195,7 @@ func TestAppendDoesNotWaitForReads(t *testing.T) {
 		}
 		read := make(chan string)
 		go func() {
-			_, data, _ := s.Reader("r").Next(t.Context(), 0)
+			_, data, _ := s.Reader("r").Next(0)
 			read <- string(data)
 		}()
 		synctest.Wait()

@@ -70,7 +70,7 @@ func newMachine() *machine {
 func contents(t interface{ Fatal(...any) }, r *Reader) map[uint64]string {
 	all := map[uint64]string{}
 	for after := uint64(0); ; {
-		pos, data, _, err := r.next(after)
+		pos, data, err := r.Next(after)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -177,7 +177,7 @@ func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 			}
 		}
 		for pos := uint64(1); pos < uint64(n); pos += 997 { // every segment is looked into
-			if _, _, _, err := s.Reader("r").next(pos); err != nil {
+			if _, _, err := s.Reader("r").Next(pos); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,69 +14,62 @@ type Reader struct {
 	acked ranges // changed with spool.out and spool.mu held
 }
 
-// Next returns the first record after a position that this reader has not acknowledged, and waits for one when there
-// is none. It removes nothing: asked again, it answers the same. The error is ctx's or ErrClosed.
-func (r *Reader) Next(ctx context.Context, after uint64) (pos uint64, data []byte, err error) {
-	for {
-		pos, data, wake, err := r.next(after)
-		if err != nil || pos != 0 {
-			return pos, data, err
-		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return 0, nil, ctx.Err()
-		}
-	}
-}
-
-// next looks once; without a record it returns the channel that the next arrival closes.
-func (r *Reader) next(after uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
+// Next returns the first record after a position that this reader has not acknowledged, position 0 when there is none. It
+// removes nothing: asked again, it answers the same. The error is ErrClosed.
+func (r *Reader) Next(after uint64) (pos uint64, data []byte, err error) {
 	s := r.spool
 	s.out.Lock()
 	defer s.out.Unlock()
 	for {
-		pos, data, wake, err := r.look(r.acked.missing(after + 1))
+		pos, data, err := r.look(r.acked.missing(after + 1))
 		switch {
 		case errors.Is(err, errAway): // it is kept, and asked for again from Acked
 			after = pos
 		case errors.Is(err, errDamaged):
 		case err != nil || pos == 0 || !r.acked.has(pos):
-			return pos, data, wake, err
+			return pos, data, err
 		default: // acknowledged ahead of older ones
 			after = pos
 		}
 	}
 }
 
+// Arrival returns a channel that is closed when a record has arrived, or when what could not be read may be tried again. One
+// that is asked for before Next misses nothing.
+func (r *Reader) Arrival() <-chan struct{} {
+	r.spool.mu.Lock()
+	defer r.spool.mu.Unlock()
+	return r.spool.wake
+}
+
 // look returns the first record held from a position on, for any reader, with errDamaged or errAway when it does not
 // read. spool.out is held, and while the disk is read nothing else: Append does not wait for that.
-func (r *Reader) look(from uint64) (pos uint64, data []byte, wake <-chan struct{}, err error) {
+func (r *Reader) look(from uint64) (pos uint64, data []byte, err error) {
 	s := r.spool
 	s.mu.Lock()
-	closed, wake := s.closed, s.wake
+	closed := s.closed
 	s.mu.Unlock()
 	if closed {
-		return 0, nil, nil, ErrClosed
+		return 0, nil, ErrClosed
 	}
 	if s.disk != nil {
 		seg, e, err := s.disk.find(from)
 		if err != nil && !errors.Is(err, errAway) { // the next arrival tries again, and nothing is passed over
-			return 0, nil, wake, nil
+			return 0, nil, nil
 		}
 		if seg != nil {
 			data, err := s.disk.data(seg, e)
-			return e.pos, data, nil, err
+			return e.pos, data, err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seg, e, _ := s.recent.find(from) // its segments are all loaded
 	if seg == nil {
-		return 0, nil, s.wake, nil
+		return 0, nil, nil
 	}
 	found, err := s.recent.get(seg, e)
-	return e.pos, found.data, nil, err
+	return e.pos, found.data, err
 }
 
 // Ack acknowledges one record, in any order. A position that was acknowledged before, was dropped, or never was, is
@@ -176,7 +169,8 @@ func (r *Reader) advance() (done bool) {
 // Drained waits until this reader has acknowledged everything that was ever appended. The error is ctx's or ErrClosed.
 func (r *Reader) Drained(ctx context.Context) error {
 	for {
-		drained, wake, err := r.drained()
+		wake := r.Arrival()
+		drained, err := r.drained()
 		if drained || err != nil {
 			return err
 		}
@@ -188,20 +182,19 @@ func (r *Reader) Drained(ctx context.Context) error {
 	}
 }
 
-func (r *Reader) drained() (bool, <-chan struct{}, error) {
+func (r *Reader) drained() (bool, error) {
 	s := r.spool
 	s.out.Lock()
 	defer s.out.Unlock()
-	s.mu.Lock()
-	closed, wake, done := s.closed, s.wake, r.acked.low() == s.last // what happens after this wakes
-	s.mu.Unlock()
-	switch {
-	case done:
-		return true, nil, nil
-	case closed:
-		return false, nil, ErrClosed
+	if r.advance() {
+		return true, nil
 	}
-	return r.advance(), wake, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, ErrClosed
+	}
+	return false, nil
 }
 
 // Acked returns the position up to which this reader has acknowledged everything, or lost it to a full spool; 0 at

@@ -95,7 +95,7 @@ func TestSpoolAgreesWithModel(t *testing.T) {
 					}
 					after := rapid.Uint64Range(0, m.last+1).Draw(t, "after")
 					pos, data, ok := m.next(name, after)
-					gotPos, gotData, _, err := s.Reader(name).next(after)
+					gotPos, gotData, err := s.Reader(name).Next(after)
 					if err != nil || gotPos != pos || ok && string(gotData) != data {
 						t.Fatalf("%s: next(%d) = %d %q %v, want %d %q", name, after, gotPos, gotData, err, pos, data)
 					}
@@ -152,7 +152,7 @@ func TestFullSpoolThinsItsOldestPart(t *testing.T) {
 		t.Errorf("after a record over the bound: %+v", now)
 	}
 	r.Ack(2) // an echo that comes after its record was dropped
-	if pos, _, _ := r.Next(t.Context(), 0); pos != 1 || r.Acked() != 0 {
+	if pos, _, _ := r.Next(0); pos != 1 || r.Acked() != 0 {
 		t.Errorf("after a late acknowledgement Next = %d, Acked = %d, want 1 and 0", pos, r.Acked())
 	}
 	for _, pos := range got {
@@ -167,7 +167,7 @@ func TestFullSpoolThinsItsOldestPart(t *testing.T) {
 func positions(t testing.TB, r *Reader) (all []uint64) {
 	t.Helper()
 	for after := uint64(0); ; {
-		pos, _, _, err := r.next(after)
+		pos, _, err := r.Next(after)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestNextWaits(t *testing.T) {
 		ask := func(ctx context.Context, after uint64) <-chan answer {
 			c := make(chan answer, 1)
 			go func() {
-				pos, _, err := s.Reader("r").Next(ctx, after)
+				pos, _, err := await(ctx, s.Reader("r"), after)
 				c <- answer{pos, err}
 			}()
 			synctest.Wait()
@@ -289,7 +289,7 @@ func TestEverythingArrivesOnce(t *testing.T) {
 		wg.Go(func() {
 			r, window, after := s.Reader(name), []uint64{}, uint64(0)
 			for after < n {
-				pos, data, err := r.Next(t.Context(), after)
+				pos, data, err := await(t.Context(), r, after)
 				if err != nil || pos != after+1 || string(data) != fmt.Sprint(pos) {
 					t.Errorf("%s: Next(%d) = %d %q %v", name, after, pos, data, err)
 					return
@@ -329,6 +329,21 @@ func TestOpenRefuses(t *testing.T) {
 		if s, err := Open(o); err == nil {
 			t.Errorf("%s: no error", name)
 			s.Close()
+		}
+	}
+}
+
+// await returns the first record after a position, and waits for it.
+func await(ctx context.Context, r *Reader, after uint64) (pos uint64, data []byte, err error) {
+	for {
+		arrival := r.Arrival()
+		if pos, data, err = r.Next(after); pos != 0 || err != nil {
+			return pos, data, err
+		}
+		select {
+		case <-arrival:
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (s *session) keep(ctx context.Context) error {
 		}
 		if len(todo.matured) > 0 {
 			s.u.ack(todo.matured, len(todo.matured))
-			s.freed()
+			signal(s.room)
 		}
 		if err := s.control(websocket.PongMessage, todo.pong); err != nil {
 			return err
@@ -129,7 +129,6 @@ func (s *session) due(now time.Time) (t todo, err error) {
 		stalled, watched = s.stalled()
 	}
 	if _, due := u.win.heldBack(now); due {
-		s.interrupt()
 		signal(s.room)
 	}
 	if s.wantsPing(now) {
@@ -194,7 +193,7 @@ func (s *session) wantsPing(now time.Time) bool {
 	case u.mode == AckPong:
 		return true
 	case u.provisional():
-		return u.pongsAtOnce(now) && (u.drains > 0 || s.waits || !u.win.room()) || !now.Before(out[0].at.Add(u.provisionalWait()))
+		return u.pongsAtOnce(now) && (u.drains > 0 || s.waits) || !now.Before(out[0].at.Add(u.provisionalWait()))
 	case u.mode != AckEcho:
 		return false
 	}
@@ -238,7 +237,7 @@ func (s *session) ponged(payload string) {
 	s.acked += len(done)
 	u.mu.Unlock()
 	u.ack(done, 0)
-	s.freed()
+	signal(s.room)
 	signal(s.poke)
 }
 
@@ -357,7 +356,6 @@ func (s *session) stalled() (at time.Time, ok bool) {
 func (s *session) probeNow(now time.Time) {
 	s.hurry = true
 	s.probe = probe{at: now, count: s.probe.count + 1, due: true}
-	s.interrupt()
 	signal(s.room)
 }
 
@@ -365,13 +363,6 @@ func (s *session) probeNow(now time.Time) {
 // lasts. Caller holds mu.
 func (s *session) probing() bool {
 	return s.probe.due && !s.u.win.progress.After(s.probe.at)
-}
-
-// probeSent takes note that a record was found to be sent.
-func (s *session) probeSent() {
-	s.u.mu.Lock()
-	defer s.u.mu.Unlock()
-	s.probe.due = false
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"context"
 	"sync"
 	"testing"
 	"time"
@@ -49,23 +48,21 @@ func (q *fakeQueue) addEach(every time.Duration, upTo int) {
 	}
 }
 
-func (q *fakeQueue) Next(ctx context.Context, after uint64) (uint64, []byte, error) {
-	for {
-		q.mu.Lock()
-		for i := max(after, q.low); i < uint64(len(q.data)); i++ {
-			if !q.acked[i] {
-				defer q.mu.Unlock()
-				return i + 1, q.data[i], nil
-			}
-		}
-		changed := q.changed
-		q.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return 0, nil, ctx.Err()
-		case <-changed:
+func (q *fakeQueue) Next(after uint64) (uint64, []byte, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := max(after, q.low); i < uint64(len(q.data)); i++ {
+		if !q.acked[i] {
+			return i + 1, q.data[i], nil
 		}
 	}
+	return 0, nil, nil
+}
+
+func (q *fakeQueue) Arrival() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.changed
 }
 
 func (q *fakeQueue) Ack(pos uint64) {

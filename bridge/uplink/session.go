@@ -47,17 +47,15 @@ type session struct {
 	end     context.CancelCauseFunc // ends the session for a reason
 
 	// Owned by the writer.
-	lanes lanes           // places in the queue
-	next  context.Context // of the waits for the queue
+	lanes lanes // places in the queue
 
 	// Guarded by u.mu.
-	received    time.Time          // when something was received last; written by the reader alone
-	moved       time.Time          // when a record was sent or received last
-	interrupt   context.CancelFunc // ends next
-	waits       bool               // the writer waits for a live record with a backlog left
-	hurry       bool               // a ping is due now
-	otherPassed bool               // a trial has it that another record passed
-	written     uint64             // ordinal of the last sending that is on the wire
+	received    time.Time // when something was received last; written by the reader alone
+	moved       time.Time // when a record was sent or received last
+	waits       bool      // the writer has a record for which there is no room
+	hurry       bool      // a ping is due now
+	otherPassed bool      // a trial has it that another record passed
+	written     uint64    // ordinal of the last sending that is on the wire
 	ping        ping
 	probe       probe
 
@@ -73,7 +71,6 @@ func newSession(u *Uplink, conn *websocket.Conn) *session {
 	return &session{
 		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age),
 		room: make(chan struct{}, 1), poke: make(chan struct{}, 1),
-		interrupt: func() {},
 	}
 }
 
@@ -262,14 +259,11 @@ func (s *session) echoed(key Key) {
 	}
 	poke := s.acked == 0 || len(gap) > 0
 	s.acked += len(done)
-	if len(u.win.lost) > 0 {
-		s.interrupt()
-	}
 	u.warnEchoes()
 	u.mu.Unlock()
 	if len(done) > 0 {
 		u.ack(done, len(done)-1)
-		s.freed()
+		signal(s.room)
 	}
 	if poke {
 		signal(s.poke) // the round trip is known now, and with it how long a silence may last; or a record is held back

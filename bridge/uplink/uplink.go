@@ -17,11 +17,11 @@ import (
 // it must be safe for use from several goroutines. Positions grow in the order
 // of the queue and start at 1.
 type Queue interface {
-	// Next returns the first record after a position that is not acknowledged,
-	// and waits for one while there is none. The data must not change
-	// afterwards: it is held until acknowledged. An error that is not that of
-	// ctx ends the uplink.
-	Next(ctx context.Context, after uint64) (pos uint64, data []byte, err error)
+	// Next returns the first record after a position that is not acknowledged, position 0 while there is none. The data must
+	// not change afterwards: it is held until acknowledged. An error ends the uplink.
+	Next(after uint64) (pos uint64, data []byte, err error)
+	// Arrival returns a channel that is closed when there may be more for Next.
+	Arrival() <-chan struct{}
 	// Ack marks one record as done with, in any order, and any number of times.
 	Ack(pos uint64)
 	// Acked is the position up to which every record is done with.

@@ -236,7 +236,7 @@ func TestRunEndsWithTheErrorOfTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, echo)
 		broken := errors.New("disk on fire")
-		u, err := New(s.config(), brokenQueue{newQueue(0), broken})
+		u, err := New(s.config(), brokenQueue{newQueue(1), broken})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +253,7 @@ type brokenQueue struct {
 	err error
 }
 
-func (q brokenQueue) Next(context.Context, uint64) (uint64, []byte, error) { return 0, nil, q.err }
+func (q brokenQueue) Next(uint64) (uint64, []byte, error) { return 0, nil, q.err }
 
 func TestSecretsStayHidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -46,10 +46,6 @@ const (
 	// a silence lasts that is not yet a stuck server. A burst (a file
 	// replayed at full speed) is over before that, and stays in order.
 	piledFor = silenceMin
-	// lookFor bounds the look for a record that may not be there, because the
-	// queue may know from an earlier process that it is done with. A
-	// worn SD card that is busy writing answers within that.
-	lookFor = time.Second
 )
 
 // lanes are the places in the queue from which records are taken. Backlog and
@@ -86,16 +82,6 @@ func (l *lanes) split(last uint64) {
 // pending reports whether there is a backlog.
 func (l *lanes) pending() bool { return l.backlog < l.end }
 
-// step is what the writer has to do next.
-type step int
-
-const (
-	stepFull    step = iota // wait for room
-	stepAgain               // send something again
-	stepLive                // send a live record, or wait for one
-	stepBacklog             // send one of the backlog
-)
-
 // write sends records while the window has room.
 func (s *session) write(ctx context.Context) error {
 	if err := s.trials(ctx); err != nil {
@@ -103,12 +89,22 @@ func (s *session) write(ctx context.Context) error {
 	}
 	s.lanes = newLanes(s.u.queue.Acked())
 	for {
-		f, err := s.pick(ctx)
-		if err != nil {
+		arrival := s.u.queue.Arrival()
+		f, err := s.pick()
+		switch {
+		case err != nil:
 			return err
+		case f != nil:
+			if err := s.send(f); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := s.send(f); err != nil {
-			return err
+		select {
+		case <-s.room:
+		case <-arrival:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -188,38 +184,30 @@ func (s *session) sending(f *flight, now time.Time) (mode AckMode, idle bool) {
 	return mode, idle
 }
 
-// pick waits for the record to be sent next: what was lost goes first, then
+// pick returns the record to be sent next, nil for none now: what was lost goes first, then
 // live records in their order, then the backlog in its.
-func (s *session) pick(ctx context.Context) (f *flight, err error) {
+func (s *session) pick() (*flight, error) {
+	if f, err := s.jump(); f != nil || err != nil {
+		return f, err
+	}
 	for {
-		if f, err := s.jump(ctx); f != nil || err != nil {
-			return f, err
-		}
-		next := s.waiting(ctx)
-		step, f := s.choose()
-		switch step {
-		case stepAgain:
+		place, f := s.choose()
+		if place == nil {
 			return f, nil
-		case stepFull:
-			if s.lanes.piled.IsZero() {
-				s.lanes.piled = time.Now()
-			}
-			select {
-			case <-s.room:
-				continue
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
 		}
-		f, err = s.fetch(next, step == stepBacklog)
-		switch {
+		pos, f, err := s.look(*place)
+		switch backlog := place == &s.lanes.backlog; {
+		case err != nil || pos == 0:
+			return nil, err
+		case backlog && pos > s.lanes.end:
+			*place = s.lanes.end
+			continue
 		case f != nil:
-			s.probeSent()
+			f.backlog = backlog
+			s.probe.due = false
+		}
+		if *place = pos; f != nil {
 			return f, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil && next.Err() == nil:
-			return nil, queueProblem(err)
 		}
 	}
 }
@@ -227,12 +215,14 @@ func (s *session) pick(ctx context.Context) (f *flight, err error) {
 // jump lets the newest record go first when more than a window of them waits:
 // at once on a fresh connection, and later when that lasts. A pile that fits
 // into the window goes out in one round trip, newest included, and needs none.
-func (s *session) jump(ctx context.Context) (f *flight, err error) {
+func (s *session) jump() (f *flight, err error) {
 	if s.u.c.Order != LiveFirst {
 		return nil, nil
 	}
+	s.u.mu.Lock()
+	size, top := s.u.win.size, s.u.top
+	s.u.mu.Unlock()
 	l, last := &s.lanes, s.u.queue.Last()
-	size, top := s.reach()
 	fresh := l.fresh
 	l.fresh = false
 	if last <= l.live+uint64(size) {
@@ -250,153 +240,63 @@ func (s *session) jump(ctx context.Context) (f *flight, err error) {
 	if top == last {
 		return nil, nil
 	}
-	pos, f, err := s.look(ctx, last-1)
+	pos, f, err := s.look(last - 1)
 	if l.live = max(last, pos); pos == 0 {
-		l.end = last // not found in time
+		l.end = last // it cannot be read for now
 	}
 	return f, err
 }
 
-// reach is the size of the window, and the newest position known to be done with.
-func (s *session) reach() (size int, top uint64) {
-	s.u.mu.Lock()
-	defer s.u.mu.Unlock()
-	return s.u.win.size, s.u.top
-}
-
-// choose decides what is to be done next.
-func (s *session) choose() (next step, f *flight) {
+// choose decides what is to be done next: to send a record again, or to look for one in a lane; or nothing.
+func (s *session) choose() (place *uint64, again *flight) {
 	last := s.u.queue.Last()
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
-	win := &s.u.win
-	waiting := last > max(s.lanes.live, s.u.top) // what is done with already does not wait
-	pending := s.lanes.pending()
-	s.waits = false
-	if s.probing() {
-		return s.oneMore(waiting, pending)
-	}
-	if s.u.c.Order != LiveFirst || !waiting { // live records go before what is late anyway
+	win, l := &s.u.win, &s.lanes
+	waiting := last > max(l.live, s.u.top) // what is done with already does not wait
+	pending := l.pending()
+	probing := s.probing()                                  // one more goes out where the window has no room: a new record, or the last one again
+	if !probing && (s.u.c.Order != LiveFirst || !waiting) { // live records go before what is late anyway
 		if f, ok := win.takeLost(time.Now()); ok {
-			return stepAgain, f
+			return nil, f
 		}
 	}
+	room := probing || win.room()
 	switch {
-	case !win.room():
-		s.wantRoom()
-		return stepFull, nil
-	case pending && !waiting && win.backlogRoom() && win.held < maxHeld:
-		return stepBacklog, nil
+	case waiting && room:
+		return &l.live, nil
+	case pending && (probing || win.backlogRoom() && win.held < maxHeld):
+		return &l.backlog, nil
+	case last > l.live && room: // an older one perhaps
+		return &l.live, nil
+	case probing:
+		s.probe.due = false
+		return nil, win.tail()
 	}
-	s.waits = pending // what makes room for the backlog must end the wait for a live one
-	if pending {
-		s.wantRoom()
-	}
-	return stepLive, nil
-}
-
-// wantRoom has a ping sent whose answer makes room, where a pong is provisional. Caller holds mu.
-func (s *session) wantRoom() {
-	if s.u.provisional() {
+	if s.waits = pending || !room; s.waits && s.u.provisional() { // for the pong that makes room
 		signal(s.poke)
 	}
+	return nil, nil
 }
 
-// oneMore is what goes out where the window has no room: a new record, or the
-// last one again. Caller holds mu.
-func (s *session) oneMore(live, backlog bool) (next step, f *flight) {
-	switch {
-	case live:
-		return stepLive, nil
-	case backlog:
-		return stepBacklog, nil
-	}
-	s.probe.due = false
-	if f := s.u.win.tail(); f != nil {
-		return stepAgain, f
-	}
-	return stepFull, nil
-}
-
-// fetch takes the next record of a lane. Not ok without an error: look again.
-//
-// Waiting for the backlog is harmless: it lasts only while the whole queue has
-// nothing after the backlog's place, and ends with the next record.
-func (s *session) fetch(ctx context.Context, backlog bool) (f *flight, err error) {
-	l := &s.lanes
-	place := &l.live
-	if backlog {
-		place = &l.backlog
-	}
-	pos, data, err := s.u.queue.Next(ctx, *place)
+// look returns the first record after a position, and makes it ready for sending. Without a position there is none; without a
+// record it is on its way already, or cannot be sent at all.
+func (s *session) look(after uint64) (pos uint64, f *flight, err error) {
+	pos, data, err := s.u.queue.Next(after)
 	switch {
 	case err != nil:
-		return nil, err
-	case backlog && pos > l.end:
-		l.backlog = l.end
-		return nil, nil
-	}
-	*place = pos
-	if f = s.ready(pos, data); f != nil {
-		f.backlog = backlog
-	}
-	return f, nil
-}
-
-// look takes the first record after a position, if there is one: it waits
-// for a moment only. No record: it is not there, or not to be sent.
-func (s *session) look(ctx context.Context, after uint64) (pos uint64, f *flight, err error) {
-	limited, cancel := context.WithTimeout(ctx, lookFor)
-	defer cancel()
-	pos, data, err := s.u.queue.Next(limited, after)
-	switch {
-	case err == nil:
-		return pos, s.ready(pos, data), nil
-	case ctx.Err() != nil:
-		return 0, nil, ctx.Err()
-	case limited.Err() == nil:
 		return 0, nil, queueProblem(err)
-	}
-	return 0, nil, nil
-}
-
-// ready makes a record of the queue ready for sending. Nil: it is on its
-// way already, or cannot be sent at all.
-func (s *session) ready(pos uint64, data []byte) *flight {
-	if s.u.underway(pos) {
-		return nil
-	}
-	if !sendable(data) {
+	case pos == 0 || s.u.underway(pos):
+		return pos, nil, nil
+	case !sendable(data):
 		s.skip(pos, data)
-		return nil
+		return pos, nil, nil
 	}
-	f := &flight{pos: pos, data: data}
+	f = &flight{pos: pos, data: data}
 	if s.u.c.Ack == AckAuto || s.u.c.Ack == AckEcho {
 		f.key, f.keyed = keyOf(data)
 	}
-	return f
-}
-
-// waiting is the context for waiting for the queue. Interrupt ends it, so that
-// something lost is sent again at once; then the next wait gets a new one.
-func (s *session) waiting(ctx context.Context) context.Context {
-	if s.next == nil || s.next.Err() != nil {
-		next, cancel := context.WithCancel(ctx)
-		s.u.mu.Lock()
-		s.next, s.interrupt = next, cancel
-		s.u.mu.Unlock()
-	}
-	return s.next
-}
-
-// freed signals the writer that the window may have room.
-func (s *session) freed() {
-	s.u.mu.Lock()
-	if s.waits {
-		s.interrupt()
-	}
-	s.u.mu.Unlock()
-	signal(s.room)
+	return pos, f, nil
 }
 
 // trials begin a connection with the candidates of the isolation, alone, until they have passed. Between them new records go,
@@ -415,7 +315,7 @@ func (s *session) trials(ctx context.Context) error {
 			}
 		}
 		for _, candidate := range t.records {
-			pos, f, err := s.look(ctx, candidate-1)
+			pos, f, err := s.look(candidate - 1)
 			switch {
 			case err != nil:
 				return err
@@ -450,7 +350,7 @@ func (s *session) others(ctx context.Context, t trial) error {
 		size = 1
 	}
 	for after < last && n < int(size) {
-		pos, f, err := s.look(ctx, after)
+		pos, f, err := s.look(after)
 		switch {
 		case err != nil:
 			return err
