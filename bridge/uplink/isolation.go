@@ -157,7 +157,7 @@ func (i *isolation) next(most int) (t trial, ok bool) {
 		e := &i.evidence
 		t.records, t.behind = t.candidates[:1], e.first > e.behind
 		if e.marked && !e.tried { // after another one also without the mark, so that nothing but the mark differs
-			t.behind, t.unmarked = true, e.behind > 0
+			t.behind, t.unmarked = true, e.behind > 0 || e.first >= failuresNeeded // as the first one where there is no other
 			e.tried, e.unmarked = t.unmarked, t.unmarked
 		}
 		return t, true
