@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,8 +20,7 @@ type DecodeOptions struct {
 // Decode reads NMEA from r to its end, or until ctx is done, and writes one JSON object a line to w. UTF-16 and gzip are read
 // too, see NewReader. Lines that start with `#` are comments. Whatever else is not a sentence is skipped and counted: only
 // reading and writing can fail. Sentences without a checksum count until one comes that has it: a receiver sends it always or
-// never, and what lacks it among others is damaged. The output is flushed whenever r gives nothing more at once, so it follows a
-// pipe.
+// never, and what lacks it among others is damaged. The output is flushed before every read of r, so it follows a pipe.
 func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (DecodeStats, error) {
 	out := &lines{w: bufio.NewWriterSize(w, 64<<10), sky: o.Sky}
 	a := NewAssembler(out, o.Options)
@@ -33,10 +31,11 @@ func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (Dec
 		}
 		a.Push(sentence)
 	}
-	var c comments
-	err := decode(ctx, NewReader(r), out, func(p []byte) { c.strip(p, func(p []byte) { s.Scan(p, push) }) })
+	err := decode(ctx, NewReader(followed{r, out}), func(p []byte) { s.Scan(p, push) })
 	a.Flush()
-	err = errors.Join(err, out.flush())
+	if err == nil {
+		err = out.flush()
+	}
 	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err
 }
 
@@ -45,28 +44,39 @@ func checked(sentence []byte) bool {
 	return len(sentence) > 3 && sentence[len(sentence)-3] == '*'
 }
 
-// decode reads until the end.
-func decode(ctx context.Context, r io.Reader, out *lines, scan func([]byte)) error {
-	buf := make([]byte, 32<<10)
-	for {
+// decode reads until the end, line by line.
+func decode(ctx context.Context, r io.Reader, scan func([]byte)) error {
+	in := bufio.NewReaderSize(r, 32<<10)
+	for start := true; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := r.Read(buf)
-		scan(buf[:n])
-		if err == nil && n < len(buf) {
-			err = out.flush()
+		line, err := in.ReadSlice('\n')
+		if start {
+			line = line[comment(line):]
 		}
+		scan(line)
+		start = err == nil
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil {
+		if err != nil && err != bufio.ErrBufferFull {
 			return err
 		}
-		if out.err != nil {
-			return nil // flush reports it
-		}
 	}
+}
+
+// followed is a reader before each read of which what was written is flushed.
+type followed struct {
+	io.Reader
+	out *lines
+}
+
+func (f followed) Read(p []byte) (int, error) {
+	if err := f.out.flush(); err != nil {
+		return 0, err
+	}
+	return f.Reader.Read(p)
 }
 
 // lines writes fixes and skies as lines of JSON.
@@ -102,49 +112,16 @@ func (l *lines) flush() error {
 	return nil
 }
 
-// comments takes the lines that start with `#` out of a stream. A control character shows that it is binary data and not a
-// comment.
-type comments struct {
-	inLine, inComment bool
-}
-
-// strip yields the parts of p that are not comments.
-func (c *comments) strip(p []byte, yield func([]byte)) {
-	start := 0
-	for i := 0; i < len(p); i++ {
-		b := p[i]
-		if c.inComment {
-			if b == '\n' || b < ' ' && b != '\r' && b != '\t' {
-				c.inComment, c.inLine = false, b != '\n'
-				start = i
-			}
-			continue
-		}
-		if b == '#' && !c.inLine {
-			c.inComment = true
-			yield(p[start:i])
-			continue
-		}
-		c.inLine = b != '\n' && b != '\r'
-		if c.inLine { // nothing in it matters before its end
-			i += lineEnd(p[i+1:])
-		}
+// comment returns how much of a line is a comment. A control character shows that the rest is binary data.
+func comment(line []byte) int {
+	if len(line) == 0 || line[0] != '#' {
+		return 0
 	}
-	if !c.inComment {
-		yield(p[start:])
+	binary := func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' && r != '\t' }
+	if end := bytes.IndexFunc(line, binary); end >= 0 {
+		return end
 	}
-}
-
-// lineEnd is where a line ends, or len(p).
-func lineEnd(p []byte) int {
-	end := bytes.IndexByte(p, '\n')
-	if end < 0 {
-		end = len(p)
-	}
-	if at := bytes.IndexByte(p[:end], '\r'); at >= 0 {
-		return at
-	}
-	return end
+	return len(line)
 }
 
 // TimeOfDay returns the UTC time of day that a timed sentence carries, such as RMC, GGA or ZDA. It paces the replay of a

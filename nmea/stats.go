@@ -102,12 +102,12 @@ func (b *byAddress[T]) of(address []byte) *T {
 	a := string(address)
 	if a == "" || len(*b) >= maxAddresses {
 		a = others
-		if n, ok := (*b)[a]; ok {
-			return n
-		}
 	}
-	n := new(T)
-	(*b)[a] = n
+	n := (*b)[a]
+	if n == nil {
+		n = new(T)
+		(*b)[a] = n
+	}
 	return n
 }
 
