@@ -32,6 +32,7 @@ type member struct {
 	before bool                     // arrived in an earlier one
 	last   time.Duration            // stamp of that
 	gaps   [maxMissed]time.Duration // the latest differences of its stamps, 0 from one epoch to the next
+	every  time.Duration            // the shortest of them
 	adds   int8                     // epochs for which it is still waited
 	missed int8                     // epochs in a row in which it was waited for in vain
 
@@ -182,12 +183,11 @@ func (c *cycle) due(m *member, stamp time.Duration) bool {
 	if m.head || m.adds <= 0 || m.missed >= maxMissed {
 		return false
 	}
-	interval := slices.Min(m.gaps[:])
-	if interval == 0 {
+	if m.every == 0 {
 		return true
 	}
-	since := forward(m.last, stamp) % interval
-	return since < c.base/2 || interval-since < c.base/2
+	since := forward(m.last, stamp) % m.every
+	return since < c.base/2 || m.every-since < c.base/2
 }
 
 // complete reports whether every member that is due in the epoch of stamp has arrived. Before a first epoch was learned
@@ -257,6 +257,7 @@ func (m *member) learnArrival(before, stamp time.Duration) {
 	} else if m.before {
 		copy(m.gaps[1:], m.gaps[:])
 		m.gaps[0] = gap
+		m.every = slices.Min(m.gaps[:])
 	}
 	m.last, m.missed, m.before = stamp, 0, true
 }
@@ -276,6 +277,7 @@ func (m *member) comesEvery(gap time.Duration) {
 	for i := range m.gaps {
 		m.gaps[i] = gap
 	}
+	m.every = gap
 }
 
 // forget drops what arrived in the open epoch and everything learned.

@@ -44,23 +44,20 @@ func checked(sentence []byte) bool {
 	return len(sentence) > 3 && sentence[len(sentence)-3] == '*'
 }
 
-// decode reads until the end, line by line.
+// decode reads until the end.
 func decode(ctx context.Context, r io.Reader, scan func([]byte)) error {
-	in := bufio.NewReaderSize(r, 32<<10)
-	for start := true; ; {
+	buf := make([]byte, 32<<10)
+	c := comments{start: true}
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		line, err := in.ReadSlice('\n')
-		if start {
-			line = line[comment(line):]
-		}
-		scan(line)
-		start = err == nil
+		n, err := r.Read(buf)
+		c.strip(buf[:n], scan)
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil {
 			return err
 		}
 	}
@@ -112,16 +109,39 @@ func (l *lines) flush() error {
 	return nil
 }
 
-// comment returns how much of a line is a comment. A control character shows that the rest is binary data.
-func comment(line []byte) int {
-	if len(line) == 0 || line[0] != '#' {
-		return 0
+// comments takes the lines that start with `#` out of a stream. A control character shows that the rest is binary data.
+type comments struct {
+	start  bool // of a line
+	inside bool // a comment
+}
+
+// strip yields the parts of p that are not comments.
+func (c *comments) strip(p []byte, yield func([]byte)) {
+	for len(p) > 0 {
+		if c.inside || c.start && p[0] == '#' {
+			end := commentEnd(p)
+			c.inside, c.start = end == len(p), false
+			p = p[end:]
+			continue
+		}
+		n := len(p)
+		if i := bytes.Index(p, []byte("\n#")); i >= 0 {
+			n = i + 1
+		}
+		c.start = p[n-1] == '\n'
+		yield(p[:n])
+		p = p[n:]
 	}
-	binary := func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' && r != '\t' }
-	if end := bytes.IndexFunc(line, binary); end >= 0 {
-		return end
+}
+
+// commentEnd is where a comment ends in p, or len(p).
+func commentEnd(p []byte) int {
+	for i, b := range p {
+		if b < ' ' && b != '\r' && b != '\t' {
+			return i
+		}
 	}
-	return len(line)
+	return len(p)
 }
 
 // TimeOfDay returns the UTC time of day that a timed sentence carries, such as RMC, GGA or ZDA. It paces the replay of a

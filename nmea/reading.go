@@ -65,29 +65,19 @@ func (r *reading) letter(i int) byte {
 	return 0
 }
 
-// read parses field i, which some receivers pad with spaces. An empty field is absent; one that does not parse is a flaw, and
-// absent too.
-func read[T any](r *reading, i int, parse func(string) (T, bool), flaw flaws) (v T, ok bool) {
-	f := trim(r.field(i))
-	if f == "" {
-		return v, false
-	}
-	got, ok := parse(f)
-	if !ok {
-		r.flaws.add(flaw)
-		return v, false
-	}
-	return got, true
-}
-
-// number returns field i when it is a number from lo to hi; outside of that it is a flaw, and absent.
+// number returns field i when it is a number from lo to hi. An empty field is absent; anything else is a flaw, and absent too.
 func (r *reading) number(i int, lo, hi float64) Value {
-	v, ok := read(r, i, parseNumber, flawNumber)
-	if ok && (v < lo || v > hi) {
-		r.flaws.add(flawRange)
-		ok = false
+	f := trim(r.field(i)) // some receivers pad with spaces
+	if f == "" {
+		return Value{}
 	}
+	v, ok := parseNumber(f)
 	if !ok {
+		r.flaws.add(flawNumber)
+		return Value{}
+	}
+	if v < lo || v > hi {
+		r.flaws.add(flawRange)
 		return Value{}
 	}
 	return some(v)
@@ -148,7 +138,29 @@ func (r *reading) require(n int) bool {
 }
 
 // clock reads the time of day in field i.
-func (r *reading) clock(i int) { r.timeOfDay, r.timed = read(r, i, parseTimeOfDay, flawTime) }
+func (r *reading) clock(i int) {
+	f := trim(r.field(i))
+	if f == "" {
+		return
+	}
+	if r.timeOfDay, r.timed = parseTimeOfDay(f); !r.timed {
+		r.flaws.add(flawTime)
+	}
+}
+
+// day reads the date in field i, ddmmyy.
+func (r *reading) day(i int) {
+	f := trim(r.field(i))
+	if f == "" {
+		return
+	}
+	d, ok := parseDate(f)
+	if !ok {
+		r.flaws.add(flawDate)
+		return
+	}
+	r.date = d
+}
 
 // place reads latitude, hemisphere, longitude, hemisphere from field i on. A position that is not whole is none.
 func (r *reading) place(i int) {

@@ -20,18 +20,16 @@ var talkers = map[string]int{
 	"GI": gnssNavIC, "IM": gnssNavIC,
 }
 
-// systems are the constellations of the system IDs of NMEA 4.1.
-var systems = map[string]int{
-	"1": gnssGPS, "2": gnssGLONASS, "3": gnssGalileo, "4": gnssBeiDou, "5": gnssQZSS, "6": gnssNavIC,
-}
-
-// constellation returns the value of a key, unknownGNSS without one.
-func constellation(of map[string]int, key string) int {
-	if gnss, ok := of[key]; ok {
+// constellation returns that of a talker, unknownGNSS for a mixed or unknown one.
+func constellation(talker string) int {
+	if gnss, ok := talkers[talker]; ok {
 		return gnss
 	}
 	return unknownGNSS
 }
+
+// systems are the constellations of the system IDs of NMEA 4.1, from 1 on.
+var systems = [...]int{gnssGPS, gnssGLONASS, gnssGalileo, gnssBeiDou, gnssQZSS, gnssNavIC}
 
 // numbering is a range of numbers by which receivers name satellites.
 type numbering struct {

@@ -109,7 +109,7 @@ func parseRMC(r *reading) {
 		r.values[speed] = r.scaled(6, 0, maxSpeed, knot)
 		r.values[track] = r.angle(7)
 	}
-	r.date, _ = read(r, 8, parseDate, flawDate)
+	r.day(8)
 	r.variation(9, 10)
 }
 
@@ -245,7 +245,7 @@ var navigation = map[string]Status{
 func parseUBX(r *reading) {
 	if r.field(0) == "04" {
 		r.kind = kindZDA
-		r.date, _ = read(r, 2, parseDate, flawDate)
+		r.day(2)
 		return
 	}
 	if r.field(0) != "00" || !r.require(18) {
@@ -282,9 +282,10 @@ func parseGSA(r *reading) {
 		slots = 24
 	}
 	r.values[pdop], r.values[hdop], r.values[vdop] = r.dop(slots+2), r.dop(slots+3), r.dop(slots+4)
-	r.gnss = constellation(systems, r.field(slots+5))
-	if r.gnss == unknownGNSS {
-		r.gnss = constellation(talkers, r.Talker)
+	if f := r.field(slots + 5); len(f) == 1 && f[0] >= '1' && f[0] <= '6' {
+		r.gnss = systems[f[0]-'1']
+	} else {
+		r.gnss = constellation(r.Talker)
 	}
 	for i := 2; i < slots+2; i++ {
 		if n := r.number(i, 1, 999); n.Set {
@@ -302,7 +303,7 @@ func parseGSV(r *reading) {
 		return
 	}
 	r.parts, r.part = int(parts.V), int(part.V)
-	r.gnss = constellation(talkers, r.Talker)
+	r.gnss = constellation(r.Talker)
 	blocks := (len(r.Fields) - 3) / 4
 	if (len(r.Fields)-3)%4 != 0 {
 		r.signal = r.letter(3 + blocks*4)

@@ -39,14 +39,15 @@ type TypeStats struct {
 
 // count records one sentence.
 func (n *TypeStats) count(f flaws, supported bool) {
-	switch {
-	case !supported:
+	if !supported {
 		n.Unsupported++
-	case f == 0:
-		n.Good++
-	default:
-		n.Refused++
+		return
 	}
+	if f == 0 {
+		n.Good++
+		return
+	}
+	n.Refused++
 	for i := range flawNames {
 		n.reasons[i] += uint64(f >> i & 1)
 	}
