@@ -124,11 +124,15 @@ func (g *group) join(v *viewer, want int) bool {
 	if v.sky && g.sky != nil {
 		v.add(&v.first, g.sky)
 	}
-	for _, m := range g.newest(want) {
-		v.add(&v.first, m)
+	fix, list := g.newest(want)
+	if fix != nil {
+		v.add(&v.first, fix)
+	}
+	if len(list) > 0 {
+		v.past, v.until = list[0].n, list[len(list)-1].n
 	}
 	// As much again for each queueful that comes before what is live.
-	v.lossLimit = g.hub.limits.slow * time.Duration(1+v.first.len()/g.hub.limits.queue)
+	v.lossLimit = g.hub.limits.slow * time.Duration(1+len(list)/g.hub.limits.queue)
 	v.mu.Unlock()
 	g.members = append(g.members, v)
 	if v.nmea {
@@ -153,18 +157,18 @@ func (g *group) crowd(v *viewer) {
 	}
 }
 
-// newest is the last want TPV in the order they came, and the last fix among them even if a backlog that came after it fills
-// the history. Under g.mu.
-func (g *group) newest(want int) []*message {
-	list := g.history.messages()
-	list = slices.Clone(list[len(list)-min(want, len(list)):])
+// newest returns the last want TPV in the order they came, and before them the last fix where it is not among them: a backlog
+// that came after it fills the history. Under g.mu, as the list is the group's.
+func (g *group) newest(want int) (fix *message, list []*message) {
+	list = g.history.messages()
+	list = list[len(list)-min(want, len(list)):]
 	if want == 0 || g.fix == nil || len(list) > 0 && list[0].n <= g.fix.n {
-		return list
+		return nil, list
 	}
 	if len(list) == want {
 		list = list[1:]
 	}
-	return append([]*message{g.fix}, list...)
+	return g.fix, list
 }
 
 // leave removes v. It is called once. A group that has no members then and never had a message is forgotten.
@@ -214,5 +218,9 @@ func (g *group) lastFix() []byte {
 func (g *group) fixes() []*message {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.newest(max(1, g.history.len()))
+	fix, list := g.newest(max(1, g.history.len()))
+	if fix == nil {
+		return slices.Clone(list)
+	}
+	return append([]*message{fix}, list...)
 }

@@ -147,6 +147,30 @@ func TestSlowViewerKeepsTheNewest(t *testing.T) {
 	})
 }
 
+// A viewer holds no history of its own: what the group has forgotten before it was read is gone, the rest comes in order.
+func TestHistoryOfASlowViewer(t *testing.T) {
+	inBubble(t, Config{Queue: 4, History: 50}, func(t *testing.T, r *Relay, p *pipes) {
+		for i := 1; i <= 50; i++ {
+			r.tpv(i)
+		}
+		slow, fast := p.join(t, "?history=50"), read(p.join(t, "?history=50"))
+		synctest.Wait()
+		for i := 51; i <= 80; i++ {
+			r.tpv(i)
+			synctest.Wait()
+		}
+		late := read(slow)
+		synctest.Wait()
+		got := late.got()
+		if n := len(got); n < 30 || n > 50 || got[0] != 1 || got[n-1] != 80 || !slices.IsSorted(got) {
+			t.Errorf("got %v, want the first that were on their way, what was left of 50, and the last 4", got)
+		}
+		if got := fast.got(); len(got) != 80 {
+			t.Errorf("a viewer that reads got %d of 80", len(got))
+		}
+	})
+}
+
 // A viewer that takes a little now and then never times out, but loses messages
 // for good: it goes too. One that catches up in between stays, and so does one
 // whose history comes slowly, for as long as that is owed to it.

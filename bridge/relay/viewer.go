@@ -2,9 +2,11 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -36,7 +38,9 @@ type viewer struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	control []byte // frames of pings and pongs, which go out before all messages
-	first   queue  // what it gets for joining
+	first   queue  // what it gets for joining: the last SKY, the last fix
+	past    uint64 // then the messages of the group's history from this number
+	until   uint64 // to this one
 	live    queue  // from others: loses its oldest
 	raw     queue  // NMEA, apart from live so that it pushes no fix out
 	own     queue  // its own messages: loses nothing, read waits for room instead
@@ -49,7 +53,8 @@ type viewer struct {
 
 func newViewer(h *hub, peer string, w wishes) *viewer {
 	return &viewer{
-		hub: h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
+		past: 1, // and until 0: nothing
+		hub:  h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), writeDone: make(chan struct{}),
 	}
@@ -150,15 +155,42 @@ func (v *viewer) take() (control []byte, batch []*message) {
 		batch = append(batch, m)
 		size += len(m.frame)
 	}
+	if v.past > v.until {
+		if len(batch) == 0 {
+			v.losing = time.Time{}
+		}
+		return control, batch
+	}
 	if len(batch) == 0 {
-		v.losing = time.Time{}
+		batch, v.past = v.history(batch)
 	}
 	return control, batch
 }
 
+// history appends messages of the history that are due, and returns the number from which on it goes on. It holds no list of them:
+// a hundred viewers that read nothing would hold a hundred lists. Under mu, which it gives up meanwhile.
+func (v *viewer) history(batch []*message) ([]*message, uint64) {
+	from, until := v.past, v.until
+	v.mu.Unlock()
+	defer v.mu.Lock()
+	v.group.mu.Lock()
+	defer v.group.mu.Unlock()
+	list := v.group.history.messages()
+	i, _ := slices.BinarySearchFunc(list, from, func(m *message, n uint64) int { return cmp.Compare(m.n, n) })
+	for size := 0; i < len(list) && list[i].n <= until; i++ {
+		if size >= batchBytes || len(batch) == batchMessages {
+			return batch, list[i].n
+		}
+		list[i].hold(&v.hub.queued)
+		batch = append(batch, list[i])
+		size += len(list[i].frame)
+	}
+	return batch, until + 1
+}
+
 // next takes one message out of its queue; nil when there is none. Under mu.
 func (v *viewer) next() *message {
-	if v.first.len() > 0 {
+	if v.first.len() > 0 || v.past <= v.until {
 		return v.first.pop()
 	}
 	q := &v.live
@@ -187,6 +219,7 @@ func (v *viewer) discard() int {
 		}
 		*q = queue{}
 	}
+	v.past, v.until = 1, 0
 	return size
 }
 
