@@ -13,7 +13,17 @@ import (
 // server and one of the daemon, and counts the rows: each fix that the receiver gave is one of them.
 func TestEveryFixIsStoredOnce(t *testing.T) {
 	t.Parallel()
-	server := realtest.StartDjango(t, realtest.Options{Store: true})
+	for name, o := range map[string]realtest.Options{
+		"Daphne, groups in memory": {},
+		"Uvicorn, groups in Redis": {Server: realtest.Uvicorn, Layer: realtest.Redis},
+	} {
+		t.Run(name, func(t *testing.T) { testStoredOnce(t, o) })
+	}
+}
+
+func testStoredOnce(t *testing.T, o realtest.Options) {
+	o.Store = true
+	server := realtest.StartDjango(t, o)
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")
 	if err := os.WriteFile(token, []byte(server.Manage("tracker", deviceID)), 0o600); err != nil {
