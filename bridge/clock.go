@@ -1,12 +1,9 @@
 package bridge
 
 import (
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/nmea"
@@ -88,18 +85,4 @@ func CertificateTime(system time.Time, synchronised bool, receiver time.Time) (t
 		return system, "system, not synchronised"
 	}
 	return built, "build"
-}
-
-// timesyncd creates this file when it has set the clock (systemd-timesyncd.service(8)).
-const timesyncd = "/run/systemd/timesync/synchronized"
-
-// ClockSynchronised reports whether the system's clock is kept right: by what the kernel states (adjtimex(2)), or where a
-// service may not ask it, by systemd-timesyncd.
-func ClockSynchronised() bool {
-	state, err := unix.Adjtimex(&unix.Timex{})
-	if err != nil {
-		_, err = os.Stat(timesyncd)
-		return err == nil
-	}
-	return state != unix.TIME_ERROR
 }

@@ -143,7 +143,7 @@ func (d *directory) create(name string, size int64) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	err = reserve(f, size)
 	if errors.Is(err, unix.EOPNOTSUPP) { // FAT and others: zeros without a reservation are the next best
 		err = f.Truncate(size)
 	}
@@ -246,9 +246,8 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Sync is fdatasync: times of the file are not worth a journal commit.
 func (f osFile) Sync() error {
-	if err := unix.Fdatasync(int(f.Fd())); err != nil {
+	if err := syncData(f.File); err != nil {
 		return fmt.Errorf("sync %q: %w", f.Name(), err)
 	}
 	return nil

@@ -490,8 +490,7 @@ func recentPath(dir, runtime string) (string, error) {
 // On a tmpfs it is of this boot because it is there. Elsewhere it is zero where the boot cannot be known, as in a service
 // that may see nothing of /proc but processes: then every start is taken for the first after a power cut.
 func bootID(recent string) (id [16]byte) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(recent, &st); err == nil && int64(st.Type) == unix.TMPFS_MAGIC {
+	if isTmpfs(recent) {
 		copy(id[:], "tmpfs")
 		return id
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"gpsbridge/bridge/receiver/sim"
 	"gpsbridge/cmd/internal/command"
@@ -25,6 +27,9 @@ func runSim(ctx context.Context, p command.Process, c command.Command, args []st
 	}
 	if err := checkRate(config.Rate); err != nil {
 		return err
+	}
+	if runtime.GOOS != "linux" {
+		return errors.New("its pseudo-terminal needs Linux: use gpsbridge run --device sim: instead")
 	}
 	if dir := filepath.Dir(*link); *link != "" && !isDirectory(dir) {
 		return command.Misusef("--link %q: the directory %q does not exist: make it, or name another", *link, dir)

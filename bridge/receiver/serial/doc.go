@@ -6,5 +6,5 @@
 //	memory.go what worked last                   hunt.go    listens at one speed after another
 //	speed.go  what a wrong speed shows of the right one
 //	health.go a line that is being read: full, damaged, without sentences
-//	gate.go   a descriptor that can be left alone for a while
+//	gate_linux.go  a descriptor that can be left alone for a while
 package serial

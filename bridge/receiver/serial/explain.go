@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bugst "go.bug.st/serial"
+	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/source"
@@ -58,8 +59,8 @@ func denied(path string, now time.Time) *problem.Problem {
 		p.Cause, p.Err = fmt.Sprintf("%s: permission denied, and it cannot be examined (%v)", path, source.Cause(err)), err
 		return p
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
 		p.Cause = path + ": permission denied"
 		return p
 	}

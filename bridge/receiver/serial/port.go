@@ -227,7 +227,7 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 		return nil, explain(path, unix.EBUSY)
 	}
 	if fresh {
-		if err := unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH); err != nil {
+		if err := flushInput(fd); err != nil {
 			_ = unix.Close(fd)
 			return nil, explain(path, err)
 		}
@@ -252,9 +252,9 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 // They are not lowered after the open: that is another edge, and some receivers take their power from them. An error is of a driver
 // that does not know it.
 func keepModemLines(fd int) {
-	if mode, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && mode.Cflag&unix.HUPCL != 0 {
+	if mode, err := unix.IoctlGetTermios(fd, getTermios); err == nil && mode.Cflag&unix.HUPCL != 0 {
 		mode.Cflag &^= unix.HUPCL
-		_ = unix.IoctlSetTermios(fd, unix.TCSETS, mode)
+		_ = unix.IoctlSetTermios(fd, setTermios, mode)
 	}
 }
 
@@ -287,7 +287,7 @@ func notSerial(path string) *problem.Problem {
 }
 
 func isTerminal(fd int) error {
-	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	_, err := unix.IoctlGetTermios(fd, getTermios)
 	return err
 }
 
@@ -310,5 +310,8 @@ const lineBuffer = 4096
 
 // mostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
 func (t *tty) mostRest() time.Duration {
+	if !canRest {
+		return 0
+	}
 	return lineBuffer / 2 * 10 * time.Second / time.Duration(t.baud)
 }

@@ -1,7 +1,6 @@
 package simulated
 
 import (
-	"cmp"
 	"context"
 	"sync"
 
@@ -10,7 +9,7 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
-// simulated is a simulated receiver on a real pseudo-terminal, which is opened as any other port.
+// simulated is a simulated receiver, on Linux on a real pseudo-terminal, which is opened as any other port.
 type simulated struct {
 	config sim.Config
 }
@@ -29,15 +28,12 @@ func New(_ string, o *source.Options) (source.Source, error) {
 
 func (simulated) Traits() source.Traits { return source.Traits{} }
 
-// plainBaud is the speed that a pseudo-terminal is set to where the line is without limit: it takes any.
-const plainBaud = 9600
-
 func (s simulated) Open(ctx context.Context, h source.Host) (source.Stream, error) {
 	r, err := sim.Open(s.config, "")
 	if err != nil {
 		return nil, err
 	}
-	line, err := serial.At(r.Path(), cmp.Or(s.config.Baud, plainBaud)).Open(ctx, h)
+	line, err := s.open(ctx, r, h)
 	if err != nil {
 		_ = r.Close()
 		return nil, err

@@ -31,6 +31,9 @@ type gate struct {
 	events   uint32    // of the terminal that are watched
 }
 
+// canRest is whether rest can be used.
+const canRest = true
+
 // newGate becomes the owner of a non-blocking descriptor: it is closed with the gate, or at once on an error.
 func newGate(terminal int) (*gate, error) {
 	clock, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)

@@ -1,0 +1,27 @@
+//go:build !linux
+
+package serial
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const getTermios, setTermios = unix.TIOCGETA, unix.TIOCSETA
+
+// flushInput throws away what has come and was not read: FREAD of sys/fcntl.h.
+func flushInput(fd int) error { return unix.IoctlSetPointerInt(fd, unix.TIOCFLUSH, 1) }
+
+// gate is a terminal in Go's poller, which cannot be left alone for a while as on Linux.
+type gate struct{ *os.File }
+
+const canRest = false
+
+func newGate(fd int) (*gate, error) { return &gate{os.NewFile(uintptr(fd), "port")}, nil }
+
+func (*gate) rest(time.Time) error { return nil }
+
+// lineErrors are not counted by these systems.
+func (t *tty) lineErrors() (lineCounts, bool) { return lineCounts{}, false }
