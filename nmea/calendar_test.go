@@ -1,7 +1,9 @@
 package nmea
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +136,7 @@ func TestRollover(t *testing.T) {
 		{name: "system, right date", date: "231126", o: Options{Floor: at("2026-10-01"), System: system("2026-11-24", 0)}, want: "2026-11-23"},
 		{name: "system of the past", date: "231126", o: Options{Floor: at("2026-10-01"), System: system("2000-01-01", 0)}, want: "2026-11-23"},
 		{name: "a day before the floor", date: "221126", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2026-11-22"},
+		{name: "the day of the floor", date: "231126", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2026-11-23"},
 		{name: "a replay", date: "150619", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "2019-06-15"},
 		{name: "a cold receiver", date: "060180", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "0001-01-01"},
 		{name: "the first rollover", date: "220899", o: Options{Floor: at("2026-11-23"), System: system("2026-11-28", 0)}, want: "0001-01-01"},
@@ -171,6 +174,10 @@ func TestRollover(t *testing.T) {
 			}
 			if p := a.Stats().Date; (p == nil) != (code == "") || p != nil && p.Code != code {
 				t.Errorf("problem %v, want %q", p, code)
+			}
+			d, _ := parseDate(tt.date)
+			if stated := fmt.Sprintf("%d-%02d-%02d", d.year, d.month, d.day); code != "" && !strings.Contains(a.Stats().Date.Cause, stated) {
+				t.Errorf("%q does not name the date %s", a.Stats().Date.Cause, stated)
 			}
 		})
 	}

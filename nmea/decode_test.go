@@ -191,6 +191,7 @@ func TestTimeOfDay(t *testing.T) {
 		{"$GPGSA,A,3*00", 0, false},
 		{"$GPRMC,,V*00", 0, false},
 		{"$GPGLL,5130.0*00", 0, false},
+		{"$GPGLL,5130.0,N,00030.0,E*00", 0, false},
 		{"$GPRMC,990000,V*00", 0, false},
 		{"$", 0, false},
 		{"", 0, false},

@@ -74,3 +74,13 @@ func TestAppendJSONAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestMilliseconds holds that every digit of a time is written.
+func TestMilliseconds(t *testing.T) {
+	for ms, want := range map[int]string{7: ".007Z", 60: ".060Z", 500: ".500Z", 987: ".987Z"} {
+		f := Fix{Mode: ModeNone, Time: time.Date(2026, 11, 23, 9, 0, 1, ms*1e6, time.UTC)}
+		if got := string(f.AppendJSON(nil)); !strings.Contains(got, `T09:00:01`+want) {
+			t.Errorf("%d ms: %s", ms, got)
+		}
+	}
+}

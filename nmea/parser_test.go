@@ -238,7 +238,12 @@ func TestParseDate(t *testing.T) {
 	}{
 		{"231126", date{2026, 11, 23}, true},
 		{"220899", date{1999, 8, 22}, true},
+		{"060180", date{1980, 1, 6}, true},
+		{"311279", date{2079, 12, 31}, true},
 		{"290224", date{2024, 2, 29}, true},
+		{"+11126", date{}, false},
+		{"010026", date{}, false},
+		{"011326", date{}, false},
 		{"290225", date{}, false},
 		{"310426", date{}, false},
 		{"000026", date{}, false},

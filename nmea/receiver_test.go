@@ -190,8 +190,8 @@ func TestWholeSeconds(t *testing.T) {
 			}
 		}
 		a.Flush()
-		if got := r.modes(); !strings.HasSuffix(got, strings.Repeat("3", 11)) || len(got) > 14 {
-			t.Errorf("quiet %v: modes %s, want a fix for each of the last 11 seconds", quiet, got)
+		if got := r.modes(); got != "31133333333333" {
+			t.Errorf("quiet %v: modes %s, want a fix for each of the last 11 seconds, after three of which it took one for no fix", quiet, got)
 		}
 	}
 }
@@ -202,8 +202,8 @@ func TestLoop(t *testing.T) {
 	for i := range 300 {
 		s.epoch(36000+float64(i%3), "RMC", "GGA")
 	}
-	if r := assemble(s.Bytes(), Options{}); len(r.fixes) < 10 {
-		t.Errorf("%d fixes", len(r.fixes))
+	if r := assemble(s.Bytes(), Options{}); len(r.fixes) != 23 {
+		t.Errorf("%d fixes, want 23: those of the first round, and after that one for every 32 late sentences or more", len(r.fixes))
 	}
 }
 
@@ -224,9 +224,9 @@ func TestPauses(t *testing.T) {
 		push(36000+float64(i), "RMC", "VTG")
 	}
 	r.oneEach(t, 20)
-	for i, f := range r.fixes[8:] {
+	for i, f := range r.fixes[4:] {
 		if !f.Speed.Set || !f.AltMSL.Set {
-			t.Errorf("fix %d: %+v", i+8, f)
+			t.Errorf("fix %d: %+v", i+4, f)
 		}
 	}
 	for i := range 20 {
