@@ -5,6 +5,7 @@ package kinds
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"strings"
 
 	"gpsbridge/bridge/problem"
@@ -57,7 +58,18 @@ func Parse(text string) (source.Source, error) {
 		}
 		return src, nil
 	}
-	return nil, &problem.Problem{Code: source.Unknown, Key: "source", Cause: fmt.Sprintf("%q is not known", text), Fix: "use " + Forms()}
+	return nil, &problem.Problem{Code: source.Unknown, Key: "source", Cause: fmt.Sprintf("%q is not known", text), Fix: "use " + meant(text)}
+}
+
+// meant is what an unknown source may be, or all that there are.
+func meant(text string) string {
+	switch info, err := os.Stat(text); {
+	case strings.HasPrefix(text, "tty"):
+		return "/dev/" + text
+	case err == nil && info.Mode().IsRegular():
+		return "file:" + text
+	}
+	return Forms()
 }
 
 func parse(k source.Kind, rest, query string) (source.Source, error) {

@@ -24,7 +24,9 @@ func TestSourcesAreKnown(t *testing.T) {
 func TestWrongSources(t *testing.T) {
 	tests := []struct{ source, want string }{
 		{"http://host:2947", `source: "http://host:2947" is not known: use ` + Forms()},
-		{"ttyUSB0", `source: "ttyUSB0" is not known: use ` + Forms()},
+		{"ttyUSB0", `source: "ttyUSB0" is not known: use /dev/ttyUSB0`},
+		{"kinds.go", `source: "kinds.go" is not known: use file:kinds.go`},
+		{".", `source: "." is not known: use ` + Forms()},
 		{"COM3?baud=9600", `source: "COM3?baud=9600" is not known: use ` + Forms()},
 		{"sim", `source: "sim" is not known: use ` + Forms()},
 		{"file:", `source: "file:": no path: use "file:PATH"`},

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,17 +34,11 @@ func NewGPSD(rest string, _ *source.Options) (source.Source, error) {
 		device = "/" + device
 	}
 	address = strings.TrimSuffix(address, ":") // gpsd's own form has host:port:/device
-	if address == "" {
-		address = "localhost"
-	}
-	host, port, err := splitAddress(address, gpsdPort)
-	if err == nil && host == "" {
-		err = errNoHost
-	}
+	host, port, err := splitAddress(cmp.Or(address, "localhost"), gpsdPort)
 	if err != nil {
 		return nil, source.Invalid(`use "gpsd://host:port", such as gpsd://localhost or gpsd://localhost:2947/dev/ttyUSB0`, "%v", err)
 	}
-	return gpsdClient{net.JoinHostPort(host, port), device}, nil
+	return gpsdClient{net.JoinHostPort(cmp.Or(host, "localhost"), port), device}, nil
 }
 
 func (gpsdClient) Traits() source.Traits { return source.Traits{Remote: true} }

@@ -292,6 +292,7 @@ func TestParseNetworkSources(t *testing.T) {
 		{"udp://[ff02::1]:10110", &udpListener{address: "[ff02::1]:10110", group: true}},
 		{"gpsd://", gpsdClient{address: "localhost:2947"}},
 		{"gpsd://boat", gpsdClient{address: "boat:2947"}},
+		{"gpsd://:2948", gpsdClient{address: "localhost:2948"}},
 		{"gpsd://[::1]", gpsdClient{address: "[::1]:2947"}},
 		{"gpsd://boat:1234/dev/serial/by-id/usb-x", gpsdClient{address: "boat:1234", device: "/dev/serial/by-id/usb-x"}},
 		{"gpsd:///dev/ttyUSB0", gpsdClient{address: "localhost:2947", device: "/dev/ttyUSB0"}},
@@ -325,7 +326,6 @@ func TestParseNetworkSources(t *testing.T) {
 		{"udp://:10110?port=1", `option "port" is not known: use interface, from`},
 		{"udp://:10110?from=phone", "option from=phone: use the IP address of the sender, such as from=192.168.4.20"},
 		{"gpsd://boat:x", `port "x" is not a number from 1 to 65535` + useGPSD},
-		{"gpsd://:2947", "no host" + useGPSD},
 		{"gpsd://a:b:c", `"a:b:c" is not host:port` + useGPSD},
 	} {
 		want := "source: " + test.want

@@ -120,7 +120,10 @@ func (u *udpListener) listen(ctx context.Context) (*net.UDPConn, error) {
 
 func (u *udpListener) explain(err error) *problem.Problem {
 	p := &problem.Problem{Err: err}
+	var unknown *net.DNSError
 	switch {
+	case errors.As(err, &unknown):
+		p.Code, p.Cause, p.Fix = source.ListenForeign, u.name()+" has a host that is not known", "leave it out to listen on all addresses"
 	case errors.Is(err, syscall.EADDRINUSE):
 		p.Code, p.Cause = source.ListenTaken, u.name()+" is taken by another program"
 		p.Fix = "find it with \"sudo ss -ulpn\" and stop it, or use another port"

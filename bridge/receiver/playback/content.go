@@ -42,6 +42,8 @@ func (s *stream) Silent() *problem.Problem { return source.SilentPort(s.Port()) 
 // Lost is what is wrong with a source that has ended.
 func (s *stream) Lost(err error) *problem.Problem {
 	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &problem.Problem{Code: source.FileFailed, Cause: s.Port() + " ends in the middle, it was read up to there", Fix: "copy the file again", Err: err}
 	case !errors.Is(err, io.EOF):
 		return &problem.Problem{Code: source.FileFailed, Cause: fmt.Sprintf("read %s: %v", s.Port(), source.Cause(err)), Err: err}
 	case s.recogniser == nil:
