@@ -297,6 +297,9 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 		}
 	}
 	for _, s := range Settings {
+		if kind := keys()[s.key]; kind == nil || kind.Kind() != reflect.String {
+			t.Errorf("%s sets %s, which is %v and not a text", s.Env, s.key, kind)
+		}
 		if !regexp.MustCompile(s.Env + `[,.]`).Match(text) {
 			t.Errorf("environment variable %s is not in the reference", s.Env)
 		}

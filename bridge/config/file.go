@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -175,17 +176,6 @@ func (f *File) readFile(path string, o origins) error {
 	return nil
 }
 
-// give sets a value and notes where it was given.
-func (f *File) give(s Setting, value, where string, o origins) error {
-	to, p := s.value(f)
-	if p != nil {
-		return &located{p, origin{text: where}}
-	}
-	*to = value
-	o.set(s.key, where)
-	return nil
-}
-
 // decode reads a TOML text over f. A problem comes with its line.
 func (f *File) decode(text []byte) (line int, p *problem.Problem) {
 	var wrong *toml.DecodeError
@@ -201,8 +191,11 @@ func (f *File) decode(text []byte) (line int, p *problem.Problem) {
 		return line, unknownKey(strings.Join(unknown.Errors[0].Key(), "."))
 	case errors.As(err, &wrong):
 		line, _ = wrong.Position()
-		key := strings.Join(wrong.Key(), ".")
-		return line, &problem.Problem{Code: CodeType, Key: key, Cause: "the value is not " + wanted(keys()[key]), Err: err,
+		key, kind := strings.Join(wrong.Key(), "."), reflect.Struct
+		if t := keys()[key]; t != nil {
+			kind = t.Kind()
+		}
+		return line, &problem.Problem{Code: CodeType, Key: key, Cause: "the value is not " + cmp.Or(wanted[kind], "a section"), Err: err,
 			Fix: "gpsbridge.toml, the reference, shows how it is written"}
 	case err != nil:
 		return 1, problem.Of(err)
@@ -221,24 +214,10 @@ func unknownKey(key string) *problem.Problem {
 		Fix: problem.Suggest(key, names) + "gpsbridge.toml, the reference, has every key"}
 }
 
-// wanted describes the values of a type to a person.
-func wanted(t reflect.Type) string {
-	if t == nil {
-		return "a section"
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return `a text in quotes, such as "10s" for a duration or "32MiB" for a size`
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	}
-	return "a section"
+// wanted describes the values of a kind to a person.
+var wanted = map[reflect.Kind]string{
+	reflect.String: `a text in quotes, such as "10s" for a duration or "32MiB" for a size`,
+	reflect.Bool:   "true or false", reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Slice: "a list",
 }
 
 // keys are all keys of a file with their types: "device_id", "uplink.server". Those of repeated sections have no number.

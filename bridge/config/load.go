@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -15,68 +17,61 @@ type Setting struct {
 	Name  string // of the flag, without dashes
 	Env   string // of the environment variable
 	Usage string // of the flag; "" for what is no flag
-	key   string // as origins has it
-	value func(f *File) (*string, *problem.Problem)
+	key   string // whose value is a text; receiver and uplink are the only ones of their kind
 }
 
 // Settings are the values that the environment, and some of them the command line, may give over the file.
 var Settings = []Setting{
-	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA (default " + kinds.Default + "): " + kinds.Forms(),
-		"receiver[0].source", func(f *File) (*string, *problem.Problem) {
-			f.Receivers = []ReceiverSection{{}}
-			return &f.Receivers[0].Source, nil
-		}},
-	{"device-id", "GPSBRIDGE_DEVICE_ID", "`ID` of this tracker, which names its group: 1 to 80 letters, digits and underscores (default from the host name)",
-		"device_id", plain(func(f *File) *string { return &f.DeviceID })},
-	{"server", "GPSBRIDGE_SERVER", "`URL` of the tracking server, such as wss://tracking.example.org (default none)",
-		"uplink[0].server", ofUplink(func(u *UplinkSection) *string { return &u.Server })},
-	{"listen", "GPSBRIDGE_LISTEN", "`ADDRESS` at which viewers are served, off for none (default " + relay.DefaultListen + ")",
-		"relay.listen", plain(func(f *File) *string { return &f.Relay.Listen })},
-	{"record", "GPSBRIDGE_RECORD", "`FILE` in which what the receiver sends is kept; --device file:FILE plays it back",
-		"receiver[0].record", ofReceiver(func(r *ReceiverSection) *string { return &r.Record })},
-	{"log-level", "GPSBRIDGE_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default info)",
-		"log.level", plain(func(f *File) *string { return &f.Log.Level })},
-	{"token-file", "GPSBRIDGE_TOKEN_FILE", "`FILE` with the token for the tracking server",
-		"uplink[0].token_file", ofUplink(func(u *UplinkSection) *string { return &u.Token })},
-	{"ca-file", "GPSBRIDGE_CA_FILE", "`FILE` with a certificate to trust for the tracking server, besides the system's authorities",
-		"uplink[0].ca_file", ofUplink(func(u *UplinkSection) *string { return &u.CA })},
-	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", "",
-		"relay.token_file", plain(func(f *File) *string { return &f.Relay.Token })},
-	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", "",
-		"spool.dir", plain(func(f *File) *string { return &f.Spool.Dir })},
-	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "",
-		"spool.max", plain(func(f *File) *string { return &f.Spool.Max })},
+	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA (default " + kinds.Default + "): " + kinds.Forms(), "receiver.source"},
+	{"device-id", "GPSBRIDGE_DEVICE_ID", "`ID` of this tracker, which names its group: 1 to 80 letters, digits and underscores (default from the host name)", "device_id"},
+	{"server", "GPSBRIDGE_SERVER", "`URL` of the tracking server, such as wss://tracking.example.org (default none)", "uplink.server"},
+	{"listen", "GPSBRIDGE_LISTEN", "`ADDRESS` at which viewers are served, off for none (default " + relay.DefaultListen + ")", "relay.listen"},
+	{"record", "GPSBRIDGE_RECORD", "`FILE` in which what the receiver sends is kept; --device file:FILE plays it back", "receiver.record"},
+	{"log-level", "GPSBRIDGE_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default info)", "log.level"},
+	{"token-file", "GPSBRIDGE_TOKEN_FILE", "`FILE` with the token for the tracking server", "uplink.token_file"},
+	{"ca-file", "GPSBRIDGE_CA_FILE", "`FILE` with a certificate to trust for the tracking server, besides the system's authorities", "uplink.ca_file"},
+	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", "", "relay.token_file"},
+	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", "", "spool.dir"},
+	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "", "spool.max"},
 }
 
-func plain(value func(*File) *string) func(*File) (*string, *problem.Problem) {
-	return func(f *File) (*string, *problem.Problem) { return value(f), nil }
-}
-
-// ofUplink is a value of the only uplink, which need not be there yet.
-func ofUplink(value func(*UplinkSection) *string) func(*File) (*string, *problem.Problem) {
-	return func(f *File) (*string, *problem.Problem) {
-		if len(f.Uplinks) == 0 {
-			f.Uplinks = []UplinkSection{{}}
-		}
-		if n := len(f.Uplinks); n > 1 {
-			return nil, several(n, "servers")
-		}
-		return value(&f.Uplinks[0]), nil
+// give sets a value and notes where it was given. A source replaces all receivers; an uplink need not be there yet.
+func (f *File) give(s Setting, value, where string, o origins) error {
+	section, key, nested := strings.Cut(s.key, ".")
+	in := reflect.ValueOf(f).Elem()
+	switch {
+	case !nested:
+		key = section
+	case s.key == "receiver.source":
+		f.Receivers = []ReceiverSection{{}}
+		maps.DeleteFunc(o, func(k string, _ origin) bool { return strings.HasPrefix(k, "receiver") })
+	case section == "uplink" && len(f.Uplinks) == 0:
+		f.Uplinks = []UplinkSection{{}}
 	}
-}
-
-// ofReceiver is a value of the only receiver.
-func ofReceiver(value func(*ReceiverSection) *string) func(*File) (*string, *problem.Problem) {
-	return func(f *File) (*string, *problem.Problem) {
-		if n := len(f.Receivers); n != 1 {
-			return nil, several(n, "receivers")
-		}
-		return value(&f.Receivers[0]), nil
+	path := s.key
+	if nested {
+		in = byTag(in, section)
 	}
+	if in.Kind() == reflect.Slice {
+		if n := in.Len(); n != 1 {
+			things := map[string]string{"receiver": "receivers", "uplink": "servers"}[section]
+			return &located{&problem.Problem{Code: CodeRepeated, Cause: fmt.Sprintf("the configuration names %d %s", n, things), Fix: "change them in the file"}, origin{text: where}}
+		}
+		in, path = in.Index(0), numbered(section, 0)+"."+key
+	}
+	byTag(in, key).SetString(value)
+	o[path] = origin{text: where}
+	return nil
 }
 
-func several(n int, of string) *problem.Problem {
-	return &problem.Problem{Code: CodeRepeated, Cause: fmt.Sprintf("the configuration names %d %s", n, of), Fix: "change them in the file"}
+// byTag is the field of a section that has a key.
+func byTag(section reflect.Value, key string) reflect.Value {
+	for field, v := range section.Fields() {
+		if field.Tag.Get("toml") == key {
+			return v
+		}
+	}
+	panic("no key " + key) // a mistake in Settings
 }
 
 // Load returns the configuration: the defaults, over them the file at path (none when path is ""), over it the

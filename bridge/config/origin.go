@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"strings"
 
@@ -60,14 +59,6 @@ func keyOf(p *unstable.Parser, e *unstable.Node) (key string, line int) {
 
 // numbered is one of the sections of a name, the first of which is 0.
 func numbered(section string, i int) string { return fmt.Sprintf("%s[%d]", section, i) }
-
-// set notes that a flag or variable gave a value. A receiver is given as a whole.
-func (o origins) set(key, where string) {
-	if key == "receiver[0].source" {
-		maps.DeleteFunc(o, func(k string, _ origin) bool { return strings.HasPrefix(k, "receiver") })
-	}
-	o[key] = origin{text: where}
-}
 
 var number = regexp.MustCompile(`\[\d+\]`)
 
