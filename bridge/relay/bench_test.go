@@ -129,7 +129,8 @@ func BenchmarkFullHub(b *testing.B) {
 			names := make([]string, devices)
 			for i := range names {
 				names[i] = fmt.Sprintf("van_%d", i)
-				if err := h.join(newViewer(h, "", wishes{grant: grant{role: sender}}), names[i], 0); err != nil {
+				v, _, _ := newViewer(h, "", grant{role: sender}, nil)
+				if err := h.join(v, names[i], 0); err != nil {
 					b.Fatal(err)
 				}
 			}

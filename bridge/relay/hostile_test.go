@@ -344,7 +344,10 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 		until := make(chan struct{})
 		answered := func(size int) int {
 			u := &unread{http.Header{}, 0, until}
-			go r.answer(u, httptest.NewRequest("GET", "/api/v1/status", nil), make([]byte, size))
+			answer := func(w http.ResponseWriter, _ *http.Request) error {
+				return r.answer(w, "text/plain", make([]byte, size))
+			}
+			go r.explained(answer).ServeHTTP(u, httptest.NewRequest("GET", "/api/v1/status", nil))
 			synctest.Wait()
 			return u.code
 		}

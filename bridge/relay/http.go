@@ -16,7 +16,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,33 +47,89 @@ var upgrader = websocket.Upgrader{
 // handler is all that the relay serves.
 func (r *Relay) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ws/gps-tracking/{device_id}/{$}", r.serveGroup)
-	// The first of the two keeps the mux from redirecting to the route with the slash, which no WebSocket client follows.
-	mux.HandleFunc("GET /ws/gps-tracking/{device_id}", explainRoute)
-	mux.HandleFunc("GET /ws/", explainRoute)
-	for route, get := range map[string]func(device string) (kind string, body []byte, err error){
-		"GET /api/v1/status":                  func(string) (string, []byte, error) { return asJSON(r.config.Status()) },
-		"GET /api/v1/devices":                 r.devices,
-		"GET /api/v1/devices/{device_id}":     r.device,
-		"GET /api/v1/devices/{device_id}/fix": r.fix,
+	for route, do := range map[string]answering{
+		"GET /ws/gps-tracking/{device_id}/{$}": r.serveGroup,
+		// Keeps the mux from redirecting to the route with the slash, which no WebSocket client follows.
+		"GET /ws/gps-tracking/{device_id}":              explainRoute,
+		"GET /ws/":                                      explainRoute,
+		"GET /api/v1/status":                            r.guard(r.serveStatus),
+		"GET /api/v1/devices":                           r.guard(r.serveDevices),
+		"GET /api/v1/devices/{device_id}":               r.guard(r.serveDevice),
+		"GET /api/v1/devices/{device_id}/fix":           r.guard(r.serveFix),
+		"GET /api/v1/devices/{device_id}/track.geojson": r.guard(r.serveTrack("application/geo+json", ".geojson", track.GeoJSON)),
+		"GET /api/v1/devices/{device_id}/track.gpx":     r.guard(r.serveTrack("application/gpx+xml", ".gpx", track.GPX)),
+		"/api/":                explainAPI,
+		"GET /healthz":         r.serveHealth,
+		"GET /metrics":         r.guard(r.serveMetrics),
+		"GET /basemap.pmtiles": r.guard(r.serveBasemap),
 	} {
-		mux.HandleFunc(route, r.guard(r.serveData(get)))
-	}
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.geojson", r.guard(r.serveTrack("application/geo+json", ".geojson", track.GeoJSON)))
-	mux.HandleFunc("GET /api/v1/devices/{device_id}/track.gpx", r.guard(r.serveTrack("application/gpx+xml", ".gpx", track.GPX)))
-	mux.HandleFunc("/api/", explainAPI)
-	mux.HandleFunc("GET /healthz", r.serveHealth)
-	if r.config.Metrics != nil {
-		mux.HandleFunc("GET /metrics", r.guard(r.config.Metrics.ServeHTTP))
-	}
-	if r.config.Basemap != "" {
-		mux.HandleFunc("GET /basemap.pmtiles", r.guard(r.serveBasemap))
+		mux.Handle(route, r.explained(do))
 	}
 	// The page, what was generated beside it, and the description of the API and of the messages, which is no secret.
 	serveFiles(mux, page.Files(), "/static", nil)
 	serveFiles(mux, page.Dist(), "/dist", nil)
 	serveFiles(mux, api.Files, "/api/v1", http.Header{"Access-Control-Allow-Origin": {"*"}})
-	return r.front(mux)
+	return r.explained(func(w http.ResponseWriter, q *http.Request) error {
+		maps.Copy(w.Header(), safeHeader)
+		if !r.remotes.allow(q.RemoteAddr, 1, time.Now()) {
+			return errTooMany
+		}
+		if err := r.access.Load().checkHost(q); err != nil {
+			return denied{http.StatusForbidden, err.Error()}
+		}
+		mux.ServeHTTP(w, q)
+		return nil
+	})
+}
+
+// answering is a handler whose error is the answer: a denied, or else an internal error.
+type answering func(w http.ResponseWriter, q *http.Request) error
+
+// denied is an answer that is not what was asked for.
+type denied struct {
+	code int
+	text string
+}
+
+func (d denied) Error() string { return d.text }
+
+var errTooMany = denied{http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds"}
+
+// refusalOf has the codes that count as a refusal, with the header that goes with them.
+var refusalOf = map[int]struct {
+	why           refusal
+	header, value string
+}{
+	http.StatusUnauthorized:       {refusedToken, "WWW-Authenticate", `Bearer realm="gpsbridge"`},
+	http.StatusForbidden:          {refusedOrigin, "Cache-Control", "no-store"},
+	http.StatusTooManyRequests:    {refusedRate, "Retry-After", "5"},
+	http.StatusServiceUnavailable: {refusedFull, "Retry-After", "10"},
+}
+
+// explained answers an error as the part of the relay that was asked does: the API with {"error":...} in one line, everything else
+// with a line of text.
+func (r *Relay) explained(do answering) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		err := do(w, q)
+		if err == nil {
+			return
+		}
+		d := denied{http.StatusInternalServerError, err.Error()}
+		errors.As(err, &d)
+		if refused, ok := refusalOf[d.code]; ok {
+			r.hub.refuse(refused.why, q.RemoteAddr)
+			w.Header().Set(refused.header, refused.value)
+		}
+		if !strings.HasPrefix(q.URL.Path, "/api/") {
+			http.Error(w, d.text, d.code)
+			return
+		}
+		body, _ := json.Marshal(map[string]string{"error": d.text}) // strings always encode
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(d.code)
+		w.Write(append(body, '\n'))
+	})
 }
 
 // safeHeader is what keeps a browser from going elsewhere, on every answer.
@@ -87,155 +142,74 @@ var safeHeader = http.Header{
 	"Permissions-Policy":           {"camera=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()"},
 }
 
-// front answers clients that ask too often with 429, and refuses names that are not this machine's.
-func (r *Relay) front(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		maps.Copy(w.Header(), safeHeader)
-		if !r.remotes.allow(q.RemoteAddr, 1, time.Now()) {
-			r.tooMany(w, q)
-			return
-		}
-		if err := r.access.Load().checkHost(q); err != nil {
-			r.hub.refuse(refusedOrigin, q.RemoteAddr)
-			answerError(w, q, http.StatusForbidden, err.Error())
-			return
-		}
-		next.ServeHTTP(w, q)
-	})
-}
-
 // guard admits clients that may watch.
-func (r *Relay) guard(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, q *http.Request) {
-		if _, ok := r.granted(w, q, q.PathValue("device_id")); !ok {
-			return
+func (r *Relay) guard(next answering) answering {
+	return func(w http.ResponseWriter, q *http.Request) error {
+		if _, err := r.granted(q, q.PathValue("device_id")); err != nil {
+			return err
 		}
 		w.Header().Set("Cache-Control", "no-store")
-		next(w, q)
+		return next(w, q)
 	}
 }
 
-// granted returns what a client may do in the group of device, and answers those that may do nothing. Each token that was
+// granted returns what a client may do in the group of device; an error for those that may do nothing. Each token that was
 // compared counts as a request of its address, so that guessing is no faster with several in one request.
-func (r *Relay) granted(w http.ResponseWriter, q *http.Request, device string) (grant, bool) {
+func (r *Relay) granted(q *http.Request, device string) (grant, error) {
 	g, compared, err := r.access.Load().grant(q, device)
-	if compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
-		r.tooMany(w, q)
-		return grant{}, false
+	switch {
+	case compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()):
+		return grant{}, errTooMany
+	case err != nil:
+		return grant{}, denied{http.StatusUnauthorized, err.Error()}
 	}
-	if err != nil {
-		r.hub.refuse(refusedToken, q.RemoteAddr)
-		w.Header().Set("WWW-Authenticate", `Bearer realm="gpsbridge"`)
-		answerError(w, q, http.StatusUnauthorized, err.Error())
-		return grant{}, false
-	}
-	return g, true
-}
-
-func (r *Relay) tooMany(w http.ResponseWriter, q *http.Request) {
-	r.hub.refuse(refusedRate, q.RemoteAddr)
-	w.Header().Set("Retry-After", "5")
-	answerError(w, q, http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds")
-}
-
-// answerError answers as the part of the relay that q asked does: the API with {"error":...} in one line, everything else
-// with a line of text.
-func answerError(w http.ResponseWriter, q *http.Request, code int, text string) {
-	if !strings.HasPrefix(q.URL.Path, "/api/") {
-		http.Error(w, text, code)
-		return
-	}
-	body, _ := json.Marshal(map[string]string{"error": text}) // strings always encode
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	w.Write(append(body, '\n'))
+	return g, nil
 }
 
 // explainAPI answers every other path and method below /api/.
-func explainAPI(w http.ResponseWriter, q *http.Request) {
+func explainAPI(w http.ResponseWriter, q *http.Request) error {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		answerError(w, q, http.StatusMethodNotAllowed, "the API is for reading: use GET")
-		return
+		return denied{http.StatusMethodNotAllowed, "the API is for reading: use GET"}
 	}
-	answerError(w, q, http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, "+
-		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it; /api/v1/openapi.json describes it")
+	return denied{http.StatusNotFound, "no such path; the API is /api/v1/status, /api/v1/devices, " +
+		"/api/v1/devices/DEVICE_ID, and fix, track.geojson or track.gpx below it; /api/v1/openapi.json describes it"}
 }
 
 // explainRoute answers every other path below /ws/.
-func explainRoute(w http.ResponseWriter, q *http.Request) {
+func explainRoute(_ http.ResponseWriter, q *http.Request) error {
 	hint := ""
 	if p := q.URL.Path; p[len(p)-1] != '/' {
 		hint = fmt.Sprintf(": the trailing slash is missing, try %q", p+"/")
 	}
-	http.Error(w, "no such group; the route is /ws/gps-tracking/DEVICE_ID/"+hint, http.StatusNotFound)
+	return denied{http.StatusNotFound, "no such group; the route is /ws/gps-tracking/DEVICE_ID/" + hint}
 }
 
-// serveGroup makes the client a member of the group of its device ID.
-func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) {
+// serveGroup makes the client a member of the group of its device ID. It is one before its handshake is answered, so that a
+// connected client misses nothing, as on the Django server.
+func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	device := q.PathValue("device_id")
 	if !deviceID.MatchString(device) {
-		http.Error(w, fmt.Sprintf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device), http.StatusNotFound)
-		return
+		return denied{http.StatusNotFound, fmt.Sprintf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device)}
 	}
 	if err := r.access.Load().checkOrigin(q); err != nil {
-		r.hub.refuse(refusedOrigin, q.RemoteAddr)
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return
+		return denied{http.StatusForbidden, err.Error()}
 	}
-	granted, ok := r.granted(w, q, device)
-	if !ok {
-		return
-	}
-	wish, err := readWishes(q, granted)
+	granted, err := r.granted(q, device)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return err
+	}
+	v, history, err := newViewer(r.hub, q.RemoteAddr, granted, q.URL.Query())
+	if err != nil {
+		return denied{http.StatusBadRequest, err.Error()}
 	}
 	if !websocket.IsWebSocketUpgrade(q) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
-		http.Error(w, "this is a WebSocket route: open it with ws:// or wss://", http.StatusUpgradeRequired)
-		return
+		return denied{http.StatusUpgradeRequired, "this is a WebSocket route: open it with ws:// or wss://"}
 	}
-	r.upgrade(w, q, device, wish)
-}
-
-// wishes is what a member asks for when it joins.
-type wishes struct {
-	grant     grant
-	history   int // TPV of before
-	sky, nmea bool
-}
-
-// readWishes reads ?history=N, ?sky=1 and ?nmea=1. A viewer gets the last fix in any case; a publisher, which waits for its
-// own echoes, gets nothing older unless it asks.
-func readWishes(q *http.Request, g grant) (wishes, error) {
-	query := q.URL.Query()
-	w := wishes{grant: g, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1"}
-	if g.role == watcher {
-		w.history = 1
-	}
-	if text := query.Get("history"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return wishes{}, fmt.Errorf("history=%q is not a number of fixes", text)
-		}
-		w.history = max(w.history, int(n))
-	}
-	return w, nil
-}
-
-// upgrade makes the client a member first and answers its handshake then, so that a connected client misses nothing, as on
-// the Django server.
-func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, wish wishes) {
-	v := newViewer(r.hub, q.RemoteAddr, wish)
-	if err := r.hub.join(v, device, wish.history); err != nil {
-		r.hub.refuse(refusedFull, q.RemoteAddr)
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+	if err := r.hub.join(v, device, history); err != nil {
+		return denied{http.StatusServiceUnavailable, err.Error()}
 	}
 	up := upgrader
 	if v.publisher {
@@ -244,44 +218,57 @@ func (r *Relay) upgrade(w http.ResponseWriter, q *http.Request, device string, w
 	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
 	if err != nil {
 		v.group.leave(v)
-		return
+		return nil
 	}
 	if err := r.hub.start(v, conn); err != nil {
 		frame := websocket.FormatCloseMessage(websocket.CloseGoingAway, closeReason(err))
 		conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(r.hub.limits.linger))
 		conn.Close()
 		v.group.leave(v)
-		return
+		return nil
 	}
 	r.revoke(v) // the tokens may have changed since the request came
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", v.publisher)
+	return nil
 }
 
-// missing is the error of asking for what is not there.
-type missing string
-
-func (m missing) Error() string { return string(m) }
-
-// serveData answers with what get returns for the device that the path names.
-func (r *Relay) serveData(get func(device string) (kind string, body []byte, err error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, q *http.Request) {
-		kind, body, err := get(q.PathValue("device_id"))
-		if err != nil {
-			code := http.StatusInternalServerError
-			if errors.As(err, new(missing)) {
-				code = http.StatusNotFound
-			}
-			answerError(w, q, code, err.Error())
-			return
-		}
+// answer answers with a body.
+func (r *Relay) answer(w http.ResponseWriter, kind string, body []byte) error {
+	release, err := r.reserve(len(body))
+	defer release()
+	if err == nil {
 		w.Header().Set("Content-Type", kind)
-		r.answer(w, q, body)
+		w.Write(body)
 	}
+	return err
 }
 
-func asJSON(v any) (kind string, body []byte, err error) {
-	body, err = json.Marshal(v)
-	return "application/json", body, err
+func (r *Relay) answerJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	return r.answer(w, "application/json", body)
+}
+
+// largeAnswer is what the kernel's buffer of a socket takes for a client that does not read, in bytes.
+const largeAnswer = 64 << 10
+
+// reserve counts the memory of an answer until release: a large one is held until the client has read it, so the sum of those
+// is bounded. Above it the client is asked to come again. One alone is always answered.
+func (r *Relay) reserve(size int) (release func(), err error) {
+	n := int64(size)
+	if n <= largeAnswer {
+		return func() {}, nil
+	}
+	if sum := r.answering.Add(n); sum > n && sum > int64(r.hub.limits.answers) {
+		err = denied{http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds"}
+	}
+	return func() { r.answering.Add(-n) }, err
+}
+
+func (r *Relay) serveStatus(w http.ResponseWriter, _ *http.Request) error {
+	return r.answerJSON(w, r.config.Status())
 }
 
 // device is one device in the answer of GET /api/v1/devices.
@@ -290,114 +277,98 @@ type device struct {
 	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
 }
 
-// devices are all that are known, by ID.
-func (r *Relay) devices(string) (kind string, body []byte, err error) {
+// serveDevices answers with every known device, by ID.
+func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) error {
 	now := time.Now()
 	list := []device{}
 	for _, g := range r.hub.all() {
 		list = append(list, device{g.status(now), g.lastFix()})
 	}
 	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
-	return asJSON(map[string]any{"devices": list})
+	return r.answerJSON(w, map[string]any{"devices": list})
 }
 
-func (r *Relay) device(name string) (kind string, body []byte, err error) {
+func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) error {
+	name := q.PathValue("device_id")
 	g := r.hub.lookup(name)
 	if g == nil {
-		return "", nil, missing(fmt.Sprintf("nothing is known of device %q", name))
+		return denied{http.StatusNotFound, fmt.Sprintf("nothing is known of device %q", name)}
 	}
-	return asJSON(device{g.status(time.Now()), g.lastFix()})
+	return r.answerJSON(w, device{g.status(time.Now()), g.lastFix()})
 }
 
-func noFix(name string) error { return missing(fmt.Sprintf("no fix of device %q yet", name)) }
+// fixed is the group of a device that has a fix.
+func (r *Relay) fixed(q *http.Request) (*group, error) {
+	name := q.PathValue("device_id")
+	if g := r.hub.lookup(name); g != nil && g.lastFix() != nil {
+		return g, nil
+	}
+	return nil, denied{http.StatusNotFound, fmt.Sprintf("no fix of device %q yet", name)}
+}
 
-// fix is the last TPV of a device, byte for byte as published.
-func (r *Relay) fix(name string) (kind string, body []byte, err error) {
-	if g := r.hub.lookup(name); g != nil {
-		body = g.lastFix()
+// serveFix answers with the last TPV of a device, byte for byte as published.
+func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) error {
+	g, err := r.fixed(q)
+	if err != nil {
+		return err
 	}
-	if body == nil {
-		return "", nil, noFix(name)
-	}
-	return "application/json", body, nil
+	return r.answer(w, "application/json", g.lastFix())
 }
 
 // serveTrack answers with the fixes that are kept of a device, as a file.
-func (r *Relay) serveTrack(kind, suffix string, format track.Format) http.HandlerFunc {
-	return func(w http.ResponseWriter, q *http.Request) {
-		name := q.PathValue("device_id")
-		var kept []*message
-		if g := r.hub.lookup(name); g != nil {
-			kept = g.fixes()
+func (r *Relay) serveTrack(kind, suffix string, format track.Format) answering {
+	return func(w http.ResponseWriter, q *http.Request) error {
+		g, err := r.fixed(q)
+		if err != nil {
+			return err
 		}
-		if len(kept) == 0 {
-			answerError(w, q, http.StatusNotFound, noFix(name).Error())
-			return
-		}
+		kept := g.fixes()
 		if !r.remotes.allow(q.RemoteAddr, trackCost(kept), time.Now()) {
-			r.tooMany(w, q)
-			return
+			return errTooMany
 		}
-		release, ok := r.reserve(w, q, trackMemory(kept))
+		release, err := r.reserve(trackMemory(kept))
 		defer release()
-		if !ok {
-			return
+		if err != nil {
+			return err
 		}
 		r.tracks.Lock()
 		kept = inOrder(kept)
 		r.tracks.Unlock()
 		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name + suffix}))
-		if err := writeTrack(w, format, name, kept); err != nil {
-			r.log.Debug("track not written to its end", "device_id", name, "err", err)
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": g.device + suffix}))
+		if err := writeTrack(w, format, g.device, kept); err != nil {
+			r.log.Debug("track not written to its end", "device_id", g.device, "err", err)
 			panic(http.ErrAbortHandler) // the client must not take it for whole
 		}
+		return nil
 	}
 }
 
 // serveHealth is for supervisors, so it needs no token. Why the program is not healthy names ports and servers, so that is
 // only for clients that may watch. A relay in which something hangs does not answer.
-func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) {
+func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	r.hub.pass()
 	if r.config.Ready != nil {
 		if err := r.config.Ready(); err != nil {
 			text := "not healthy: ask with a token for the reason"
-			if g, compared, wrong := r.access.Load().grant(q, ""); wrong == nil && g.role >= watcher && r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
+			if _, wrong := r.granted(q, ""); wrong == nil {
 				text = err.Error()
 			}
-			http.Error(w, text, http.StatusServiceUnavailable)
-			return
+			http.Error(w, text, http.StatusServiceUnavailable) // not a refusal
+			return nil
 		}
 	}
 	fmt.Fprintln(w, "ok")
+	return nil
 }
 
-// largeAnswer is what the kernel's buffer of a socket takes for a client that does not read, in bytes.
-const largeAnswer = 64 << 10
-
-// reserve counts the memory of an answer until release: a large one is held until the client has read it, so the sum of those
-// is bounded. Above it the client is asked to come again. One alone is always answered.
-func (r *Relay) reserve(w http.ResponseWriter, q *http.Request, size int) (release func(), ok bool) {
-	n := int64(size)
-	if n <= largeAnswer {
-		return func() {}, true
+func (r *Relay) serveMetrics(w http.ResponseWriter, q *http.Request) error {
+	if r.config.Metrics == nil {
+		return denied{http.StatusNotFound, "this relay has no metrics"}
 	}
-	sum := r.answering.Add(n)
-	if ok = sum == n || sum <= int64(r.hub.limits.answers); !ok {
-		w.Header().Set("Retry-After", "5")
-		answerError(w, q, http.StatusServiceUnavailable, "too many large answers are being read by others: ask again in a few seconds")
-	}
-	return func() { r.answering.Add(-n) }, ok
-}
-
-// answer writes a body.
-func (r *Relay) answer(w http.ResponseWriter, q *http.Request, body []byte) {
-	release, ok := r.reserve(w, q, len(body))
-	defer release()
-	if ok {
-		w.Write(body)
-	}
+	r.config.Metrics.ServeHTTP(w, q)
+	return nil
 }
 
 // serveFiles serves files below a path, index.html at /, with a header. They carry a hash of their content, so that a
@@ -430,22 +401,21 @@ func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Heade
 }
 
 // serveBasemap serves the base map as it is on disk now, with range requests, which is how a PMTiles archive is read.
-func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) {
+func (r *Relay) serveBasemap(w http.ResponseWriter, q *http.Request) error {
 	f, err := os.Open(r.config.Basemap)
 	if err != nil {
 		r.log.Debug("no base map", "err", err)
-		answerError(w, q, http.StatusNotFound, "the file that relay.basemap names cannot be read")
-		return
+		return denied{http.StatusNotFound, "the file that relay.basemap names cannot be read"}
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		answerError(w, q, http.StatusNotFound, "relay.basemap does not name a file")
-		return
+		return denied{http.StatusNotFound, "relay.basemap does not name a file"}
 	}
 	// A reader that puts ranges of two files together would see garbage, so each version has a tag of its own.
 	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.Size(), info.ModTime().UnixNano()))
 	w.Header().Set("Cache-Control", "private, max-age=3600")
 	w.Header().Set("Content-Type", "application/vnd.pmtiles")
 	http.ServeContent(w, q, "", info.ModTime(), f)
+	return nil
 }

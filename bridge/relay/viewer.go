@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -51,13 +54,26 @@ type viewer struct {
 	reason  string
 }
 
-func newViewer(h *hub, peer string, w wishes) *viewer {
-	return &viewer{
+// newViewer reads ?history=N, ?sky=1 and ?nmea=1. history is how many TPV of before it gets: a viewer the last fix in any case; a
+// publisher, which waits for its own echoes, nothing older unless it asks.
+func newViewer(h *hub, peer string, g grant, query url.Values) (v *viewer, history int, err error) {
+	v = &viewer{
 		past: 1, // and until 0: nothing
-		hub:  h, peer: peer, grant: w.grant, publisher: w.grant.role == sender, sky: w.sky, nmea: w.nmea,
+		hub:  h, peer: peer, grant: g, publisher: g.role == sender, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1",
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), writeDone: make(chan struct{}),
 	}
+	if !v.publisher {
+		history = 1
+	}
+	if text := query.Get("history"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return nil, 0, fmt.Errorf("history=%q is not a number of fixes", text)
+		}
+		history = max(history, int(n))
+	}
+	return v, history, nil
 }
 
 // wants reports whether messages of class go to this viewer.
