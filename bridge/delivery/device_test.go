@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,6 +41,7 @@ func (s settings) String() string {
 // device is what outlives the processes of the daemon: a disk, a tmpfs, and the configuration.
 type device struct {
 	settings
+	seed    uint64        // of the uplinks' jitter
 	every   time.Duration // between two fixes
 	network *network
 	server  *server
@@ -156,6 +158,7 @@ func (l *line) connect() {
 	c := uplink.Config{
 		Name: reader, URL: "ws://tracking.example" + route + l.id + "/", Ack: d.ack, Order: d.order, Window: d.window, Retain: d.retain,
 		Echoes: d.echoes, SawEcho: func() { d.echoes = true }, Backlog: pipeline.Late, Quarantine: l.quarantine, Log: d.log.logger(l.process),
+		Rand: rand.New(rand.NewPCG(d.seed, uint64(len(d.network.dials)))),
 	}
 	dialOver(&c, func(ctx context.Context, _ string, _ int) (net.Conn, error) {
 		if l.process.dead.Load() {

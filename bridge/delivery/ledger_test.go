@@ -240,18 +240,20 @@ func within(all []interval, from, to time.Duration) bool {
 	return false
 }
 
-// checkRate reports more than most events in any minute.
-func (l *ledger) checkRate(kind string, at []time.Time, most int) {
+// checkRate reports more than most events in any minute, and returns the largest number.
+func (l *ledger) checkRate(kind string, at []time.Time, most int) (largest int) {
 	first := 0
 	for i, t := range at {
 		for t.Sub(at[first]) >= time.Minute {
 			first++
 		}
-		if n := i - first + 1; n > most {
+		n := i - first + 1
+		if n > most && largest <= most {
 			l.finding(kind, "%d within the minute to %s, at most %d should be", n, clock(t.Sub(l.start)), most)
-			return
 		}
+		largest = max(largest, n)
 	}
+	return largest
 }
 
 // clock is a time since the start for people.

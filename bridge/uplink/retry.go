@@ -12,7 +12,10 @@ import (
 
 // retry chooses the pauses between attempts to connect. Attempts that did not connect and connections that ended without
 // having been of use grow apart: a server that comes back after an outage is not left alone as long as the outage had taught.
-type retry struct{ unreached, unused, slow backoff.ExponentialBackOff }
+type retry struct {
+	unreached, unused, slow backoff.ExponentialBackOff // without their jitter
+	random                  *rand.Rand
+}
 
 // isolatingFrom and isolatingTo are from where to where the bound of the pauses lies while a record is looked for on which the server breaks the
 // connection: that takes a dozen connections, and live records wait for it. It is 15 connections a minute on average.
@@ -23,14 +26,19 @@ const isolatingFrom, isolatingTo = 2 * time.Second, 6 * time.Second
 // spreads a fleet that lost its server at one moment); where only a person can
 // fix the problem, it is tried again after 2.5 to 7.5 s first, and at most once
 // in 20 to 60 s later.
-func newRetry() *retry {
-	// The random factor 1 makes each interval uniform from 0 to its double.
-	fast := backoff.ExponentialBackOff{InitialInterval: 250 * time.Millisecond, RandomizationFactor: 1, Multiplier: 2, MaxInterval: 15 * time.Second}
+func newRetry(random *rand.Rand) *retry {
+	fast := backoff.ExponentialBackOff{InitialInterval: 500 * time.Millisecond, Multiplier: 2, MaxInterval: 30 * time.Second}
 	return &retry{
 		unreached: fast,
 		unused:    fast,
-		slow:      backoff.ExponentialBackOff{InitialInterval: 5 * time.Second, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 40 * time.Second},
+		slow:      backoff.ExponentialBackOff{InitialInterval: 7500 * time.Millisecond, Multiplier: 2, MaxInterval: time.Minute},
+		random:    random,
 	}
+}
+
+// between is uniform from least to most.
+func (r *retry) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(r.random.Int64N(int64(most-least)+1))
 }
 
 // reset is for a connection that was of use, not for one that was merely
@@ -52,20 +60,21 @@ func (r *retry) after(err error, connected, isolating, brief bool) time.Duration
 	pause := time.Duration(0)
 	switch {
 	case needsPerson(problem.CodeOf(err)) && !isolating:
-		pause = r.slow.NextBackOff()
+		most := r.slow.NextBackOff()
+		pause = r.between(most/3, most)
 	case connected:
-		pause = r.unused.NextBackOff()
+		pause = r.between(0, r.unused.NextBackOff())
 	default:
-		pause = r.unreached.NextBackOff()
+		pause = r.between(0, r.unreached.NextBackOff())
 	}
 	if isolating {
-		pause = min(pause, isolatingFrom+time.Duration(rand.Int64N(int64(isolatingTo-isolatingFrom))))
+		pause = min(pause, r.between(isolatingFrom, isolatingTo))
 	}
 	if brief {
 		pause += usefulPause
 	}
 	if a := (*answer)(nil); errors.As(err, &a) && a.retryAfter > pause {
-		pause = a.retryAfter + time.Duration(rand.Int64N(int64(a.retryAfter)/10+1))
+		pause = r.between(a.retryAfter, a.retryAfter+a.retryAfter/10)
 	}
 	return pause
 }

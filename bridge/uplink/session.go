@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -66,7 +65,7 @@ type session struct {
 }
 
 func newSession(u *Uplink, conn *websocket.Conn) *session {
-	age := time.Duration(float64(u.c.Renew) * (0.9 + 0.2*rand.Float64()))
+	age := u.retry.between(u.c.Renew*9/10, u.c.Renew*11/10)
 	now := time.Now()
 	return &session{
 		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age),

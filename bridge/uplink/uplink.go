@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -91,7 +92,8 @@ type Config struct {
 	// promise, as at the end of Run.
 	Beat func(within time.Duration)
 
-	Log *slog.Logger // default: none
+	Rand *rand.Rand   // of pauses and ages, used by Run alone; default: one with a seed of its own
+	Log  *slog.Logger // default: none
 
 	dial    dialFunc // connects over TCP: dialTCP, which New has counted
 	segment int      // of TCP, in bytes; 0: the system's
@@ -127,6 +129,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SawEcho == nil {
 		c.SawEcho = func() {}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -205,7 +210,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 		c.Name = target.Host
 	}
 	u := &Uplink{
-		c: c, url: secret.RedactURL(target.String()), tls: target.Scheme == "wss", queue: q, retry: newRetry(), path: newPath(c.ConnectTimeout),
+		c: c, url: secret.RedactURL(target.String()), tls: target.Scheme == "wss", queue: q, retry: newRetry(c.Rand), path: newPath(c.ConnectTimeout),
 		win: newWindow(c.Window), mode: mode, network: c.Changed, runs: map[string]bool{},
 		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
