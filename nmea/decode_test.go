@@ -69,9 +69,9 @@ func TestDecodeNoDate(t *testing.T) {
 func TestDecodeSky(t *testing.T) {
 	var s stream
 	s.epoch(36000, "RMC", "GSV")
-	got, _ := decodeAll(t, s.String(), 100, DecodeOptions{Sky: true})
-	if n := strings.Count(got, `"class":"SKY","time":"2026-11-23T10:00:00.000Z"`); n != 1 {
-		t.Errorf("%d skies in %s", n, got)
+	got, stats := decodeAll(t, s.String(), 100, DecodeOptions{Sky: true})
+	if n := strings.Count(got, `"class":"SKY","time":"2026-11-23T10:00:00.000Z"`); n != 1 || stats.Assembler.Skies != 1 {
+		t.Errorf("%d skies in %s, %d counted", n, got, stats.Assembler.Skies)
 	}
 }
 
