@@ -68,7 +68,7 @@ var frames = []frame{
 			}
 			return 6 + int(binary.BigEndian.Uint16(h[1:]))
 		},
-		valid: func(m []byte) bool { return len(m) > 6 && crc24q(m) == 0 },
+		valid: func(m []byte) bool { return len(m) > 6 && crc(m, 24, 0x864CFB) == 0 },
 		code:  source.BinaryRTCM3, fix: "these are corrections for other receivers: switch NMEA output on in the receiver's configuration",
 	},
 	{
@@ -81,7 +81,7 @@ var frames = []frame{
 			}
 			return n
 		},
-		valid: func(m []byte) bool { return crcCCITT(m[4:]) == binary.LittleEndian.Uint16(m[2:]) },
+		valid: func(m []byte) bool { return crc(m[4:], 16, 0x1021) == uint32(binary.LittleEndian.Uint16(m[2:])) },
 		code:  source.BinarySBF, fix: "switch NMEA output on with the receiver's setNMEAOutput command",
 	},
 	{
@@ -121,35 +121,16 @@ var frames = []frame{
 	},
 }
 
-// crc24q is Qualcomm's sum of 24 bits, 0 over a message with its own sum.
-func crc24q(m []byte) uint32 {
-	crc := uint32(0)
+// crc is the sum of so many bits with a polynomial that begins with 0. Over a message with its own sum behind it it is 0.
+func crc(m []byte, bits int, polynomial uint32) (sum uint32) {
 	for _, c := range m {
-		crc ^= uint32(c) << 16
+		sum ^= uint32(c) << (bits - 8)
 		for range 8 {
-			crc <<= 1
-			if crc&0x1000000 != 0 {
-				crc ^= 0x1864CFB
-			}
+			carry := sum >> (bits - 1) & 1
+			sum = sum<<1 ^ carry*polynomial
 		}
 	}
-	return crc & 0xFFFFFF
-}
-
-// crcCCITT is the sum of 16 bits with the polynomial 0x1021 that begins with 0.
-func crcCCITT(m []byte) uint16 {
-	crc := uint16(0)
-	for _, c := range m {
-		crc ^= uint16(c) << 8
-		for range 8 {
-			if crc&0x8000 != 0 {
-				crc = crc<<1 ^ 0x1021
-			} else {
-				crc <<= 1
-			}
-		}
-	}
-	return crc
+	return sum & (1<<bits - 1)
 }
 
 // framer finds messages in a stream.

@@ -29,24 +29,18 @@ type Recogniser struct {
 	scanner   nmea.Scanner
 	framers   []framer
 	printable uint64
-	other     string      // the address of the last sentence that is not of a GPS receiver, such as "AIVDM"
-	sevenBit  *Recogniser // the same without the highest bits
-	head      []byte      // the first bytes
+	other     string       // the address of the last sentence that is not of a GPS receiver, such as "AIVDM"
+	sevenBit  nmea.Scanner // reads the same without the highest bits
+	head      []byte       // the first bytes
 }
 
 // New returns a Recogniser that has seen nothing.
 func New() *Recogniser {
-	r := newRecogniser()
-	r.sevenBit = newRecogniser()
+	r := &Recogniser{}
+	r.scanner.AllowNoChecksum = true // a few receivers send none
 	for _, k := range frames {
 		r.framers = append(r.framers, framer{frame: k})
 	}
-	return r
-}
-
-func newRecogniser() *Recogniser {
-	r := &Recogniser{}
-	r.scanner.AllowNoChecksum = true // a few receivers send none
 	return r
 }
 
@@ -74,7 +68,7 @@ func (r *Recogniser) Scan(p []byte) {
 	if missing := headMost - len(r.head); missing > 0 {
 		r.head = append(r.head, p[:min(missing, len(p))]...)
 	}
-	r.sevenBit.scanner.Scan(lowBits(p), r.sevenBit.sentence)
+	r.sevenBit.Scan(lowBits(p), func([]byte) {})
 }
 
 // headMost is enough to recognise a greeting.
@@ -182,7 +176,7 @@ func (r *Recogniser) Problem(port, at string) *problem.Problem {
 			Fix: "switch these sentences on, or name the port of a GPS receiver"}
 	case r.Frames > 0:
 		return onlyBinary(port, r.Binary, at)
-	case r.sevenBit.Sentences > 0:
+	case r.sevenBit.Stats().Sentences > 0:
 		return &problem.Problem{Code: source.SevenBits, Cause: fmt.Sprintf("%s sends NMEA 0183%s with 7 data bits and a parity bit", port, at),
 			Fix: "set the receiver to 8 data bits and no parity (8N1)"}
 	case bytes.HasPrefix(r.head, []byte(`{"class":"VERSION"`)):

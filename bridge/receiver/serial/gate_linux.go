@@ -95,9 +95,9 @@ func (g *gate) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
+// Rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
 // deadline. The terminal is not watched again before a Read has to wait for it.
-func (g *gate) rest(until time.Time) (err error) {
+func (g *gate) Rest(until time.Time) (err error) {
 	g.deadline = until
 	waitErr := g.raw.Read(func(watcher uintptr) bool {
 		if g.passed() {

@@ -70,7 +70,7 @@ func TestGate(t *testing.T) {
 	const rest = 50 * time.Millisecond
 	until := time.Now().Add(rest)
 	go func() { _, _ = l.master.WriteString("hello") }()
-	if err := g.rest(until); err != nil || time.Now().Before(until) {
+	if err := g.Rest(until); err != nil || time.Now().Before(until) {
 		t.Errorf("rest: %v, %v too early", err, time.Until(until))
 	}
 	buf := make([]byte, 100)
@@ -98,7 +98,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("what wakes a read behind a rest: %q, %v after %v", buf[:n], err, time.Since(began))
 	}
 	ended := make(chan error)
-	go func() { ended <- g.rest(time.Now().Add(time.Hour)) }()
+	go func() { ended <- g.Rest(time.Now().Add(time.Hour)) }()
 	if err := g.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}

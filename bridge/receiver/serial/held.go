@@ -37,11 +37,7 @@ func (s system) holders(nodes []string) map[string]holder {
 	if len(devices) == 0 {
 		return found
 	}
-	processes, err := filepath.Glob(filepath.Join(s.proc, "[0-9]*"))
-	if err != nil {
-		return found
-	}
-	for _, process := range processes {
+	for _, process := range s.processes() {
 		for _, rdev := range openDevices(process) {
 			node, ours := devices[rdev]
 			if _, known := found[node]; ours && !known {
@@ -93,8 +89,8 @@ func (l *lookout) current(s system, nodes []string) bool {
 
 // named names the program that holds the port, as far as can be seen, when that is why it could not be opened.
 func (l *lookout) named(s system, path string, err error) error {
-	p, ok := s.port(path)
-	if !ok || problem.CodeOf(err) != source.Held {
+	p := s.port(path)
+	if problem.CodeOf(err) != source.Held {
 		return err
 	}
 	if by, seen := l.look(s, []string{p.node}, false)[p.node]; seen {
@@ -202,16 +198,13 @@ func ModemManager(p Port) (running, keptOff bool) {
 
 // runs reports whether a process of a program exists that can be seen.
 func (s system) runs(program string) bool {
-	processes, err := filepath.Glob(filepath.Join(s.proc, "[0-9]*"))
-	if err != nil {
-		return false
-	}
-	for _, process := range processes {
-		if attribute(process, "comm") == program {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.processes(), func(process string) bool { return attribute(process, "comm") == program })
+}
+
+// processes are the directories of all that can be seen.
+func (s system) processes() []string {
+	all, _ := filepath.Glob(filepath.Join(s.proc, "[0-9]*")) // an error is a malformed pattern only
+	return all
 }
 
 // keptOff looks for the marks of a udev rule (ModemManager's own documentation, "Port and device detection").

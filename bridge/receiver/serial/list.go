@@ -66,19 +66,12 @@ func (s system) ports() []Port {
 	return ports
 }
 
-// list is ports before they are judged.
-func (s system) list() []Port {
-	var ports []Port
-	for _, pattern := range s.patterns() {
-		names, err := filepath.Glob(pattern) // sorted; an error is a malformed pattern only
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			p, ok := s.port(name)
-			if ok && !s.absent(p) && !slices.ContainsFunc(ports, func(other Port) bool { return other.node == p.node }) {
-				ports = append(ports, p)
-			}
+// list is ports before they are judged. A link to what was just unplugged is none.
+func (s system) list() (ports []Port) {
+	for _, name := range s.names() {
+		p := s.port(name)
+		if p.node != "" && !s.absent(p) && !slices.ContainsFunc(ports, func(other Port) bool { return other.node == p.node }) {
+			ports = append(ports, p)
 		}
 	}
 	slices.SortStableFunc(ports, func(a, b Port) int { return cmp.Compare(a.rank, b.rank) })
@@ -93,10 +86,7 @@ func nodes(ports []Port) (all []string) {
 }
 
 func (s system) inspect(path string) Port {
-	p, ok := s.port(path)
-	if !ok {
-		p = Port{Path: path, Device: path, node: path}
-	}
+	p := s.port(path)
 	if err := checkDevice(path); err != nil {
 		p.Problem = problem.Of(err)
 		return p
@@ -116,20 +106,13 @@ func (s system) absent(p Port) bool {
 	return kind == "" || kind == "0"
 }
 
-// port describes what a name leads to, or nothing.
-func (s system) port(name string) (Port, bool) {
+// port describes what a name leads to; it has no node where that does not exist.
+func (s system) port(name string) Port {
 	node, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return Port{}, false // a link to what was just unplugged
-	}
 	p := Port{Path: name, Device: s.device(name), node: node}
-	s.describe(&p)
-	return p, true
-}
-
-// describeAt is what sysfs has about a port that need not exist.
-func (s system) describeAt(path string) Port {
-	p, _ := s.port(path)
+	if err == nil {
+		s.describe(&p)
+	}
 	return p
 }
 
@@ -180,13 +163,11 @@ func noAccess(path string) *problem.Problem {
 	return explain(path, err)
 }
 
-// names lists what is there, cheaply, to see whether it has changed.
+// names lists what is there, in the order of the patterns and sorted within one.
 func (s system) names() (all []string) {
 	for _, pattern := range s.patterns() {
-		names, err := filepath.Glob(pattern)
-		if err == nil { // else the pattern is malformed
-			all = append(all, names...)
-		}
+		names, _ := filepath.Glob(pattern) // an error is a malformed pattern only
+		all = append(all, names...)
 	}
 	return all
 }

@@ -252,18 +252,18 @@ func TestSharedPort(t *testing.T) {
 	m := newTree(t)
 	m.plug("ttyAMA0", "/dev/tty") // no pseudo-terminal, as far as its number says
 	p := &port{path: filepath.Join(m.dev, "ttyAMA0"), system: m.system}
-	if got := p.shared(p.system.describeAt(p.path)); got != nil {
+	if got := p.shared(p.system.port(p.path)); got != nil {
 		t.Errorf("alone: %q", got)
 	}
 	m.file(filepath.Join(m.proc, "7/comm"), "agetty\n")
 	m.link(filepath.Join(m.proc, "7/fd/0"), "/dev/tty")
 	p.lookout = lookout{}
 	want := p.path + ` is held by agetty (pid 7), and each program gets a part of what comes: a login shell runs on it: "sudo systemctl disable --now serial-getty@ttyAMA0"`
-	if got := p.shared(p.system.describeAt(p.path)); receivertest.Text(got) != want {
+	if got := p.shared(p.system.port(p.path)); receivertest.Text(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	m.file(filepath.Join(m.sys, "class/tty/console/active"), "ttyAMA0\n")
-	if got := p.shared(p.system.describeAt(p.path)); !got.Same(onConsole(p.path)) {
+	if got := p.shared(p.system.port(p.path)); !got.Same(onConsole(p.path)) {
 		t.Errorf("console: %q", got)
 	}
 	l := newLineTest(t, 9600, false)

@@ -49,7 +49,7 @@ func (p *port) Open(ctx context.Context, h source.Host) (source.Stream, error) {
 	if p.memory == nil {
 		p.memory = newMemory(h.State, p.path, h.Log)
 	}
-	at := p.system.describeAt(p.path)
+	at := p.system.port(p.path)
 	if p.baud > 0 {
 		t, err := openSerial(p.path, p.baud)
 		if err != nil {
@@ -129,8 +129,8 @@ func listen(ctx context.Context, h *hunt) (found, error) {
 
 // stream is an open port that is being read.
 type stream struct {
-	source.Base
 	*tty
+	port   string
 	health *health
 	left   []byte // heard before it was read
 	silent *problem.Problem
@@ -146,7 +146,7 @@ func newStream(t *tty, at Port, on system, f found, fixed bool, h source.Host) *
 	if at.Driver == "cdc_acm" {
 		baud = 0 // USB all the way to the receiver: its speed means nothing
 	}
-	s := &stream{Base: source.Base(at.Path), tty: t, left: f.heard, silent: on.silent(at), health: newHealth(at.Path, at.Name, baud, fixed, h)}
+	s := &stream{tty: t, port: at.Path, left: f.heard, silent: on.silent(at), health: newHealth(at.Path, at.Name, baud, fixed, h)}
 	s.health.count = t.lineErrors
 	if rdev, ok := characterDevice(at.node); ok {
 		s.health.unlimited = pseudoTerminal(rdev)
@@ -174,17 +174,16 @@ func (s *stream) Heard(p []byte, now time.Time) error {
 	return err
 }
 
-func (s *stream) Quiet(now time.Time) error  { return s.health.quiet(now) }
-func (s *stream) Rest(until time.Time) error { return s.tty.rest(until) }
-func (s *stream) MostRest() time.Duration    { return s.tty.mostRest() }
-func (s *stream) Elsewhere() bool            { return s.elsewhere != nil && s.elsewhere() }
-func (s *stream) Silent() *problem.Problem   { return s.silent }
+func (s *stream) Port() string              { return s.port }
+func (s *stream) Quiet(now time.Time) error { return s.health.quiet(now) }
+func (s *stream) Elsewhere() bool           { return s.elsewhere != nil && s.elsewhere() }
+func (s *stream) Silent() *problem.Problem  { return s.silent }
 
 func (s *stream) Lost(err error) *problem.Problem {
 	if problem.CodeOf(err) != "" {
 		return problem.Of(err)
 	}
-	return source.LostPort(s.Port(), err)
+	return source.LostPort(s.port, err)
 }
 
 // tty is an open serial port. It has two descriptors. The one of go.bug.st/serial sets speed and raw mode and holds the
@@ -213,7 +212,7 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
-	if err := isTerminal(fd); err != nil {
+	if _, err := unix.IoctlGetTermios(fd, getTermios); err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.ENOTTY) {
 			return nil, notSerial(path)
@@ -286,11 +285,6 @@ func notSerial(path string) *problem.Problem {
 	return &problem.Problem{Code: source.NotAPort, Cause: path + " is not a serial port", Fix: "name one with --device"}
 }
 
-func isTerminal(fd int) error {
-	_, err := unix.IoctlGetTermios(fd, getTermios)
-	return err
-}
-
 func (t *tty) Close() error { return t.close() }
 
 // setSpeed is for the reader alone.
@@ -308,8 +302,8 @@ func (t *tty) setSpeed(baud int) error {
 // lineBuffer is what the kernel holds of a line that is not read (n_tty).
 const lineBuffer = 4096
 
-// mostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
-func (t *tty) mostRest() time.Duration {
+// MostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
+func (t *tty) MostRest() time.Duration {
 	if !canRest {
 		return 0
 	}

@@ -21,7 +21,7 @@ const canRest = false
 
 func newGate(fd int) (*gate, error) { return &gate{os.NewFile(uintptr(fd), "port")}, nil }
 
-func (*gate) rest(time.Time) error { return nil }
+func (*gate) Rest(time.Time) error { return nil }
 
 // lineErrors are not counted by these systems.
 func (t *tty) lineErrors() (lineCounts, bool) { return lineCounts{}, false }
