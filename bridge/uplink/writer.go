@@ -204,7 +204,9 @@ func (s *session) pick() (*flight, error) {
 			continue
 		case f != nil:
 			f.backlog = backlog
-			s.probe.due = false
+			s.u.mu.Lock()
+			s.probe.due = false // the one more
+			s.u.mu.Unlock()
 		}
 		if *place = pos; f != nil {
 			return f, nil
