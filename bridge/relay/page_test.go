@@ -298,6 +298,10 @@ func testOutage(t *testing.T, p *tab) {
 	eval[any](p, `(() => { const b = document.querySelector('[data-station="Uplink"]'); b.pressed = true; b.was = b.innerText; })()`)
 	p.until(`document.querySelector('[data-station="Uplink"]').innerText !== document.querySelector('[data-station="Uplink"]').was`)
 	p.until(`document.querySelector('[data-station="Uplink"]').pressed`)
+	// A socket that is open is not well while the daemon behind it does not answer.
+	eval[any](p, `Object.defineProperty(gpsbridge.poll, "answeredAt", { get: () => performance.now() - 20_000, set() {} })`)
+	p.shows("chain", "no answer")
+	p.until(`document.getElementById("socket").textContent === "connected" && document.getElementById("socket").dataset.level === "warn"`)
 	p.clean()
 }
 
