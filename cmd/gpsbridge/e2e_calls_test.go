@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/receiver/sim"
+)
+
+// TestSystemCalls counts the system calls that the daemon makes for an epoch, once it knows the receiver's rhythm. They do not depend
+// on the machine as CPU time does. The limits leave some room: 26, 29 and 10 were measured.
+func TestSystemCalls(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed")
+	}
+	for _, test := range []struct{ baud, rate, most int }{{9600, 1, 40}, {115200, 1, 40}, {115200, 10, 15}} {
+		t.Run(fmt.Sprintf("%d baud, %d Hz", test.baud, test.rate), func(t *testing.T) {
+			t.Parallel()
+			device := fmt.Sprintf("%s?baud=%d", simulate(t, sim.Config{Baud: test.baud, Rate: test.rate}), test.baud)
+			d := startDaemon(t, "--device", device)
+			d.waitStatus("a rhythm", func(st observe.Status) bool { return st.Receivers[0].Fixes > 20 })
+			counts, fixes := filepath.Join(t.TempDir(), "counts"), d.fixes(t)
+			cmd := exec.Command(strace, "-c", "-f", "-o", counts, "-p", strconv.Itoa(d.PID()))
+			if err := cmd.Start(); err != nil {
+				t.Skip(err)
+			}
+			time.Sleep(10 * time.Second) // what is counted
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			err := cmd.Wait()
+			fixes = d.fixes(t) - fixes
+			text, _ := os.ReadFile(counts)
+			total := 0
+			for line := range strings.Lines(string(text)) {
+				if f := strings.Fields(line); len(f) > 3 && f[len(f)-1] == "total" {
+					total, _ = strconv.Atoi(f[3])
+					if total == 0 { // a column less where no call failed
+						total, _ = strconv.Atoi(f[2])
+					}
+				}
+			}
+			if total == 0 || fixes < 5 {
+				t.Skipf("strace: %v, %d fixes, %s", err, fixes, text)
+			}
+			t.Logf("%.1f system calls an epoch", float64(total)/float64(fixes))
+			if total > test.most*int(fixes) {
+				t.Errorf("%d system calls in %d epochs:\n%s", total, fixes, text)
+			}
+		})
+	}
+}
+
+// fixes is how many epochs the daemon has handled.
+func (d *daemon) fixes(t *testing.T) uint64 {
+	t.Helper()
+	st, err := d.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Receivers[0].Fixes
+}
