@@ -274,3 +274,18 @@ func TestPongOfAPingAheadOfTheRecord(t *testing.T) {
 		q.await(t, q.Last(), time.Second)
 	})
 }
+
+// A clean end by this side is no proof either: servers throw away what they have not processed when a client closes.
+func TestProvisionalIsSentAgainAfterOurOwnClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, silent)
+		c := s.liveFirst()
+		c.Renew, c.Retain = 5*time.Minute, time.Hour
+		q := newQueue(20)
+		u := run(t, c, q)
+		pass(7 * time.Minute)
+		if _, repeats := s.firsts(); u.Status().Connects != 2 || repeats != 20 || q.Acked() != 0 {
+			t.Errorf("%d repeats, %d acknowledged: status %+v", repeats, q.Acked(), u.Status())
+		}
+	})
+}

@@ -18,12 +18,6 @@ import (
 	"gpsbridge/bridge/secret"
 )
 
-// maxHandshake bounds what is read before the connection stands: the answer of a proxy, certificates, and the headers of the
-// answer. Servers send a few KiB.
-const maxHandshake = 64 << 10
-
-var errHandshakeSize = errors.New("too much data before the connection was established")
-
 // Dial connects to c.URL and returns the open WebSocket. Of c it uses what concerns the connecting: URL, Origin, Header, the
 // files, ConnectTimeout and Clock. Its errors are problems without secrets, those of ctx aside.
 func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
@@ -58,7 +52,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 		}
 		return nil, a.explain(resp, err)
 	}
-	a.limit.off.Store(true)
+	a.conn.stands.Store(true)
 	return conn, nil
 }
 
@@ -72,7 +66,7 @@ type attempt struct {
 
 	via     string      // host:port of a proxy, if one is used
 	linked  atomic.Bool // TCP is connected: what fails later is the handshake
-	limit   *limitedConn
+	conn    *wire
 	release func()
 }
 
@@ -91,39 +85,13 @@ func (a *attempt) connect(ctx context.Context, addr string) (net.Conn, error) {
 	a.linked.Store(true)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	a.release = func() { stop() }
-	a.limit = &limitedConn{Conn: conn, left: maxHandshake}
-	return a.limit, nil
+	a.conn = &wire{Conn: conn, traffic: a.c.traffic, left: maxHandshake}
+	return a.conn, nil
 }
 
 // tcpTimeout is the time for looking the name up and connecting over TCP: two round trips, of which the slowest links of
 // satellites and 2G need 3 to 4 s each.
 func (c Config) tcpTimeout() time.Duration { return min(10*time.Second, c.ConnectTimeout) }
-
-// limitedConn reads a limited number of bytes, until the limit is taken off.
-type limitedConn struct {
-	net.Conn
-	off   atomic.Bool
-	left  int     // read by one goroutine at a time until off
-	begin [2]byte // of what was read last, until off
-}
-
-// NetConn returns the connection below.
-func (c *limitedConn) NetConn() net.Conn { return c.Conn }
-
-func (c *limitedConn) Read(p []byte) (int, error) {
-	if c.off.Load() {
-		return c.Conn.Read(p)
-	}
-	if c.left <= 0 {
-		return 0, errHandshakeSize
-	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
-	c.left -= n
-	if n > 0 {
-		copy(c.begin[:], p[:n])
-	}
-	return n, err
-}
 
 // parseURL checks the form of a server's address. Its errors never repeat what
 // may hold a secret.

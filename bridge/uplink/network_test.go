@@ -194,11 +194,11 @@ func TestAbandonedConnectionIsReset(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			var count traffic
-			ours, err := count.dialer(dialTCP)(t.Context(), l.Addr().String(), 0)
+			conn, err := dialTCP(t.Context(), l.Addr().String(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
+			ours := &wire{Conn: conn}
 			theirs, err := l.Accept()
 			if err != nil {
 				t.Fatal(err)

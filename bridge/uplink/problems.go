@@ -281,7 +281,7 @@ func (a *attempt) explainTLS(err error) *problem.Problem {
 		return is(Untrusted, "server", fmt.Sprintf("the server's certificate is for %s, not for %s", certNames(name.Certificate), host), "use a name of the certificate in the address")
 	case errors.As(err, &record):
 		return is(WrongTLS, "server", "port "+a.port()+" does not speak TLS", "use ws:// in the address, or the port for TLS")
-	case a.target.Scheme == "ws" && a.limit != nil && a.limit.begin == tlsAlert:
+	case a.target.Scheme == "ws" && a.conn != nil && a.conn.begin == tlsAlert:
 		return is(WrongTLS, "server", "port "+a.port()+" speaks TLS", "use wss:// in the address")
 	case alert == certificateRequired,
 		// TLS 1.2 has no alert of its own for a missing certificate.

@@ -64,7 +64,7 @@ func (u *Uplink) Status() Status {
 	defer u.mu.Unlock()
 	s := u.status
 	s.Order, s.Behind = u.c.Order, behind
-	s.SentBytes, s.ReceivedBytes = u.traffic.sent.Load(), u.traffic.received.Load()
+	s.SentBytes, s.ReceivedBytes = u.c.traffic.sent.Load(), u.c.traffic.received.Load()
 	if u.tls {
 		s.Clock = u.clock
 	}

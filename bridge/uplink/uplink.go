@@ -95,8 +95,9 @@ type Config struct {
 	Rand *rand.Rand   // of pauses and ages, used by Run alone; default: one with a seed of its own
 	Log  *slog.Logger // default: none
 
-	dial    dialFunc // connects over TCP: dialTCP, which New has counted
+	dial    dialFunc // connects over TCP: dialTCP
 	segment int      // of TCP, in bytes; 0: the system's
+	traffic *traffic // of all connections
 }
 
 // withDefaults fills in what was left out.
@@ -139,18 +140,20 @@ func (c Config) withDefaults() Config {
 	if c.dial == nil {
 		c.dial = dialTCP
 	}
+	if c.traffic == nil {
+		c.traffic = &traffic{}
+	}
 	return c
 }
 
 // Uplink sends the records of a queue to one server.
 type Uplink struct {
 	// Set once.
-	c       Config
-	url     string // for people: without secrets
-	tls     bool
-	queue   Queue
-	log     *slog.Logger
-	traffic traffic
+	c     Config
+	url   string // for people: without secrets
+	tls   bool
+	queue Queue
+	log   *slog.Logger
 
 	// Owned by Run, and lent to the keeper of a session.
 	retry   *retry
@@ -214,7 +217,6 @@ func New(c Config, q Queue) (*Uplink, error) {
 		win: newWindow(c.Window), mode: mode, network: c.Changed, runs: map[string]bool{},
 		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
-	u.c.dial = u.traffic.dialer(c.dial)
 	u.log = c.Log.With("uplink", c.Name)
 	u.status = Status{State: Connecting, Since: now()}
 	return u, nil
@@ -551,12 +553,6 @@ func (u *Uplink) drain(calls int) {
 	if u.session != nil {
 		signal(u.session.poke)
 	}
-}
-
-func (u *Uplink) isDraining() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.drains > 0
 }
 
 // notify wakes Drain. Caller holds mu.

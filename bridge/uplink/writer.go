@@ -132,7 +132,7 @@ func (s *session) send(f *flight) error {
 	u := s.u
 	start := time.Now()
 	data := f.data // not f's after a pong
-	mode, idle := s.sending(f, start)
+	mode, poke := s.sending(f, start)
 	if f.marked {
 		data = u.c.Backlog(data)
 	}
@@ -149,21 +149,23 @@ func (s *session) send(f *flight) error {
 	switch {
 	case mode == AckNone:
 		u.ack([]uint64{f.pos}, 0)
-	case mode == AckPong || idle || !f.keyed || u.isDraining():
+	case poke:
 		signal(s.poke)
 	}
 	return nil
 }
 
-// sending takes note of a record that is about to be written: the mode in force, and whether nothing was on its way.
+// sending takes note of a record that is about to be written: the mode in force, and whether the keeper is to look at its
+// deadlines again.
 //
 // Late is what is sent after a newer record, on this connection or an earlier one. So what is not late only ever moves
 // forward, whatever is lost between.
-func (s *session) sending(f *flight, now time.Time) (mode AckMode, idle bool) {
+func (s *session) sending(f *flight, now time.Time) (mode AckMode, poke bool) {
 	u := s.u
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	mode, idle = u.mode, len(u.win.flying()) == 0
+	mode = u.mode
+	poke = mode == AckPong || len(u.win.flying()) == 0 || !f.keyed || u.drains > 0
 	s.moved = now
 	f.late = u.c.Order == LiveFirst && f.pos < u.newest
 	if f.keyed {
@@ -181,7 +183,7 @@ func (s *session) sending(f *flight, now time.Time) (mode AckMode, idle bool) {
 		u.status.Backlog++
 	}
 	u.newest = max(u.newest, f.pos)
-	return mode, idle
+	return mode, poke
 }
 
 // pick returns the record to be sent next, nil for none now: what was lost goes first, then

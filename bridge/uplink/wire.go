@@ -1,0 +1,70 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"syscall"
+)
+
+// dialFunc connects over TCP, with a largest segment in bytes if that is not 0.
+type dialFunc func(ctx context.Context, addr string, segment int) (net.Conn, error)
+
+// dialTCP is a dialFunc of the system's TCP.
+func dialTCP(ctx context.Context, addr string, segment int) (net.Conn, error) {
+	d := net.Dialer{}
+	if segment > 0 {
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			// What fails leaves the segments as they were.
+			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment) })
+		}
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// traffic counts the bytes of all connections as TCP carries them: records,
+// framing, handshakes, pings and TLS. The headers of TCP and IP (40 to 60 bytes
+// a packet, and more on repeats) are the system's and not in it.
+type traffic struct{ sent, received atomic.Uint64 }
+
+// maxHandshake bounds what is read before the connection stands: the answer of a proxy, certificates, and the headers of the
+// answer. Servers send a few KiB.
+const maxHandshake = 64 << 10
+
+var errHandshakeSize = errors.New("too much data before the connection was established")
+
+// wire is a TCP connection that counts, and reads a limited number of bytes until the WebSocket stands.
+type wire struct {
+	net.Conn
+	traffic *traffic
+	stands  atomic.Bool
+	left    int     // read by one goroutine at a time until it stands
+	begin   [2]byte // of what was read last, until it stands
+}
+
+// NetConn returns the connection below.
+func (w *wire) NetConn() net.Conn { return w.Conn }
+
+func (w *wire) Read(p []byte) (int, error) {
+	handshake := !w.stands.Load()
+	if handshake {
+		if w.left <= 0 {
+			return 0, errHandshakeSize
+		}
+		p = p[:min(len(p), w.left)]
+	}
+	n, err := w.Conn.Read(p)
+	w.traffic.received.Add(uint64(n))
+	if handshake && n > 0 {
+		w.left -= n
+		copy(w.begin[:], p[:n])
+	}
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.traffic.sent.Add(uint64(n))
+	return n, err
+}
