@@ -46,6 +46,17 @@ func problemText(st Status) string {
 	return st.Problem.Error()
 }
 
+// few is a number of seeds or the like, and a quarter of them with -short.
+func few(n int) int {
+	if testing.Short() {
+		return max(1, n/4)
+	}
+	return n
+}
+
+// orders are both, and the default with -short.
+func orders() []Order { return []Order{LiveFirst, OldestFirst}[:few(2)] }
+
 // pass lets time of a synctest bubble pass.
 func pass(d time.Duration) { <-time.After(d) }
 

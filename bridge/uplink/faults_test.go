@@ -16,7 +16,7 @@ import (
 // breaks the connection with 1011 and refuses; records come in bursts.
 func TestRandomFaultsKeepTheOrders(t *testing.T) {
 	for _, order := range []Order{LiveFirst, OldestFirst} {
-		for seed := range uint64(8) {
+		for seed := range uint64(few(8)) {
 			t.Run(fmt.Sprint(order, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { randomFaults(t, order, seed) })
 			})

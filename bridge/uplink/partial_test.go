@@ -53,9 +53,9 @@ func applying(rtt time.Duration, h habit) func(*server, int, *websocket.Conn) {
 func TestServersThatEchoSome(t *testing.T) {
 	const (
 		backlog = 400
-		live    = 3000
 		rtt     = 50 * time.Millisecond
 	)
+	live := 600 + few(2400)
 	var last time.Time
 	newest := 0
 	for name, tc := range map[string]struct {
@@ -104,7 +104,7 @@ func TestServersThatEchoSome(t *testing.T) {
 				if after := u.Status(); after.Behind > 20 && tc.warning != EchoesSome || after.Quarantined > 0 {
 					t.Errorf("status %+v", after)
 				}
-				q.await(t, backlog+live-20, 30*time.Minute) // the last ones without an echo end as the server were stuck
+				q.await(t, uint64(backlog+live-20), 30*time.Minute) // the last ones without an echo end as the server were stuck
 				quarantine.want(t)
 				stop()
 				s.stop()

@@ -125,7 +125,7 @@ func TestBadRecordsAreQuarantined(t *testing.T) {
 		"one": {500}, "the oldest": {1}, "the newest": {1000}, "side by side": {300, 301, 302},
 		"the second and the next to last": {2, 999}, "live": {1005}, "live side by side": {1010, 1011},
 	} {
-		for _, order := range []Order{LiveFirst, OldestFirst} {
+		for _, order := range orders() {
 			for _, code := range []int{fails, ends} {
 				t.Run(fmt.Sprint(name, order, code), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {

@@ -100,7 +100,7 @@ func TestLateEchoIsWaitedFor(t *testing.T) {
 // The server dies at random, in the middle of whatever, and drops and delays.
 func TestRandomFaultsLoseNothing(t *testing.T) {
 	const records = 2000
-	for seed := range uint64(8) {
+	for seed := range uint64(few(8)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 0))

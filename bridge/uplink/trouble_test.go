@@ -14,7 +14,7 @@ import (
 // A server in trouble breaks connections on records that it would take later:
 // none of them may be quarantined.
 func TestServerTroubleSetsQuarantinesNothing(t *testing.T) {
-	trouble := 30 * time.Minute
+	trouble := time.Duration(few(40)) * time.Minute
 	for name, serve := range map[string]func(s *server, n int, conn *websocket.Conn){
 		"breaks on everything": func(s *server, n int, conn *websocket.Conn) {
 			if _, ok := s.receive(conn); ok {

@@ -40,7 +40,7 @@ func TestUnechoedRecordsAreAccepted(t *testing.T) {
 		"none": nil, "one": {500}, "the oldest": {1}, "side by side": {300, 301, 302},
 		"live": {1005}, "live side by side": {1010, 1011}, "every fiftieth": every,
 	} {
-		for _, order := range []Order{LiveFirst, OldestFirst} {
+		for _, order := range orders() {
 			t.Run(fmt.Sprint(name, order), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newServer(t, leavingOut(50*time.Millisecond, bad...))
@@ -95,7 +95,7 @@ func TestOverrunServerSetsQuarantinesNothing(t *testing.T) {
 		},
 		"the first of each second": func(_ *rand.Rand, since time.Duration) bool { return since%time.Second < 100*time.Millisecond },
 	} {
-		for seed := range uint64(4) {
+		for seed := range uint64(few(4)) {
 			t.Run(fmt.Sprint(name, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					begin := time.Now()

@@ -95,7 +95,7 @@ func TestWindowForgetsEarlierConnections(t *testing.T) {
 	const records = 2 * maxHeld
 	for pos := range uint64(records) {
 		w.sending(&flight{pos: pos + 1, data: record(int(pos + 1))}, time.Unix(0, 0))
-		if pos%1024 == 1023 {
+		if pos%8192 == 8191 {
 			w.restart(0)
 		}
 	}
