@@ -85,7 +85,7 @@ func (c *Container) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // Try runs a program inside the container, for 60 s at most, and returns what it printed on stdout and stderr.
 func (c *Container) Try(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	cmd := c.command(ctx, args...)
 	out, err := cmd.CombinedOutput()

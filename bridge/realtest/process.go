@@ -10,7 +10,7 @@ import (
 
 const (
 	// startTimeout bounds the start of a server: they need 0.3 to 1 s on a quiet machine, and tests share theirs.
-	startTimeout = 30 * time.Second
+	startTimeout = time.Minute
 	// stopTimeout bounds an orderly stop. A Uvicorn with Redis has been seen to stay for minutes after SIGTERM.
 	stopTimeout = 10 * time.Second
 )

@@ -23,7 +23,7 @@ import (
 
 const (
 	// soon bounds what takes a moment on a quiet machine and seconds on one that runs every package's tests.
-	soon = 30 * time.Second
+	soon = time.Minute
 	// delivery bounds the way of thousands of fixes through Django: with Redis it takes some 500 to 1000 a second.
 	delivery = 90 * time.Second
 	// pollEvery is how often the program is asked for what it does not announce.
