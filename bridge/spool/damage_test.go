@@ -116,7 +116,7 @@ func TestFlippedBytesCostTheirRecord(t *testing.T) {
 			ends = records[len(records)-2][1]
 		}
 		for i := range f.b {
-			if i%everyByte != 0 || i > ends+50 && i < len(f.b)-sealSize-50 && i%997 != 0 {
+			if i%everyByte() != 0 || i > ends+50 && i < len(f.b)-sealSize-50 && i%997 != 0 {
 				continue // zeros are all alike
 			}
 			c := copied(m)
@@ -132,6 +132,17 @@ func TestFlippedBytesCostTheirRecord(t *testing.T) {
 	}
 }
 
+// everyByte is the step of those tests that damage a file at each byte. The race detector makes a byte ten times as dear.
+func everyByte() int {
+	switch {
+	case testing.Short():
+		return 23
+	case raced:
+		return 7
+	}
+	return 1
+}
+
 func TestCutFilesCostWhatIsCutOff(t *testing.T) {
 	m, want := written(t)
 	for name, f := range m.disk.names {
@@ -140,7 +151,7 @@ func TestCutFilesCostWhatIsCutOff(t *testing.T) {
 		}
 		records := extents(f.b)
 		for n := range f.b {
-			if n%everyByte != 0 || n > records[len(records)-1][1]+50 && n%997 != 0 || n > 3000 && n < len(f.b)-sealSize && n%997 != 0 {
+			if n%everyByte() != 0 || n > records[len(records)-1][1]+50 && n%997 != 0 || n > 3000 && n < len(f.b)-sealSize && n%997 != 0 {
 				continue
 			}
 			c := copied(m)
@@ -173,7 +184,7 @@ func TestDamagedRecentLog(t *testing.T) {
 	maps.DeleteFunc(want, func(pos uint64, _ string) bool { return pos <= 2 || pos == 5 })
 	for name, f := range m.tmpfs.names {
 		records := extents(f.b)
-		for i := 0; i < records[len(records)-1][1]+50; i += everyByte {
+		for i := 0; i < records[len(records)-1][1]+50; i += everyByte() {
 			for _, cut := range []bool{false, true} {
 				for later := range byte(2) {
 					c := copied(m)
