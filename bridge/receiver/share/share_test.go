@@ -206,6 +206,8 @@ func TestClientThatReadsNothing(t *testing.T) {
 			for in := bufio.NewScanner(good); in.Scan() && in.Text() != "$END"; {
 				lines++
 			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			for c := range s.clients {
 				c.close()
 			}
