@@ -163,6 +163,12 @@ func (v *viewer) take() (control []byte, batch []*message) {
 	defer v.mu.Unlock()
 	control, v.control = v.control, nil
 	batch = v.batch[:0]
+	if v.first.len() == 0 && v.past <= v.until {
+		batch, v.past = v.history(batch)
+	}
+	if len(batch) > 0 {
+		return control, batch
+	}
 	for size := 0; size < batchBytes && len(batch) < batchMessages; {
 		m := v.next()
 		if m == nil {
@@ -171,14 +177,8 @@ func (v *viewer) take() (control []byte, batch []*message) {
 		batch = append(batch, m)
 		size += len(m.frame)
 	}
-	if v.past > v.until {
-		if len(batch) == 0 {
-			v.losing = time.Time{}
-		}
-		return control, batch
-	}
 	if len(batch) == 0 {
-		batch, v.past = v.history(batch)
+		v.losing = time.Time{}
 	}
 	return control, batch
 }
@@ -224,11 +224,10 @@ func (v *viewer) next() *message {
 // weight is the size of all that is queued, in bytes. Under mu.
 func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
 
-// discard drops all that is queued, and returns its size in bytes.
-func (v *viewer) discard() int {
+// discard drops all that is queued.
+func (v *viewer) discard() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	size := v.weight()
 	for _, q := range []*queue{&v.first, &v.live, &v.raw, &v.own} {
 		for q.len() > 0 {
 			q.pop().release(&v.hub.queued)
@@ -236,7 +235,6 @@ func (v *viewer) discard() int {
 		*q = queue{}
 	}
 	v.past, v.until = 1, 0
-	return size
 }
 
 // shut asks the writer to send what is queued and then a close frame; the first call decides the code, and returns true.
