@@ -121,6 +121,12 @@ func TestParse(t *testing.T) {
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{altHAE: some(57.9), eph: some(5), epv: some(10), speed: some(10), track: some(84.4), climb: some(0.5), hdop: some(0.8), vdop: some(1.1), uSat: some(9)}}},
 		{"PUBX,00 without a fix", "PUBX,00,090000.00,,,,,0.0,NF,5.0,5.0,0.0,0.0,0.0,,99.9,99.9,99.9,0,0,0", reading{
 			kind: kindUBX, timed: true, timeOfDay: timeOfDay{nine, 2}, verdict: void}},
+		{"PQGSV of QZSS", "PQGSV,1,1,01,05,12,120,33,0,5", reading{kind: kindGSV, gnss: gnssQZSS, part: 1, parts: 1, signal: '0',
+			sats: []Satellite{{GNSSID: 5, SVID: 5, PRN: 197, El: some(12), Az: some(120), SS: some(33)}}}},
+		{"GLL without a status", "GPGLL,5130.0,N,00030.0,E,090000", reading{kind: kindGLL, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid,
+			lat: some(51.5), lon: some(0.5), decimals: 1}},
+		{"GSA without a fix", "GNGSA,A,1,,,,,,,,,,,,,,,", reading{kind: kindGSA, dim: ModeNone, gnss: unknownGNSS}},
+		{"GSA of another dimension", "GNGSA,A,4,,,,,,,,,,,,,,,", reading{kind: kindGSA, gnss: unknownGNSS}},
 		{"PUBX,04", "PUBX,04,090000.00,231126,120000.00,2400,18,0,0.0,21", reading{
 			kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 2}, date: date{2026, 11, 23}}},
 		{"PUBX,03", "PUBX,03,01,23,U,040,40,31,064", reading{}},
@@ -226,6 +232,48 @@ func TestParseTimeOfDay(t *testing.T) {
 	for _, tt := range tests {
 		if got, ok := parseTimeOfDay(tt.in); got.tod != tt.want || ok != tt.ok {
 			t.Errorf("parseTimeOfDay(%q) = %v, %v, want %v, %v", tt.in, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+// TestSatelliteRanges holds where each range of numbers ends, and to which constellation it belongs.
+func TestSatelliteRanges(t *testing.T) {
+	for _, tt := range []struct{ stated, n, gnss, svid int }{
+		{unknownGNSS, 1, gnssGPS, 1}, {unknownGNSS, 32, gnssGPS, 32}, {gnssGPS, 33, gnssSBAS, 120}, {unknownGNSS, 64, gnssSBAS, 151},
+		{unknownGNSS, 65, gnssGLONASS, 1}, {gnssGLONASS, 65, gnssGLONASS, 1}, {unknownGNSS, 99, gnssGLONASS, 35}, {unknownGNSS, 100, gnssGPS, 100},
+		{gnssGLONASS, 1, gnssGLONASS, 1}, {gnssGLONASS, 32, gnssGLONASS, 32}, {unknownGNSS, 120, gnssSBAS, 120}, {unknownGNSS, 158, gnssSBAS, 158},
+		{unknownGNSS, 173, gnssIMES, 1}, {unknownGNSS, 182, gnssIMES, 10}, {unknownGNSS, 193, gnssQZSS, 1}, {unknownGNSS, 200, gnssQZSS, 8},
+		{unknownGNSS, 201, gnssBeiDou, 1}, {unknownGNSS, 263, gnssBeiDou, 63}, {gnssQZSS, 201, gnssQZSS, 9}, {gnssQZSS, 210, gnssQZSS, 18},
+		{unknownGNSS, 301, gnssGalileo, 1}, {unknownGNSS, 336, gnssGalileo, 36}, {gnssGalileo, 101, gnssGalileo, 1}, {gnssGalileo, 136, gnssGalileo, 36},
+		{unknownGNSS, 401, gnssBeiDou, 1}, {unknownGNSS, 463, gnssBeiDou, 63}, {unknownGNSS, 901, gnssNavIC, 1}, {unknownGNSS, 918, gnssNavIC, 18},
+		{gnssBeiDou, 40, gnssBeiDou, 40}, {gnssGalileo, 33, gnssGalileo, 33}, {gnssNavIC, 14, gnssNavIC, 14},
+	} {
+		if s := satellite(tt.stated, tt.n); int(s.GNSSID) != tt.gnss || s.SVID != tt.svid {
+			t.Errorf("%d in a sentence of %d: %d of %d, want %d of %d", tt.n, tt.stated, s.SVID, s.GNSSID, tt.svid, tt.gnss)
+		}
+	}
+	for id, want := range map[string]int{"0": unknownGNSS, "1": gnssGPS, "2": gnssGLONASS, "3": gnssGalileo, "4": gnssBeiDou, "5": gnssQZSS, "6": gnssNavIC, "7": unknownGNSS} {
+		if r := say(t, "GNGSA,A,3,,,,,,,,,,,,,1.4,0.8,1.1,"+id); r.gnss != want {
+			t.Errorf("GSA of system %s is of %d, want %d", id, r.gnss, want)
+		}
+	}
+}
+
+// TestZeroHasNoSign holds that a place on the equator or on the meridian of Greenwich, and a climb of 0, are not -0.
+func TestZeroHasNoSign(t *testing.T) {
+	r := say(t, "GPGLL,0000.0,S,00000.0,W,090000,A")
+	up := say(t, "PUBX,00,100000.00,5130.0,N,00030.0,E,57.9,G3,2.5,5.0,36.0,084.4,0.0,,0.8,1.1,0.6,9,0,0").values[climb]
+	for _, v := range []Value{r.lat, r.lon, up} {
+		if !v.Set || math.Signbit(v.V) {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+func TestMakeDate(t *testing.T) {
+	for d, want := range map[date]bool{{1980, 1, 1}: true, {1979, 12, 31}: false, {2200, 12, 31}: true, {2201, 1, 1}: false, {2026, 12, 31}: true, {2026, 13, 1}: false, {2026, 2, 29}: false} {
+		if _, ok := makeDate(d.year, d.month, d.day); ok != want {
+			t.Errorf("%v: %t, want %t", d, ok, want)
 		}
 	}
 }

@@ -229,6 +229,7 @@ func TestText(t *testing.T) {
 		{"GPTXT,01,01,01,ANTENNA OPEN", "OPEN", ""},
 		{"GNTXT,01,01,02,FWVER=SPG 4.04", "", "SPG 4.04"},
 		{"GNTXT,01,01,02,FWVER=\xff\x01x", "", "x"},
+		{"GNTXT,01,01,02,FWVER=~1", "", "~1"},
 		{"GPTXT,DEFAULT PVT CONFIGURATION", "", ""},
 	}
 	for _, tt := range tests {

@@ -53,6 +53,7 @@ func TestReader(t *testing.T) {
 		"UTF-16, big endian with its mark":    {inUTF16(mark+text, be), ascii},
 		"UTF-16, cut off":                     {inUTF16(text, le) + "$", ascii},
 		"UTF-16, beyond the first plane":      {inUTF16("$G🛰$", le), "$G??$"},
+		"UTF-16, ASCII to its end":            {inUTF16("~~\x7f\u0080", le), "~~\x7f?"},
 		"gzip":                                {zipped(t, text), text},
 		"gzip of UTF-16":                      {zipped(t, inUTF16(text, be)), ascii},
 		"UTF-8 with its mark":                 {mark + text, text},
@@ -79,6 +80,14 @@ func TestReader(t *testing.T) {
 		if string(small) != test.want {
 			t.Errorf("%s, byte for byte: %q, want %q", name, small, test.want)
 		}
+	}
+}
+
+// TestReaderOfUTF16ReadsOn holds that a read returns all characters that have come, and not one.
+func TestReaderOfUTF16ReadsOn(t *testing.T) {
+	r := NewReader(strings.NewReader(inUTF16("$GPGGA", binary.LittleEndian)))
+	if n, err := r.Read(make([]byte, 100)); n < 2 || err != nil {
+		t.Errorf("%d characters at once, %v", n, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -13,6 +14,33 @@ const (
 	rmc = "$GPRMC,090001,A,5130.2018,N,00007.6575,W,027.0,084.4,231126,,*05"
 	gll = "$GPGLL,5130.2018,N,00007.6575,W,090001,A*3A"
 )
+
+// TestScannerLimits holds for the longest sentence, for all checksums in capitals and small letters, and for addresses.
+func TestScannerLimits(t *testing.T) {
+	for length, want := range map[int]int{MaxSentence: 1, MaxSentence + 1: 0} {
+		text := strings.TrimSpace(sentence("GPTXT," + strings.Repeat("x", length-len("$GPTXT,*00"))))
+		var s Scanner
+		if got, _ := scan(&s, text); len(text) != length || len(got) != want {
+			t.Errorf("%d bytes: %d sentences, want %d", len(text), len(got), want)
+		}
+	}
+	var s Scanner
+	for i := range 1000 {
+		text := strings.TrimSpace(sentence(fmt.Sprintf("GPTXT,%d~%c", i, 'A'+i%50)))
+		star := len(text) - 2
+		if got, _ := scan(&s, text+"\r\n", text[:star]+strings.ToLower(text[star:])+"\r\n"); len(got) != 2 {
+			t.Errorf("%s, with its checksum in capitals and small letters: %d sentences", text, len(got))
+		}
+	}
+	for text, want := range map[string]string{
+		"$AB,1": "", "$ABC,1": "ABC", "$ABCDEFGH,1": "ABCDEFGH", "$ABCDEFGHI,1": "", "$AZ09,1": "AZ09", "$A@C,1": "", "$A[C,1": "", "$A/C,1": "", "$A:C,1": "", "$ABC": "",
+		"$ABCDEFGH": "",
+	} {
+		if got := string(address([]byte(text))); got != want {
+			t.Errorf("address of %s: %q, want %q", text, got, want)
+		}
+	}
+}
 
 // scan returns the sentences of the pieces of a stream, and the counters.
 func scan(s *Scanner, pieces ...string) ([]string, ScannerStats) {
