@@ -18,6 +18,11 @@ func TestProtocols(t *testing.T) {
 	}{
 		{"UBX", ack + ack, 2, "UBX"},
 		{"SiRF", clockMsg, 1, "SiRF"},
+		{"RTCM3", "\xD3\x00\x02\x43\x50\x06\xa2\x7e", 1, "RTCM3"},
+		{"SBF", "$@\x70\xd4\xbb\x0f\x10\x00\x00\x01\x02\x03\x04\x05\x06\x07", 1, "SBF"},
+		{"broken SBF", "$@\x70\xd5\xbb\x0f\x10\x00\x00\x01\x02\x03\x04\x05\x06\x07", 0, ""},
+		{"Garmin", "\x10\x33\x02\x01\x02\xc8\x10\x03", 1, "Garmin"},
+		{"TSIP", "\x10\x46\x00\x00\x10\x03\x10\x4B\x01\x02\x03\x10\x03", 2, "TSIP"},
 		{"UBX in noise", between + ack + "\x00", 1, "UBX"},
 		{"broken UBX", ack[:8] + "\x0f\x39" + ack[:9], 0, ""},
 		{"broken SiRF", clockMsg[:7] + "\x09\xB0\xB3", 0, ""},

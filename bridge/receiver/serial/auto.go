@@ -16,13 +16,9 @@ import (
 // auto finds the port of a receiver: the first, in order of rank, on which sentences of a GPS receiver come. It listens only,
 // one port after the other, and leaves alone what is the system's console or another program's.
 type auto struct {
-	baud   int // 0: to be found
-	system system
-	memory *memory
-	lookout
+	finder
 
 	silent time.Duration // for how long a port may be silent in this round
-	stale  bool          // a port was listened to since the last look at which program holds what
 	left   string        // the node of a port that was left: the others come first, once
 	noFix  bool          // it was left because its receiver has never had a fix, and one with a fix is wanted
 	yields time.Duration // after how long without a first fix that happens
@@ -42,18 +38,15 @@ const (
 
 // NewAuto is the source "auto".
 func NewAuto(_ string, o *source.Options) (source.Source, error) {
-	return &auto{baud: baudOf(o), system: machine}, nil
+	return &auto{finder: finder{baud: baudOf(o), system: machine}}, nil
 }
 
 func (*auto) Traits() source.Traits { return source.Traits{} }
 
 func (a *auto) Open(ctx context.Context, h source.Host) (source.Stream, error) {
-	if a.memory == nil {
-		a.memory = newMemory(h.State, "auto", h.Log)
-	}
+	a.remember("auto", h)
 	names := a.system.names()
-	ports, refused := a.usable(a.stale)
-	a.stale = false
+	ports, refused := a.usable(a.listened)
 	if len(ports)+len(refused) == 0 {
 		return nil, a.system.noPort()
 	}
@@ -106,7 +99,7 @@ func summary(all []refusal) *problem.Problem {
 
 // try listens on one port. Only means that there is no other, fix that only a receiver with a fix is wanted.
 func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, only, fix bool) (source.Stream, error) {
-	u := &hunt{port: p.Path, host: h, nothing: a.system.silent(p), fix: fix, speeds: newSearch(a.memory.baud(p.Path)), passes: 1, silent: a.silent, position: true, unreported: !only}
+	u := &hunt{host: h, fix: fix, passes: 1, silent: a.silent, position: true, unreported: !only}
 	if a.baud > 0 {
 		u.speeds, u.fixed, u.passes = &search{order: []int{a.baud}}, true, fixedPasses
 	}
@@ -114,17 +107,10 @@ func (a *auto) try(ctx context.Context, h source.Host, p Port, names []string, o
 		u.silent = freshSilence * h.Silence
 	}
 	u.leave = func() bool { return !slices.Equal(names, a.system.names()) }
-	t, err := openFresh(p.Path, u.speeds.order[0])
-	if err != nil {
-		return nil, a.named(a.system, p.Path, err)
-	}
-	u.line, a.stale = t, true
-	f, err := listen(ctx, u)
+	s, err := a.find(ctx, p, u)
 	if err != nil {
 		return nil, err
 	}
-	a.memory.keep(p.Path, f.baud)
-	s := newStream(t, p, a.system, f, a.baud > 0, h)
 	s.elsewhere = func() bool { return a.elsewhere(p) }
 	s.yield = a.yieldFrom(p, time.Now())
 	s.health.begin(time.Now())

@@ -29,7 +29,7 @@ func TestAutoTakesTheFirstThatSpeaks(t *testing.T) {
 	go feed(ctx, babbler, "no NMEA here at all, only text that never ends\r\n")
 	go feed(ctx, later, receivertest.RMC("999999"))
 	go feed(ctx, speaker, said)
-	r, rec, stop := start(t, &auto{system: m.system})
+	r, rec, stop := start(t, &auto{finder: finder{system: m.system}})
 	defer stop()
 	rec.Wait(t, "sentence", func(data string) bool { return strings.Count(data, "$GPRMC") >= 3 })
 	if data := rec.All(); !strings.HasPrefix(data, said) {
@@ -81,7 +81,7 @@ func TestAutoFindsNothing(t *testing.T) {
 		h, _ := receivertest.NewHost()
 		h.Silence = 100 * time.Millisecond // four of those are waited for
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		_, err := (&auto{system: test.m.system}).Open(ctx, h)
+		_, err := (&auto{finder: finder{system: test.m.system}}).Open(ctx, h)
 		cancel()
 		if err == nil || err.Error() != test.want {
 			t.Errorf("got  %v\nwant %s", err, test.want)
@@ -98,7 +98,7 @@ func TestAutoIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
 	h, _ := receivertest.NewHost()
-	if _, err := (&auto{system: m.system}).Open(ctx, h); !errors.Is(err, context.Canceled) {
+	if _, err := (&auto{finder: finder{system: m.system}}).Open(ctx, h); !errors.Is(err, context.Canceled) {
 		t.Errorf("open: %v", err)
 	}
 }

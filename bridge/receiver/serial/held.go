@@ -57,9 +57,10 @@ func (s system) holds(by holder, node string) bool {
 // lookout remembers which programs held ports when all processes were looked through last, which takes ten thousand system
 // calls on a busy machine and is not for every second.
 type lookout struct {
-	at      time.Time
-	nodes   []string
-	holders map[string]holder
+	at       time.Time
+	nodes    []string
+	holders  map[string]holder
+	listened bool // to a port since then, which another program may have opened meanwhile
 }
 
 // lookAgain is after how long the processes are looked through again while the ports are the same and those that hold some

@@ -110,7 +110,7 @@ func TestBinaryIsNamed(t *testing.T) {
 	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.HasPrefix(receivertest.Text(s.Problem), want) || s.State != receiver.Waiting {
 		t.Errorf("status: %+v", s)
 	}
-	found, _, stopFound := start(t, &auto{system: m.system})
+	found, _, stopFound := start(t, &auto{finder: finder{system: m.system}})
 	defer stopFound()
 	s = receivertest.WaitStatus(t, found, "protocol", func(s receiver.Status) bool { return s.Protocol != "" })
 	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.Contains(receivertest.Text(s.Problem), " sends UBX at 38400 baud") {
@@ -177,7 +177,7 @@ func TestMemory(t *testing.T) {
 	var written time.Time
 	var kept string
 	for i := range 2 {
-		r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{State: dir})
+		r, rec, stop := receivertest.Start(t, &auto{finder: finder{system: m.system}}, receiver.Config{State: dir})
 		rec.Wait(t, "sentence", func(data string) bool { return strings.Contains(data, "RMC,") })
 		stop()
 		if s := r.Status(); s.Baud != 57600 {
@@ -198,7 +198,7 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%s was written again: %s", path, text)
 		}
 	}
-	a := &auto{system: m.system}
+	a := &auto{finder: finder{system: m.system}}
 	a.memory = newMemory(dir, "auto", slog.New(slog.DiscardHandler))
 	ports, _ := a.usable(true)
 	if len(ports) != 2 || filepath.Base(ports[0].Path) != "ttyUSB1" || a.memory.baud(ports[0].Path) != 57600 {

@@ -197,7 +197,7 @@ func TestWhatIsSentIsNamed(t *testing.T) {
 			w.every(t, 500*time.Millisecond, func(int) []byte { return test.burst })
 			m := newTree(t)
 			m.plug("ttyUSB0", w.path)
-			r, _, stop := start(t, &auto{system: m.system})
+			r, _, stop := start(t, &auto{finder: finder{system: m.system}})
 			defer stop()
 			receivertest.WaitStatus(t, r, test.want, func(s receiver.Status) bool { return s.Problem != nil && string(s.Problem.Code) == test.want })
 		})
@@ -231,7 +231,7 @@ func TestAutoPassesOtherInstrumentsOver(t *testing.T) {
 	second.every(t, time.Second, func(i int) []byte { return []byte(epochOf(i)) })
 	m.plug("ttyUSB0", first.path)
 	m.plug("ttyUSB1", second.path)
-	r, rec, stop := start(t, &auto{system: m.system})
+	r, rec, stop := start(t, &auto{finder: finder{system: m.system}})
 	defer stop()
 	rec.Wait(t, "epoch", func(data string) bool { return strings.Contains(data, "$GPGGA,") })
 	if s := r.Status(); !strings.HasSuffix(s.Port, "ttyUSB1") || strings.Contains(rec.All(), "AIVDM") {
@@ -260,7 +260,7 @@ func TestFixlessReceiverYields(t *testing.T) {
 			second.every(t, 500*time.Millisecond, func(int) []byte { return other.burst })
 			m.plug("ttyUSB0", first.path)
 			m.plug("ttyUSB1", second.path)
-			r, _, stop := start(t, &auto{system: m.system, yields: 2 * time.Second})
+			r, _, stop := start(t, &auto{finder: finder{system: m.system}, yields: 2 * time.Second})
 			defer stop()
 			s := receivertest.WaitStatus(t, r, "second look", func(s receiver.Status) bool {
 				return s.Opens == 2 && s.State == receiver.Reading && s.LastByteAge != nil && *s.LastByteAge < 1

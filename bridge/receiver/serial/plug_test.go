@@ -28,7 +28,7 @@ func TestReplugs(t *testing.T) {
 		replugs = 2 // each takes half a second
 	}
 	m := newTree(t)
-	r, rec, stop := start(t, &auto{system: m.system})
+	r, rec, stop := start(t, &auto{finder: finder{system: m.system}})
 
 	var sent []string
 	descriptorsBefore, goroutinesBefore := 0, 0
@@ -134,7 +134,7 @@ func TestLeftAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go feed(ctx, speaker, receivertest.RMC("120000"))
-	r, rec, stop := start(t, &auto{system: m.system})
+	r, rec, stop := start(t, &auto{finder: finder{system: m.system}})
 	defer stop()
 	rec.Wait(t, "sentence", func(data string) bool { return strings.Contains(data, "$GPRMC") })
 	if s := r.Status(); !strings.HasSuffix(s.Port, "ttyUSB2") {
@@ -189,7 +189,7 @@ func TestNotPermitted(t *testing.T) {
 			t.Error(err)
 		}
 		h, _ := receivertest.NewHost()
-		_, err := (&auto{system: m.system}).Open(context.Background(), h)
+		_, err := (&auto{finder: finder{system: m.system}}).Open(context.Background(), h)
 		result <- err
 	}()
 	err = <-result
@@ -212,7 +212,7 @@ func TestSilentPortIsLeft(t *testing.T) {
 	defer cancel()
 	feeding, silence := context.WithCancel(ctx)
 	go feed(feeding, first, receivertest.RMC("111111"))
-	r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{Silence: time.Hour})
+	r, rec, stop := receivertest.Start(t, &auto{finder: finder{system: m.system}}, receiver.Config{Silence: time.Hour})
 	defer stop()
 	rec.Wait(t, "sentence", func(data string) bool { return strings.Contains(data, "111111") })
 	silence()
@@ -238,7 +238,7 @@ func TestPlugBesideASilentPort(t *testing.T) {
 	t.Parallel()
 	m := newTree(t)
 	m.plug("ttyAMA0", newLine(t).path)
-	r, rec, stop := receivertest.Start(t, &auto{system: m.system}, receiver.Config{Silence: time.Hour})
+	r, rec, stop := receivertest.Start(t, &auto{finder: finder{system: m.system}}, receiver.Config{Silence: time.Hour})
 	defer stop()
 	receivertest.WaitStatus(t, r, "silence", func(s receiver.Status) bool { return s.State == receiver.Silent })
 	m.plug("ttyUSB0", simulate(t, sim.Config{Baud: 9600}, "").Path())
@@ -251,7 +251,7 @@ func TestPlugBesideASilentPort(t *testing.T) {
 func TestSharedPort(t *testing.T) {
 	m := newTree(t)
 	m.plug("ttyAMA0", "/dev/tty") // no pseudo-terminal, as far as its number says
-	p := &port{path: filepath.Join(m.dev, "ttyAMA0"), system: m.system}
+	p := &port{filepath.Join(m.dev, "ttyAMA0"), finder{system: m.system}}
 	if got := p.shared(p.system.port(p.path)); got != nil {
 		t.Errorf("alone: %q", got)
 	}

@@ -19,11 +19,8 @@ import (
 
 // port is a port with a path, 8 data bits, no parity, 1 stop bit.
 type port struct {
-	path   string
-	baud   int // 0: to be found
-	system system
-	memory *memory
-	lookout
+	path string
+	finder
 }
 
 // minBaud and MaxBaud are the speeds of a line that a driver can be asked for. Receivers use 4800 to 921600.
@@ -37,47 +34,69 @@ func baudOf(o *source.Options) int { return o.Integer("baud", 0, minBaud, MaxBau
 
 // NewPort is the source "/dev/...?baud=".
 func NewPort(rest string, o *source.Options) (source.Source, error) {
-	return &port{path: "/" + rest, baud: baudOf(o), system: machine}, nil
+	return At("/"+rest, baudOf(o)), nil
 }
 
-// At is a port at a known speed.
-func At(path string, baud int) source.Source { return &port{path: path, baud: baud, system: machine} }
+// At is a port at a speed, or with 0 at one that is to be found.
+func At(path string, baud int) source.Source {
+	return &port{path, finder{baud: baud, system: machine}}
+}
 
 func (*port) Traits() source.Traits { return source.Traits{} }
 
 func (p *port) Open(ctx context.Context, h source.Host) (source.Stream, error) {
-	if p.memory == nil {
-		p.memory = newMemory(h.State, p.path, h.Log)
-	}
+	p.remember(p.path, h)
 	at := p.system.port(p.path)
+	var s *stream
 	if p.baud > 0 {
 		t, err := openSerial(p.path, p.baud)
 		if err != nil {
 			return nil, p.named(p.system, p.path, err)
 		}
-		// As it comes, from the first byte: what is wrong with it shows beside.
-		return p.stream(t, at, found{baud: p.baud}, h), nil
+		s = newStream(t, at, p.system, found{baud: p.baud}, true, h) // as it comes, from the first byte: what is wrong with it shows beside
+	} else {
+		var err error
+		if s, err = p.find(ctx, at, &hunt{host: h, silent: freshSilence * h.Silence}); err != nil {
+			return nil, err
+		}
 	}
-	speeds := newSearch(p.memory.baud(p.path))
-	t, err := openFresh(p.path, speeds.order[0])
+	s.health.standing = p.shared(at)
+	s.health.begin(time.Now())
+	return s, nil
+}
+
+// finder opens ports and finds their speed.
+type finder struct {
+	baud   int // 0: to be found
+	system system
+	memory *memory // of what worked last
+	lookout
+}
+
+// remember reads what was kept of a source before it is opened for the first time.
+func (f *finder) remember(name string, h source.Host) {
+	if f.memory == nil {
+		f.memory = newMemory(h.State, name, h.Log)
+	}
+}
+
+// find opens a port and hunts on it. The stream's health is to be begun.
+func (f *finder) find(ctx context.Context, at Port, u *hunt) (*stream, error) {
+	u.port, u.nothing = at.Path, f.system.silent(at)
+	if u.speeds == nil {
+		u.speeds = newSearch(f.memory.baud(at.Path))
+	}
+	t, err := openFresh(at.Path, u.speeds.order[0])
 	if err != nil {
-		return nil, p.named(p.system, p.path, err)
+		return nil, f.named(f.system, at.Path, err)
 	}
-	f, err := listen(ctx, &hunt{line: t, port: p.path, host: h, nothing: p.system.silent(at), speeds: speeds, silent: freshSilence * h.Silence})
+	u.line, f.listened = t, true
+	found, err := listen(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	p.memory.keep(p.path, f.baud)
-	return p.stream(t, at, f, h), nil
-}
-
-// stream is the open port, with what is wrong with it from the beginning.
-func (p *port) stream(t *tty, at Port, f found, h source.Host) *stream {
-	at.Path = p.path
-	s := newStream(t, at, p.system, f, p.baud > 0, h)
-	s.health.standing = p.shared(at)
-	s.health.begin(time.Now())
-	return s
+	f.memory.keep(at.Path, found.baud)
+	return newStream(t, at, f.system, found, f.baud > 0, u.host), nil
 }
 
 // freshSilence times Host.Silence is how long a port may be silent that was just opened: it is not stale, and a receiver may

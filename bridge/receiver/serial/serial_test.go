@@ -63,7 +63,7 @@ func start(t *testing.T, src source.Source) (*receiver.Receiver, *receivertest.R
 }
 
 // fixed is a port at a speed, and searched one whose speed is to be found.
-func fixed(path string, baud int) *port { return &port{path: path, baud: baud, system: machine} }
+func fixed(path string, baud int) *port { return &port{path, finder{baud: baud, system: machine}} }
 func searched(path string) *port        { return fixed(path, 0) }
 
 // TestBytesArriveWhole: every byte value, in the order in which it was sent, at the speed that was asked for.

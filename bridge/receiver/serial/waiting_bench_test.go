@@ -57,7 +57,7 @@ func BenchmarkWaiting(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			r := receiver.New(&auto{system: m}, receiver.Config{})
+			r := receiver.New(&auto{finder: finder{system: m}}, receiver.Config{})
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
 			go func() { done <- r.Run(ctx, receivertest.NewRecorder()) }()
