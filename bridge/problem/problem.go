@@ -25,9 +25,9 @@ type Problem struct {
 	Err   error  `json:"-"`             // the error below, if there is one
 }
 
-// Error is one line: key, cause and fix, joined by ": ". Line breaks in them become spaces.
+// Error is one line: key, cause and fix, joined by ": ". Line breaks in them become spaces. No problem is "".
 func (p *Problem) Error() string {
-	if p.Key == "" {
+	if p == nil || p.Key == "" {
 		return p.Text()
 	}
 	return oneLine(p.Key) + ": " + p.Text()
@@ -35,6 +35,9 @@ func (p *Problem) Error() string {
 
 // Text is Error without the key: for readers that show the key's origin, a flag or a line of a file, in its place.
 func (p *Problem) Text() string {
+	if p == nil {
+		return ""
+	}
 	if p.Fix == "" {
 		return oneLine(p.Cause)
 	}

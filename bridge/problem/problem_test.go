@@ -25,8 +25,8 @@ func TestErrorIsOneLine(t *testing.T) {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
 	}
-	if none := (*problem.Problem)(nil).In("relay"); none != nil {
-		t.Errorf("nil in a section is %v", none)
+	if none := (*problem.Problem)(nil); none.In("relay") != nil || none.Error() != "" || none.Text() != "" {
+		t.Errorf("nil in a section is %v, its texts %q and %q", none.In("relay"), none.Error(), none.Text())
 	}
 	if p.Key != "listen" {
 		t.Errorf("In changed the original: key %q", p.Key)

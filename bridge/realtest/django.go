@@ -42,7 +42,6 @@ type Options struct {
 	Layer    Layer
 	Server   ASGI
 	RedisURL string // redis://HOST:PORT/DB; with Layer Redis and no URL a Redis is started for this server
-	Capacity int    // of the channel layer, in messages; 0 leaves its default (100)
 	Refuse   bool   // close every WebSocket before accepting it: the client sees HTTP 403
 	Host     string // the one host whose pages may open a WebSocket (ALLOWED_HOSTS and its Origin validator); "" for any
 	Token    string // close a WebSocket without it in Authorization before accepting it; "" for none
@@ -78,9 +77,6 @@ func StartDjango(t testing.TB, o Options) *Server {
 	values := map[string]string{"TRACKING_HOSTS": o.Host, "TEST_TOKEN": o.Token, "TEST_DEVICE": o.Device, "TRACKING_CONSUMER": "journal.JournalConsumer"}
 	if o.Layer == Redis {
 		values["TRACKING_REDIS_URL"] = o.RedisURL
-	}
-	if o.Capacity > 0 {
-		values["TRACKING_CAPACITY"] = strconv.Itoa(o.Capacity)
 	}
 	if o.Refuse {
 		values["TEST_REFUSE"] = "1"

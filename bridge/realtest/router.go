@@ -18,7 +18,6 @@ type Way string
 // The ways through a [Router].
 const (
 	Both     Way = "both ways"
-	ToServer Way = "to the server"
 	ToClient Way = "to the client"
 )
 
@@ -81,11 +80,9 @@ func (r *Router) AtClient(cmd *exec.Cmd) *exec.Cmd {
 func (r *Router) Drop(way Way) {
 	r.t.Helper()
 	r.Restore()
-	if way != ToClient {
+	r.router.sh(r.t, "ip route add blackhole "+clientHost)
+	if way == Both {
 		r.router.sh(r.t, "ip route add blackhole "+serverHost)
-	}
-	if way != ToServer {
-		r.router.sh(r.t, "ip route add blackhole "+clientHost)
 	}
 }
 

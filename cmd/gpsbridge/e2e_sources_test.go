@@ -140,7 +140,7 @@ func TestThroughGPSD(t *testing.T) {
 	}
 	gpsd.Kill()
 	d.waitStatus("gpsd to be gone", func(st observe.Status) bool {
-		return strings.Contains(oneLine(st.Receivers[0].Problem), source+` refuses connections: is gpsd running? See "systemctl status gpsd.socket gpsd"`)
+		return strings.Contains(st.Receivers[0].Problem.Error(), source+` refuses connections: is gpsd running? See "systemctl status gpsd.socket gpsd"`)
 	})
 	if err := line.Release(); err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestDeviceOfGPSD(t *testing.T) {
 
 	wrong := startDaemon(t, "--device", source+"/dev/ttyNONE")
 	want := fmt.Sprintf("%s has no /dev/ttyNONE, it has %s, %s: name one of those", source, other.Path(), line.Path())
-	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return oneLine(st.Receivers[0].Problem) == want })
+	wrong.waitStatus("the wrong device to be reported", func(st observe.Status) bool { return st.Receivers[0].Problem.Error() == want })
 }
 
 // TestAISDeviceOfGPSD: an AIS receiver that gpsd has first is not what is followed.
@@ -194,7 +194,7 @@ func TestGPSDWithoutReceiver(t *testing.T) {
 	line.Unplug()
 	removeFromGPSD(t, control, line.Path())
 	d.waitStatus("the missing receiver to be reported", func(st observe.Status) bool {
-		return strings.HasPrefix(oneLine(st.Receivers[0].Problem), source+" has no receiver: plug one in")
+		return strings.HasPrefix(st.Receivers[0].Problem.Error(), source+" has no receiver: plug one in")
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gpsbridge/bridge/track"
 )
 
 // panel is a group as a terminal shows it: the last fix, the satellites, and how the messages come. It has no clock: every
@@ -31,22 +33,14 @@ type panel struct {
 
 // panelFix is what a panel shows of a fix; what is absent is nil.
 type panelFix struct {
-	Device  string    `json:"device_id"`
-	Run     string    `json:"run"`
-	Seq     uint64    `json:"seq"`
-	Backlog bool      `json:"backlog"`
-	Mode    int       `json:"mode"`
-	Time    time.Time `json:"time"`
-	Lat     *float64  `json:"lat"`
-	Lon     *float64  `json:"lon"`
-	AltMSL  *float64  `json:"altMSL"`
-	Speed   *float64  `json:"speed"`
-	Track   *float64  `json:"track"`
-	Climb   *float64  `json:"climb"`
-	HDOP    *float64  `json:"hdop"`
-	Eph     *float64  `json:"eph"`
-	USat    *float64  `json:"uSat"`
-	NSat    *float64  `json:"nSat"`
+	track.Point
+	Device  string   `json:"device_id"`
+	Backlog bool     `json:"backlog"`
+	Speed   *float64 `json:"speed"`
+	Track   *float64 `json:"track"`
+	Climb   *float64 `json:"climb"`
+	Eph     *float64 `json:"eph"`
+	NSat    *float64 `json:"nSat"`
 }
 
 type panelSky struct {

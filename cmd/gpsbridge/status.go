@@ -10,7 +10,6 @@ import (
 
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/pipeline"
-	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
 	"gpsbridge/cmd/internal/command"
 )
@@ -57,13 +56,6 @@ func (r rows) row(name, format string, args ...any) {
 	}
 }
 
-func problemText(p *problem.Problem) string {
-	if p == nil {
-		return ""
-	}
-	return p.Text()
-}
-
 func printStatus(w io.Writer, st observe.Status, fixes []deviceFix) {
 	r := rows{w}
 	r.row("device", "%s, version %s, up %s", st.DeviceID, st.Version, st.Now.Sub(st.Started).Round(time.Second))
@@ -83,7 +75,7 @@ func printStatus(w io.Writer, st observe.Status, fixes []deviceFix) {
 		r.uplink(u)
 	}
 	r.row("spool", "%s", list(fmt.Sprintf("%d waiting, %s of %s, %d dropped",
-		st.Spool.Records, mebibytes(st.Spool.Bytes), mebibytes(st.Spool.MaxBytes), st.Spool.Dropped), problemText(st.Spool.Problem)))
+		st.Spool.Records, mebibytes(st.Spool.Bytes), mebibytes(st.Spool.MaxBytes), st.Spool.Dropped), st.Spool.Problem.Text()))
 	if st.Relay != nil {
 		r.row("viewers", "%d, %d messages dropped", st.Relay.Viewers, st.Relay.Dropped)
 		if st.Relay.TLS != "" {
@@ -122,22 +114,14 @@ func (r rows) receiver(in pipeline.ReceiverStatus, several bool) {
 	if port == in.Source {
 		port = ""
 	}
-	r.row("receiver", "%s", list(strings.TrimSpace(fmt.Sprintf("%s %s %s %s", in.Source, port, in.State, oneLine(in.Problem))), feeds))
+	r.row("receiver", "%s", list(strings.TrimSpace(fmt.Sprintf("%s %s %s %s", in.Source, port, in.State, in.Problem.Error())), feeds))
 	r.row("line", "%s", lineHealth(in))
 	if reading {
 		r.row("types", "%s", typeRates(in))
 	}
-	r.row("trouble", "%s", oneLine(in.Warning))
+	r.row("trouble", "%s", in.Warning.Error())
 	r.row("fix", "%s, %d fixes from %d sentences, %d bad checksums, %d bytes of noise",
 		fixAge(in), in.Fixes, in.Sentences, in.BadChecksum, in.NoiseBytes)
-}
-
-// oneLine is a problem as a row shows it, "" for none.
-func oneLine(p *problem.Problem) string {
-	if p == nil {
-		return ""
-	}
-	return p.Error()
 }
 
 // lineHealth is the state of the port and its driver.
@@ -200,14 +184,8 @@ func (r rows) uplink(u observe.UplinkStatus) {
 	if u.RetryIn > 0 {
 		retry = fmt.Sprintf("; next attempt in %.0f s", u.RetryIn)
 	}
-	why := ""
-	if u.Problem != nil {
-		why = u.Problem.Text()
-	}
-	r.row("uplink", "%s %s %s%s", u.Name, u.State, why, retry)
-	if u.Warning != nil {
-		r.row("warning", "%s", u.Warning.Text())
-	}
+	r.row("uplink", "%s %s %s%s", u.Name, u.State, u.Problem.Text(), retry)
+	r.row("warning", "%s", u.Warning.Text())
 	if u.Clock != "" {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
