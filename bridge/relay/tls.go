@@ -50,7 +50,7 @@ func (c Config) openCertificate(makeIt bool) (*certificate, error) {
 		}
 	}
 	own := &certificate{certFile: c.CertFile, keyFile: c.KeyFile}
-	if err := own.read(); err != nil {
+	if _, err := own.get(nil); err != nil {
 		return nil, err
 	}
 	return own, nil
@@ -68,32 +68,21 @@ func (c Config) checkTLS() error {
 	return nil
 }
 
-// read loads the files. Under mu, or before any other goroutine has the certificate.
-func (c *certificate) read() error {
-	info, err := os.Stat(c.certFile)
-	if err != nil {
-		return certificateProblem(c.certFile, err)
-	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return certificateProblem(c.certFile, err)
-	}
-	c.current, c.changed = &pair, info.ModTime()
-	return nil
-}
-
-func certificateProblem(file string, err error) error {
-	return &problem.Problem{Code: CodeCertificateFile, Key: "tls_cert_file", Cause: fmt.Sprintf("%q cannot be used: %v", file, err),
-		Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
-}
-
 // get is tls.Config.GetCertificate: the certificate, and a renewed one once its files are both there, every two months or so
 // where an ACME client renews them. Until they fit together the old one stays.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if info, err := os.Stat(c.certFile); err == nil && !info.ModTime().Equal(c.changed) {
-		c.read()
+	info, err := os.Stat(c.certFile)
+	if err == nil && !info.ModTime().Equal(c.changed) {
+		var pair tls.Certificate
+		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
+			c.current, c.changed = &pair, info.ModTime()
+		}
+	}
+	if c.current == nil {
+		return nil, &problem.Problem{Code: CodeCertificateFile, Key: "tls_cert_file", Cause: fmt.Sprintf("%q cannot be used: %v", c.certFile, err),
+			Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 	}
 	return c.current, nil
 }
