@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "16") // the tests wait for servers, not for the processor
+	_ = flag.Set("test.parallel", "8") // the tests wait for servers, not for the processor
 	goleak.VerifyTestMain(m)
 }
 

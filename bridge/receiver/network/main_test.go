@@ -8,6 +8,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "16") // the tests wait for lines and clocks, not for the processor
+	_ = flag.Set("test.parallel", "8") // the tests wait for lines and clocks, not for the processor
 	goleak.VerifyTestMain(m)
 }

@@ -104,7 +104,7 @@ func TestBinaryIsNamed(t *testing.T) {
 	device := simulate(t, sim.Config{Baud: 38400, UBX: true, Rate: 5}, "")
 	m.plug("ttyUSB0", device.Path())
 	named, rec, stopNamed := start(t, searched(device.Path()))
-	s := receivertest.WaitStatus(t, named, "protocol", func(s receiver.Status) bool { return s.Protocol != "" })
+	s := receivertest.WaitStatus(t, named, "protocol", func(s receiver.Status) bool { return s.Protocol != "" && s.Problem != nil })
 	stopNamed()
 	want := device.Path() + " sends UBX at 38400 baud, a binary protocol, and no NMEA: switch NMEA output on with u-center or ubxtool, and save it; "
 	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.HasPrefix(receivertest.Text(s.Problem), want) || s.State != receiver.Waiting {
@@ -112,7 +112,7 @@ func TestBinaryIsNamed(t *testing.T) {
 	}
 	found, _, stopFound := start(t, &auto{finder: finder{system: m.system}})
 	defer stopFound()
-	s = receivertest.WaitStatus(t, found, "protocol", func(s receiver.Status) bool { return s.Protocol != "" })
+	s = receivertest.WaitStatus(t, found, "protocol", func(s receiver.Status) bool { return s.Protocol != "" && s.Problem != nil })
 	if s.Protocol != "UBX" || s.Baud != 38400 || !strings.Contains(receivertest.Text(s.Problem), " sends UBX at 38400 baud") {
 		t.Errorf("status: %+v", s)
 	}
