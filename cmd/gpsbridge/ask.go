@@ -40,7 +40,7 @@ const (
 // askDaemon returns the status of the running daemon.
 func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	var st observe.Status
-	body, err := fetchStatus(ctx, c)
+	body, err := fetch(ctx, c, statusPath)
 	if err != nil {
 		return st, err
 	}
@@ -55,10 +55,7 @@ func askDaemon(ctx context.Context, c config.Relay) (observe.Status, error) {
 	return st, nil
 }
 
-// fetchStatus returns the daemon's status as the bytes that it answers.
-func fetchStatus(ctx context.Context, c config.Relay) ([]byte, error) {
-	return fetch(ctx, c, "/api/v1/status")
-}
+const statusPath = "/api/v1/status"
 
 // deviceFix is the last fix of a device ID, and how old it is in seconds.
 type deviceFix struct {
@@ -67,27 +64,20 @@ type deviceFix struct {
 	Fix      panelFix `json:"fix"`
 }
 
-// askFixes returns the last fix of each device ID that has one.
-func askFixes(ctx context.Context, c config.Relay) ([]deviceFix, error) {
-	body, err := fetch(ctx, c, "/api/v1/devices")
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		Devices []deviceFix `json:"devices"`
-	}
-	err = json.Unmarshal(body, &answer)
-	return slices.DeleteFunc(answer.Devices, func(d deviceFix) bool { return d.Age == nil }), err
-}
-
-// askAll returns the status of the running daemon and the last fixes.
+// askAll returns the status of the running daemon, and the last fix of each device ID that has one.
 func askAll(ctx context.Context, c config.Relay) (observe.Status, []deviceFix, error) {
 	st, err := askDaemon(ctx, c)
 	if err != nil {
 		return st, nil, err
 	}
-	fixes, err := askFixes(ctx, c)
-	return st, fixes, err
+	var answer struct {
+		Devices []deviceFix `json:"devices"`
+	}
+	body, err := fetch(ctx, c, "/api/v1/devices")
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	return st, slices.DeleteFunc(answer.Devices, func(d deviceFix) bool { return d.Age == nil }), err
 }
 
 // fixTime is the time in the last fix of a device ID, zero where there is none.

@@ -34,7 +34,7 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 		return watchStatus(ctx, p.Stdout, config.Relay)
 	}
 	if *asJSON {
-		body, err := fetchStatus(ctx, config.Relay)
+		body, err := fetch(ctx, config.Relay, statusPath)
 		if err == nil {
 			_, err = fmt.Fprintln(p.Stdout, string(body))
 		}
