@@ -94,7 +94,16 @@ func (s *session) control(kind int, payload *string) error {
 type todo struct {
 	pong, ping *string
 	matured    []uint64 // positions held for as long as Retain
-	next       time.Time
+	now, next  time.Time
+}
+
+// due reports whether a time has come. If not, it is looked at again then.
+func (t *todo) due(at time.Time) bool {
+	if !t.now.Before(at) {
+		return true
+	}
+	t.next = earliest(t.next, at)
+	return false
 }
 
 // due finds out what is to be done at a time, or why the session is over.
@@ -102,86 +111,55 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	u := s.u
 	u.mu.Lock()
 	defer u.mu.Unlock()
-
+	t = todo{now: now, next: now.Add(u.c.Ping)}
+	waits := u.waits()
 	silent := u.silentAt(s.since)
 	if s.unanswered() {
 		silent = earliest(silent, u.win.progress.Add(u.silenceLimit()))
 	}
-	waits := u.waits()
-	switch {
-	case waits && !now.Before(silent):
+	if waits && t.due(silent) {
 		return t, s.silence(now)
-	case !now.Before(s.renewAt) && (!waits || !now.Before(s.renewAt.Add(renewGrace))):
-		return t, errRenew
 	}
-	if !s.recovered && s.provedUseful() {
+	if t.due(s.renewAt) {
+		if !waits || t.due(s.renewAt.Add(renewGrace)) {
+			return t, errRenew
+		}
+		t.due(now.Add(time.Second)) // a moment with nothing outstanding comes soon
+	}
+	if t.due(s.since.Add(usefulAfter)); !s.recovered && s.provedUseful() {
 		s.recovered = true
 		u.recovered()
 	}
+	t.due(s.since.Add(warnAfter))
 	u.warnEchoes()
 	t.pong, s.pong = s.pong, nil
-	if u.accepts() {
-		t.matured = u.win.matured(now.Add(-u.c.Retain))
+	for u.accepts() && u.win.held > 0 && t.due(u.win.sent[0].at.Add(u.c.Retain)) {
+		t.matured = append(t.matured, u.win.matured(now.Add(-u.c.Retain))...)
 	}
-	stalled, watched := s.stalled()
-	if watched && !now.Before(stalled) {
+	for at, ok := s.stalled(); ok && t.due(at); at, ok = s.stalled() {
 		s.probeNow(now)
-		stalled, watched = s.stalled()
 	}
-	if _, due := u.win.heldBack(now); due {
+	at, due := u.win.heldBack(now)
+	if !at.IsZero() {
+		t.due(at)
+	}
+	if due {
 		signal(s.room)
 	}
-	if s.wantsPing(now) {
+	if s.wantsPing(&t) {
 		payload := s.nextPing(now)
 		t.ping = &payload
 	}
-	t.next = s.nextLook(now)
-	if waits {
-		t.next = earliest(t.next, silent)
-	}
-	if watched {
-		t.next = earliest(t.next, stalled)
-	}
 	return t, nil
-}
-
-// nextLook is when something may become due that needs no event before it,
-// silence aside. Caller holds mu.
-func (s *session) nextLook(now time.Time) time.Time {
-	u := s.u
-	next := s.ping.at.Add(u.c.Ping)
-	later := func(t time.Time) {
-		if now.Before(t) {
-			next = earliest(next, t)
-		}
-	}
-	if out := u.win.flying(); len(out) > 0 && u.provisional() {
-		later(out[0].at.Add(u.provisionalWait()))
-	}
-	if f := u.win.keyless(); f != nil && u.mode == AckEcho {
-		later(f.at.Add(keylessWait))
-	}
-	if at, _ := u.win.heldBack(now); !at.IsZero() {
-		next = earliest(next, at)
-	}
-	if u.win.held > 0 && u.accepts() {
-		next = earliest(next, u.win.sent[0].at.Add(u.c.Retain))
-	}
-	later(s.since.Add(usefulAfter))
-	later(s.since.Add(warnAfter))
-	if now.Before(s.renewAt) {
-		return earliest(next, s.renewAt)
-	}
-	return earliest(next, now.Add(time.Second)) // a moment with nothing outstanding comes soon
 }
 
 // wantsPing: one each Ping; in pong mode, one after new records as soon as the
 // last one is answered; where a pong is provisional, one for a full window or a
 // record that has waited; in echo mode, one for a record without a key that no
 // later echo covers. Caller holds mu.
-func (s *session) wantsPing(now time.Time) bool {
+func (s *session) wantsPing(t *todo) bool {
 	u := s.u
-	if s.hurry || !now.Before(s.ping.at.Add(u.c.Ping)) {
+	if s.hurry || t.due(s.ping.at.Add(u.c.Ping)) {
 		s.hurry = false
 		return true
 	}
@@ -193,12 +171,12 @@ func (s *session) wantsPing(now time.Time) bool {
 	case u.mode == AckPong:
 		return true
 	case u.provisional():
-		return u.pongsAtOnce(now) && (u.drains > 0 || s.waits) || !now.Before(out[0].at.Add(u.provisionalWait()))
+		return u.pongsAtOnce(t.now) && (u.drains > 0 || s.waits) || t.due(out[0].at.Add(u.provisionalWait()))
 	case u.mode != AckEcho:
 		return false
 	}
 	f := u.win.keyless()
-	return f != nil && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || !now.Before(f.at.Add(keylessWait))) // nothing later comes at the end
+	return f != nil && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || t.due(f.at.Add(keylessWait))) // nothing later comes at the end
 }
 
 // nextPing enters the ping that is about to be sent. Caller holds mu.
