@@ -32,6 +32,9 @@ const (
 	// failuresNeededSilent is the same where the connection just ended, or was closed as if nothing were wrong. Uvicorn ends
 	// it so when an application fails, but a killed server and a proxy do too.
 	failuresNeededSilent = 5
+	// candidatesAdded is up to how many candidates the trials may make: a server that breaks the connection on everything would
+	// add a window of new records each time.
+	candidatesAdded = 4 * maxWindow
 	// marksNeeded is the number of records that pass without the mark of the backlog, each after a failure with it, that
 	// show that the server refuses the mark.
 	marksNeeded = 2
@@ -95,7 +98,9 @@ func (i *isolation) broke(f failure) (starts, quarantine bool) {
 	}
 	if i.group != 1 || len(f.outstanding) != 1 || f.outstanding[0] != i.candidates[0] {
 		others := slices.DeleteFunc(i.candidates, func(pos uint64) bool { return slices.Contains(f.outstanding, pos) })
-		i.candidates = slices.Concat(f.outstanding, others)
+		most := max(len(i.candidates), candidatesAdded)
+		all := slices.Concat(f.outstanding, others)
+		i.candidates = all[:min(len(all), most)]
 		i.group, i.evidence = len(f.outstanding), evidence{}
 	}
 	return false, i.group == 1 && i.evidence.add(f)

@@ -98,6 +98,17 @@ func TestIsolationTrials(t *testing.T) {
 	}
 }
 
+// A server that breaks the connection on everything for a day does not make everything a candidate.
+func TestIsolationIsBounded(t *testing.T) {
+	var i isolation
+	for n := range uint64(10_000) {
+		i.broke(failure{outstanding: []uint64{3 * n, 3*n + 1, 3*n + 2, 7}, blame: blameStated})
+	}
+	if n := len(i.candidates); n > candidatesAdded || i.candidates[0] != 3*9999 {
+		t.Errorf("%d candidates, the first is %d", n, i.candidates[0])
+	}
+}
+
 // A record that fails with the mark of the backlog and passes without it is not bad: the server refuses the mark.
 func TestIsolationFindsARefusedMark(t *testing.T) {
 	var i isolation

@@ -164,19 +164,25 @@ func (s *session) wantsPing(t *todo) bool {
 		return true
 	}
 	out := u.win.flying()
-	if s.ping.waiting || len(out) == 0 || s.written <= s.ping.covers {
+	if s.ping.waiting || len(out) == 0 {
 		return false
 	}
+	more := s.written > s.ping.covers // what is still being written asks for no ping, and is looked at again in time
 	switch {
 	case u.mode == AckPong:
-		return true
+		return more
 	case u.provisional():
-		return u.pongsAtOnce(t.now) && (u.drains > 0 || s.waits) || t.due(out[0].at.Add(u.provisionalWait()))
+		waited := t.due(out[0].at.Add(u.provisionalWait()))
+		return more && (waited || u.pongsAtOnce(t.now) && (u.drains > 0 || s.waits))
 	case u.mode != AckEcho:
 		return false
 	}
 	f := u.win.keyless()
-	return f != nil && f.n > s.ping.covers && s.written >= f.n && (u.drains > 0 || t.due(f.at.Add(keylessWait))) // nothing later comes at the end
+	if f == nil {
+		return false
+	}
+	waited := t.due(f.at.Add(keylessWait))
+	return f.n > s.ping.covers && s.written >= f.n && (waited || u.drains > 0) // nothing later comes at the end
 }
 
 // nextPing enters the ping that is about to be sent. Caller holds mu.
