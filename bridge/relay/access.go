@@ -3,7 +3,6 @@ package relay
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -39,19 +38,13 @@ type grant struct {
 
 // access decides which client may do what. Set once: other tokens are another access.
 type access struct {
-	token, publish string
-	devices        map[string][]string // further tokens that send, by device ID
-	origins        map[string]bool     // "scheme://host[:port]", lower case
-	hosts          map[string]bool     // names under which a relay without a token answers
-	anyHost        bool
+	Config
+	origins map[string]bool // "scheme://host[:port]", lower case
+	hosts   map[string]bool // names under which a relay without a token answers
 }
 
 func newAccess(c Config) *access {
-	a := &access{
-		token: c.Token, publish: c.PublishToken, devices: c.DeviceTokens,
-		origins: make(map[string]bool), hosts: map[string]bool{"localhost": true},
-		anyHost: c.Token != "" || c.Open,
-	}
+	a := &access{c, make(map[string]bool), map[string]bool{"localhost": true}}
 	for _, o := range c.Origins {
 		if u, err := url.Parse(o); err == nil {
 			a.origins[strings.ToLower(u.Scheme+"://"+u.Host)] = true
@@ -67,9 +60,9 @@ func newAccess(c Config) *access {
 
 // Errors of presenting tokens.
 var (
-	errWrongToken = errors.New("the token in Authorization is not one of this relay, or is another device's")
-	errNoToken    = errors.New("a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN")
-	errManyTokens = errors.New("too many tokens: present one in Authorization, or one as a subprotocol")
+	errWrongToken = denied{http.StatusUnauthorized, "the token in Authorization is not one of this relay, or is another device's"}
+	errNoToken    = denied{http.StatusUnauthorized, "a token is needed: Authorization: Bearer TOKEN, or the page's address with #token=TOKEN"}
+	errManyTokens = denied{http.StatusUnauthorized, "too many tokens: present one in Authorization, or one as a subprotocol"}
 )
 
 // presented returns the tokens of a request: the one in Authorization, and those among the subprotocols. The scheme is
@@ -106,18 +99,20 @@ func (a *access) grant(r *http.Request, device string) (g grant, compared int, e
 			return grant{}, compared, errWrongToken
 		}
 	}
-	if a.token == "" {
+	if a.Token == "" {
 		return grant{role: watcher}, compared, nil
 	}
 	return grant{}, compared, errNoToken
 }
 
-func (a *access) guarded() bool { return a.publish != "" || a.token != "" || len(a.devices) > 0 }
+func (a *access) guarded() bool {
+	return a.PublishToken != "" || a.Token != "" || len(a.DeviceTokens) > 0
+}
 
 // allows reports whether a grant that was given earlier holds under these tokens too.
 func (a *access) allows(g grant, device string) bool {
 	if g.token == "" {
-		return a.token == "" && g.role <= watcher
+		return a.Token == "" && g.role <= watcher
 	}
 	return a.roleOf(g.token, device) >= g.role
 }
@@ -125,10 +120,10 @@ func (a *access) allows(g grant, device string) bool {
 // roleOf returns what one token allows.
 func (a *access) roleOf(given, device string) role {
 	role := stranger
-	if same(given, a.token) {
+	if same(given, a.Token) {
 		role = watcher
 	}
-	for _, token := range append([]string{a.publish}, a.devices[device]...) {
+	for _, token := range append([]string{a.PublishToken}, a.DeviceTokens[device]...) {
 		if same(given, token) {
 			role = sender
 		}
@@ -151,13 +146,13 @@ func (a *access) checkOrigin(r *http.Request) error {
 	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
 		return nil
 	}
-	return fmt.Errorf("origin %q is not allowed: add it to relay.origins", origin)
+	return denied{http.StatusForbidden, fmt.Sprintf("origin %q is not allowed: add it to relay.origins", origin)}
 }
 
 // checkHost refuses names that are not this machine's while no token protects the relay. Otherwise any web site whose name
 // is made to resolve to 127.0.0.1 would be of the relay's own origin and could follow the vehicle.
 func (a *access) checkHost(r *http.Request) error {
-	if a.anyHost {
+	if a.Token != "" || a.Open {
 		return nil
 	}
 	host := r.Host
@@ -168,5 +163,5 @@ func (a *access) checkHost(r *http.Request) error {
 	if _, err := netip.ParseAddr(host); err == nil || host == "" || a.hosts[host] {
 		return nil
 	}
-	return fmt.Errorf("host %q is not this machine: add http://%s to relay.origins, or set relay.token_file", r.Host, r.Host)
+	return denied{http.StatusForbidden, fmt.Sprintf("host %q is not this machine: add http://%s to relay.origins, or set relay.token_file", r.Host, r.Host)}
 }

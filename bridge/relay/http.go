@@ -75,7 +75,7 @@ func (r *Relay) handler() http.Handler {
 			return errTooMany
 		}
 		if err := r.access.Load().checkHost(q); err != nil {
-			return denied{http.StatusForbidden, err.Error()}
+			return err
 		}
 		mux.ServeHTTP(w, q)
 		return nil
@@ -157,13 +157,10 @@ func (r *Relay) guard(next answering) answering {
 // compared counts as a request of its address, so that guessing is no faster with several in one request.
 func (r *Relay) granted(q *http.Request, device string) (grant, error) {
 	g, compared, err := r.access.Load().grant(q, device)
-	switch {
-	case compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()):
+	if compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
 		return grant{}, errTooMany
-	case err != nil:
-		return grant{}, denied{http.StatusUnauthorized, err.Error()}
 	}
-	return g, nil
+	return g, err
 }
 
 // explainAPI answers every other path and method below /api/.
@@ -193,7 +190,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 		return denied{http.StatusNotFound, fmt.Sprintf("device ID %q is not valid: use 1 to 80 of A-Z a-z 0-9 _", device)}
 	}
 	if err := r.access.Load().checkOrigin(q); err != nil {
-		return denied{http.StatusForbidden, err.Error()}
+		return err
 	}
 	granted, err := r.granted(q, device)
 	if err != nil {
@@ -201,7 +198,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	}
 	v, history, err := newViewer(r.hub, q.RemoteAddr, granted, q.URL.Query())
 	if err != nil {
-		return denied{http.StatusBadRequest, err.Error()}
+		return err
 	}
 	if !websocket.IsWebSocketUpgrade(q) {
 		w.Header().Set("Connection", "Upgrade")

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
@@ -152,12 +153,20 @@ func (h *hub) forget(g *group, when func() bool) bool {
 	return true
 }
 
-// sweep forgets the groups that were not used for limits.forget.
-func (h *hub) sweep(now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, g := range h.groups {
-		h.forget(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
+// sweep forgets, until ctx ends, the groups that were not used for limits.forget.
+func (h *hub) sweep(ctx context.Context) {
+	for tick := time.NewTicker(time.Minute); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case now := <-tick.C:
+			h.mu.Lock()
+			for _, g := range h.groups {
+				h.forget(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
+			}
+			h.mu.Unlock()
+		}
 	}
 }
 

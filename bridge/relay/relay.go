@@ -18,6 +18,7 @@ import (
 	"gpsbridge/bridge/problem"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sync/errgroup"
 )
 
 // Relay serves groups and the page. Make one with New.
@@ -185,36 +186,23 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	err := r.untilEnd(ctx, ended)
-	// Shutdown stops listening and ends plain requests; WebSockets are the hub's.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if server.Shutdown(stop) != nil {
-		server.Close()
-	}
-	r.hub.close()
-	if err == nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
-}
-
-// untilEnd waits until the server has ended or ctx ends, and meanwhile forgets groups that are not used any more.
-func (r *Relay) untilEnd(ctx context.Context, ended <-chan error) error {
-	sweep := time.NewTicker(time.Minute)
-	defer sweep.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return nil
-		case now := <-sweep.C:
-			r.hub.sweep(now)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(l) })
+	g.Go(func() error {
+		r.hub.sweep(ctx)
+		// Shutdown stops listening and ends plain requests; WebSockets are the hub's.
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(stop) != nil {
+			server.Close()
 		}
+		r.hub.close()
+		return nil
+	})
+	if err := g.Wait(); !errors.Is(err, http.ErrServerClosed) {
+		return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
 	}
+	return nil
 }
 
 // Wants reports whether any member would get a message of class in the group of device now or on joining later: false only

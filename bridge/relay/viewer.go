@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -69,7 +70,7 @@ func newViewer(h *hub, peer string, g grant, query url.Values) (v *viewer, histo
 	if text := query.Get("history"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
-			return nil, 0, fmt.Errorf("history=%q is not a number of fixes", text)
+			return nil, 0, denied{http.StatusBadRequest, fmt.Sprintf("history=%q is not a number of fixes", text)}
 		}
 		history = max(history, int(n))
 	}
