@@ -69,6 +69,7 @@ type trial struct {
 	records    []uint64 // the first of the candidates
 	candidates []uint64
 	behind     bool // after another record, which is no candidate, and some time
+	fresh      bool // that one must be new: one sent late would have the mark too
 	unmarked   bool // without the mark of the backlog
 }
 
@@ -162,7 +163,7 @@ func (i *isolation) next(most int) (t trial, ok bool) {
 		e := &i.evidence
 		t.records, t.behind = t.candidates[:1], e.first > e.behind
 		if e.marked && !e.tried { // after another one also without the mark, so that nothing but the mark differs
-			t.behind, t.unmarked = true, e.behind > 0 || e.first >= failuresNeeded // as the first one where there is no other
+			t.behind, t.fresh, t.unmarked = true, true, e.behind > 0 || e.first >= failuresNeeded // as the first one where there is no other
 			e.tried, e.unmarked = t.unmarked, t.unmarked
 		}
 		return t, true

@@ -339,7 +339,7 @@ func (s *session) trials(ctx context.Context) error {
 }
 
 // others sends new records, a window of them or else the newest, and waits until they have passed. Ahead of a candidate whose
-// failure is to be evidence it sends any where there is no new one, and waits until the server would have failed on it.
+// failure is to be evidence it sends any where there is no new one and any will do, and waits until the server would have failed on it.
 func (s *session) others(ctx context.Context, t trial) error {
 	s.u.mu.Lock()
 	after, size := s.u.newest, uint64(s.u.win.size)
@@ -349,7 +349,7 @@ func (s *session) others(ctx context.Context, t trial) error {
 		after = last - 1
 	}
 	start, n := time.Now(), 0
-	if after >= last && t.behind {
+	if after >= last && t.behind && !t.fresh {
 		after, last = s.u.queue.Acked(), after
 		size = 1
 	}
