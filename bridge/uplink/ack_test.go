@@ -187,7 +187,7 @@ func TestPongWaitsForItsPing(t *testing.T) {
 		}
 		close(release)
 		q.await(t, 5, time.Second)
-		if st := u.Status(); st.RTT == 0 || st.Connects != 1 {
+		if st := u.Status(); st.RTT == 0 || st.Connects != 1 || st.Outstanding != 0 {
 			t.Errorf("status %+v", st)
 		}
 	})

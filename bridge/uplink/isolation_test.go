@@ -41,6 +41,10 @@ func TestIsolation(t *testing.T) {
 			broke(nil, 4, 5, 6, 7), broke(nil, 4, 5, 6, 7), broke(four, 4, 5, 6, 7), {passed: 4, next: []uint64{5, 6}}, broke([]uint64{5}, 5, 6),
 			{passed: 5, next: []uint64{6}}, broke([]uint64{6}, 6), {passed: 6, next: []uint64{7}}, {passed: 7},
 		},
+		"what is left of a group is not sent whole": {
+			broke(nil, 4, 5, 6, 7, 8), broke(nil, 4, 5, 6, 7, 8), broke(four, 4, 5, 6, 7, 8), {passed: 4, next: []uint64{5, 6}}, broke([]uint64{5}, 5, 6, 7),
+			{passed: 5, next: []uint64{6}}, {passed: 6, next: []uint64{7}}, {passed: 7, next: []uint64{8}}, {passed: 8},
+		},
 		"all passed between": {
 			broke(nil, 4), broke(nil, 4), {passed: 4}, broke(nil, 4), broke(nil, 4), {passed: 4},
 		},

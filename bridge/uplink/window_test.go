@@ -237,3 +237,60 @@ func TestWindowIsNotFilledWithRareRepeats(t *testing.T) {
 		t.Errorf("on their way: %v, want half of the window and 21", got)
 	}
 }
+
+// What needs no acknowledgement is gone, wherever it was.
+func TestWindowForgets(t *testing.T) {
+	now := time.Unix(0, 0)
+	w := newWindow(32)
+	for pos := range uint64(6) {
+		w.sending(&flight{pos: pos + 1, key: testKey(pos + 1), keyed: true}, now)
+	}
+	w.hold(2, now)
+	w.echoOf(5, now) // 1 and 2 were held, 3 and 4 are lost
+	w.hold(1, now)
+	for _, pos := range []uint64{6, 3, 4} {
+		w.forget(w.known[pos])
+	}
+	if len(w.sent) != 0 || w.held != 0 || len(w.lost) != 0 || len(w.known) != 0 {
+		t.Errorf("%d sent, %d held, %d lost, %d known", len(w.sent), w.held, len(w.lost), len(w.known))
+	}
+}
+
+// What is held is proved by an echo of what was sent later for the first time, and by no other.
+func TestWindowProvesWhatIsHeld(t *testing.T) {
+	now := time.Unix(0, 0)
+	w := newWindow(32)
+	w.sending(&flight{pos: 9, key: testKey(9), keyed: true}, now)
+	w.restart(0)
+	for _, pos := range []uint64{1, 2, 9, 3, 4} {
+		w.sending(&flight{pos: pos, key: testKey(pos), keyed: true}, now)
+	}
+	w.hold(4, now)
+	if done, lost := w.echoOf(9, now); !slices.Equal(done, []uint64{9}) || lost != 0 || w.held != 3 {
+		t.Errorf("echo of a repeat: done %v, %d lost, %d held", done, lost, w.held)
+	}
+	if done, lost := w.echoOf(3, now); !slices.Equal(done, []uint64{3, 1, 2}) || lost != 0 || w.held != 0 || len(w.flying()) != 1 {
+		t.Errorf("echo of one that is held: done %v, %d lost, %d held, %d on their way", done, lost, w.held, len(w.flying()))
+	}
+}
+
+// What is held for long enough leaves, and nothing else.
+func TestWindowMatures(t *testing.T) {
+	w := newWindow(32)
+	for pos := range uint64(4) {
+		at := time.Unix(int64(pos), 0)
+		w.sending(&flight{pos: pos + 1, key: testKey(pos + 1), keyed: true}, at)
+		if pos < 3 {
+			w.hold(1, at)
+		}
+	}
+	if got := w.matured(time.Unix(1, 0)); !slices.Equal(got, []uint64{1, 2}) || w.held != 1 || len(w.flying()) != 1 || w.has(1) || !w.has(3) {
+		t.Errorf("matured %v, %d held, %d on their way", got, w.held, len(w.flying()))
+	}
+	if got := positions(w.unproven(time.Unix(2, 0))); !slices.Equal(got, []uint64{4}) {
+		t.Errorf("unproven since 2 s: %v", got)
+	}
+	if got := positions(w.unproven(time.Time{})); !slices.Equal(got, []uint64{4, 3}) {
+		t.Errorf("unproven: %v", got)
+	}
+}
