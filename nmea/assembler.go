@@ -60,9 +60,10 @@ type Assembler struct {
 	sky      sky
 
 	// What came before the open epoch.
-	before before
-	judged gap    // companions between the latest closed epoch and the open one
-	stated values // by the sentences with a time of the latest closed epoch
+	before  before
+	judged  gap     // companions between the latest closed epoch and the open one
+	stated  values  // by the sentences with a time of the latest closed epoch
+	verdict verdict // of that epoch
 
 	// Pauses in the middle of epochs.
 	pauses  int  // how often Flush came inside an epoch, recently
@@ -225,7 +226,7 @@ func (a *Assembler) companion(r *reading) {
 		c.tail, c.certain = true, true
 	}
 	if c.tail {
-		a.arrived(c.kind, c.member, a.include(c))
+		a.arrived(&c.reading, c.member, a.include(c))
 	}
 }
 
@@ -247,10 +248,14 @@ func (a *Assembler) misplaced(r *reading, member int) {
 func (a *Assembler) include(c *companion) (added bool) {
 	e := &a.epoch
 	common, alike := c.values.compare(&e.stated)
-	if c.kind == kindGSA {
+	c.whole = c.certain || common && alike
+	if c.kind == kindGSA && (c.whole || !e.listed) {
+		if !e.listed { // what is certain replaces what is not
+			a.sky.begin()
+		}
 		a.sky.use(&c.reading)
 	}
-	if c.whole = c.certain || common && alike; c.whole {
+	if c.whole {
 		return e.merge(&c.reading)
 	}
 	return e.mergeDim(c.dim)
@@ -265,7 +270,7 @@ func (a *Assembler) settle() {
 		}
 		c.tail, c.certain = true, true
 		if !c.whole {
-			a.arrived(c.kind, c.member, a.include(c))
+			a.arrived(&c.reading, c.member, a.include(c))
 		}
 		a.cycle.vote(c.member, sure)
 	}
@@ -295,17 +300,17 @@ func (a *Assembler) merge(r *reading) {
 		}
 	}
 	member, _ := a.cycle.arrive(r.kind)
-	a.arrived(r.kind, member, added)
+	a.arrived(r, member, added)
 }
 
 // arrived notes a sentence that was merged into the open epoch, and lets the fix go when it is complete. For estimated errors
 // nothing waits: they often come after everything else, and those of the epoch before serve.
-func (a *Assembler) arrived(k kind, member int, added bool) {
-	if k == kindGST || k == kindGBS || k == kindRME {
+func (a *Assembler) arrived(r *reading, member int, added bool) {
+	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRME {
 		return
 	}
-	a.cycle.note(member, added)
-	if e := &a.epoch; !e.sent && e.stamped && a.cycle.complete(e.stamp) {
+	a.cycle.note(member, r.values.mask(), added)
+	if e := &a.epoch; !e.sent && e.stamped && a.cycle.complete(e.stamp, e.values.mask()) {
 		a.send()
 	}
 }
@@ -396,7 +401,7 @@ func (a *Assembler) close() {
 		a.carried.keep(e, a.fix.Mode, len(a.sky.used), a.now())
 	}
 	if e.sent && e.stamped {
-		a.cycle.learn(e.stamp, e.fix())
+		a.cycle.learn(e.stamp, e.values.mask(), e.fix())
 		a.closed = slices.Insert(a.closed[:min(len(a.closed), remembered-1)], 0, e.stamp)
 		a.last, a.lastFix = e.starter(), e.fix()
 	} else {
@@ -419,11 +424,12 @@ func (a *Assembler) judge() {
 		c := &a.judged.list[i]
 		with1, before := c.values.compare(&a.stated)
 		with2, after := c.values.compare(&e.stated)
-		if sees, known := c.fix(); !with1 || !with2 {
-			before, after = sees == a.lastFix, sees == e.fix()
-			if !known || a.cycle.learned == 0 {
+		if !with1 || !with2 {
+			sees := c.fix()
+			if sees == unsaid || a.verdict == unsaid || e.verdict() == unsaid {
 				continue
 			}
+			before, after = sees == a.verdict, sees == e.verdict()
 		}
 		if before && !after {
 			a.cycle.vote(c.member, 1)
@@ -432,7 +438,7 @@ func (a *Assembler) judge() {
 		}
 	}
 	a.judged.clear()
-	a.stated = e.stated
+	a.stated, a.verdict = e.stated, e.verdict()
 }
 
 // stands reports whether a new epoch begins though the clock does not run: the sentence that began the latest one came again

@@ -29,6 +29,7 @@ type member struct {
 
 	here   bool                     // arrived in the open epoch
 	added  bool                     // and added something
+	states uint32                   // quantities, when it came last
 	before bool                     // arrived in an earlier one
 	last   time.Duration            // stamp of that
 	gaps   [maxMissed]time.Duration // the latest differences of its stamps, 0 from one epoch to the next
@@ -128,8 +129,8 @@ func (c *cycle) misplaced(i int) bool {
 	return false
 }
 
-// note records that a sentence was merged into the open epoch, and whether it added something.
-func (c *cycle) note(i int, added bool) {
+// note records that a sentence was merged into the open epoch, what it states, and whether that added something.
+func (c *cycle) note(i int, states uint32, added bool) {
 	if i < 0 {
 		return
 	}
@@ -137,7 +138,7 @@ func (c *cycle) note(i int, added bool) {
 	if !m.before && !m.here {
 		m.adds = 1 // waited for once, whatever it adds
 	}
-	m.here, m.head = true, false
+	m.here, m.head, m.states = true, false, states
 	m.added = m.added || added
 }
 
@@ -177,10 +178,10 @@ func (c *cycle) side(i int) (tail, certain bool) {
 	return !m.head, false
 }
 
-// due reports whether the member is to be waited for in the epoch of stamp: a multiple of its interval has passed, give or take
-// half an epoch.
-func (c *cycle) due(m *member, stamp time.Duration) bool {
-	if m.head || m.adds <= 0 || m.missed >= maxMissed {
+// due reports whether the member is to be waited for in the epoch of stamp, of which some quantities are known: it adds to them, and
+// a multiple of its interval has passed, give or take half an epoch.
+func (c *cycle) due(m *member, stamp time.Duration, known uint32) bool {
+	if m.head || m.adds <= 0 && m.states&^known == 0 || m.missed >= maxMissed {
 		return false
 	}
 	if m.every == 0 {
@@ -192,7 +193,7 @@ func (c *cycle) due(m *member, stamp time.Duration) bool {
 
 // complete reports whether every member that is due in the epoch of stamp has arrived. Before a first epoch was learned
 // nothing is complete.
-func (c *cycle) complete(stamp time.Duration) bool {
+func (c *cycle) complete(stamp time.Duration, known uint32) bool {
 	if c.learned == 0 {
 		return false
 	}
@@ -201,7 +202,7 @@ func (c *cycle) complete(stamp time.Duration) bool {
 		m := &c.members[i]
 		if m.here {
 			some = some || m.adds > 0
-		} else if c.due(m, stamp) {
+		} else if c.due(m, stamp, known) {
 			return false
 		}
 	}
@@ -209,7 +210,7 @@ func (c *cycle) complete(stamp time.Duration) bool {
 }
 
 // learn closes the epoch of stamp. An epoch without a fix shows when sentences come, but not what they would add to a fix.
-func (c *cycle) learn(stamp time.Duration, fix bool) {
+func (c *cycle) learn(stamp time.Duration, known uint32, fix bool) {
 	before := c.stamp
 	c.base, c.stamp = forward(before, stamp), stamp
 	for i := range c.members {
@@ -219,7 +220,7 @@ func (c *cycle) learn(stamp time.Duration, fix bool) {
 			if fix {
 				c.learnAddition(m)
 			}
-		} else if c.due(m, stamp) {
+		} else if c.due(m, stamp, known) {
 			c.miss(m)
 		}
 	}

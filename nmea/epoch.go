@@ -192,6 +192,16 @@ func (e *epoch) fix() bool {
 	return e.placed && e.valids > 0 && !e.frozen && (e.voids == 0 || made)
 }
 
+// verdict returns whether the receiver has a fix, unsaid when the sentences that state it are lost.
+func (e *epoch) verdict() verdict {
+	if e.fix() {
+		return valid
+	} else if e.voids > 0 {
+		return void
+	}
+	return unsaid
+}
+
 // mode returns the dimension of the fix. dim is the latest GSA's when that is fresh. Like gpsd, an altitude makes the fix
 // three-dimensional, also when GSA states 2: the receiver then holds an earlier altitude.
 func (e *epoch) mode(dim Mode) Mode {

@@ -13,15 +13,15 @@ type companion struct {
 	early   bool // came out of its place: the first sentence of its epoch was lost
 }
 
-// fix reports whether a companion is of an epoch with a fix, as far as it shows that.
-func (c *companion) fix() (fix, known bool) {
-	switch c.kind {
-	case kindVTG:
-		return c.values[speed].Set || c.values[track].Set, true
-	case kindHDT, kindTHS: // may lack a heading beside a fix
-		return true, c.values[heading].Set
+// fix returns whether a companion is of an epoch with a fix, as far as it shows that.
+func (c *companion) fix() verdict {
+	switch {
+	case c.dim > ModeNone, c.values[speed].Set, c.values[track].Set, c.values[heading].Set:
+		return valid
+	case c.dim == ModeNone, c.kind == kindVTG: // a heading may be missing beside a fix
+		return void
 	}
-	return c.dim > ModeNone, c.dim != ModeUnknown
+	return unsaid
 }
 
 // gap is a row of companions, with no sentence between them that has a time or a position.

@@ -2,8 +2,10 @@ package nmea_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +110,27 @@ func TestLosses(t *testing.T) {
 				judge(t, &nmeatest.Trip{Order: strings.Fields(order), Hz: hz, Pauses: true, Loss: 0.1, Seed: seed, Epochs: 400})
 			}
 		}
+	}
+}
+
+// TestRandomOrders judges drives in random orders of four to eight sentences, with losses. While the place of a sentence is being
+// learned a loss may still be taken for evidence, so values are judged from the eleventh epoch on.
+func TestRandomOrders(t *testing.T) {
+	seeds := uint64(6000)
+	if testing.Short() {
+		seeds = 300
+	}
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(seed, 77))
+		order := slices.Clone(nmeatest.Kinds)
+		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		order = order[:4+r.IntN(5)]
+		if !slices.ContainsFunc(order, func(k string) bool { return k == "RMC" || k == "GGA" || k == "GLL" }) {
+			continue
+		}
+		tr := &nmeatest.Trip{Order: order, Hz: []float64{1, 5, 10}[r.IntN(3)], Pauses: r.IntN(2) == 0, Loss: []float64{0, 0.02, 0.05, 0.1}[r.IntN(4)]}
+		tr.Seed, tr.Epochs, tr.Skip, tr.From = seed, 60, r.IntN(3), 11
+		judge(t, tr)
 	}
 }
 

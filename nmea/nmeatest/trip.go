@@ -132,6 +132,7 @@ type Trip struct {
 	Loss   float64 // of a sentence
 	Seed   uint64  // of the losses
 	Epochs int
+	From   int // epoch from which values are judged; that each is one fix is judged for all
 
 	heard []map[string]bool // by epoch
 }
@@ -178,7 +179,9 @@ func (tr *Trip) Judge(fixes []nmea.Fix) (wrong []string) {
 			continue
 		}
 		seen[n]++
-		tr.judgeFix(n, f, func(format string, args ...any) { say(n, format, args...) })
+		if n >= tr.From {
+			tr.judgeFix(n, f, func(format string, args ...any) { say(n, format, args...) })
+		}
 	}
 	for n, heard := range tr.heard {
 		want := 0
