@@ -226,7 +226,7 @@ func (a *Assembler) companion(r *reading) {
 		c.tail, c.certain = true, true
 	}
 	if c.tail {
-		a.arrived(&c.reading, c.member, a.include(c))
+		a.arrived(c.kind, c.member, a.include(c))
 	}
 }
 
@@ -258,6 +258,7 @@ func (a *Assembler) include(c *companion) (added bool) {
 	if c.whole {
 		return e.merge(&c.reading)
 	}
+	e.took = 0
 	return e.mergeDim(c.dim)
 }
 
@@ -270,7 +271,7 @@ func (a *Assembler) settle() {
 		}
 		c.tail, c.certain = true, true
 		if !c.whole {
-			a.arrived(&c.reading, c.member, a.include(c))
+			a.arrived(c.kind, c.member, a.include(c))
 		}
 		a.cycle.vote(c.member, sure)
 	}
@@ -282,6 +283,7 @@ func (a *Assembler) merge(r *reading) {
 	e := &a.epoch
 	a.settle()
 	added := e.merge(r)
+	took := e.took
 	e.sentences++
 	e.resumed = e.paused
 	if r.kind.position() {
@@ -300,17 +302,18 @@ func (a *Assembler) merge(r *reading) {
 		}
 	}
 	member, _ := a.cycle.arrive(r.kind)
-	a.arrived(r, member, added)
+	e.took = took
+	a.arrived(r.kind, member, added)
 }
 
 // arrived notes a sentence that was merged into the open epoch, and lets the fix go when it is complete. For estimated errors
 // nothing waits: they often come after everything else, and those of the epoch before serve.
-func (a *Assembler) arrived(r *reading, member int, added bool) {
-	if r.kind == kindGST || r.kind == kindGBS || r.kind == kindRME {
+func (a *Assembler) arrived(k kind, member int, added bool) {
+	if k == kindGST || k == kindGBS || k == kindRME {
 		return
 	}
-	a.cycle.note(member, r.values.mask(), added)
-	if e := &a.epoch; !e.sent && e.stamped && a.cycle.complete(e.stamp, e.values.mask()) {
+	a.cycle.note(member, a.epoch.took, added)
+	if e := &a.epoch; !e.sent && e.stamped && a.cycle.complete(e.stamp, e.known) {
 		a.send()
 	}
 }
@@ -401,7 +404,7 @@ func (a *Assembler) close() {
 		a.carried.keep(e, a.fix.Mode, len(a.sky.used), a.now())
 	}
 	if e.sent && e.stamped {
-		a.cycle.learn(e.stamp, e.values.mask(), e.fix())
+		a.cycle.learn(e.stamp, e.known, e.fix())
 		a.closed = slices.Insert(a.closed[:min(len(a.closed), remembered-1)], 0, e.stamp)
 		a.last, a.lastFix = e.starter(), e.fix()
 	} else {

@@ -258,7 +258,9 @@ func (m *member) learnArrival(before, stamp time.Duration) {
 	} else if m.before {
 		copy(m.gaps[1:], m.gaps[:])
 		m.gaps[0] = gap
-		m.every = slices.Min(m.gaps[:])
+		if m.every = 0; gap > 0 {
+			m.every = slices.Min(m.gaps[:])
+		}
 	}
 	m.last, m.missed, m.before = stamp, 0, true
 }

@@ -38,6 +38,8 @@ type epoch struct {
 	lat, lon float64
 
 	values values
+	known  uint32 // quantities that are set
+	took   uint32 // those that the latest sentence stated
 	stated values // by the sentences with a time alone
 }
 
@@ -86,15 +88,18 @@ func (e *epoch) merge(r *reading) (added bool) {
 		added = e.mergePlace(r) || added
 	}
 	weak := r.kind.weak()
+	e.took = 0
 	for q := range r.values {
 		if !r.values[q].Set {
 			continue
 		}
+		e.took |= 1 << q
 		added = e.mergeValue(quantity(q), r.values[q], weak) || added
 		if r.timed {
 			e.stated[q] = r.values[q]
 		}
 	}
+	e.known |= e.took
 	e.listed = e.listed || r.kind == kindGSA
 	return added
 }

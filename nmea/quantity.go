@@ -74,16 +74,6 @@ func (q quantity) differ(a, b float64) bool {
 // values are the quantities that a sentence, or those of an epoch, state.
 type values [numQuantities]Value
 
-// mask returns the set quantities as bits.
-func (v *values) mask() (m uint32) {
-	for q := range v {
-		if v[q].Set {
-			m |= 1 << q
-		}
-	}
-	return m
-}
-
 // compare reports whether two sets have a quantity in common, and whether they mean the same by all of those.
 func (v *values) compare(other *values) (common, alike bool) {
 	alike = true
