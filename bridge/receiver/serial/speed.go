@@ -86,8 +86,7 @@ type evidence struct {
 	bytes     int
 	printable int
 	ended     bool    // the burst has
-	inner     [9]int  // runs of equal bits between two others of a byte, by length
-	first     [10]int // runs of low bits that begin with the start bit, by length; 9 is all of the byte
+	runs      [10]int // of equal bits of a byte that end before it does, by length; 9 is a whole byte without one
 }
 
 func (e *evidence) add(p []byte) {
@@ -96,27 +95,21 @@ func (e *evidence) add(p []byte) {
 		if b >= ' ' && b < 0x7f || b == '\r' || b == '\n' {
 			e.printable++
 		}
-		e.runs(b)
+		e.count(b)
 	}
 }
 
-// runs counts the runs of a byte in the order in which its bits come, the lowest first.
-func (e *evidence) runs(b byte) {
-	from, last, first := -1, byte(0), true // the start bit is low and comes before bit 0
+// count counts the runs of a byte in the order in which its bits come: the start bit is low and comes before bit 0.
+func (e *evidence) count(b byte) {
+	from, last := -1, byte(0)
 	for i := range 8 {
-		bit := b >> i & 1
-		if bit == last {
-			continue
+		if bit := b >> i & 1; bit != last {
+			e.runs[i-from]++
+			from, last = i, bit
 		}
-		if first {
-			e.first[i-from]++
-		} else {
-			e.inner[i-from]++
-		}
-		from, last, first = i, bit, false
 	}
-	if first {
-		e.first[9]++
+	if from < 0 {
+		e.runs[9]++
 	}
 }
 
@@ -153,32 +146,20 @@ func (e *evidence) factor() float64 {
 	return min(float64(e.bytes)/usualBurst, 0.5)
 }
 
-// shortest is the length of the shortest runs that are not exceptions: 1 at the right speed and below it; at a speed k
-// times too high each bit is seen k times, and no run is shorter.
+// shortest is the length of the shortest runs that are not exceptions, an eighth of them: 1 at the right speed and below it, and while
+// there are too few; at a speed k times too high each bit is seen k times, and no run is shorter.
 func (e *evidence) shortest() int {
-	if n := shortest(e.inner[:], e.bytes/4); n > 0 {
-		return n
-	}
-	if n := shortest(e.first[:], 1); n > 0 {
-		return n
-	}
-	return 1
-}
-
-// shortest returns the length that at most an eighth of the runs are below, 0 when there are fewer than some.
-func shortest(runs []int, some int) int {
-	total := 0
-	for _, n := range runs {
+	total, below := 0, 0
+	for _, n := range e.runs {
 		total += n
 	}
-	if total < max(some, 1) {
-		return 0
+	if total < max(e.bytes/4, 1) {
+		return 1
 	}
-	below := 0
-	for length, n := range runs {
+	for length, n := range e.runs {
 		if below += n; below > total/8 {
 			return length
 		}
 	}
-	return 0
+	return 1
 }
