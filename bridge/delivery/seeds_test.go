@@ -20,7 +20,7 @@ var found = []struct {
 	{128, "and taken for ones with a refused mark: they went unmarked, out of order"},
 	{247, "a server that never echoes and breaks on a fix: all that is kept for retain was sent before it each time, and it was not isolated"},
 	{141, "the same, where pongs are far ahead of what the application processes"},
-	{569, "a server that refuses the mark got nothing but late fixes: each trial had another one of them as its control"},
+	{569, "a server that refuses the mark got nothing but late fixes: each experiment had another one of them as its control"},
 
 	// Faults put back.
 	{13, "a pong acknowledges while no echo was seen (ponged acknowledges what it should hold): 'acknowledged', 'lost'"},

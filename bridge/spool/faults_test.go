@@ -68,7 +68,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestFaultsOfTheRecentLog lets each operation on the tmpfs fail for a while: a record is held, or Append says that it is
+// TestFaultsOfTheRecentLog lets each operation on the tmpfs fail for a while: a record is held, or Append reports that it is
 // not, and that is counted.
 func TestFaultsOfTheRecentLog(t *testing.T) {
 	for _, op := range []string{"write", "create", "rename", "remove", "read"} {
@@ -195,9 +195,9 @@ func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 	}
 }
 
-// TestDeadDiskIsSaidOnce keeps records in the recent part while the disk takes nothing, says so once, and puts them on
+// TestDeadDiskIsLoggedOnce keeps records in the recent part while the disk takes nothing, logs so once, and puts them on
 // the disk when it comes back.
-func TestDeadDiskIsSaidOnce(t *testing.T) {
+func TestDeadDiskIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newSimDirectory()
 		var said strings.Builder

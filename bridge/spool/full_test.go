@@ -121,7 +121,7 @@ func TestFloorOfFreeSpace(t *testing.T) {
 	m.spool.disk.floor = 1 << 30
 	for i := range 2000 {
 		if m.disk.space = 1<<30 + 1<<20; i >= 500 {
-			m.disk.space = 1 << 29 // somebody else has filled the disk
+			m.disk.space = 1 << 29 // another program has filled the disk
 		}
 		mustAppend(t, m.spool, strings.Repeat("x", 1000))
 		m.spool.report(m.spool.flush(false))

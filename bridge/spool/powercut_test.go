@@ -21,7 +21,7 @@ import (
 // envWriter makes the test binary the writer of TestPowerCutsOnARealFileSystem, in the directory that it names.
 const envWriter = "GPSBRIDGE_SPOOL_WRITER"
 
-// write is the program that the power is cut of. It appends as fast as it may, acknowledges some of it, and says what is
+// write is the program that the power is cut of. It appends as fast as it may, acknowledges some of it, and states what is
 // certain to be on the disk: every record from M+1 to N, with M in the last "acking M" and N in the last "saved N".
 func write(dir, tmpfs string) error {
 	s, err := Open(Options{Dir: filepath.Join(dir, "spool"), Runtime: tmpfs, Max: 8 << 20, Sync: time.Hour, Readers: []string{"r"}})
@@ -76,7 +76,7 @@ func (w *writer) listen(t *testing.T) bool {
 		_, err = fmt.Sscanf(w.line, "acking %d", &w.acked)
 	}
 	if err != nil {
-		t.Fatalf("the writer says %q: %v", w.line, err)
+		t.Fatalf("the writer printed %q: %v", w.line, err)
 	}
 	w.line = ""
 	return true

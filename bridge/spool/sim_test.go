@@ -130,7 +130,7 @@ func (d *simDirectory) sync() error {
 	return nil
 }
 
-// cut is a power cut; chance says of each thing that was not synced whether it reached the disk.
+// cut is a power cut; chance decides of each thing that was not synced whether it reached the disk.
 func (d *simDirectory) cut(chance func() bool) {
 	for _, change := range d.pending {
 		if !chance() {

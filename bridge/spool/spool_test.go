@@ -40,7 +40,7 @@ func (m *model) next(reader string, after uint64) (uint64, string, bool) {
 	return 0, "", false
 }
 
-// held counts the records that somebody has not acknowledged.
+// held counts the records that some reader has not acknowledged.
 func (m *model) held(readers []string) (n int) {
 	for pos := range m.records {
 		if slices.ContainsFunc(readers, func(name string) bool { return !m.acked[name][pos] }) {

@@ -46,7 +46,7 @@ func (s *Spool) run() {
 }
 
 // follow looks whether the directories are still at their paths. One that was deleted is made again, and what is still open
-// of it is written there. The error says that a directory cannot be opened: nothing that is written is found at the next start.
+// of it is written there. The error states that a directory cannot be opened: nothing that is written is found at the next start.
 func (s *Spool) follow() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

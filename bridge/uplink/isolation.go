@@ -32,8 +32,8 @@ const (
 	// failuresNeededSilent is the same where the connection just ended, or was closed as if nothing were wrong. Uvicorn ends
 	// it so when an application fails, but a killed server and a proxy do too.
 	failuresNeededSilent = 5
-	// candidatesAdded is up to how many candidates the trials may make: a server that breaks the connection on everything would
-	// add a window of new records each time.
+	// candidatesAdded is up to how many candidates the experiments may make: a server that breaks the connection on
+	// everything would add a window of new records each time.
 	candidatesAdded = 4 * maxWindow
 	// marksNeeded is the number of records that pass without the mark of the backlog, each after a failure with it, that
 	// show that the server refuses the mark.
@@ -46,26 +46,26 @@ const (
 type isolation struct {
 	candidates []uint64 // outstanding at each of the last breaks, the likely ones first
 	breaks     int      // in a row that have them in common
-	active     bool     // connections begin with trials
-	group      int      // the first so many of them broke the connection in a trial
-	size       int      // of the last trial; 0: none since a break
+	active     bool     // connections begin with experiments
+	group      int      // the first so many of them broke the connection in an experiment
+	size       int      // of the last experiment; 0: none since a break
 
 	evidence evidence // against the first candidate, where it is the group
 
 	passedUnmarked int
 }
 
-// evidence is what the trials of one record have shown.
+// evidence is what the experiments of one record have shown.
 type evidence struct {
 	first, behind int  // its failures of each kind
 	silent        bool // one of them came without a close frame that states a failure
 	marked        bool // it failed with the mark of the backlog
 	tried         bool // it was sent without the mark
-	unmarked      bool // that trial goes on
+	unmarked      bool // that experiment goes on
 }
 
-// trial is what a connection begins with.
-type trial struct {
+// experiment is what a connection begins with.
+type experiment struct {
 	records    []uint64 // the first of the candidates
 	candidates []uint64
 	behind     bool // after another record, which is no candidate, and some time
@@ -77,7 +77,7 @@ type trial struct {
 type failure struct {
 	outstanding []uint64 // records without an acknowledgement, the likely ones first
 	first       bool     // nothing else was sent on this connection
-	behind      bool     // another one passed before, as a trial has it
+	behind      bool     // another one passed before, as an experiment has it
 	marked      bool     // the first of them was sent with the mark of the backlog
 	blame       blame    // of blamePossible or blameStated
 }
@@ -154,7 +154,7 @@ func (i *isolation) passed(pos uint64) {
 func (i *isolation) markAccepted() { i.passedUnmarked = 0 }
 
 // next decides what is to be sent next, alone, of at most so many records. Not ok: nothing in particular.
-func (i *isolation) next(most int) (t trial, ok bool) {
+func (i *isolation) next(most int) (t experiment, ok bool) {
 	if !i.active {
 		return t, false
 	}

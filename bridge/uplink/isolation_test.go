@@ -14,7 +14,7 @@ type event struct {
 	behind  bool
 	silent  bool
 	passed  uint64
-	next    []uint64 // wanted after it: records of the trial
+	next    []uint64 // wanted after it: records of the experiment
 	quarant bool     // wanted of it
 }
 
@@ -69,16 +69,16 @@ func TestIsolation(t *testing.T) {
 				} else {
 					i.passed(e.passed)
 				}
-				if trial, _ := i.next(maxWindow); quarantine != e.quarant || !slices.Equal(trial.records, e.next) {
-					t.Errorf("event %d: quarantine %t, next %v; want %t, %v: %+v", n, quarantine, trial.records, e.quarant, e.next, i)
+				if experiment, _ := i.next(maxWindow); quarantine != e.quarant || !slices.Equal(experiment.records, e.next) {
+					t.Errorf("event %d: quarantine %t, next %v; want %t, %v: %+v", n, quarantine, experiment.records, e.quarant, e.next, i)
 				}
 			}
 		})
 	}
 }
 
-// Trials take turns, and are bounded by the window.
-func TestIsolationTrials(t *testing.T) {
+// Experiments take turns, and are bounded by the window.
+func TestIsolationExperiments(t *testing.T) {
 	var i isolation
 	many := make([]uint64, 100)
 	for pos := range many {
@@ -88,17 +88,17 @@ func TestIsolationTrials(t *testing.T) {
 		i.broke(failure{outstanding: many, blame: blameStated})
 	}
 	for _, want := range []int{1, 2, 4, 8, 8} {
-		if trial, _ := i.next(8); len(trial.records) != want || trial.behind {
-			t.Errorf("%+v, want %d records", trial, want)
+		if experiment, _ := i.next(8); len(experiment.records) != want || experiment.behind {
+			t.Errorf("%+v, want %d records", experiment, want)
 		}
 	}
 	i.broke(failure{outstanding: []uint64{4}, blame: blameStated})
 	for n := range 2 * failuresNeeded {
-		trial, _ := i.next(8)
-		if trial.behind != (n%2 == 1) {
-			t.Errorf("trial %d: %+v", n, trial)
+		experiment, _ := i.next(8)
+		if experiment.behind != (n%2 == 1) {
+			t.Errorf("experiment %d: %+v", n, experiment)
 		}
-		i.broke(failure{outstanding: []uint64{4}, first: !trial.behind, behind: trial.behind, blame: blameStated})
+		i.broke(failure{outstanding: []uint64{4}, first: !experiment.behind, behind: experiment.behind, blame: blameStated})
 	}
 }
 
@@ -121,15 +121,15 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 		for range breaksToIsolate + 1 {
 			i.broke(with)
 		}
-		if trial, ok := i.next(8); !ok || !trial.behind || trial.unmarked {
-			t.Fatalf("trial %+v, %t", trial, ok)
+		if experiment, ok := i.next(8); !ok || !experiment.behind || experiment.unmarked {
+			t.Fatalf("experiment %+v, %t", experiment, ok)
 		}
 		with.behind = true
 		i.broke(with)
-		if trial, ok := i.next(8); !ok || !trial.behind || !trial.unmarked || i.marksRefused() {
-			t.Fatalf("trial %+v, %t; refused %t", trial, ok, i.marksRefused())
+		if experiment, ok := i.next(8); !ok || !experiment.behind || !experiment.unmarked || i.marksRefused() {
+			t.Fatalf("experiment %+v, %t; refused %t", experiment, ok, i.marksRefused())
 		}
-		if trial, _ := i.next(8); trial.unmarked {
+		if experiment, _ := i.next(8); experiment.unmarked {
 			t.Error("sent without the mark twice")
 		}
 		i.passed(pos)
@@ -157,13 +157,13 @@ func TestIsolationEnds(t *testing.T) {
 		}
 		remove := func(pos uint64) { waiting = slices.DeleteFunc(waiting, func(p uint64) bool { return p == pos }) }
 		for range rapid.IntRange(0, 100).Draw(t, "events") {
-			trial, isTrial := i.next(maxWindow)
+			experiment, isExperiment := i.next(maxWindow)
 			switch what := rapid.IntRange(0, 9).Draw(t, "event"); {
 			case what < 6:
 				f := failure{blame: rapid.SampledFrom([]blame{blamePossible, blameStated}).Draw(t, "blame"), marked: rapid.Bool().Draw(t, "marked"),
 					outstanding: take(rapid.IntRange(1, 32).Draw(t, "window"))}
-				if isTrial && rapid.Bool().Draw(t, "candidate") {
-					f.outstanding, f.behind, f.first = trial.records, trial.behind, !trial.behind
+				if isExperiment && rapid.Bool().Draw(t, "candidate") {
+					f.outstanding, f.behind, f.first = experiment.records, experiment.behind, !experiment.behind
 				}
 				if _, quarantine := i.broke(f); quarantine {
 					if !slices.Contains(waiting, f.outstanding[0]) {
@@ -178,13 +178,13 @@ func TestIsolationEnds(t *testing.T) {
 				remove(acked)
 			}
 		}
-		// The evidence ends: trials pass.
+		// The evidence ends: experiments pass.
 		for n := 0; i.active; n++ {
-			trial, ok := i.next(maxWindow)
+			experiment, ok := i.next(maxWindow)
 			if !ok || n > 2*capacity {
-				t.Fatalf("isolating after %d trials that passed: %+v", n, i)
+				t.Fatalf("isolating after %d experiments that passed: %+v", n, i)
 			}
-			for _, pos := range trial.records {
+			for _, pos := range experiment.records {
 				i.passed(pos)
 			}
 		}

@@ -27,7 +27,7 @@ const (
 	// on it, where a pong is provisional: more than the round trip to most
 	// servers.
 	echoWait = time.Second
-	// failWait is the same for the trials of the isolation: Daphne closes the
+	// failWait is the same for the experiments of the isolation: Daphne closes the
 	// connection up to a second after an application has failed on a record.
 	failWait = 1500 * time.Millisecond
 	// renewGrace is how long a connection that is due to be replaced waits for

@@ -53,7 +53,7 @@ type session struct {
 	moved       time.Time // when a record was sent or received last
 	waits       bool      // the writer has a record for which there is no room
 	hurry       bool      // a ping is due now
-	otherPassed bool      // a trial has it that another record passed
+	otherPassed bool      // the other record of an experiment has passed
 	written     uint64    // ordinal of the last sending that is on the wire
 	ping        ping
 	probe       probe

@@ -14,7 +14,7 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Certificates are verified at the time of Clock, whatever the system's says.
+// Certificates are verified at the time of Clock, whatever the system clock shows.
 func TestCertificatesAreVerifiedAtClock(t *testing.T) {
 	ca := newAuthority(t)
 	future, _, _ := ca.sign(func(c *x509.Certificate) {

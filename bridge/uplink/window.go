@@ -68,7 +68,7 @@ type window struct {
 	limited bool   // growth: the window was full in this round trip
 	recover uint64 // losses of sendings up to this one belong to a halving already done
 
-	srtt, rttvar time.Duration // smoothed as RFC 6298 says; 0 until measured
+	srtt, rttvar time.Duration // smoothed as in RFC 6298; 0 until measured
 }
 
 func newWindow(limit int) window {

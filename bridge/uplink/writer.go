@@ -13,7 +13,7 @@ import (
 	"gpsbridge/bridge/problem"
 )
 
-// Order says which records go first when more wait than can be sent at once.
+// Order states which records go first when more wait than can be sent at once.
 type Order string
 
 // The orders of sending.
@@ -84,7 +84,7 @@ func (l *lanes) pending() bool { return l.backlog < l.end }
 
 // write sends records while the window has room.
 func (s *session) write(ctx context.Context) error {
-	if err := s.trials(ctx); err != nil {
+	if err := s.experiments(ctx); err != nil {
 		return err
 	}
 	s.lanes = newLanes(s.u.queue.Acked())
@@ -303,9 +303,9 @@ func (s *session) look(after uint64) (pos uint64, f *flight, err error) {
 	return pos, f, nil
 }
 
-// trials begin a connection with the candidates of the isolation, alone, until they have passed. Between them new records go,
+// experiments begin a connection with the candidates of the isolation, alone, until they have passed. Between them new records go,
 // which would have to wait for that.
-func (s *session) trials(ctx context.Context) error {
+func (s *session) experiments(ctx context.Context) error {
 	for more := false; ; more = true {
 		s.u.mu.Lock()
 		t, ok := s.u.isolation.next(s.u.win.size)
@@ -340,7 +340,7 @@ func (s *session) trials(ctx context.Context) error {
 
 // others sends new records, a window of them or else the newest, and waits until they have passed. Ahead of a candidate whose
 // failure is to be evidence it sends any where there is no new one and any will do, and waits until the server would have failed on it.
-func (s *session) others(ctx context.Context, t trial) error {
+func (s *session) others(ctx context.Context, t experiment) error {
 	s.u.mu.Lock()
 	after, size := s.u.newest, uint64(s.u.win.size)
 	s.u.mu.Unlock()
