@@ -10,12 +10,10 @@ var speeds = []int{9600, 115200, 38400, 4800, 57600, 19200, 230400, 460800, 9216
 
 // search decides at which speed to listen next. It never ends: when all speeds were tried, it begins again.
 type search struct {
-	order  []int // of all speeds, the likely first
-	tried  []int // in this pass
-	passes int   // completed
-	// What was learned in this pass: the speed is above lo, below hi, and near guess; 0 where that is not known.
-	lo, hi int
-	guess  float64
+	order  []int   // of all speeds, the likely first
+	tried  []int   // in this pass
+	passes int     // completed
+	guess  float64 // what the last one showed: the speed is near it; 0 where that is not known
 }
 
 // newSearch begins with the speed that worked last, 0 for none.
@@ -30,54 +28,33 @@ func newSearch(last int) *search {
 
 // next is the speed to try now. It counts as tried.
 func (s *search) next() int {
-	left := s.left(s.lo, s.hi)
-	if len(left) == 0 {
-		// What was learned was wrong. What was tried was not: the line may have been noisy, but that is for another pass.
-		s.lo, s.hi, s.guess = 0, 0, 0
-		left = s.left(0, 0)
+	if len(s.tried) == len(s.order) {
+		s.passes, s.tried = s.passes+1, nil
 	}
-	if len(left) == 0 {
-		s.passes++
-		s.tried = nil
-		left = s.order
-	}
-	best := left[0]
-	for i, baud := range left {
-		if s.guess > 0 && s.cost(i, baud) < s.cost(slices.Index(left, best), best) {
-			best = baud
+	best, least := 0, math.Inf(1)
+	for i, baud := range s.order {
+		if c := s.cost(i, baud); c < least && !slices.Contains(s.tried, baud) {
+			best, least = baud, c
 		}
 	}
 	s.tried = append(s.tried, best)
 	return best
 }
 
-// left are the speeds between two that were not tried, in order.
-func (s *search) left(lo, hi int) (left []int) {
-	for _, baud := range s.order {
-		if baud > lo && (hi == 0 || baud < hi) && !slices.Contains(s.tried, baud) {
-			left = append(left, baud)
-		}
-	}
-	return left
-}
-
 // cost weighs how far a speed is from the guess, in octaves, against how rare it is.
 func (s *search) cost(place, baud int) float64 {
-	return math.Abs(math.Log2(float64(baud)/s.guess)) + 0.2*float64(place)
+	rare := 0.2 * float64(place)
+	if s.guess == 0 {
+		return rare
+	}
+	return math.Abs(math.Log2(float64(baud)/s.guess)) + rare
 }
 
 // learn uses what a line showed at a speed.
 func (s *search) learn(baud int, e *evidence) {
-	factor := e.factor()
-	switch {
-	case factor > 1: // the line is that many times slower
-		s.hi = baud
+	s.guess = 0
+	if factor := e.factor(); factor > 0 {
 		s.guess = float64(baud) / factor
-	case factor > 0:
-		s.lo = baud
-		s.guess = float64(baud) / factor
-	default:
-		s.guess = 0
 	}
 }
 
