@@ -35,7 +35,7 @@ type hunt struct {
 	position, fix bool
 	// unreported keeps what is wrong so far from being shown: this is one port of several.
 	unreported bool
-	// leave is asked about every second whether to look elsewhere; nil for never.
+	// leave is asked about every second of a silence whether to look elsewhere; nil for never.
 	leave func() bool
 
 	last    time.Time // of a byte, or the start
@@ -155,7 +155,11 @@ func (l *listening) run() (*problem.Problem, error) {
 	buf := make([]byte, 1024)
 	for {
 		l.host.Alive(aliveWithin)
-		err := l.line.SetReadDeadline(l.deadline())
+		wait := burstGap // all that is waited for is longer
+		if l.silence {
+			wait = min(leaveEvery, max(wait, l.silent-time.Since(l.last)))
+		}
+		err := l.line.SetReadDeadline(time.Now().Add(wait))
 		n := 0
 		if err == nil {
 			n, err = l.line.Read(buf)
@@ -177,26 +181,6 @@ func (l *listening) run() (*problem.Problem, error) {
 			return wrong, nil
 		}
 	}
-}
-
-// deadline is when to look at what came so far: the end of a burst, of a wait, of a silence.
-func (l *listening) deadline() time.Time {
-	next := l.last.Add(leaveEvery)
-	now := time.Now()
-	switch {
-	case !l.understood.IsZero() && l.ended && l.understood.Add(sentenceWait).After(now):
-		next = l.understood.Add(sentenceWait)
-	case l.ended && l.interrupted(now):
-		next = l.last.Add(messageGap)
-	case l.evidence.bytes > 0 && !l.ended:
-		next = l.last.Add(burstGap)
-	case next.Before(now):
-		next = now.Add(leaveEvery)
-	}
-	if notice := l.last.Add(silentNotice); !l.silence && source.Earlier(notice, next) {
-		return notice
-	}
-	return next
 }
 
 // add looks at what came.
@@ -235,7 +219,7 @@ func (l *listening) pause(now time.Time) error {
 	if idle >= l.silent {
 		return l.nothing
 	}
-	if l.leave != nil && l.leave() {
+	if l.silence && l.leave != nil && l.leave() {
 		return source.ErrElsewhere
 	}
 	return nil
