@@ -33,7 +33,13 @@ func applying(rtt time.Duration, h habit) func(*server, int, *websocket.Conn) {
 				return
 			}
 			echo, code := h(seqOf(msg), bytes.Contains(msg, []byte(lateMark)), time.Now())
-			if code != 0 {
+			switch code {
+			case 0:
+			case websocket.ClosePolicyViolation: // the application itself closes, at once
+				conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+				conn.Close()
+				return
+			default:
 				breakOff(conn, code)
 				return
 			}

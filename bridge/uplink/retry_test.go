@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,31 +96,35 @@ func TestServerThatCrashesOnSomeRecords(t *testing.T) {
 // A server that is away for long and then breaks connections on what is marked is recognised as quickly as one that was not
 // away: the pauses that its absence has taught do not separate its connections.
 func TestStrictServerAfterAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		back := time.Now().Add(10 * time.Minute)
-		s := newServer(t, applying(50*time.Millisecond, func(_ int, marked bool, _ time.Time) (bool, int) { return true, code(marked, fails) }))
-		plain := s.http.Handler
-		s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if time.Now().Before(back) {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return
-			}
-			plain.ServeHTTP(w, r)
-		})
-		c, _ := s.quarantining()
-		q := newQueue(0)
-		u := run(t, c, q)
-		q.addEach(100*time.Millisecond, 13*600)
-		slow := 0
-		for seq := 10*600 + 500; seq <= 13*600; seq++ { // half a minute of the longest pause, and what recognises the habit
-			if at := q.ackedAt[seq-1]; at.IsZero() || at.Sub(q.added[seq-1]) > 5*time.Second {
-				slow++
-			}
+	for _, closes := range []int{fails, websocket.ClosePolicyViolation} {
+		t.Run(strconv.Itoa(closes), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { strictAfterAnOutage(t, closes) }) })
+	}
+}
+
+func strictAfterAnOutage(t *testing.T, closes int) {
+	back := time.Now().Add(10 * time.Minute)
+	s := newServer(t, applying(50*time.Millisecond, func(_ int, marked bool, _ time.Time) (bool, int) { return true, code(marked, closes) }))
+	plain := s.http.Handler
+	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if time.Now().Before(back) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
 		}
-		if slow > 20 {
-			t.Errorf("%d of 1300 records took more than 5 s: status %+v", slow, u.Status())
-		}
+		plain.ServeHTTP(w, r)
 	})
+	c, _ := s.quarantining()
+	q := newQueue(0)
+	u := run(t, c, q)
+	q.addEach(100*time.Millisecond, 13*600)
+	slow := 0
+	for seq := 10*600 + 500; seq <= 13*600; seq++ { // half a minute of the longest pause, and what recognises the habit
+		if at := q.ackedAt[seq-1]; at.IsZero() || at.Sub(q.added[seq-1]) > 5*time.Second {
+			slow++
+		}
+	}
+	if slow > 20 {
+		t.Errorf("%d of 1300 records took more than 5 s: status %+v", slow, u.Status())
+	}
 }
 
 // The time for the handshake grows on a slow link, up to its bound.

@@ -162,26 +162,27 @@ type Uplink struct {
 	reached bool // the last attempt connected
 	brief   bool // the last connection was of use, for a short time
 
-	mu        sync.Mutex // guards all below
-	win       window
-	echoes    echoes
-	isolation isolation
-	runs      map[string]bool // of the records sent
-	sentFirst time.Time       // when the first record was sent
-	stuck     bool            // the last record to be quarantined could not be, and that was logged
-	newest    uint64          // position, of the records ever sent, by this process or perhaps an earlier one
-	top       uint64          // newest position acknowledged
-	drains    int             // calls of Drain
-	session   *session        // while connected
-	clock     string          // the source of the time of the last attempt
-	mode      AckMode         // in force; auto: no echo was seen yet
-	silent    int             // connections in a row given up because nothing was acknowledged
-	status    Status          // counters and state; the rest is filled in by Status
-	lastAck   time.Time
-	retryAt   time.Time
-	failed    error         // why the last attempt to connect failed; nil while connected or not known
-	logged    logged        // what the log knows
-	changed   chan struct{} // closed at the next change, for Drain; nil: no call waits
+	mu             sync.Mutex // guards all below
+	win            window
+	echoes         echoes
+	isolation      isolation
+	runs           map[string]bool // of the records sent
+	sentFirst      time.Time       // when the first record was sent
+	stuck          bool            // the last record to be quarantined could not be, and that was logged
+	newest         uint64          // position, of the records ever sent, by this process or perhaps an earlier one
+	top            uint64          // newest position acknowledged
+	drains         int             // calls of Drain
+	session        *session        // while connected
+	clock          string          // the source of the time of the last attempt
+	mode           AckMode         // in force; auto: no echo was seen yet
+	silent         int             // connections in a row given up because nothing was acknowledged
+	status         Status          // counters and state; the rest is filled in by Status
+	lastAck        time.Time
+	isolatingSince time.Time // when the last isolation began
+	retryAt        time.Time
+	failed         error         // why the last attempt to connect failed; nil while connected or not known
+	logged         logged        // what the log knows
+	changed        chan struct{} // closed at the next change, for Drain; nil: no call waits
 }
 
 // New returns an uplink that takes its records from q. Its errors are problems
@@ -309,6 +310,9 @@ func (u *Uplink) judge(s *session, err error) {
 	f.first = u.win.n == u.win.begin+1
 	f.marked = len(out) > 0 && out[0].marked
 	starts, quarantine := u.isolation.broke(f)
+	if starts {
+		u.isolatingSince = time.Now()
+	}
 	u.mu.Unlock()
 	if starts {
 		u.log.Warn("server breaks the connection on the same records again and again, sending some at a time to find out which", "reason", reason(err), "records", len(f.outstanding))
@@ -355,11 +359,12 @@ func (u *Uplink) passed(pos uint64) {
 }
 
 // isolating reports whether a record is looked for on which the server breaks
-// the connection, while it accepts others.
+// the connection, while it accepts others. For a minute it need not have shown
+// that it does: it may break the connection before an echo comes.
 func (u *Uplink) isolating() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isolation.active && time.Since(u.lastAck) < time.Minute
+	return u.isolation.active && (time.Since(u.lastAck) < time.Minute || time.Since(u.isolatingSince) < time.Minute)
 }
 
 func (u *Uplink) outstanding() int {
