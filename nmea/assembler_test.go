@@ -163,24 +163,26 @@ func TestLearnedCycle(t *testing.T) {
 // TestLostSentence holds that an epoch whose last sentence is lost leaves with
 // the next epoch, and that the one after is as quick as ever.
 func TestLostSentence(t *testing.T) {
-	var s stream
-	for i := range 12 {
-		if i == 6 {
-			s.epoch(36000+float64(i), "GGA", "GSA")
-			continue
+	for _, step := range []float64{1, 0.1} {
+		var s stream
+		for i := range 12 {
+			if i == 6 {
+				s.epoch(36000+float64(i)*step, "GGA", "GSA")
+				continue
+			}
+			s.epoch(36000+float64(i)*step, "GGA", "GSA", "RMC")
 		}
-		s.epoch(36000+float64(i), "GGA", "GSA", "RMC")
-	}
-	r := assemble(s.Bytes(), Options{})
-	r.oneEach(t, 12)
-	if r.after[6] != 21 {
-		t.Errorf("fix 6 left with sentence %d, want 21, the first of the next epoch", r.after[6])
-	}
-	if r.fixes[6].Speed.Set || !r.fixes[6].AltMSL.Set {
-		t.Errorf("fix 6: %+v", r.fixes[6])
-	}
-	if r.after[7] != 23 {
-		t.Errorf("fix 7 left with sentence %d, want 23, its RMC", r.after[7])
+		r := assemble(s.Bytes(), Options{})
+		r.oneEach(t, 12)
+		if r.after[6] != 21 {
+			t.Errorf("fix 6 left with sentence %d, want 21, the first of the next epoch", r.after[6])
+		}
+		if r.fixes[6].Speed.Set || !r.fixes[6].AltMSL.Set || !r.fixes[7].Speed.Set {
+			t.Errorf("fixes 6 and 7: %+v", r.fixes[6:8])
+		}
+		if r.after[7] != 23 {
+			t.Errorf("fix 7 left with sentence %d, want 23, its RMC", r.after[7])
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,10 @@ func TestLimitsOfCarrying(t *testing.T) {
 		{"satellites in view, 10.01 s", last(gll("100000"), gsv, "", gll("100010.01")).NSat, Value{}},
 		{"climb, 5 s", last(ggaAt("100000"), "", strings.Replace(ggaAt("100005"), "11.2", "21.2", 1)).Climb, some(2)},
 		{"climb, 5.01 s", last(ggaAt("100000"), "", strings.Replace(ggaAt("100005.01"), "11.2", "21.2", 1)).Climb, Value{}},
+		{"climb, 0.985 s", last(ggaAt("100000.000"), "", strings.Replace(ggaAt("100000.985"), "11.2", "13.17", 1)).Climb.Set, true},
+		{"climb, 0.984 s", last(ggaAt("100000.000"), "", strings.Replace(ggaAt("100000.984"), "11.2", "13.17", 1)).Climb, Value{}},
+		{"climb from an altitude 0.985 s back", math.Abs(last(ggaAt("100000.000"), "", strings.Replace(ggaAt("100000.985"), "11.2", "13.2", 1), "", strings.Replace(ggaAt("100001.970"), "11.2", "14.185", 1)).Climb.V-1) < 1e-9, true},
+		{"satellites of a GSA that comes twice", last(gll("100000"), gsa, gsa, gll("100000")).USat, some(4)},
 		{"climb after an epoch in two dimensions", last(ggaAt("100000"), "", "GNRMC,100001,V,,,,,,,,,,N", "", ggaAt("100002")).Climb, Value{}},
 		{"three satellites", last("GNGGA,100000,5130.0,N,00030.0,E,1,03,0.8,11.2,M,46.7,M,,").Mode, Mode2D},
 		{"four satellites", last("GNGGA,100000,5130.0,N,00030.0,E,1,04,0.8,11.2,M,46.7,M,,").Mode, Mode3D},
