@@ -7,6 +7,7 @@ import (
 
 // TestDrive drives each of some seeds for half an hour and checks that a vehicle could.
 func TestDrive(t *testing.T) {
+	t.Parallel()
 	const rate, dt = 10, 0.1
 	for seed := range uint64(4) {
 		g := generator(t, Config{Rate: rate, Seed: seed})
@@ -60,6 +61,7 @@ func acceleration(a, b State, dt float64) float64 {
 
 // TestLights: the vehicle stands before each line whose light is red, for as long as it is, and nowhere else.
 func TestLights(t *testing.T) {
+	t.Parallel()
 	lights := 0
 	for _, c := range hydePark {
 		if c.light {
@@ -98,6 +100,7 @@ func TestLights(t *testing.T) {
 }
 
 func TestRouteIsClosed(t *testing.T) {
+	t.Parallel()
 	d := newDrive(hydePark, 0)
 	x, y, heading, _ := d.place(-1)
 	for way := -1.0; way <= d.length+1; way += 0.1 {

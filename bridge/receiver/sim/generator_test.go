@@ -95,6 +95,7 @@ func TestOrderOfSentences(t *testing.T) {
 }
 
 func TestSentencesSayTheState(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2027, time.December, 31, 23, 59, 58, 0, time.UTC)
 	g := generator(t, Config{Rate: 4, Start: start, Seed: 3})
 	for i := range 4000 {
@@ -181,6 +182,7 @@ func TestNoSky(t *testing.T) {
 }
 
 func TestTunnels(t *testing.T) {
+	t.Parallel()
 	g := generator(t, Config{Tunnel: true})
 	var lengths []int
 	dark := 0

@@ -9,6 +9,7 @@ import (
 )
 
 func TestSky(t *testing.T) {
+	t.Parallel()
 	for _, c := range []Config{{}, {Seed: 9, Baud: 9600}, {Seed: 2, Baud: 4800}} {
 		g := generator(t, c)
 		for range 2 * 3600 / 60 {
@@ -41,6 +42,7 @@ func TestSky(t *testing.T) {
 
 // TestSkyMovesSlowly: satellites of these orbits move by less than 0.7° a minute.
 func TestSkyMovesSlowly(t *testing.T) {
+	t.Parallel()
 	g := generator(t, Config{})
 	g.Skip()
 	type place struct{ elevation, cn0 int }
@@ -74,6 +76,7 @@ func TestSkyMovesSlowly(t *testing.T) {
 
 // TestSatellitesAgree: GSV lists what is in view, GSA what is used of it, GGA how many that are.
 func TestSatellitesAgree(t *testing.T) {
+	t.Parallel()
 	g := generator(t, Config{Seed: 4})
 	ids := []string{"1", "2", "3", "4"}
 	for range 300 {
@@ -122,6 +125,7 @@ func TestSatellitesAgree(t *testing.T) {
 
 // TestNeed: what a configuration is said to need is never exceeded in a second, and not wildly more than it sends.
 func TestNeed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []Config{{}, {Rate: 10, Baud: 115200}, {Baud: 9600}, {Baud: 4800}} {
 		g := generator(t, c)
 		rate := max(c.Rate, 1)
