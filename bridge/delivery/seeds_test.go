@@ -5,6 +5,9 @@ import (
 	"testing"
 )
 
+// open are seeds whose worlds show what README.md calls open. TestWorlds leaves them out.
+var open = map[uint64]bool{359: true}
+
 // found are seeds whose worlds have shown a fault of the code, or find one when it is put back. Each is simulated in every run.
 var found = []struct {
 	seed  uint64
@@ -20,6 +23,7 @@ var found = []struct {
 	{128, "and taken for ones with a refused mark: they went unmarked, out of order"},
 	{247, "a server that never echoes and breaks on a fix: all that is kept for retain was sent before it each time, and it was not isolated"},
 	{141, "the same, where pongs are far ahead of what the application processes"},
+	{484, "a server that ends each connection after two fixes was taken for one that refuses the mark: they went unmarked, out of order"},
 	{569, "a server that refuses the mark got nothing but late fixes: each experiment had another one of them as its control"},
 
 	// Faults put back.

@@ -61,7 +61,6 @@ type evidence struct {
 	silent        bool // one of them came without a close frame that states a failure
 	marked        bool // it failed with the mark of the backlog
 	tried         bool // it was sent without the mark
-	unmarked      bool // that experiment goes on
 }
 
 // experiment is what a connection begins with.
@@ -70,8 +69,11 @@ type experiment struct {
 	candidates []uint64
 	behind     bool // after another record, which is no candidate, and some time
 	fresh      bool // that one must be new: one sent late would have the mark too
-	unmarked   bool // without the mark of the backlog
+	unmarked   unmarked
 }
+
+// unmarked is when to send without the mark of the backlog: as it failed with it, so that nothing but the mark differs.
+type unmarked struct{ first, behind bool }
 
 // failure is the end of a connection that a record may have caused.
 type failure struct {
@@ -118,7 +120,6 @@ func common(a, b []uint64) []uint64 {
 
 // add takes a failure, and reports whether the evidence is complete.
 func (e *evidence) add(f failure) bool {
-	e.unmarked = false
 	if f.first {
 		e.first++
 	}
@@ -139,9 +140,6 @@ func (i *isolation) passed(pos uint64) {
 	if at < 0 {
 		return
 	}
-	if at == 0 && i.evidence.unmarked {
-		i.passedUnmarked++
-	}
 	i.candidates = slices.Delete(i.candidates, at, at+1)
 	if at < i.group {
 		i.group--
@@ -149,6 +147,13 @@ func (i *isolation) passed(pos uint64) {
 	}
 	i.active = i.active && len(i.candidates) > 0
 }
+
+// tryUnmarked takes note that the only candidate is sent without the mark.
+func (i *isolation) tryUnmarked() { i.evidence.tried = true }
+
+// acceptedUnmarked takes note that a record passed without the mark of the backlog, after it failed with it, and that the
+// connection stood for a while after it.
+func (i *isolation) acceptedUnmarked() { i.passedUnmarked++ }
 
 // markAccepted takes the echo of a record with the mark of the backlog: evidence against the mark is void.
 func (i *isolation) markAccepted() { i.passedUnmarked = 0 }
@@ -162,9 +167,9 @@ func (i *isolation) next(most int) (t experiment, ok bool) {
 	if i.group == 1 {
 		e := &i.evidence
 		t.records, t.behind = t.candidates[:1], e.first > e.behind
-		if e.marked && !e.tried { // after another one also without the mark, so that nothing but the mark differs
-			t.behind, t.fresh, t.unmarked = true, true, e.behind > 0 || e.first >= failuresNeeded // as the first one where there is no other
-			e.tried, e.unmarked = t.unmarked, t.unmarked
+		if e.marked && !e.tried {
+			t.behind, t.fresh = true, true
+			t.unmarked = unmarked{first: e.first >= failuresNeeded, behind: e.behind > 0}
 		}
 		return t, true
 	}

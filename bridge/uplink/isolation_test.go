@@ -121,24 +121,40 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 		for range breaksToIsolate + 1 {
 			i.broke(with)
 		}
-		if experiment, ok := i.next(8); !ok || !experiment.behind || experiment.unmarked {
+		if experiment, ok := i.next(8); !ok || !experiment.behind || !experiment.fresh || experiment.unmarked != (unmarked{}) {
 			t.Fatalf("experiment %+v, %t", experiment, ok)
 		}
 		with.behind = true
 		i.broke(with)
-		if experiment, ok := i.next(8); !ok || !experiment.behind || !experiment.unmarked || i.marksRefused() {
+		if experiment, ok := i.next(8); !ok || !experiment.behind || experiment.unmarked != (unmarked{behind: true}) || i.marksRefused() {
 			t.Fatalf("experiment %+v, %t; refused %t", experiment, ok, i.marksRefused())
 		}
-		if experiment, _ := i.next(8); experiment.unmarked {
+		i.tryUnmarked()
+		if experiment, _ := i.next(8); experiment.unmarked != (unmarked{}) {
 			t.Error("sent without the mark twice")
 		}
 		i.passed(pos)
+		i.acceptedUnmarked()
 	}
 	if !i.marksRefused() || i.active {
 		t.Errorf("%+v", i)
 	}
 	if i.markAccepted(); i.marksRefused() {
 		t.Error("a record with the mark was echoed, and the mark counts as refused")
+	}
+}
+
+// Where there is no other record to compare with, one that fails as the first is sent so without the mark.
+func TestIsolationTriesTheMarkAlone(t *testing.T) {
+	var i isolation
+	for n := range breaksToIsolate + failuresNeeded {
+		if experiment, _ := i.next(8); experiment.unmarked.first {
+			t.Errorf("without the mark after %d failures", n-breaksToIsolate)
+		}
+		i.broke(failure{outstanding: []uint64{4}, first: n >= breaksToIsolate, marked: true, blame: blameStated})
+	}
+	if experiment, _ := i.next(8); experiment.unmarked != (unmarked{first: true}) {
+		t.Errorf("%+v", experiment)
 	}
 }
 

@@ -318,6 +318,12 @@ func (s *session) experiments(ctx context.Context) error {
 				return err
 			}
 		}
+		s.u.mu.Lock()
+		bare := s.otherPassed && t.unmarked.behind || !s.otherPassed && t.unmarked.first
+		if bare {
+			s.u.isolation.tryUnmarked()
+		}
+		s.u.mu.Unlock()
 		for _, candidate := range t.records {
 			pos, f, err := s.look(candidate - 1)
 			switch {
@@ -327,13 +333,22 @@ func (s *session) experiments(ctx context.Context) error {
 				s.u.passed(candidate)
 				continue
 			}
-			f.unmarked = t.unmarked
+			f.unmarked = bare
 			if err := s.send(f); err != nil {
 				return err
 			}
 		}
+		sent := time.Now()
 		if err := s.landed(ctx); err != nil {
 			return err
+		}
+		if bare {
+			if err := s.stands(ctx, sent); err != nil {
+				return err
+			}
+			s.u.mu.Lock()
+			s.u.isolation.acceptedUnmarked()
+			s.u.mu.Unlock()
 		}
 	}
 }
@@ -371,18 +386,26 @@ func (s *session) others(ctx context.Context, t experiment) error {
 	if err := s.landed(ctx); err != nil || n == 0 || !t.behind {
 		return err
 	}
-	s.u.mu.Lock()
-	stood := time.Until(start.Add(failWait + s.u.win.timeout()))
-	s.u.mu.Unlock()
-	select {
-	case <-time.After(stood):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.stands(ctx, start); err != nil {
+		return err
 	}
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	s.otherPassed = true
 	return nil
+}
+
+// stands waits until the server would have failed on what was sent at a time.
+func (s *session) stands(ctx context.Context, sent time.Time) error {
+	s.u.mu.Lock()
+	until := sent.Add(failWait + s.u.win.timeout())
+	s.u.mu.Unlock()
+	select {
+	case <-time.After(time.Until(until)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // landed waits until nothing is on its way.
