@@ -98,6 +98,7 @@ func TestParse(t *testing.T) {
 		{"GSA estimated", "GPGSA,A,E,,,,,,,,,,,,,99.9,99.9,99.9", reading{kind: kindGSA, gnss: gnssGPS}},
 		{"VTG", "GPVTG,084.4,T,,M,027.0,N,050.0,K,A", reading{kind: kindVTG, values: values{track: some(84.4), speed: some(13.89)}}},
 		{"VTG 1.5", "GPVTG,084.4,081.3,027.0,050.0", reading{kind: kindVTG, values: values{track: some(84.4), speed: some(13.89)}}},
+		{"VTG 2.0 with its letters left out", "GPVTG,084.4,,,,027.0,,050.0,", reading{kind: kindVTG, values: values{track: some(84.4), speed: some(13.89)}}},
 		{"VTG km/h alone", "GPVTG,,T,,M,,N,050.0,K,A", reading{kind: kindVTG, values: values{speed: some(13.88888889)}}},
 		{"VTG without a fix", "GPVTG,0.0,T,,M,0.0,N,0.0,K,N", reading{kind: kindVTG}},
 		{"ZDA", "GPZDA,090000.00,23,11,2026,00,00", reading{kind: kindZDA, timed: true, timeOfDay: timeOfDay{nine, 2}, date: date{2026, 11, 23}}},

@@ -173,24 +173,26 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// TestWholeSeconds holds for a receiver that sends five times a second and states
-// whole seconds alone: each of them is one fix, when that is known.
+// TestWholeSeconds holds for a receiver that sends four or five times a second and states whole seconds alone: each of them is one
+// fix, when that is known.
 func TestWholeSeconds(t *testing.T) {
-	for _, quiet := range []bool{false, true} {
-		r := &recorder{}
-		a := NewAssembler(r, Options{})
-		for i := range 60 {
-			var s stream
-			s.epoch(36000+float64(i/5), "RMC", "GGA")
-			var sc Scanner
-			sc.Scan(s.Bytes(), a.Push)
-			if quiet {
-				a.Flush()
+	for rate, want := range map[int]string{4: "3133333333333", 5: "31133333333333"} { // no fix for the copies of the first second
+		for _, quiet := range []bool{false, true} {
+			r := &recorder{}
+			a := NewAssembler(r, Options{})
+			for i := range 12 * rate {
+				var s stream
+				s.epoch(36000+float64(i/rate), "RMC", "GGA")
+				var sc Scanner
+				sc.Scan(s.Bytes(), a.Push)
+				if quiet {
+					a.Flush()
+				}
 			}
-		}
-		a.Flush()
-		if got := r.modes(); got != "31133333333333" {
-			t.Errorf("quiet %v: modes %s, want a fix for each of the last 11 seconds, after three of which it took one for no fix", quiet, got)
+			a.Flush()
+			if got := r.modes(); got != want {
+				t.Errorf("%d a second, quiet %v: modes %s, want %s", rate, quiet, got, want)
+			}
 		}
 	}
 }
