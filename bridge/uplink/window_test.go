@@ -294,3 +294,34 @@ func TestWindowMatures(t *testing.T) {
 		t.Errorf("unproven: %v", got)
 	}
 }
+
+// The round trip and its variation are those of RFC 6298, section 2.
+func TestWindowSmoothsTheRoundTrip(t *testing.T) {
+	w := newWindow(32)
+	for _, tc := range []struct{ rtt, want time.Duration }{
+		{100 * time.Millisecond, 300 * time.Millisecond}, {200 * time.Millisecond, 362500 * time.Microsecond},
+	} {
+		if w.measure(tc.rtt); w.timeout() != tc.want {
+			t.Errorf("after a round trip of %s: up to %s, want %s", tc.rtt, w.timeout(), tc.want)
+		}
+	}
+}
+
+// A record is given up at the last of the losses that it may have, where a record shows it that was sent once.
+func TestWindowAcceptsAfterSomeLosses(t *testing.T) {
+	w := newWindow(32)
+	f := &flight{pos: 1, key: testKey(1), keyed: true}
+	now := time.Unix(0, 0)
+	for n := uint64(1); n < lossesToAccept; n++ {
+		if got := w.missed([]*flight{f}, &flight{}, now); got != nil {
+			t.Fatalf("accepted after %d losses", n)
+		}
+	}
+	if got := w.missed([]*flight{f}, &flight{again: true}, now); got != nil {
+		t.Error("accepted by the echo of a repeat")
+	}
+	f.losses-- // the last one did not count
+	if got := w.missed([]*flight{f}, &flight{}, now); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("accepted %v", got)
+	}
+}
