@@ -79,6 +79,7 @@ func TestScanner(t *testing.T) {
 		{name: "no sentence", in: "$\r\n$$ 5,00\r\n", stats: ScannerStats{NoiseBytes: 8}},
 		{name: "too long", in: "$GPTXT," + strings.Repeat("x", 250) + "\r\n" + gll, want: []string{gll}, stats: ScannerStats{NoiseBytes: 257, TooLong: 1}},
 		{name: "star in the text", in: sentence("GPTXT,01,01,02,a*b"), want: []string{strings.TrimSpace(sentence("GPTXT,01,01,02,a*b"))}},
+		{name: "star and a space in the text", in: sentence("GPTXT,01,01,02,a* b"), want: []string{strings.TrimSpace(sentence("GPTXT,01,01,02,a* b"))}},
 		{name: "checksum alike in the text", in: sentence("GPTXT,01,01,02,a*00b"), want: []string{strings.TrimSpace(sentence("GPTXT,01,01,02,a*00b"))}},
 	}
 	for _, tt := range tests {
