@@ -145,8 +145,13 @@ func (i *isolation) passed(pos uint64) {
 		i.group--
 		i.evidence = evidence{}
 	}
-	i.active = i.active && len(i.candidates) > 0
+	if len(i.candidates) == 0 {
+		i.active, i.breaks = false, 0
+	}
 }
+
+// searching reports whether connections break in a row with some of the same records outstanding.
+func (i *isolation) searching() bool { return i.active || i.breaks > 1 }
 
 // tryUnmarked takes note that the only candidate is sent without the mark.
 func (i *isolation) tryUnmarked() { i.evidence.tried = true }

@@ -178,7 +178,7 @@ type Uplink struct {
 	silent         int             // connections in a row given up because nothing was acknowledged
 	status         Status          // counters and state; the rest is filled in by Status
 	lastAck        time.Time
-	isolatingSince time.Time // when the last isolation began
+	isolatingSince time.Time // when connections began to break on the same records
 	retryAt        time.Time
 	failed         error         // why the last attempt to connect failed; nil while connected or not known
 	logged         logged        // what the log knows
@@ -309,8 +309,9 @@ func (u *Uplink) judge(s *session, err error) {
 	}
 	f.first = u.win.n == u.win.begin+1
 	f.marked = len(out) > 0 && out[0].marked
+	searched := u.isolation.searching()
 	starts, quarantine := u.isolation.broke(f)
-	if starts {
+	if !searched && u.isolation.searching() {
 		u.isolatingSince = time.Now()
 	}
 	u.mu.Unlock()
@@ -364,7 +365,7 @@ func (u *Uplink) passed(pos uint64) {
 func (u *Uplink) isolating() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.isolation.active && (time.Since(u.lastAck) < time.Minute || time.Since(u.isolatingSince) < time.Minute)
+	return u.isolation.searching() && (time.Since(u.lastAck) < time.Minute || time.Since(u.isolatingSince) < time.Minute)
 }
 
 func (u *Uplink) outstanding() int {
