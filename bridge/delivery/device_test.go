@@ -158,7 +158,7 @@ func (l *line) connect() {
 	c := uplink.Config{
 		Name: reader, URL: "ws://tracking.example" + route + l.id + "/", Ack: d.ack, Order: d.order, Window: d.window, Retain: d.retain,
 		Echoes: d.echoes, SawEcho: func() { d.echoes = true }, Backlog: pipeline.Late, Quarantine: l.quarantine, Log: d.log.logger(l.process),
-		Rand: rand.New(rand.NewPCG(d.seed, uint64(len(d.network.dials)))),
+		Rand: rand.New(rand.NewPCG(d.seed, d.network.dialled())),
 	}
 	dialOver(&c, func(ctx context.Context, _ string, _ int) (net.Conn, error) {
 		if l.process.dead.Load() {

@@ -49,6 +49,13 @@ func (n *network) Accept() (net.Conn, error) {
 func (n *network) Close() error   { close(n.closed); return nil }
 func (n *network) Addr() net.Addr { return &net.TCPAddr{} }
 
+// dialled is the number of attempts so far.
+func (n *network) dialled() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return uint64(len(n.dials))
+}
+
 // dial connects the device to the server.
 func (n *network) dial(ctx context.Context) (net.Conn, error) {
 	n.mu.Lock()

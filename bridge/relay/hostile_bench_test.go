@@ -33,9 +33,13 @@ func BenchmarkBesideHostileTrackers(b *testing.B) {
 	}
 	measureTrackers(trackers, time.Second) // until all is warm
 	b.ReportMetric(float64(memoryPeak(b, relay))/1e6, "MB-alone")
-	for _, kind := range append(slices.Sorted(maps.Keys(hostile)), "all") {
+	kinds, rounds := append(slices.Sorted(maps.Keys(hostile)), "all"), 4
+	if testing.Short() {
+		kinds, rounds = kinds[len(kinds)-1:], 1
+	}
+	for _, kind := range kinds {
 		var p50, p99 [2][]time.Duration // alone and attacked
-		for range 4 {
+		for range rounds {
 			for i, role := range []string{"", "attack " + kind + " " + address} {
 				var attackers *exec.Cmd
 				if role != "" {

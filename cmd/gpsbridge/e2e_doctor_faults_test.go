@@ -363,11 +363,12 @@ func TestDoctorWaitsForASlowReceiver(t *testing.T) {
 	end := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
+		next := time.NewTimer(5 * time.Second) // and not just when the port, opened now, is opened again
+		defer next.Stop()
 		for i := 0; ; i += 100 {
 			select {
-			case <-tick.C:
+			case <-next.C:
+				next.Reset(10 * time.Second)
 				_, _ = line.Write(appendSentence(v.epochs(i, i+1), "GPGSV,1,1,03,05,71,210,31,07,40,100,25,13,10,050,20"))
 			case <-end:
 				return
