@@ -69,7 +69,7 @@ func judge(t *testing.T, tr *nmeatest.Trip) bool {
 // a short run. No value may be another epoch's, and there is one fix an epoch.
 func TestEveryOrder(t *testing.T) {
 	most := 5
-	if testing.Short() {
+	if !nmeatest.Long() {
 		most = 3
 	}
 	streams := 0
@@ -97,7 +97,7 @@ func TestEveryOrder(t *testing.T) {
 // has what was heard of its epoch.
 func TestLosses(t *testing.T) {
 	seeds := uint64(20)
-	if testing.Short() {
+	if !nmeatest.Long() {
 		seeds = 1
 	}
 	for _, order := range []string{
@@ -117,7 +117,7 @@ func TestLosses(t *testing.T) {
 // learned a loss may still be taken for evidence, so values are judged from the eleventh epoch on.
 func TestRandomOrders(t *testing.T) {
 	seeds := uint64(6000)
-	if testing.Short() {
+	if !nmeatest.Long() {
 		seeds = 300
 	}
 	for seed := range seeds {

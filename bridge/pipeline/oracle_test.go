@@ -93,7 +93,7 @@ func onLine(tr *nmeatest.Trip) source.Source {
 // sees the pauses of a receiver at 1 Hz, and none in what a faster one sends.
 func TestEveryOrder(t *testing.T) {
 	most := 5
-	if testing.Short() {
+	if !nmeatest.Long() {
 		most = 3
 	}
 	streams := 0

@@ -1,0 +1,5 @@
+//go:build race
+
+package nmeatest
+
+const raced = true
