@@ -97,6 +97,9 @@ func until(ctx context.Context, every time.Duration, seeking bool, first pipelin
 			!none && o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
 			!none && now.Sub(sentences) > fixWait,
 			none && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:
+			if o.State == receiver.Silent && !none && now.Sub(o.Since) <= quietWait { // between two bursts
+				o.State, o.Problem = receiver.Reading, nil
+			}
 			return o
 		}
 		select {
