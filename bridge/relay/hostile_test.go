@@ -306,6 +306,7 @@ func TestTheHeaviestIsClosedFirst(t *testing.T) {
 		if !websocket.IsCloseError(got.err, websocket.CloseTryAgainLater) {
 			t.Errorf("the heaviest ended with %v, want 1013", got.err)
 		}
+		synctest.Wait() // until it has left the group
 		if s := r.Status(); s.Viewers != 1 || s.ClosedSlow != 1 {
 			t.Errorf("%d viewers, %d closed; want the light one alone", s.Viewers, s.ClosedSlow)
 		}
