@@ -226,7 +226,7 @@ func TestPurgeLeavesNothing(t *testing.T) {
 }
 
 // TestCommandsOutsideTheService has a relay for phones, with every secret that root alone can read. What check calls good
-// starts, root's commands find nothing wrong, and another user is told what is not for that user.
+// starts, root's commands find nothing wrong, and another user gets the reason why a file cannot be read.
 func TestCommandsOutsideTheService(t *testing.T) {
 	t.Parallel()
 	h := tracker(t)
