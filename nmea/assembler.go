@@ -109,18 +109,27 @@ func (a *Assembler) Push(sentence []byte) {
 	if r.flaws != 0 {
 		a.stats.Refused++
 	}
-	switch {
-	case r.kind == kindOther:
-	case r.kind == kindTXT:
+	switch r.kind {
+	case kindOther:
+	case kindTXT:
 		a.stats.note(r.text)
-	case r.kind == kindGSV:
+	case kindGSV:
 		a.sky.view(r)
-	case r.verdict == void && a.outvoted(r):
-	case r.timed:
-		a.timed(r)
-	case r.kind.position():
-		a.untimed(r)
 	default:
+		a.assemble(r)
+	}
+}
+
+// assemble takes a sentence that states something about an epoch.
+func (a *Assembler) assemble(r *reading) {
+	if r.verdict == void && a.outvoted(r) {
+		return
+	}
+	if r.timed {
+		a.timed(r)
+	} else if r.kind.position() {
+		a.untimed(r)
+	} else {
 		a.companion(r)
 	}
 }

@@ -16,8 +16,6 @@ const (
 	day      = 24 * time.Hour
 	rollover = 1024 * 7 // days after which the week number of GPS starts again
 
-	// wrap is how far the time of day falls when a day has passed.
-	wrap = 12 * time.Hour
 	// leap is how far the clock of a receiver without a fix may move at once. More, and it was set, or went on while the
 	// receiver slept: the date is then unknown.
 	leap = time.Hour
@@ -57,7 +55,7 @@ func newCalendar(o Options) calendar {
 // advance moves on to the time of day tod. A jump without a fix makes the date unknown.
 func (c *calendar) advance(tod time.Duration, fix bool) {
 	step := tod - c.tod
-	if step < -wrap {
+	if step < -day/2 { // a day has passed
 		step += day
 		c.day++
 	}

@@ -188,7 +188,7 @@ func forward(a, b time.Duration) time.Duration {
 }
 
 // backward reports whether b lies before a, seen over midnight.
-func backward(a, b time.Duration) bool { return forward(a, b) > wrap }
+func backward(a, b time.Duration) bool { return forward(a, b) > day/2 }
 
 // fix reports whether the receiver has one: a sentence states a position, and none states that there is none. What is
 // simulated or entered by hand is a fix all the same, though the standard wants RMC and GLL to call it void.

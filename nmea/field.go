@@ -24,13 +24,12 @@ type decimal struct {
 func parseDecimal(s string) (d decimal, ok bool) {
 	point := false
 	for i := 0; i < len(s); i++ {
-		digit := s[i] - '0' // over 9 for all but digits
-		switch {
-		case digit <= 9:
-		case s[i] == '.' && !point:
+		if s[i] == '.' && !point {
 			point = true
 			continue
-		default:
+		}
+		digit := s[i] - '0'
+		if digit > 9 { // bytes below '0' wrap around
 			return decimal{}, false
 		}
 		if d.decimals == maxDecimals {

@@ -15,10 +15,10 @@ type companion struct {
 
 // fix returns whether a companion is of an epoch with a fix, as far as it shows that.
 func (c *companion) fix() verdict {
-	switch {
-	case c.dim > ModeNone, c.values[speed].Set, c.values[track].Set, c.values[heading].Set:
+	if c.dim > ModeNone || c.values[speed].Set || c.values[track].Set || c.values[heading].Set {
 		return valid
-	case c.dim == ModeNone, c.kind == kindVTG: // a heading may be missing beside a fix
+	}
+	if c.dim == ModeNone || c.kind == kindVTG { // a heading may be missing beside a fix
 		return void
 	}
 	return unsaid

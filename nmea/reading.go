@@ -90,6 +90,9 @@ func (r *reading) scaled(i int, lo, hi, unit float64) Value {
 	return v
 }
 
+// altitude reads an altitude in a unit. Mines and the Dead Sea lie above -2000 m, and balloons reach 50 km.
+func (r *reading) altitude(i int, unit float64) Value { return r.scaled(i, -2000, 100e3, unit) }
+
 // angle reads an angle from true north. 360 is 0.
 func (r *reading) angle(i int) Value {
 	v := r.number(i, 0, 360)
@@ -195,7 +198,7 @@ func (r *reading) solution(sep int) {
 	r.values[hdop] = r.dop(7)
 	if r.verdict == valid {
 		r.place(1)
-		r.values[altMSL] = r.number(8, minAltitude, maxAltitude)
+		r.values[altMSL] = r.altitude(8, metre)
 		r.values[geoidSep] = r.number(sep, -maxGeoid, maxGeoid)
 	}
 }

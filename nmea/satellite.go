@@ -35,32 +35,32 @@ var systems = [...]int{gnssGPS, gnssGLONASS, gnssGalileo, gnssBeiDou, gnssQZSS, 
 type numbering struct {
 	from, to int
 	gnss     int
-	below    int // by how much the number within the constellation is below that
+	first    int // the number of from within the constellation
 }
 
 // unambiguous are ranges that no constellation uses for itself. They are those that gpsd knows.
 var unambiguous = []numbering{
-	{401, 463, gnssBeiDou, 400},
-	{301, 336, gnssGalileo, 300},
-	{201, 263, gnssBeiDou, 200},
-	{193, 200, gnssQZSS, 192},
-	{901, 918, gnssNavIC, 900}, // Allystar
+	{401, 463, gnssBeiDou, 1},
+	{301, 336, gnssGalileo, 1},
+	{201, 263, gnssBeiDou, 1},
+	{193, 200, gnssQZSS, 1},
+	{901, 918, gnssNavIC, 1}, // Allystar
 }
 
 // own are ranges that hold in the sentences of one constellation alone: Quectel's of Galileo, and QZSS where its numbers have
 // grown into BeiDou's.
 var own = [...][]numbering{
-	gnssGalileo: {{101, 136, gnssGalileo, 100}},
-	gnssQZSS:    {{193, 210, gnssQZSS, 192}},
+	gnssGalileo: {{101, 136, gnssGalileo, 1}},
+	gnssQZSS:    {{193, 210, gnssQZSS, 1}},
 	gnssNavIC:   nil,
 }
 
 // common are the ranges of NMEA 0183 in sentences that state none of the constellations that number themselves.
 var common = []numbering{
-	{120, 158, gnssSBAS, 0},
-	{173, 182, gnssIMES, 172},
-	{65, 99, gnssGLONASS, 64},
-	{33, 64, gnssSBAS, -87},
+	{120, 158, gnssSBAS, 120},
+	{173, 182, gnssIMES, 1},
+	{65, 99, gnssGLONASS, 1},
+	{33, 64, gnssSBAS, 120},
 }
 
 // themselves is the last number of the constellations that number their satellites from 1 in their own sentences.
@@ -85,7 +85,7 @@ func satellite(gnss, n int) Satellite {
 	for _, rs := range ranges {
 		for _, r := range rs {
 			if n >= r.from && n <= r.to {
-				return newSatellite(r.gnss, n-r.below)
+				return newSatellite(r.gnss, n-r.from+r.first)
 			}
 		}
 	}

@@ -60,23 +60,23 @@ func (s *Scanner) Scan(p []byte, yield func(sentence []byte)) {
 				break
 			}
 		}
-		switch c := p[i]; {
-		case c == '$' || c == '!':
+		switch classes[p[i]] {
+		case classStart:
 			s.drop(p[start:i])
 			s.size, start = 1, i
-		case s.size == 0:
-			if c != '\r' && c != '\n' {
-				s.stats.NoiseBytes++
+		case classLineEnd:
+			if s.size > 0 {
+				s.endLine(p[start:i], yield)
 			}
-		case c == '\r' || c == '\n':
-			s.endLine(p[start:i], yield)
-		case c < ' ' || c == 0x7f:
+		case classControl:
 			s.drop(p[start:i])
 			s.stats.NoiseBytes++
-		case s.add(c):
-			s.stats.Sentences++
-			yield(s.sentence(p[start : i+1]))
-			s.close()
+		case classText, classStar:
+			if s.add(p[i]) {
+				s.stats.Sentences++
+				yield(s.sentence(p[start : i+1]))
+				s.close()
+			}
 		}
 	}
 	if s.size > 0 {
@@ -84,11 +84,25 @@ func (s *Scanner) Scan(p []byte, yield func(sentence []byte)) {
 	}
 }
 
-// special marks the bytes that mean something to the Scanner.
-var special = func() (t [256]bool) {
-	for c := range t {
-		t[c] = c < ' ' || c == 0x7f || c == '$' || c == '!' || c == '*'
+// class is what a byte means to the Scanner.
+type class uint8
+
+const (
+	classText  class = iota
+	classStar        // of a checksum, or text
+	classStart       // of a sentence
+	classLineEnd
+	classControl // in no sentence
+)
+
+var classes = func() (t [256]class) {
+	for c := range ' ' {
+		t[c] = classControl
 	}
+	t[0x7f] = classControl
+	t['\r'], t['\n'] = classLineEnd, classLineEnd
+	t['$'], t['!'] = classStart, classStart
+	t['*'] = classStar
 	return t
 }()
 
@@ -97,7 +111,7 @@ var special = func() (t [256]bool) {
 func (s *Scanner) plain(p []byte) int {
 	p = p[:min(len(p), MaxSentence-s.size)]
 	n, sum := 0, s.sum
-	for n < len(p) && !special[p[n]] {
+	for n < len(p) && classes[p[n]] == classText {
 		sum ^= p[n]
 		n++
 	}
@@ -111,8 +125,12 @@ func (s *Scanner) close() {
 	s.n, s.size, s.sum, s.star, s.wrong = 0, 0, 0, 0, false
 }
 
-// add takes the next character of the open sentence and reports whether it completes a checksum that is right.
+// add takes the next character and reports whether it completes a checksum of the open sentence that is right.
 func (s *Scanner) add(c byte) bool {
+	if s.size == 0 {
+		s.stats.NoiseBytes++
+		return false
+	}
 	if s.size++; s.size > MaxSentence {
 		s.stats.TooLong++
 		s.stats.NoiseBytes += uint64(s.size)

@@ -9,8 +9,9 @@ const (
 )
 
 const (
-	// dimAge is how long the dimension that GSA stated holds for epochs without one: GSA may come every few seconds only.
-	dimAge = 10 * time.Second
+	// satelliteAge is how long what GSA and GSV stated holds for epochs without them: they may come every few seconds only; SiRF's
+	// receivers send GSV every five.
+	satelliteAge = 10 * time.Second
 	// estimateAge is the same for error estimates. They often come after everything else, and the fix does not wait for them:
 	// the previous epoch's serve.
 	estimateAge = 2500 * time.Millisecond
@@ -115,7 +116,7 @@ func (a *Assembler) dimension() Mode {
 	if a.epoch.dim != ModeUnknown {
 		return a.epoch.dim
 	}
-	if forward(a.carried.dimAt, a.now()) <= dimAge {
+	if forward(a.carried.dimAt, a.now()) <= satelliteAge {
 		return a.carried.dim
 	}
 	return ModeUnknown

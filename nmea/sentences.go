@@ -83,17 +83,15 @@ var sentences = [...]struct {
 // Field numbers below count from 0 after the address. The layouts are those of NMEA 0183 versions 2.0 to 4.11; where
 // receivers differ, the comment names the receiver.
 
-// Plausible ranges, and units. A COCOM receiver stops at 515 m/s, balloons reach 50 km, and the geoid stays within -107 and
-// +86 m of the ellipsoid.
+// Plausible ranges, and units. A COCOM receiver stops at 515 m/s, and the geoid stays within -107 and +86 m of the ellipsoid.
 const (
-	maxSpeed    = 1000.0 // m/s
-	minAltitude = -2000.0
-	maxAltitude = 100e3
-	maxGeoid    = 250.0
+	maxSpeed = 1000.0 // m/s
+	maxGeoid = 250.0  // m
 
-	knot = 1852.0 / 3600 // m/s
-	kmh  = 1 / 3.6       // m/s
-	foot = 0.3048        // m
+	knot  = 1852.0 / 3600 // m/s
+	kmh   = 1 / 3.6       // m/s
+	metre = 1.0
+	foot  = 0.3048 // m
 )
 
 // parseRMC: time, status, latitude, N, longitude, E, knots, track, date, variation, E, FAA mode, navigational status.
@@ -231,7 +229,7 @@ func parseRME(r *reading) { r.values[eph], r.values[epv] = r.deviation(0), r.dev
 // user entered, and no measurement.
 func parseRMZ(r *reading) {
 	if r.field(2) == "3" && strings.EqualFold(r.field(1), "f") {
-		r.values[altMSL] = r.scaled(0, minAltitude, maxAltitude, foot)
+		r.values[altMSL] = r.altitude(0, foot)
 	}
 }
 
@@ -260,7 +258,7 @@ func parseUBX(r *reading) {
 	}
 	r.place(2)
 	v := &r.values
-	v[altHAE] = r.number(6, minAltitude, maxAltitude)
+	v[altHAE] = r.altitude(6, metre)
 	v[eph], v[epv] = r.deviation(8), r.deviation(9)
 	v[speed] = r.scaled(10, 0, maxSpeed, kmh)
 	v[track] = r.angle(11)

@@ -3,9 +3,7 @@ package nmea
 import "time"
 
 const (
-	// skyAge is how long a group of GSV counts: SiRF receivers send theirs every five seconds.
-	skyAge = 10 * time.Second
-	// skyCycles is the same for receivers without a clock, in cycles of GSV.
+	// skyCycles is how long a group of GSV counts for receivers without a clock, in cycles of GSV.
 	skyCycles = 3
 	// maxGroups bounds the groups: seven constellations with up to four signals.
 	maxGroups = 32
@@ -109,7 +107,7 @@ func (s *sky) use(r *reading) {
 
 // seen returns the number of satellites in view, absent when no Sky is recent.
 func (s *sky) seen(stamp time.Duration) Value {
-	if s.cycle == 0 || forward(s.when, stamp) > skyAge {
+	if s.cycle == 0 || forward(s.when, stamp) > satelliteAge {
 		return Value{}
 	}
 	return some(float64(s.out.NSat))
@@ -128,7 +126,7 @@ func (s *sky) assemble(stamp time.Duration) *Sky {
 		if g.cycle == s.cycle {
 			g.when = stamp // whatever the clock said before: it may not have known the time
 		}
-		if age := forward(g.when, stamp); age > skyAge || s.cycle-g.cycle >= skyCycles && age == 0 {
+		if age := forward(g.when, stamp); age > satelliteAge || s.cycle-g.cycle >= skyCycles && age == 0 {
 			g.sats = g.sats[:0]
 			continue
 		}
