@@ -1,13 +1,15 @@
 package bridge
 
 import (
+	"errors"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/secret"
 )
 
@@ -30,8 +32,8 @@ func newEchoServers(dir string, log *slog.Logger) *echoServers {
 		return e
 	}
 	e.path = filepath.Join(dir, echoesName)
-	text, err := os.ReadFile(e.path)
-	if err != nil && !os.IsNotExist(err) {
+	text, err := directory.ReadFile(e.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("cannot read which servers echo, that will be learned again", "err", err)
 	}
 	e.servers = strings.Fields(string(text))
@@ -57,7 +59,7 @@ func (e *echoServers) saw(server string) {
 	if e.path == "" {
 		return
 	}
-	if err := replaceFile(e.path, []byte(strings.Join(e.servers, "\n")+"\n")); err != nil {
+	if err := directory.Replace(e.path, []byte(strings.Join(e.servers, "\n")+"\n"), 0o600); err != nil {
 		e.log.Warn("cannot remember that the server echoes", "err", err)
 	}
 }

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/secret"
 )
 
@@ -85,16 +86,19 @@ func (l quarantined) line() ([]byte, error) {
 func (q *quarantine) append(line []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	kept, err := os.ReadFile(q.path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	kept, err := directory.ReadFile(q.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if len(kept) > 0 && !bytes.HasSuffix(kept, []byte("\n")) { // someone has edited it
+		kept = append(kept, '\n')
 	}
 	if int64(len(kept)+len(line)) > q.max {
 		var dropped int
 		kept, dropped = newest(kept, q.max*3/4-int64(len(line)))
 		q.log.Warn("quarantine is full, its oldest messages are dropped", "dropped", dropped, "file", q.path, "max_bytes", q.max)
 	}
-	return replaceFile(q.path, append(kept, line...))
+	return directory.Replace(q.path, append(kept, line...), 0o600)
 }
 
 // newest returns the last lines of text that fit into size bytes, and how many others there are.
@@ -104,28 +108,4 @@ func newest(text []byte, size int64) (kept []byte, dropped int) {
 		dropped++
 	}
 	return text, dropped
-}
-
-// replaceFile replaces a file with another text, so that a power cut leaves one of both.
-func replaceFile(path string, text []byte) error {
-	next := path + ".new"
-	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // new: a link is not followed
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close()) // so that its name is on the disk too
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // TestQuarantinedMessagesAreKept has two servers that accept a message each not.
@@ -116,7 +117,7 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}
 }
 
-// A user who may write in the spool's directory cannot lead the daemon to another file.
+// A user who may write in the spool's directory cannot lead the daemon to another file, neither to write it nor to show it.
 func TestQuarantineFollowsNoLinks(t *testing.T) {
 	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
@@ -130,6 +131,11 @@ func TestQuarantineFollowsNoLinks(t *testing.T) {
 		if err := os.Symlink(outside, q.path+at); err != nil {
 			t.Fatal(err)
 		}
+		if os.Geteuid() == 0 {
+			if err := os.Lchown(q.path+at, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}
 		keep := q.of("fleet", "ws://one.example/")
 		for range 3 {
 			_ = keep([]byte(`{"class":"TPV"}`), strings.Repeat("why ", 20)) // it may fail
@@ -137,5 +143,46 @@ func TestQuarantineFollowsNoLinks(t *testing.T) {
 		if got, err := os.ReadFile(outside); err != nil || string(got) != text {
 			t.Errorf("a link in place of %s: the file outside is now %q (%v)", name, got, err)
 		}
+		info, err := os.Lstat(q.path)
+		got, _ := os.ReadFile(q.path)
+		if os.Geteuid() == 0 && err == nil && info.Mode().IsRegular() && strings.Contains(string(got), text) {
+			t.Errorf("a link in place of %s: the quarantine shows the file outside: %s", name, got)
+		}
 	}
+}
+
+// FuzzQuarantine: whatever a message and a reason hold, and whatever the file holds before, each is one line of JSON that holds the
+// message, and the file is bounded.
+func FuzzQuarantine(f *testing.F) {
+	for _, seed := range [][2]string{{`{"class":"TPV"}`, ""}, {"\xff\n", "{\n"}, {`"<&>\u2028"`, "\n\n\n"}, {"1 2", strings.Repeat("x\n", 400)}} {
+		f.Add([]byte(seed[0]), "why", []byte(seed[1]))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte, reason string, before []byte) {
+		q := newQuarantine(t.TempDir(), slog.New(slog.DiscardHandler))
+		q.max = max(600, int64(6*len(msg)+6*len(reason)+300))
+		if err := os.WriteFile(q.path, before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.of("fleet", "ws://one.example/")(msg, reason); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(q.path)
+		if err != nil || int64(len(text)) > q.max {
+			t.Fatalf("%d bytes of %d, %v", len(text), q.max, err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		var l quarantined
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &l); err != nil {
+			t.Fatalf("%v in %s", err, lines[len(lines)-1])
+		}
+		var want bytes.Buffer
+		if json.Compact(&want, msg) != nil {
+			var back string
+			if err := json.Unmarshal(l.Message, &back); err != nil || back != strings.ToValidUTF8(string(msg), "\ufffd") && utf8.Valid(msg) {
+				t.Errorf("%q became %s", msg, l.Message)
+			}
+		} else if !bytes.Equal(l.Message, want.Bytes()) {
+			t.Errorf("%q became %s", msg, l.Message)
+		}
+	})
 }

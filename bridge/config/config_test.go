@@ -372,3 +372,36 @@ func TestHostNameWithoutAnID(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzConfiguration: whatever a file holds, it is a configuration of which each spool has a directory of its own in spool.dir, or
+// its problems are stated, each on one line.
+func FuzzConfiguration(f *testing.F) {
+	reference, err := os.ReadFile("../../systemd/gpsbridge.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(reference)
+	f.Add(regexp.MustCompile(`(?m)^# ?([a-z_]+ = |\[)`).ReplaceAll(reference, []byte("$1"))) // every key that it shows
+	for _, text := range []string{
+		"device_id = \"van_7\"\n[spool]\ndir = \"/s\"\nmax = \"1e30GiB\"\n", "[[receiver]]\nsource = \"tcp://[::1\"\ndevice_id = \"../x\"\n",
+		"\ufeff[[uplink]]\nserver = \"ws://a/{device_id}/\"\nheaders = { \"A\" = \"b\" }\n", "[relay]\nlisten = 1\n", "a.b.c = {x=[[\n", "log = \"\x1b[2J\"",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := loadFrom(t, filepath.Join(t.TempDir(), "f"), string(text), nil, nil)
+		for _, p := range problem.All(err) {
+			if line := p.Error(); strings.TrimSpace(line) == "" || strings.ContainsAny(line, "\n\r") || p.Code == "" {
+				t.Errorf("code %q, %q", p.Code, line)
+			}
+		}
+		if err != nil {
+			return
+		}
+		for _, id := range c.DeviceIDs() {
+			if dir, _ := c.SpoolDirs(id); dir != "" && (filepath.Dir(dir) != filepath.Clean(c.Spool.Dir) || !relay.ValidDeviceID(id)) {
+				t.Errorf("the spool of device %q is in %q", id, dir)
+			}
+		}
+	})
+}

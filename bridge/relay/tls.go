@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 )
 
@@ -76,7 +77,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	info, err := os.Stat(c.certFile)
 	if err == nil && !info.ModTime().Equal(c.changed) {
 		var pair tls.Certificate
-		if pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
+		if pair, err = readPair(c.certFile, c.keyFile); err == nil {
 			c.current, c.changed = &pair, info.ModTime()
 		}
 	}
@@ -85,6 +86,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			Fix: "name a PEM certificate and the file with its key, both readable by this user", Err: err}
 	}
 	return c.current, nil
+}
+
+func readPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, certErr := directory.ReadFile(certFile)
+	key, keyErr := directory.ReadFile(keyFile)
+	if err := errors.Join(certErr, keyErr); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // fingerprint is the SHA-256 of the certificate, as browsers show it.
@@ -150,28 +160,17 @@ func makeCertificate(certFile, keyFile string, names []string) error {
 		return err
 	}
 	// The key first: a power cut in between leaves no certificate, and the next start makes both again.
-	if err := writeWhole(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := replaceFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
 		return err
 	}
-	return writeWhole(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return replaceFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// writeWhole leaves the file as it was or with all of data, whatever happens in between, and its directory made where it was
-// missing.
-func writeWhole(name string, data []byte, mode fs.FileMode) error {
-	directory := filepath.Dir(name)
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(directory, ".new-*")
+// replaceFile replaces or makes a file, and makes its directory where that is missing.
+func replaceFile(path string, text []byte, mode fs.FileMode) error {
+	d, err := directory.Make(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // nothing is there any more once it was renamed
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return errors.Join(d.Close(), directory.Replace(path, text, mode))
 }

@@ -3,6 +3,7 @@
 package secret
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"strings"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 )
 
@@ -47,8 +49,8 @@ func ReadOrCreate(path string) (string, error) {
 		return token, err
 	}
 	token = rand.Text()
-	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return "", &problem.Problem{Code: CodeUnreadable, Cause: fmt.Sprintf("file %q cannot be created: %v", path, errors.Unwrap(err)),
+	if err := directory.Replace(path, []byte(token+"\n"), 0o600); err != nil {
+		return "", &problem.Problem{Code: CodeUnreadable, Cause: fmt.Sprintf("file %q cannot be created: %v", path, cmp.Or(errors.Unwrap(err), err)),
 			Fix: "name a file in a directory that this user may write", Err: err}
 	}
 	return token, nil

@@ -3,16 +3,19 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 )
 
@@ -135,6 +138,7 @@ func TestPlantedLinksAreNotFollowed(t *testing.T) {
 			if err := plant(o.Dir); err != nil {
 				t.Fatal(err)
 			}
+			giveAway(t, o.Dir)
 			_, _ = Drop(o.Dir, "") // it may refuse
 			if s, err := Open(o); err == nil {
 				_, _ = s.Append([]byte("more"))
@@ -151,19 +155,37 @@ func TestPlantedLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestLinkInPlaceOfTheDirectory is followed only if root made it.
+// giveAway gives directories and what is in them to another user, where the test runs as root. It leaves alone what has another
+// name elsewhere.
+func giveAway(t *testing.T, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			info, infoErr := os.Lstat(path)
+			if err != nil || infoErr != nil || os.Geteuid() != 0 || !e.IsDir() && info.Sys().(*syscall.Stat_t).Nlink > 1 {
+				return errors.Join(err, infoErr)
+			}
+			return os.Lchown(path, stranger, stranger)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const stranger = 65534 // nobody
+
+// TestLinkInPlaceOfTheDirectory is followed unless another user made it.
 func TestLinkInPlaceOfTheDirectory(t *testing.T) {
 	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 {
-		mustClose(t, mustOpen(t, Options{Dir: link, Readers: []string{"r"}}))
-		if err := os.Lchown(link, 65534, 65534); err != nil {
-			t.Skip("cannot give a link to another user: ", err)
-		}
+	mustClose(t, mustOpen(t, Options{Dir: link, Readers: []string{"r"}}))
+	if err := os.Lchown(link, stranger, stranger); err != nil {
+		t.Skip("cannot give a link to another user: ", err)
 	}
-	if _, err := Open(Options{Dir: link, Readers: []string{"r"}}); !errors.Is(err, errLink) {
-		t.Errorf("a link of another user: %v, want %v", err, errLink)
+	if _, err := Open(Options{Dir: link, Readers: []string{"r"}}); !errors.Is(err, directory.ErrLink) {
+		t.Errorf("a link of another user: %v, want %v", err, directory.ErrLink)
 	}
 }

@@ -6,9 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/directory"
 )
 
 // files is the directory of a log: what it needs of a file system, and where tests let it fail.
@@ -33,96 +34,17 @@ type file interface {
 	Sync() error // of the content
 }
 
-// directory is a directory of the operating system, held open. Its files are opened by name in the open directory and no
-// link is followed, so that a user who may write there cannot lead root to another file.
-type directory struct {
-	path   string
-	handle *os.File
-}
+// onDisk is a directory of the operating system.
+type onDisk struct{ *directory.Directory }
 
-// openDirectory opens a directory. A link at the end of the path is followed only if it is root's, as is that of
-// /var/lib/gpsbridge under DynamicUser=yes.
-func openDirectory(path string) (*directory, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	fd, err := unix.Open(path, flags|unix.O_NOFOLLOW, 0)
-	if err == unix.ELOOP || err == unix.ENOTDIR {
-		var st unix.Stat_t
-		if unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			if st.Uid != 0 {
-				return nil, &fs.PathError{Op: "open", Path: path, Err: errLink}
-			}
-			fd, err = unix.Open(path, flags, 0)
-		}
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	return &directory{path: path, handle: os.NewFile(uintptr(fd), path)}, nil
-}
-
-// makeDirectory is openDirectory of one that is made when it is missing.
-func makeDirectory(path string) (*directory, error) {
-	d, err := openDirectory(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return d, err
-	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, err
-	}
-	if d, err = openDirectory(path); err != nil {
-		return nil, err
-	}
-	if parent, err := openDirectory(filepath.Dir(path)); err == nil {
-		parent.handOver(d.handle)
-		_ = parent.close() // it was only read
-	}
-	return d, err
-}
-
-// sub opens a directory in d, and makes it when it is missing.
-func (d *directory) sub(name string) (*directory, error) {
-	err := unix.Mkdirat(d.fd(), name, 0o700)
-	if err != nil && err != unix.EEXIST {
-		return nil, &fs.PathError{Op: "mkdir", Path: d.at(name), Err: err}
-	}
-	fd, err := unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.at(name), Err: err}
-	}
-	below := &directory{path: d.at(name), handle: os.NewFile(uintptr(fd), d.at(name))}
-	d.handOver(below.handle)
-	return below, nil
-}
-
-// Errors of opening.
-var (
-	errLink        = errors.New("is a symbolic link, which is not followed: name the directory itself")
-	errUnreachable = errors.New("the directory was moved, or its disk is not mounted any more")
-)
-
-func (d *directory) fd() int               { return int(d.handle.Fd()) }
-func (d *directory) at(name string) string { return filepath.Join(d.path, name) }
-
-// openat opens a regular file of the directory. Nothing else is opened: O_NONBLOCK keeps a FIFO from blocking.
-func (d *directory) openat(name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.at(name), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), d.at(name))
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: d.at(name), Err: errors.New("is not a regular file")}, f.Close())
-	}
-	return f, nil
-}
+var errUnreachable = errors.New("the directory was moved, or its disk is not mounted any more")
 
 // open opens a file to read and write it, and on a file system that is read-only, as that of a worn card becomes, to read
 // what there is: writing then fails as on any disk that cannot be written.
-func (d *directory) open(name string) (file, error) {
-	f, err := d.openat(name, unix.O_RDWR)
+func (d *onDisk) open(name string) (file, error) {
+	f, err := d.OpenFile(name, unix.O_RDWR, 0)
 	if errors.Is(err, unix.EROFS) {
-		if f, err = d.openat(name, unix.O_RDONLY); err == nil {
+		if f, err = d.OpenFile(name, unix.O_RDONLY, 0); err == nil {
 			return readOnly{osFile{f}}, nil
 		}
 	}
@@ -132,14 +54,11 @@ func (d *directory) open(name string) (file, error) {
 	return osFile{f}, nil
 }
 
-// create makes a new file; one of that name is removed, never opened. It reserves the space, so that a full disk is met
+// create makes a new file. It reserves the space, so that a full disk is met
 // here and not in the middle of a record, and so that writing a record changes nothing but its own block: otherwise every
 // sync would commit a new length through the file system's journal, three times the wear.
-func (d *directory) create(name string, size int64) (file, error) {
-	if err := d.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	f, err := d.openat(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+func (d *onDisk) create(name string, size int64) (file, error) {
+	f, err := d.Create(name, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -148,93 +67,51 @@ func (d *directory) create(name string, size int64) (file, error) {
 		err = f.Truncate(size)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reserve %d bytes for %q: %w", size, f.Name(), err), f.Close(), d.remove(name))
+		return nil, errors.Join(fmt.Errorf("reserve %d bytes for %q: %w", size, f.Name(), err), f.Close(), d.Remove(name))
 	}
-	d.handOver(f)
 	return osFile{f}, nil
 }
 
-// handOver gives what root has made, as with gpsbridge spool drop, to the owner of the directory: the service could not
-// open it otherwise.
-func (d *directory) handOver(f *os.File) {
-	if os.Geteuid() != 0 {
-		return
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(d.fd(), &st); err == nil && st.Uid != 0 {
-		_ = f.Chown(int(st.Uid), int(st.Gid)) // where root may not, it stays root's
-	}
-}
+func (d *onDisk) rename(from, to string) error { return d.Rename(from, to) }
+func (d *onDisk) remove(name string) error     { return d.Remove(name) }
+func (d *onDisk) list() ([]string, error)      { return d.Names() }
+func (d *onDisk) sync() error                  { return d.Sync() }
+func (d *onDisk) close() error                 { return d.Close() }
+func (d *onDisk) fd() int                      { return int(d.Fd()) }
 
-func (d *directory) rename(from, to string) error {
-	if err := unix.Renameat(d.fd(), from, d.fd(), to); err != nil {
-		return &os.LinkError{Op: "rename", Old: d.at(from), New: d.at(to), Err: err}
-	}
-	return nil
-}
-
-func (d *directory) remove(name string) error {
-	if err := unix.Unlinkat(d.fd(), name, 0); err != nil {
-		return &fs.PathError{Op: "remove", Path: d.at(name), Err: err}
-	}
-	return nil
-}
-
-func (d *directory) list() ([]string, error) {
-	fd, err := unix.Openat(d.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), d.path)
-	defer f.Close()
-	return f.Readdirnames(-1)
-}
-
-func (d *directory) has(name string) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "stat", Path: d.at(name), Err: err}
-	}
-	return nil
-}
-
-func (d *directory) sync() error { return d.handle.Sync() }
-
-func (d *directory) free() (int64, error) {
+func (d *onDisk) free() (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.fd(), &st); err != nil {
-		return 0, fmt.Errorf("find free space of %q: %w", d.path, err)
+		return 0, fmt.Errorf("find free space of %q: %w", d.Name(), err)
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
-func (d *directory) moved() (bool, error) {
+func (d *onDisk) moved() (bool, error) {
 	var own, there unix.Stat_t
 	if err := unix.Fstat(d.fd(), &own); err != nil {
-		return false, &fs.PathError{Op: "stat", Path: d.path, Err: err}
+		return false, &fs.PathError{Op: "stat", Path: d.Name(), Err: err}
 	}
-	switch err := unix.Stat(d.path, &there); {
+	switch err := unix.Stat(d.Name(), &there); {
 	case err == nil:
 		return own.Dev != there.Dev || own.Ino != there.Ino, nil
 	case err != unix.ENOENT:
-		return false, &fs.PathError{Op: "stat", Path: d.path, Err: err}
+		return false, &fs.PathError{Op: "stat", Path: d.Name(), Err: err}
 	case own.Nlink > 0: // it still exists, elsewhere
-		return false, &fs.PathError{Op: "stat", Path: d.path, Err: errUnreachable}
+		return false, &fs.PathError{Op: "stat", Path: d.Name(), Err: errUnreachable}
 	}
 	return true, nil // it was deleted
 }
 
-func (d *directory) reopen() error {
-	now, err := makeDirectory(d.path)
+func (d *onDisk) reopen() error {
+	now, err := directory.Make(d.Name())
 	if err != nil {
 		return err
 	}
-	old := d.handle
-	d.handle = now.handle
+	old := d.Directory
+	d.Directory = now
 	return old.Close()
 }
-
-func (d *directory) close() error { return d.handle.Close() }
 
 type osFile struct{ *os.File }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/directory"
 )
 
 // Listing is what a spool's directories hold.
@@ -135,7 +137,7 @@ func survey(dir, runtime string, each func(Segment, []Record) error) (state, err
 		return state{}, err
 	}
 	defer disk.files.close()
-	if err := disk.files.(readDirectory).has(lockName); err != nil {
+	if _, err := disk.files.(readDirectory).Lstat(lockName); err != nil {
 		return state{}, err
 	}
 	lately, err := surveyed(recent)
@@ -184,11 +186,11 @@ func survey(dir, runtime string, each func(Segment, []Record) error) (state, err
 }
 
 func surveyed(dir string) (*log, error) {
-	d, err := openDirectory(dir)
+	d, err := directory.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &log{files: readDirectory{d}, guard: unguarded{}, name: dir, log: slog.New(slog.DiscardHandler)}, nil
+	return &log{files: readDirectory{&onDisk{d}}, guard: unguarded{}, name: dir, log: slog.New(slog.DiscardHandler)}, nil
 }
 
 // survey reads one segment. Records up to a position are held elsewhere.
@@ -231,10 +233,10 @@ func (s state) waiting(pos uint64) (names []string) {
 }
 
 // readDirectory is a directory of which nothing is written.
-type readDirectory struct{ *directory }
+type readDirectory struct{ *onDisk }
 
 func (d readDirectory) open(name string) (file, error) {
-	f, err := d.openat(name, unix.O_RDONLY)
+	f, err := d.OpenFile(name, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 )
 
@@ -380,10 +381,11 @@ const reserved = 1 << 32
 
 // openDisk makes the directories that are missing, takes the lock and opens what is there.
 func (s *Spool) openDisk(o Options) error {
-	dir, err := makeDirectory(o.Dir)
+	made, err := directory.Make(o.Dir)
 	if err != nil {
 		return err
 	}
+	dir := &onDisk{made}
 	if s.lock, err = lock(dir); err != nil {
 		return errors.Join(err, dir.close())
 	}
@@ -393,19 +395,21 @@ func (s *Spool) openDisk(o Options) error {
 			"free space on its tmpfs, or correct spool.runtime", "err", err)
 		return s.attach(o, o.sizes(), dir, memory{}, [16]byte{})
 	}
-	return s.attach(o, o.sizes(), dir, recent, bootID(recent.path))
+	return s.attach(o, o.sizes(), dir, recent, bootID(recent.Name()))
 }
 
 // openRecent opens the directory of the recent log, and makes it when it is missing.
-func openRecent(dir *directory, runtime string) (*directory, error) {
+func openRecent(dir *onDisk, runtime string) (*onDisk, error) {
 	if runtime == "" {
-		return dir.sub(recentName)
+		made, err := dir.Make(recentName)
+		return &onDisk{made}, err
 	}
-	path, err := recentPath(dir.path, runtime)
+	path, err := recentPath(dir.Name(), runtime)
 	if err != nil {
 		return nil, err
 	}
-	return makeDirectory(path)
+	made, err := directory.Make(path)
+	return &onDisk{made}, err
 }
 
 // attach puts the spool on two directories, and takes over what they hold. No other goroutine has the spool yet.
@@ -659,18 +663,17 @@ func (s *Spool) drop() {
 const lockName = "lock"
 
 // lock takes a directory for this process until the file is closed.
-func lock(d *directory) (*os.File, error) {
-	f, err := d.openat(lockName, unix.O_RDWR|unix.O_CREAT)
+func lock(d *onDisk) (*os.File, error) {
+	f, err := d.OpenFile(lockName, unix.O_RDWR|unix.O_CREAT, 0o600)
 	if errors.Is(err, unix.EROFS) {
-		f, err = d.openat(lockName, unix.O_RDONLY) // where there has been a spool before
+		f, err = d.OpenFile(lockName, unix.O_RDONLY, 0) // where there has been a spool before
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := hold(f, d.path); err != nil {
+	if err := hold(f, d.Name()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	d.handOver(f)
 	return f, nil
 }
 
@@ -689,15 +692,15 @@ func hold(f *os.File, dir string) error {
 
 // Free reports whether Open could use a directory now: a problem with CodeInUse names it. It changes nothing.
 func Free(dir string) error {
-	d, err := openDirectory(dir)
+	d, err := directory.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	f, err := d.openat(lockName, unix.O_RDONLY)
+	defer d.Close()
+	f, err := d.OpenFile(lockName, unix.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

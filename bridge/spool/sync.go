@@ -81,7 +81,7 @@ func (s *Spool) restore(l *log) error {
 		return err
 	}
 	if l == s.disk {
-		d, ok := l.files.(*directory)
+		d, ok := l.files.(*onDisk)
 		if ok && s.lock != nil {
 			held, err := lock(d)
 			if err != nil {

@@ -11,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 
-	"gpsbridge/bridge/problem"
-
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/directory"
+	"gpsbridge/bridge/problem"
 )
 
 // maxFiles bounds how many files are kept where they are small: a service that is restarted all the time begins one each time.
@@ -43,14 +44,19 @@ func (f *files) begin() (err error) {
 
 // create makes the newest file and claims it until it is closed. A recording that is there is numbered, and the oldest removed.
 func (f *files) create() (io.WriteCloser, error) {
+	dir, err := directory.Open(filepath.Dir(f.path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
 	for {
-		file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
+		file, err := dir.OpenFile(filepath.Base(f.path), os.O_RDWR|os.O_CREATE, 0o640)
 		if err != nil {
 			return nil, err
 		}
-		size, err := f.claim(file)
+		size, err := f.claim(dir, file)
 		if err == nil {
-			err = f.makeRoom(size)
+			err = f.makeRoom(dir, size)
 		}
 		if size == 0 && err == nil {
 			return file, nil
@@ -64,27 +70,25 @@ func (f *files) create() (io.WriteCloser, error) {
 // claim locks an open file for us alone, until it is closed, which the kernel does for a program that dies. Two programs that record
 // to one path would number and remove each other's files. Where the file system knows no locks (flock), nothing is claimed and
 // nothing refused. It returns the size of what is there, which is a recording.
-func (f *files) claim(file *os.File) (size int64, err error) {
+func (f *files) claim(dir *directory.Directory, file *os.File) (size int64, err error) {
 	locked := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	mine, err := file.Stat()
-	if err != nil {
+	var mine unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &mine); err != nil {
 		return 0, err
 	}
-	now, err := os.Stat(f.path)
+	now, err := dir.Lstat(filepath.Base(f.path))
 	switch {
-	case !mine.Mode().IsRegular():
-		return 0, notAFile(f.path)
-	case errors.Is(locked, unix.EWOULDBLOCK), err != nil || !os.SameFile(mine, now): // another program has just set it aside
+	case errors.Is(locked, unix.EWOULDBLOCK), err != nil || mine.Ino != now.Ino || mine.Dev != now.Dev: // another program has just set it aside
 		return 0, wrong(Claimed, f.path, " is recorded by another program", "name another file")
-	case mine.Size() > 0 && !Recorded(file):
+	case mine.Size > 0 && !Recorded(file):
 		return 0, wrong(UnusablePath, f.path, " exists and is not a recording", "name another file")
 	}
-	return mine.Size(), nil
+	return mine.Size, nil
 }
 
 // makeRoom numbers the newest file if it has a size, and removes the oldest until there is room for one file more.
-func (f *files) makeRoom(size int64) error {
-	older, err := f.older()
+func (f *files) makeRoom(dir *directory.Directory, size int64) error {
+	older, err := f.older(dir)
 	if err != nil {
 		return err
 	}
@@ -93,14 +97,15 @@ func (f *files) makeRoom(size int64) error {
 		if len(older) > 0 {
 			next = older[len(older)-1].number + 1
 		}
-		return os.Rename(f.path, fmt.Sprintf("%s.%06d", f.path, next))
+		newest := filepath.Base(f.path)
+		return dir.Rename(newest, fmt.Sprintf("%s.%06d", newest, next))
 	}
 	var sum int64
 	for _, o := range older {
 		sum += o.size
 	}
 	for len(older) > 0 && (sum > f.total-f.size || len(older) >= maxFiles) {
-		if err := os.Remove(older[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := dir.Remove(older[0].name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		sum -= older[0].size
@@ -111,30 +116,30 @@ func (f *files) makeRoom(size int64) error {
 
 // olderFile is one that is no longer written.
 type olderFile struct {
-	path   string
+	name   string
 	number int
 	size   int64
 }
 
 // older lists them, oldest first.
-func (f *files) older() ([]olderFile, error) {
-	dir, prefix := filepath.Dir(f.path), filepath.Base(f.path)+"."
-	entries, err := os.ReadDir(dir)
+func (f *files) older(dir *directory.Directory) ([]olderFile, error) {
+	prefix := filepath.Base(f.path) + "."
+	names, err := dir.Names()
 	if err != nil {
 		return nil, err
 	}
 	var all []olderFile
-	for _, e := range entries {
-		digits, found := strings.CutPrefix(e.Name(), prefix)
+	for _, name := range names {
+		digits, found := strings.CutPrefix(name, prefix)
 		n, err := strconv.ParseUint(digits, 10, 31)
 		if !found || err != nil || len(digits) < 6 {
 			continue
 		}
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
+		st, err := dir.Lstat(name)
+		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			continue // it went meanwhile, or is none of ours
 		}
-		all = append(all, olderFile{filepath.Join(dir, e.Name()), int(n), info.Size()})
+		all = append(all, olderFile{name, int(n), st.Size})
 	}
 	slices.SortFunc(all, func(a, b olderFile) int { return a.number - b.number })
 	return all, nil
@@ -205,7 +210,7 @@ func explain(path string, err error) *problem.Problem {
 	switch {
 	case p.Code != "":
 		return p
-	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP):
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP), errors.Is(err, directory.ErrNotRegular):
 		p = notAFile(path)
 	case errors.Is(err, fs.ErrNotExist):
 		p = wrong(UnusablePath, path, ": its directory does not exist", "make it, or name another file")

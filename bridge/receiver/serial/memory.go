@@ -5,9 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"regexp"
+
+	"gpsbridge/bridge/directory"
 )
 
 // memory is the port and the speed that worked last. With a directory it outlives the process, in one small file a source that is
@@ -28,14 +29,14 @@ type worked struct {
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // newMemory reads what was kept. A file that cannot be read is as none: its contents are found again.
-func newMemory(directory, source string, log *slog.Logger) *memory {
+func newMemory(dir, source string, log *slog.Logger) *memory {
 	m := &memory{log: log}
-	if directory == "" {
+	if dir == "" {
 		return m
 	}
 	name := notInNames.ReplaceAllString(source, "-")
-	m.file = filepath.Join(directory, "receiver-"+name[:min(len(name), 100)]+".json")
-	text, err := os.ReadFile(m.file)
+	m.file = filepath.Join(dir, "receiver-"+name[:min(len(name), 100)]+".json")
+	text, err := directory.ReadFile(m.file)
 	if err == nil {
 		err = json.Unmarshal(text, &m.last)
 	}
@@ -66,7 +67,6 @@ func (m *memory) keep(path string, baud int) {
 	}
 }
 
-// write replaces the file in one step. It is not synced: a power cut leaves the old one, or an empty one, which is as none.
 func (m *memory) write() error {
 	if m.file == "" {
 		return nil
@@ -75,17 +75,5 @@ func (m *memory) write() error {
 	if err != nil {
 		return err
 	}
-	temp := m.file + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // new: a link is not followed
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp, m.file)
+	return directory.Replace(m.file, append(text, '\n'), 0o600)
 }
