@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/relay/api"
 	"gpsbridge/cmd/internal/command"
@@ -220,6 +221,28 @@ func TestDecodeFollowsAndIsInterrupted(t *testing.T) {
 		t.Errorf("exit code %d", c)
 	}
 	feed.Close()
+}
+
+// TestDecodeOfAPipeWithoutAWriterIsInterrupted: opening it waits for a writer.
+func TestDecodeOfAPipeWithoutAWriterIsInterrupted(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() {
+		p := command.Process{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}
+		code <- commandLine().Dispatch(ctx, p, []string{"decode", pipe})
+	}()
+	interrupt()
+	if c := <-code; c != exitDone {
+		t.Errorf("exit code %d", c)
+	}
+	// A writer, which stays, ends the open: that outlives the command in this process alone.
+	if _, err := unix.Open(pipe, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCheckWarnsOfASecretThatEveryUserCanRead(t *testing.T) {

@@ -27,7 +27,10 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 	}
 	in, name := p.Stdin, ""
 	if len(words) == 1 && words[0] != "-" {
-		f, err := openLog(words[0])
+		f, err := openLog(ctx, words[0])
+		if errors.Is(err, context.Canceled) {
+			return nil // interrupted
+		}
 		if err != nil {
 			return fmt.Errorf("%w: name a file of NMEA sentences, or - for standard input", err)
 		}
@@ -44,12 +47,25 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 	return decode(ctx, out, end, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, statsTo)
 }
 
-// openLog opens a file, a port or a pipe. A directory is an error here rather than at the first read.
-func openLog(name string) (*os.File, error) {
+// openLog opens a file, a port or a pipe, until ctx ends: a named pipe opens when a program has it open for writing. A directory is
+// an error here rather than at the first read.
+func openLog(ctx context.Context, name string) (*os.File, error) {
 	if isDirectory(name) {
 		return nil, fmt.Errorf("%s is a directory", name)
 	}
-	return os.Open(name)
+	var f *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		f, err = os.Open(name)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		return f, err
+	case <-ctx.Done():
+		return nil, ctx.Err() // the program ends, and the open with it
+	}
 }
 
 // decode writes fixes to out, what ends the file, and a table of the sentences to stats.
