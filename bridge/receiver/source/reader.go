@@ -15,10 +15,15 @@ type Reader struct {
 	armed time.Time // that deadline; zero is never
 }
 
+// wokenLate is how long after its deadline a read ends by it at the most where the process got the CPU. Where it did not, the deadline
+// has passed before anyone looked at what came meanwhile.
+const wokenLate = 5 * time.Millisecond
+
 // Forget notes that the conn's deadline was changed by others.
 func (r *Reader) Forget() { r.set = false }
 
-// Read reads what has come, or comes until the deadline.
+// Read reads what has come, or comes until the deadline. That a process did not run is no silence of the source: what has come by
+// then is read first.
 func (r *Reader) Read(buf []byte, deadline time.Time) (int, error) {
 	for {
 		if !r.set || Earlier(deadline, r.armed) {
@@ -32,8 +37,12 @@ func (r *Reader) Read(buf []byte, deadline time.Time) (int, error) {
 			return n, err
 		}
 		r.set = false
-		if n > 0 || !Earlier(time.Now(), deadline) {
+		now := time.Now()
+		switch {
+		case n > 0 || !Earlier(now, deadline) && now.Sub(deadline) < wokenLate:
 			return n, err
+		case !Earlier(now, deadline):
+			deadline = now.Add(wokenLate)
 		}
 	}
 }

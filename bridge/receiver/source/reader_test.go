@@ -66,6 +66,24 @@ func TestReader(t *testing.T) {
 	})
 }
 
+// TestReaderOfAProcessThatDidNotRun: what came before a deadline is not lost to it because the read was late.
+func TestReaderOfAProcessThatDidNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		in, buf := source.Reader{Conn: here}, make([]byte, 10)
+		go receivertest.Write(t, there, "a")
+		synctest.Wait()
+		if n, err := in.Read(buf, time.Now().Add(-time.Second)); n != 1 || err != nil {
+			t.Errorf("%d bytes, %v, want the byte that had come", n, err)
+		}
+		began := time.Now()
+		if n, err := in.Read(buf, began.Add(-time.Second)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > 10*time.Millisecond {
+			t.Errorf("%d bytes, %v after %v, want the deadline", n, err, time.Since(began))
+		}
+	})
+}
+
 // fullConn always has more.
 type fullConn struct {
 	net.Conn
