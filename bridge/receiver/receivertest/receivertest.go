@@ -35,6 +35,7 @@ type Recorder struct {
 	mu     sync.Mutex
 	events []Event
 	data   strings.Builder
+	log    strings.Builder
 	more   chan struct{} // gets a value with each event, when there is room
 }
 
@@ -60,8 +61,17 @@ func (r *Recorder) poke() {
 
 // Write takes a line of the log: a change of state.
 func (r *Recorder) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.poke()
-	return len(p), nil
+	return r.log.Write(p)
+}
+
+// Logged reports whether a problem was logged. A status may show it for a moment only.
+func (r *Recorder) Logged(problem string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.log.String(), fmt.Sprintf(" problem=%q", problem))
 }
 
 func (r *Recorder) Opened()             { r.add("opened") }
@@ -145,7 +155,7 @@ func Start(t *testing.T, src source.Source, c receiver.Config) (*receiver.Receiv
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(waitMost):
 			t.Fatal("Run did not return when its context had ended")
 		}
 	}

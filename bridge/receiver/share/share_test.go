@@ -20,7 +20,7 @@ import (
 )
 
 // soon bounds what takes a moment on a quiet machine.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // serving is a Server that runs until the test ends.
 type serving struct {

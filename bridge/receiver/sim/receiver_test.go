@@ -44,8 +44,8 @@ func reader(t *testing.T, path string) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	// So that a test that fails does so soon.
-	if err := f.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	// So that a test that fails ends.
+	if err := f.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return f
