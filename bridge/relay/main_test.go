@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds waiting for what must come; it is never waited for in full.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // newRelay makes a relay whose status is its own in a server's shape, where c has no other.
 func newRelay(t testing.TB, c Config) *Relay {
