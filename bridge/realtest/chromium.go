@@ -11,10 +11,10 @@ import (
 )
 
 // browserTimeout bounds everything that one test does in a browser, its start included (1 to 2 s).
-const browserTimeout = 2 * time.Minute
+const browserTimeout = 10 * time.Minute
 
 // Chromium starts a headless browser with an empty profile and returns the context of its first tab, for
-// chromedp.Do and chromedp.Run. It needs [Browser]. The browser ends with the test, and after 2 minutes in any case.
+// chromedp.Do and chromedp.Run. It needs [Browser]. The browser ends with the test, and after 10 minutes in any case.
 func Chromium(t testing.TB) context.Context {
 	t.Helper()
 	Need(t, Browser)

@@ -83,7 +83,7 @@ func (c *Container) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Try runs a program inside the container, for 60 s at most, and returns what it printed on stdout and stderr.
+// Try runs a program inside the container, for 4 minutes at most, and returns what it printed on stdout and stderr.
 func (c *Container) Try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()

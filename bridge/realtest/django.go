@@ -142,7 +142,7 @@ func (s *Server) Wake() {
 	s.process.Signal(syscall.SIGCONT)
 }
 
-// Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after 10 s and fails the test.
+// Stop ends the server with SIGTERM, as a deployment does. One that stays is killed after a minute and fails the test.
 func (s *Server) Stop() {
 	s.t.Helper()
 	if err := s.process.Stop(stopTimeout); err != nil {

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -69,7 +68,7 @@ func TestChromiumRunsAPage(t *testing.T) {
 	if err := chromedp.Do(ctx, chromedp.Navigate(page.URL)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := chromedp.Run(ctx, chromedp.Poll[int](`window.answer`, chromedp.WithPollingTimeout(10*time.Second)))
+	got, err := chromedp.Run(ctx, chromedp.Poll[int](`window.answer`, chromedp.WithPollingTimeout(answer)))
 	if err != nil || got != 42 {
 		t.Errorf("the page shows %d, %v, want 42", got, err)
 	}

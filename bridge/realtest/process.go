@@ -10,15 +10,15 @@ import (
 
 const (
 	// startTimeout bounds the start of a server: they need 0.3 to 1 s on a quiet machine, and tests share theirs.
-	startTimeout = time.Minute
+	startTimeout = 4 * time.Minute
 	// stopTimeout bounds an orderly stop. A Uvicorn with Redis has been seen to stay for minutes after SIGTERM.
-	stopTimeout = 10 * time.Second
+	stopTimeout = time.Minute
 )
 
 // Process is one run of a program, ended at the latest when the test ends.
 type Process = program.Program
 
-// Start starts a program. What it prints on stdout and stderr is kept, and shown when the test fails; the fields for
+// Start starts a program. What it prints on stdout and stderr is kept, and the last lines are shown when the test fails; the fields for
 // them must not be set in cmd. A test binary that dies without cleaning up (a timeout, SIGKILL) leaves no program running.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
@@ -29,7 +29,7 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("last output of %s (pid %d):\n%s", name, p.PID(), p.Output())
+			t.Logf("last output of %s (pid %d):\n%s", name, p.PID(), p.LastLines())
 		}
 	})
 	return p

@@ -41,7 +41,7 @@ func (p *Pty) Path() string {
 }
 
 // Write sends bytes to the reader of Path. In raw mode none is lost: when as much is unread as the kernel holds
-// (some 4 to 64 KiB) Write waits for it, up to 10 s.
+// (some 4 to 64 KiB) Write waits for it, up to a minute.
 func (p *Pty) Write(b []byte) (int, error) {
 	if err := p.master.SetWriteDeadline(time.Now().Add(stopTimeout)); err != nil {
 		return 0, err

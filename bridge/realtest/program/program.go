@@ -116,6 +116,11 @@ func (p *Program) Output() string {
 	return text
 }
 
+// LastLines returns the end of Output, at most 30 lines and 4 KiB, for the report of a failure.
+func (p *Program) LastLines() string {
+	return lastLines(p.Output())
+}
+
 // LastLine returns the last line of Output, where a program reports why it ended.
 func (p *Program) LastLine() string {
 	return lastLine(p.Output())
@@ -131,14 +136,14 @@ func (p *Program) WaitOutput(timeout time.Duration, reached func(output string) 
 			return text, nil
 		}
 		if ended == nil {
-			return text, fmt.Errorf("%s ended (%s) without the output that was waited for:\n%s", p.name, p.cmd.ProcessState, text)
+			return text, fmt.Errorf("%s ended (%s) without the output that was waited for:\n%s", p.name, p.cmd.ProcessState, lastLines(text))
 		}
 		select {
 		case <-more:
 		case <-ended:
 			ended = nil // look once more
 		case <-deadline:
-			return text, fmt.Errorf("%s has not printed what was waited for within %v:\n%s", p.name, timeout, text)
+			return text, fmt.Errorf("%s has not printed what was waited for within %v:\n%s", p.name, timeout, lastLines(text))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // answer is far longer than a shell needs on a loaded machine.
-const answer = 20 * time.Second
+const answer = time.Minute
 
 func start(t *testing.T, name string, args ...string) *Program {
 	t.Helper()
@@ -97,5 +97,11 @@ func TestTailKeepsTheEnd(t *testing.T) {
 	}
 	if got := lastLine(text); got != "the end" {
 		t.Errorf("last line %q", got)
+	}
+	if got := lastLines(text); len(got) != 4<<10 || !strings.HasSuffix(got, "\nthe end") {
+		t.Errorf("the last lines are %d bytes, want 4 KiB", len(got))
+	}
+	if got := lastLines(strings.Repeat("x\n", 100)); got != strings.Repeat("x\n", 30) {
+		t.Errorf("the last lines are %q, want 30", got)
 	}
 }

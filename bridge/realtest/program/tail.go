@@ -38,6 +38,20 @@ func (w *tail) text() (string, <-chan struct{}) {
 	return string(w.data[max(0, len(w.data)-tailSize):]), w.more
 }
 
+// lastLines is the end of a text that is short enough to be read in the report of a failure.
+func lastLines(text string) string {
+	const lines, bytes = 30, 4 << 10
+	text = text[max(0, len(text)-bytes):]
+	for i, n := len(text)-1, 0; i >= 0; i-- {
+		if i < len(text)-1 && text[i] == '\n' {
+			if n++; n == lines {
+				return text[i+1:]
+			}
+		}
+	}
+	return text
+}
+
 func lastLine(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {
