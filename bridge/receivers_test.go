@@ -77,7 +77,7 @@ func TestReceiversWithDeviceIDsOfTheirOwn(t *testing.T) {
 		c.Uplinks = []config.UplinkSection{uplink}
 		c.Spool.Dir = dir + "/spool"
 	})
-	d.wait(t, patience)
+	d.wait(t)
 	for device, n := range map[string]int{"van_7": 20, "trailer": 30} {
 		url := strings.Replace(group, "van_7", device, 1) + "?history=100"
 		conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)

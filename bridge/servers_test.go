@@ -62,7 +62,7 @@ func TestServerThatHangsCostsTheOtherNothing(t *testing.T) {
 	}
 	d.await(t, "satellites", func(st observe.Status) bool { return st.Spool.Appended == n+2 })
 	d.stop()
-	d.wait(t, 10*time.Second)
+	d.wait(t)
 	if st := d.Status(); st.Uplinks[0].Behind < n || st.Uplinks[1].Behind != 0 {
 		t.Errorf("%d wait for the silent server and %d for the other, want the %d fixes and none", st.Uplinks[0].Behind, st.Uplinks[1].Behind, n)
 	}

@@ -53,10 +53,10 @@ func TestBytesAreRecordedAndShared(t *testing.T) {
 		t.Errorf("recording %+v, want %d bytes", st, sent.Len())
 	}
 	d.stop()
-	d.wait(t, patience)
+	d.wait(t)
 
 	again := start(t, func(c *config.File) { c.Receivers = []config.ReceiverSection{{Source: "file:" + path + "?rate=0"}} })
-	again.wait(t, patience)
+	again.wait(t)
 	if st := again.Status().Receivers[0]; st.Fixes != n || st.Bytes != uint64(sent.Len()) {
 		t.Errorf("played back: %d fixes and %d bytes, want %d and %d", st.Fixes, st.Bytes, n, sent.Len())
 	}
@@ -74,7 +74,7 @@ func TestRecordingAndSharingThatFailAreSaidAndTrackingGoesOn(t *testing.T) {
 			Source: "file:" + recording(t, 20) + "?rate=0", Record: "/nonexistent/drive.nmea", NMEAListen: taken.Addr().String(),
 		}}
 	})
-	d.wait(t, patience)
+	d.wait(t)
 	if st := d.Status().Receivers[0]; st.Fixes != 20 {
 		t.Errorf("%d fixes, want 20", st.Fixes)
 	}

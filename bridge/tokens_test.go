@@ -161,7 +161,7 @@ func TestViewerTokenNeverStopsTracking(t *testing.T) {
 			t.Errorf("%s: %d lines in the log that no viewer is admitted", path, lines)
 		}
 		d.stop()
-		d.wait(t, patience)
+		d.wait(t)
 	}
 }
 

@@ -124,9 +124,9 @@ func TestKilledServiceComesBackAndLosesNothing(t *testing.T) {
 func TestFrozenServiceIsRestartedAndLogsWhere(t *testing.T) {
 	t.Parallel()
 	h := tracker(t)
-	h.dropIn("fast", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+	h.dropIn("fast", "[Service]\nWatchdogSec=10s\nRestartSec=100ms\n")
 	h.Run("systemctl", "restart", unit)
-	h.wait("more than two watchdog intervals at work", func() bool { return h.status().Receivers[0].Reported > 50 })
+	h.wait("more than a watchdog interval at work", func() bool { return h.status().Receivers[0].Reported > 120 })
 	if n := h.number("NRestarts"); n != 0 {
 		t.Fatalf("restarted %d times while it worked", n)
 	}

@@ -74,7 +74,7 @@ func TestUplinkAsksTheClockAtEachAttempt(t *testing.T) {
 		CAFile: ca.file, Clock: clock,
 	}, q)
 	defer stop()
-	q.await(t, 1, 20*time.Second)
+	q.await(t, 1, time.Minute)
 	if st := u.Status(); st.Clock != "receiver" || len(asked) != 2 {
 		t.Errorf("asked %d times, status %+v", len(asked), st)
 	}
