@@ -18,7 +18,8 @@ import (
 )
 
 // TestSystemCalls counts the system calls that the daemon makes for an epoch, once it knows the receiver's rhythm. They do not depend
-// on the machine as CPU time does. The limits leave some room: 26, 29 and 10 were measured.
+// on the machine as CPU time does, unless it is so busy that the rhythm is lost: the least of some measurements counts. The limits
+// leave some room: 26, 29 and 10 were measured.
 func TestSystemCalls(t *testing.T) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector makes calls of its own: run it without -race, as .ci/run does")
@@ -33,34 +34,47 @@ func TestSystemCalls(t *testing.T) {
 			device := fmt.Sprintf("%s?baud=%d", simulate(t, sim.Config{Baud: test.baud, Rate: test.rate}), test.baud)
 			d := startDaemon(t, "--device", device)
 			d.waitStatus("a rhythm", func(st observe.Status) bool { return st.Receivers[0].Fixes > 20 })
-			counts, fixes := filepath.Join(t.TempDir(), "counts"), d.fixes(t)
-			cmd := exec.Command(strace, "-c", "-f", "-o", counts, "-p", strconv.Itoa(d.PID()))
-			if err := cmd.Start(); err != nil {
-				t.Skip(err)
-			}
-			time.Sleep(10 * time.Second) // what is counted
-			_ = cmd.Process.Signal(syscall.SIGINT)
-			err := cmd.Wait()
-			fixes = d.fixes(t) - fixes
-			text, _ := os.ReadFile(counts)
-			total := 0
-			for line := range strings.Lines(string(text)) {
-				if f := strings.Fields(line); len(f) > 3 && f[len(f)-1] == "total" {
-					total, _ = strconv.Atoi(f[3])
-					if total == 0 { // a column less where no call failed
-						total, _ = strconv.Atoi(f[2])
-					}
+			const measurements = 6
+			for i := range measurements {
+				calls, counts := d.calls(t, strace)
+				t.Logf("%.1f system calls an epoch", calls)
+				if calls <= float64(test.most) {
+					return
 				}
-			}
-			if total == 0 || fixes < 5 {
-				t.Skipf("strace: %v, %d fixes, %s", err, fixes, text)
-			}
-			t.Logf("%.1f system calls an epoch", float64(total)/float64(fixes))
-			if total > test.most*int(fixes) {
-				t.Errorf("%d system calls in %d epochs:\n%s", total, fixes, text)
+				if i == measurements-1 {
+					t.Errorf("never %d system calls an epoch or less; those of the last measurement:\n%s", test.most, counts)
+				}
 			}
 		})
 	}
+}
+
+// calls counts system calls for some seconds, and returns how many there were an epoch, and strace's table of them.
+func (d *daemon) calls(t *testing.T, strace string) (perEpoch float64, table string) {
+	t.Helper()
+	counts, fixes := filepath.Join(t.TempDir(), "counts"), d.fixes(t)
+	cmd := exec.Command(strace, "-c", "-f", "-o", counts, "-p", strconv.Itoa(d.PID()))
+	if err := cmd.Start(); err != nil {
+		t.Skip(err)
+	}
+	time.Sleep(10 * time.Second) // what is counted
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	err := cmd.Wait()
+	fixes = d.fixes(t) - fixes
+	text, _ := os.ReadFile(counts)
+	total := 0
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 3 && f[len(f)-1] == "total" {
+			total, _ = strconv.Atoi(f[3])
+			if total == 0 { // a column less where no call failed
+				total, _ = strconv.Atoi(f[2])
+			}
+		}
+	}
+	if total == 0 || fixes < 5 {
+		t.Skipf("strace: %v, %d fixes, %s", err, fixes, text)
+	}
+	return float64(total) / float64(fixes), string(text)
 }
 
 // fixes is how many epochs the daemon has handled.

@@ -36,7 +36,7 @@ func TestDemoShowsAMovingVehicle(t *testing.T) {
 		poll(t, browser, fmt.Sprintf(`%s !== %q`, position, before), `document.body.innerText`)
 	}
 	demo.Signal(syscall.SIGINT)
-	if code, err := demo.Exit(exit5); err != nil || code != exitDone {
+	if code, err := demo.Exit(soon); err != nil || code != exitDone {
 		t.Errorf("exit code %d, %v; want %d", code, err, exitDone)
 	}
 }

@@ -106,7 +106,7 @@ func checkAfterRejoin(t *testing.T, member *realtest.Member) {
 func TestRecordedLogReachesTheGroup(t *testing.T) {
 	t.Parallel()
 	log := readFile(t, filepath.Join(realtest.CorpusDir(t), "quectel-l76k-nmea.log"))
-	const times = 25 // 150 fixes each
+	const times = 7 // 150 fixes each
 	drive := bytes.Repeat(log, times)
 	decode := gpsbridge(t, "decode")
 	decode.Stdin = bytes.NewReader(drive)
@@ -118,15 +118,18 @@ func TestRecordedLogReachesTheGroup(t *testing.T) {
 	for text := range bytes.Lines(decoded) {
 		want = append(want, members(t, text))
 	}
-	if len(want) < fixes {
-		t.Fatalf("decode printed %d fixes, want at least %d", len(want), fixes)
+	if len(want) < 1000 {
+		t.Fatalf("decode printed %d fixes, want at least 1000", len(want))
 	}
+	// What fits into the terminal's buffer (n_tty, 4096 bytes) the kernel hands over at once. It passes more on piece by piece, and a
+	// busy machine makes pauses between them that end an epoch.
+	const atOnce = 3 << 10
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line := realtest.OpenPty(t)
 		member := realtest.Join(t, server.GroupURL(deviceID))
 		d := startInOrder(t, line, server)
 		d.waitOpen()
-		for _, epochs := range cycles(drive, "$GNGGA,", 32<<10) {
+		for _, epochs := range cycles(drive, "$GNGGA,", atOnce) {
 			d.send(line, epochs)
 		}
 		messages := member.WaitDistinct(len(want), delivery)
@@ -179,18 +182,17 @@ func members(t *testing.T, text []byte) map[string]any {
 	return m
 }
 
-// exit5 is how long who pressed Ctrl-C waits.
-const exit5 = 5 * time.Second
-
 func TestInterruptDeliversWhatWasRead(t *testing.T) {
 	server, line, v := realtest.StartDjango(t, realtest.Options{}), realtest.OpenPty(t), newVehicle()
 	d := startInOrder(t, line, server)
 	d.waitOpen()
 	v.feed(d, line, 0, 500)
-	read := d.waitStatus("fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes >= 400 }).Receivers[0].Fixes
+	d.waitStatus("acknowledgements", func(st observe.Status) bool { return st.Spool.Records == 0 && st.Uplinks[0].Acked > 400 })
+	v.feed(d, line, 500, 510) // not more than a server takes in the moment that the daemon waits, however busy the machine is
+	read := d.waitStatus("fixes", func(st observe.Status) bool { return st.Receivers[0].Fixes >= 509 }).Receivers[0].Fixes
 
 	d.Signal(syscall.SIGINT)
-	if code, err := d.Exit(exit5); err != nil || code != exitDone {
+	if code, err := d.Exit(soon); err != nil || code != exitDone {
 		t.Fatalf("exit code %d, %v; want %d", code, err, exitDone)
 	}
 	got := processed(t, server)
@@ -219,7 +221,7 @@ func startUnanswered(t *testing.T) *daemon {
 func TestInterruptWithAServerThatHangs(t *testing.T) {
 	d := startUnanswered(t)
 	d.Signal(syscall.SIGINT)
-	if code, err := d.Exit(exit5); err != nil || code != exitDone {
+	if code, err := d.Exit(soon); err != nil || code != exitDone {
 		t.Errorf("exit code %d, %v; want %d", code, err, exitDone)
 	}
 	if out := d.Output(); !strings.Contains(out, "not delivered") {
@@ -227,22 +229,34 @@ func TestInterruptWithAServerThatHangs(t *testing.T) {
 	}
 }
 
+// TestSecondInterruptEndsAtOnce: the first one has the daemon wait 2.5 s for acknowledgements. A machine that holds the test up for
+// longer than that lets it end by itself, and the attempt is no use.
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
-	d := startUnanswered(t)
-	d.Signal(syscall.SIGINT)
-	// The intake has ended, so the first signal was taken and the daemon waits for acknowledgements.
-	if _, err := d.WaitOutput(exit5, func(out string) bool { return strings.Contains(out, "receiver ended") }); err != nil {
-		t.Fatal(err)
-	}
-	// A moment later the signal kills, as it does to any program: a person who presses again is not quicker than that, a
-	// test can be.
-	var code int
-	err := errors.New("not asked")
-	for deadline := time.Now().Add(exit5); err != nil && time.Now().Before(deadline); {
+	const attempts = 5
+	for range attempts {
+		d := startUnanswered(t)
 		d.Signal(syscall.SIGINT)
-		code, err = d.Exit(pollEvery)
+		// The intake has ended, so the first signal was taken and the daemon waits for acknowledgements.
+		if _, err := d.WaitOutput(soon, func(out string) bool { return strings.Contains(out, "receiver ended") }); err != nil {
+			t.Fatal(err)
+		}
+		// A moment later the signal kills, as it does to any program: a person who presses again is not quicker than that, a
+		// test can be.
+		var code int
+		err := errors.New("not asked")
+		for deadline := time.Now().Add(soon); err != nil && time.Now().Before(deadline); {
+			d.Signal(syscall.SIGINT)
+			code, err = d.Exit(pollEvery)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code == -1 { // ended by the signal
+			return
+		}
+		if !strings.Contains(d.Output(), "not delivered") {
+			t.Fatalf("exit code %d, and no wait for acknowledgements", code)
+		}
 	}
-	if err != nil || code != -1 {
-		t.Errorf("exit code %d, %v; want -1, ended by the signal", code, err)
-	}
+	t.Errorf("in %d attempts no interrupt ended the wait for acknowledgements", attempts)
 }

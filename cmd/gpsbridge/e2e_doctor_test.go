@@ -72,13 +72,13 @@ func oneBroken(t *testing.T, cmd *exec.Cmd, name string, code problem.Code, want
 			}
 			continue
 		case l.State == doctor.Broken, l.Name == name, l.State == doctor.Warning && l.Name != "clock":
-			t.Errorf("%+v; want %s broken and nothing else", l, name)
+			t.Errorf("%s is %s: %s; want %s broken and nothing else", l.Name, l.State, l.Text(), name)
 		case l.State == doctor.Skipped && strings.HasPrefix(l.Seen, "not checked: ") && l.Seen != blocked:
 			t.Errorf("%+v; want %q", l, blocked)
 		}
 	}
 	if !slices.ContainsFunc(links, func(l doctor.Link) bool { return l.Name == name }) {
-		t.Errorf("no link %s in %+v", name, links)
+		t.Errorf("no link %s", name)
 	}
 }
 

@@ -34,7 +34,7 @@ const (
 	lookEvery = 50 * time.Millisecond
 	// faultDrain bounds the wait for the last acknowledgement after the last fault. A connection that does not answer is given up
 	// after 10 s, or 60 s when that has happened before; then pauses between attempts are up to 30 s.
-	faultDrain = 3 * time.Minute
+	faultDrain = 10 * time.Minute
 	// manyMembers is how many strangers join the group, on the server and on the daemon.
 	manyMembers = 4
 )
