@@ -293,6 +293,7 @@ func TestStatusSaysWhatGoesOn(t *testing.T) {
 		c.Uplinks = []config.UplinkSection{uplink}
 	})
 	member.WaitDistinct(15, patience)
+	d.await(t, "acknowledgements", func(st observe.Status) bool { return st.Uplinks[0].Acked >= 10 })
 	text, err := json.Marshal(d.Status())
 	if err != nil {
 		t.Fatal(err)
@@ -485,6 +486,7 @@ func TestFixesGoToTheDeviceIDTheyWereMadeFor(t *testing.T) {
 	old, now := realtest.Join(t, group), realtest.Join(t, strings.Replace(group, "van_7", "van_8", 1))
 	pty := realtest.OpenPty(t)
 	second := start(t, configure("van_8", pty.Path()+"?baud=9600", uplink))
+	second.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 }) // what comes before may be flushed
 	if _, err := pty.Write(receivertest.Epoch(1, true)); err != nil {
 		t.Fatal(err)
 	}
