@@ -114,15 +114,21 @@ const (
 
 // write hands p to the reader. What finds no room is lost, as in a UART. An error means that the terminal is closed.
 func (t *Terminal) write(p []byte) error {
-	if err := t.Master.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
-		return err
+	for {
+		if err := t.Master.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+			return err
+		}
+		n, err := t.Master.Write(p)
+		t.written += n
+		p = p[n:]
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if t.Unread() >= queueFull {
+			return nil
+		}
+		// There is room: it was this program that got no time to write.
 	}
-	n, err := t.Master.Write(p)
-	t.written += n
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
-	}
-	return err
 }
 
 // tidy throws away what is not read.

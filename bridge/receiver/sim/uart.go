@@ -15,13 +15,14 @@ type UART struct {
 	at     float64 // where the receiver is in bits, in bits of the sender
 	start  bool    // a start bit begins at at, seen or taken for one
 	reader int     // speed of the last Receive
+	busy   bool    // nothing was idle since the bytes of the last Receive
 }
 
 const (
 	frameBits = 10 // start, 8 data, stop
 	// clockError is by how much the sender's clock is fast: crystals are better, the RC oscillators of cheap receivers are not.
 	clockError = 1.007
-	// joins is where in a byte a receiver comes in that has just changed its speed.
+	// joins is where in a byte a receiver comes in that has changed its speed while bytes come.
 	joins = 3.7
 )
 
@@ -32,7 +33,7 @@ func (u *UART) Receive(dst, sent []byte, sender, reader int, idle bool) []byte {
 		return dst
 	}
 	if u.reader != reader {
-		if u.reader != 0 { // the first finds the line idle
+		if u.busy {
 			u.at, u.start = float64(len(u.bits))+joins, false
 		}
 		u.reader = reader
@@ -48,6 +49,7 @@ func (u *UART) Receive(dst, sent []byte, sender, reader int, idle bool) []byte {
 		}
 		u.bits = append(u.bits, true)
 	}
+	u.busy = !idle
 	step := float64(sender) / float64(reader) * clockError
 	if idle {
 		for range int(frameBits*step) + 2 {
