@@ -38,8 +38,6 @@ func simulate(t *testing.T, c sim.Config, link string) *sim.Receiver {
 	return r
 }
 
-// status waits until the status fulfils a condition.
-
 // TestEachSpeedIsFound: at 1 Hz, with nothing known but the path. What the consumer gets is clear from the first byte on.
 func TestEachSpeedIsFound(t *testing.T) {
 	if testing.Short() {
@@ -59,7 +57,7 @@ func TestEachSpeedIsFound(t *testing.T) {
 		all = append(all, hunted{baud, r, rec})
 	}
 	for _, h := range all {
-		h.rec.Wait(t, "two epochs", func(data string) bool { return strings.Count(data, "RMC,") > 1 })
+		h.rec.Wait(t, "two epochs", func(data string) bool { return strings.Count(data, "RMC,") > 1 && strings.Count(data, "\n") > 5 })
 		t.Logf("%6d baud: first sentence after %v", h.baud, firstData(h.rec).Round(10*time.Millisecond))
 		if s := h.r.Status(); s.Baud != h.baud || s.Protocol != "NMEA" || s.State != receiver.Reading || s.Opens != 1 {
 			t.Errorf("%d baud: status: %+v", h.baud, s)
@@ -90,7 +88,7 @@ func wantClear(t *testing.T, rec *receivertest.Recorder) {
 	var scanner nmea.Scanner
 	scanner.Scan([]byte(data), func([]byte) {})
 	if st := scanner.Stats(); st.BadChecksum+st.NoiseBytes > 0 || st.Sentences < 5 {
-		t.Errorf("what was read: %+v", st)
+		t.Errorf("what was read: %+v of %q", st, data)
 	}
 }
 

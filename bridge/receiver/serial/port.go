@@ -216,13 +216,20 @@ type tty struct {
 	close func() error
 }
 
+// openFresh opens a terminal device and forgets what came before its speed was set: at what speed it was received is not known.
+func openFresh(path string, baud int) (*tty, error) {
+	t, err := openSerial(path, baud)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.line.ResetInputBuffer(); err != nil {
+		return nil, errors.Join(explain(path, err), t.Close())
+	}
+	return t, nil
+}
+
 // openSerial opens a terminal device, or explains why not.
-func openSerial(path string, baud int) (*tty, error) { return openLine(path, baud, false) }
-
-// openFresh forgets what came before the port was opened: at what speed it was received is not known.
-func openFresh(path string, baud int) (*tty, error) { return openLine(path, baud, true) }
-
-func openLine(path string, baud int, fresh bool) (*tty, error) {
+func openSerial(path string, baud int) (*tty, error) {
 	if err := checkDevice(path); err != nil {
 		return nil, err
 	}
@@ -243,12 +250,6 @@ func openLine(path string, baud int, fresh bool) (*tty, error) {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		_ = unix.Close(fd)
 		return nil, explain(path, unix.EBUSY)
-	}
-	if fresh {
-		if err := flushInput(fd); err != nil {
-			_ = unix.Close(fd)
-			return nil, explain(path, err)
-		}
 	}
 	g, err := newGate(fd)
 	if err != nil {

@@ -11,9 +11,6 @@ import (
 
 const getTermios, setTermios = unix.TIOCGETA, unix.TIOCSETA
 
-// flushInput throws away what has come and was not read: FREAD of sys/fcntl.h.
-func flushInput(fd int) error { return unix.IoctlSetPointerInt(fd, unix.TIOCFLUSH, 1) }
-
 // gate is a terminal in Go's poller, which cannot be left alone for a while as on Linux.
 type gate struct{ *os.File }
 
