@@ -18,8 +18,8 @@ import (
 	"gpsbridge/bridge/receiver/source"
 )
 
-// waitMost is how long what is to come is waited for; a test of 25 epochs takes half a minute.
-const waitMost = time.Minute
+// waitMost is how long what is to come is waited for; a test of 25 epochs takes half a minute on an idle machine.
+const waitMost = 2 * time.Minute
 
 // Event is a call to a Consumer.
 type Event struct {
