@@ -52,6 +52,31 @@ func TestDateChangesBesideMidnight(t *testing.T) {
 }
 
 // TestMidnightWithoutFix holds that the date goes on without a fix.
+// TestOneEpochAroundMidnight holds that sentences that round its time differently are of one epoch at midnight too.
+func TestOneEpochAroundMidnight(t *testing.T) {
+	for _, order := range []string{"GGA RMC", "RMC GGA"} {
+		var sentences []string
+		for i := range 6 {
+			sec, date := 86396+float64(i), "231126"
+			if i >= 4 {
+				sec, date = float64(i-4), "241126"
+			}
+			of := map[string]string{"GGA": ggaAt(clock(math.Mod(sec+86399.999, 86400))), "RMC": rmcAt(clock(sec), date)}
+			for kind := range strings.FieldsSeq(order) {
+				sentences = append(sentences, of[kind])
+			}
+		}
+		r := fixesOf(Options{}, sentences...)
+		r.oneEach(t, 6)
+		for i, f := range r.fixes {
+			want := time.Date(2026, 11, 23, 23, 59, 56+i, 0, time.UTC)
+			if !f.Speed.Set || !f.AltMSL.Set || f.Time.Sub(want).Abs() > time.Millisecond {
+				t.Errorf("%s: fix %d: %+v", order, i, f)
+			}
+		}
+	}
+}
+
 func TestMidnightWithoutFix(t *testing.T) {
 	var s stream
 	s.epoch(86398, "RMC", "GGA")

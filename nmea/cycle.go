@@ -61,11 +61,11 @@ type cycle struct {
 	over    bool         // a sentence came out of its place: the next round has begun, and its first sentence was lost
 }
 
-// begin ends a round and starts the next one.
+// begin ends a round and starts the next one. What came before the first epoch may be of several, and shows no order.
 func (c *cycle) begin() {
 	for i := range c.members {
 		m := &c.members[i]
-		if c.arrived&(1<<i) != 0 {
+		if c.learned > 0 && c.arrived&(1<<i) != 0 {
 			m.earlier = m.earlier&^c.arrived | m.now
 			m.strange = 0
 		} else if !m.came {

@@ -176,8 +176,12 @@ func shortened(a time.Duration, aDecimals int, b time.Duration, bDecimals int) b
 	return ms == hundredths && ms >= 10
 }
 
-// near reports whether two stamps are of one epoch.
-func near(a, b time.Duration) bool { return a-b <= sameStamp && b-a <= sameStamp }
+// near reports whether two stamps are of one epoch, seen over midnight. A leap second is a whole day from the second after it, and
+// not near.
+func near(a, b time.Duration) bool {
+	d := (a - b).Abs()
+	return d <= sameStamp || d >= day-sameStamp && d < day
+}
 
 // forward returns the time from a to b, over midnight when need be.
 func forward(a, b time.Duration) time.Duration {

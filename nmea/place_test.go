@@ -78,6 +78,15 @@ func TestEpochsRunTogether(t *testing.T) {
 	}
 }
 
+// TestBeginsWithALoss holds that what comes before the first sentence with a time shows no order: it may be of two epochs.
+func TestBeginsWithALoss(t *testing.T) {
+	for _, order := range []string{"GSA RMC VTG GLL", "VTG RMC GSA"} {
+		if got := table(fixesOf(Options{}, drive(order, "0RMC")...).fixes); !strings.Contains(got, "2:2/- 3:3/- 4:4/- 5:5/- 6:6/- 7:7/- 8:8/- 9:9/-") {
+			t.Errorf("%s, and the first RMC lost: speed and PDOP by epoch:%s, want no PDOP", order, got)
+		}
+	}
+}
+
 // TestOrderChanges holds that a receiver that changes the order of its sentences is followed after three epochs.
 func TestOrderChanges(t *testing.T) {
 	before, after := drive("GGA VTG GSA GLL", ""), drive("GGA GSA VTG GLL", "")

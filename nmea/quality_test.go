@@ -2,6 +2,7 @@ package nmea
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,36 @@ func TestClimb(t *testing.T) {
 		}
 		if g := strings.Join(got, " "); g != tt.want {
 			t.Errorf("step %v: %s, want %s", tt.step, g, tt.want)
+		}
+	}
+}
+
+// TestClimbOverLeapSecond holds that the climb stays what it is while the clock shows 23:59:60, or is absent.
+func TestClimbOverLeapSecond(t *testing.T) {
+	for _, step := range []float64{1, 0.5} {
+		var s stream
+		n := 0
+		say := func(at string) {
+			s.say(fmt.Sprintf("GNGGA,%s,5130.0,N,00030.0,E,1,09,0.8,%.1f,M,46.7,M,,", at, 10+step*float64(n)))
+			n++
+		}
+		for sec := 86396.0; sec < 86401; sec += step {
+			say(clock(sec))
+		}
+		for sec := 0.0; sec < 5; sec += step {
+			say(clock(sec))
+		}
+		with := 0
+		for i, f := range assemble(s.Bytes(), Options{}).fixes {
+			if f.Climb.Set {
+				with++
+				if math.Abs(f.Climb.V-1) > 1e-9 {
+					t.Errorf("a fix in %g s: climb %.2f at fix %d, want 1", step, f.Climb.V, i)
+				}
+			}
+		}
+		if with < n/2 {
+			t.Errorf("a fix in %g s: %d of %d fixes with a climb", step, with, n)
 		}
 	}
 }

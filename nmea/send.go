@@ -50,7 +50,7 @@ func (c *carried) keep(e *epoch, mode Mode, listed int, now time.Duration) {
 	}
 	c.estimates(&e.values, now)
 	newest := &c.heights[0]
-	if mode != Mode3D || !alt.Set || !e.stamped {
+	if mode != Mode3D || !alt.Set || !e.stamped || e.stamp >= day { // over a leap second stamps show no duration
 		c.heights = [2]height{}
 	} else if !newest.alt.Set || forward(newest.at, now) >= climbBase {
 		c.heights[1], *newest = *newest, height{alt, now}
