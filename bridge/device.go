@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +50,7 @@ type surroundings struct {
 
 // newDevice opens the spool of a device ID and builds what is around it, from the servers back to the receivers.
 func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
-	d := &device{id: id, log: s.log}
+	d := &device{id: id, log: s.log, former: !slices.Contains(c.DeviceIDs(), id)}
 	if len(c.DeviceIDs()) > 1 {
 		d.log = s.log.With("device_id", id)
 	}
@@ -80,7 +81,6 @@ func formerDevices(c *config.Config, s surroundings) (all []*device) {
 			s.log.Error("fixes of a former device ID cannot be delivered, they are kept", "device_id", id, "err", err)
 			continue
 		}
-		d.former = true
 		s.log.Info("fixes of a former device ID wait, they are sent to its own group", "device_id", id, "records", held.Records)
 		all = append(all, d)
 	}

@@ -18,6 +18,7 @@ import (
 type link struct {
 	name       string // of the server
 	deviceID   string
+	final      bool // of a former device ID
 	reader     *spool.Reader
 	changed    chan struct{} // the network is another
 	quarantine *quarantine
@@ -40,7 +41,7 @@ var _ interface {
 
 func newLink(d *device, c config.Uplink, s surroundings) (*link, error) {
 	l := &link{
-		name: c.Name, deviceID: d.id, reader: d.spool.Reader(c.Name), changed: make(chan struct{}, 1),
+		name: c.Name, deviceID: d.id, final: d.former, reader: d.spool.Reader(c.Name), changed: make(chan struct{}, 1),
 		quarantine: d.quarantine, echoes: d.echoes, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
 	}
 	return l, l.set(c)
@@ -64,7 +65,7 @@ func (l *link) set(c config.Uplink) error {
 // build makes an uplink, and finds what is wrong with its configuration.
 func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	u := c.For(l.deviceID)
-	u.Backlog, u.Quarantine = pipeline.Late, l.quarantine.of(c.Name, u.URL)
+	u.Final, u.Backlog, u.Quarantine = l.final, pipeline.Late, l.quarantine.of(c.Name, u.URL)
 	u.Echoes, u.SawEcho = l.echoes.from(u.URL), func() { l.echoes.saw(u.URL) }
 	u.Changed, u.Clock, u.Beat, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.reader)

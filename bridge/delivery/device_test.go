@@ -157,7 +157,7 @@ func (l *line) connect() {
 	d := l.process.device
 	c := uplink.Config{
 		Name: reader, URL: "ws://tracking.example" + route + l.id + "/", Ack: d.ack, Order: d.order, Window: d.window, Retain: d.retain,
-		Echoes: d.echoes, SawEcho: func() { d.echoes = true }, Backlog: pipeline.Late, Quarantine: l.quarantine, Log: d.log.logger(l.process),
+		Echoes: d.echoes, SawEcho: func() { d.echoes = true }, Final: l.id != d.ids[len(d.ids)-1], Backlog: pipeline.Late, Quarantine: l.quarantine, Log: d.log.logger(l.process),
 		Rand: rand.New(rand.NewPCG(d.seed, d.network.dialled())),
 	}
 	dialOver(&c, func(ctx context.Context, _ string, _ int) (net.Conn, error) {

@@ -74,6 +74,10 @@ const (
 	someShare = 0.1
 	// neverLeast is the number of records of a class without a single echo that are enough at once, while another class is echoed.
 	neverLeast = 16
+	// silencesNeeded is the number of connections in a row that were given up for lack of an echo from which a pong is
+	// provisional where Config.Final: it takes a minute. No later record comes, whose echo would show that the server has read
+	// what waits.
+	silencesNeeded = 3
 )
 
 // echoes judges a server by the echoes of records that were sent once.
@@ -81,6 +85,8 @@ type echoes struct {
 	class [classes]share
 	last  time.Time     // of the last echo on this connection; zero: none
 	gap   time.Duration // the longest between two echoes of a connection
+
+	silences int // connections in a row that were given up for lack of one, where no record comes after those that wait
 }
 
 // share is what is known about one class.
@@ -135,6 +141,9 @@ func (e *echoes) some(c class) bool { return e.class[c].some }
 // partial reports whether any record may.
 func (e *echoes) partial() bool { return e.some(live) || e.some(late) }
 
+// silent reports whether no echo is to be expected: the server echoes nothing of what waits, and nothing comes after it.
+func (e *echoes) silent() bool { return e.silences >= silencesNeeded }
+
 // warning names the pattern, nil for none.
 func (e *echoes) warning() *problem.Problem {
 	const fix = `have it send members all their own messages; for a server that is meant not to, set ack = "pong"`
@@ -144,6 +153,8 @@ func (e *echoes) warning() *problem.Problem {
 	case e.some(late):
 		return &problem.Problem{Code: EchoesLive, Key: "order", Cause: "the server echoes live fixes and not those sent late (it ignores old ones, or those marked backlog): they count as accepted by the echo of a later one",
 			Fix: fix + `, or order = "oldest-first"`}
+	case e.silent():
+		return &problem.Problem{Code: EchoesSome, Key: "ack", Cause: "the server answers pings and echoes nothing of what waits (it ignores old fixes and repeats, or its application is stuck): a fix counts as accepted when a connection has stood for retain after it", Fix: fix}
 	}
 	return nil
 }

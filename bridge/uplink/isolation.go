@@ -22,7 +22,8 @@ import "slices"
 // that die are no evidence.
 //
 // A candidate that failed after another one with the mark of the backlog is sent so without it once: a server with a strict
-// schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged.
+// schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged. A
+// server that ends every connection after some records does so without the mark as well: it has to fail more often with it.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -52,6 +53,7 @@ type isolation struct {
 
 	evidence evidence // against the first candidate, where it is the group
 
+	plain          int // breaks in experiments with no record outstanding that had the mark of the backlog
 	passedUnmarked int
 }
 
@@ -81,6 +83,7 @@ type failure struct {
 	first       bool     // nothing else was sent on this connection
 	behind      bool     // another one passed before, as an experiment has it
 	marked      bool     // the first of them was sent with the mark of the backlog
+	plain       bool     // none of them was
 	blame       blame    // of blamePossible or blameStated
 }
 
@@ -98,6 +101,9 @@ func (i *isolation) broke(f failure) (starts, quarantine bool) {
 		}
 		i.active = i.breaks >= breaksToIsolate
 		return i.active, false
+	}
+	if f.plain {
+		i.plain++
 	}
 	if i.group != 1 || len(f.outstanding) != 1 || f.outstanding[0] != i.candidates[0] {
 		others := slices.DeleteFunc(i.candidates, func(pos uint64) bool { return slices.Contains(f.outstanding, pos) })
@@ -146,7 +152,7 @@ func (i *isolation) passed(pos uint64) {
 		i.evidence = evidence{}
 	}
 	if len(i.candidates) == 0 {
-		i.active, i.breaks = false, 0
+		i.active, i.breaks, i.plain = false, 0, 0
 	}
 }
 
@@ -174,7 +180,7 @@ func (i *isolation) next(most int) (t experiment, ok bool) {
 		t.records, t.behind = t.candidates[:1], e.first > e.behind
 		if e.marked && !e.tried {
 			t.behind, t.fresh = true, true
-			t.unmarked = unmarked{first: e.first >= failuresNeeded, behind: e.behind > 0}
+			t.unmarked = unmarked{first: e.first >= failuresNeeded, behind: e.behind > i.plain}
 		}
 		return t, true
 	}

@@ -144,6 +144,27 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 	}
 }
 
+// A server that breaks the connection on records without the mark as well has to do so more often on one with it.
+func TestIsolationComparesTheMark(t *testing.T) {
+	const plain = 2
+	var i isolation
+	for n := range breaksToIsolate + plain {
+		i.broke(failure{outstanding: []uint64{9, 10}, plain: n >= breaksToIsolate, blame: blameStated})
+	}
+	with := failure{outstanding: []uint64{4}, marked: true, blame: blameStated}
+	i.broke(with)
+	with.behind = true
+	for n := range plain + 1 {
+		if experiment, _ := i.next(8); experiment.unmarked.behind {
+			t.Errorf("without the mark after %d failures", n)
+		}
+		i.broke(with)
+	}
+	if experiment, _ := i.next(8); !experiment.unmarked.behind {
+		t.Errorf("%+v", experiment)
+	}
+}
+
 // Where there is no other record to compare with, one that fails as the first is sent so without the mark.
 func TestIsolationTriesTheMarkAlone(t *testing.T) {
 	var i isolation

@@ -269,7 +269,10 @@ func (s *session) silence(now time.Time) error {
 	if s.unanswered() {
 		return linkDead(now.Sub(s.received))
 	}
-	defer func() { u.silent++ }()
+	u.silent++
+	if u.c.Final && u.c.Ack == AckAuto {
+		u.echoes.silences++
+	}
 	silent := now.Sub(u.win.progress)
 	if u.provisional() {
 		silent = now.Sub(latest(s.since, u.echoes.last))

@@ -153,6 +153,44 @@ func code(is bool, c int) int {
 	return 0
 }
 
+// Of what a former device ID has left, a record counts as accepted without an echo when a connection has stood for Retain after
+// it. Not so where more records come, nor where ack is echo.
+func TestLeftWithoutEcho(t *testing.T) {
+	const left = 10
+	unmarked := func(_ int, marked bool, _ time.Time) (bool, int) { return !marked, 0 }
+	nothing := func(int, bool, time.Time) (bool, int) { return false, 0 }
+	for name, tc := range map[string]struct {
+		ack   AckMode
+		order Order
+		final bool
+		h     habit
+		acked uint64 // of 10, at the end
+	}{
+		"echoes nothing marked":     {AckAuto, LiveFirst, true, unmarked, left},
+		"echoes nothing of it":      {AckAuto, LiveFirst, true, nothing, left},
+		"and in the order of queue": {AckAuto, OldestFirst, true, nothing, left},
+		"more records may come":     {AckAuto, LiveFirst, false, nothing, 0},
+		"ack is echo":               {AckEcho, LiveFirst, true, nothing, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, applying(50*time.Millisecond, tc.h))
+				c := s.liveFirst()
+				c.Ack, c.Order, c.Final, c.Echoes = tc.ack, tc.order, tc.final, true
+				u := run(t, c, newQueue(left))
+				pass(10 * time.Minute) // Retain, and the silence before it takes a minute
+				if st := u.Status(); st.Acked > 1 {
+					t.Errorf("acknowledged too early: %+v", st)
+				}
+				pass(5 * time.Minute)
+				if st := u.Status(); st.Acked != tc.acked || problem.CodeOf(asError(st.Warning)) == EchoesSome != (tc.acked > 0) {
+					t.Errorf("status %+v", st)
+				}
+			})
+		})
+	}
+}
+
 // A server that echoes some records and gets stuck, with its connection open and pings answered, is found by its silence.
 func TestPartialServerThatGetsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

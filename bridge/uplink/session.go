@@ -247,6 +247,7 @@ func (s *session) echoed(key Key) {
 	u.mu.Lock()
 	s.moved = now
 	u.settle()
+	u.echoes.silences = 0
 	var done []uint64
 	var gap []*flight
 	if f := u.win.find(key); f != nil {

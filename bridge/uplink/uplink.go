@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,10 @@ type Config struct {
 	// remembered for that.
 	Echoes  bool
 	SawEcho func()
+
+	// Final states that no record comes after those that wait: a device ID that is not used any more has left them. Of what the
+	// server leaves without an echo, a pong is provisional then, in auto, although the server was seen to echo.
+	Final bool
 
 	// Backlog, if set, is given each record that is sent late in live-first
 	// order, and returns what is sent in its place: the daemon marks it so. run
@@ -309,6 +314,7 @@ func (u *Uplink) judge(s *session, err error) {
 	}
 	f.first = u.win.n == u.win.begin+1
 	f.marked = len(out) > 0 && out[0].marked
+	f.plain = !slices.ContainsFunc(out, func(f *flight) bool { return f.marked })
 	searched := u.isolation.searching()
 	starts, quarantine := u.isolation.broke(f)
 	if !searched && u.isolation.searching() {
@@ -414,7 +420,7 @@ func (u *Uplink) settle() {
 // provisional reports whether a pong frees the window without acknowledging.
 // Caller holds mu.
 func (u *Uplink) provisional() bool {
-	return u.mode == AckAuto || (u.mode == AckEcho && (u.echoes.partial() || u.isolation.active))
+	return u.mode == AckAuto || (u.mode == AckEcho && (u.echoes.partial() || u.echoes.silent() || u.isolation.active))
 }
 
 // silenceLimit is how long outstanding records may stay without any
@@ -437,7 +443,7 @@ const gapsToSilence = 4
 // echoes are usual. Caller holds mu.
 func (u *Uplink) silentAt(since time.Time) time.Time {
 	switch {
-	case u.mode == AckEcho && u.echoes.partial():
+	case u.mode == AckEcho && u.echoes.partial() && !u.echoes.silent():
 	case u.win.room() && u.win.backlogRoom(): // it holds nothing up
 		return u.win.progress.Add(silenceMax)
 	default:
@@ -467,9 +473,9 @@ func (u *Uplink) pongsAtOnce(now time.Time) bool {
 // holds mu.
 func (u *Uplink) accepts() bool { return u.c.Ack == AckAuto && u.provisional() }
 
-// waits reports whether an acknowledgement is due: what is held waits for an echo where there was ever one. Caller holds mu.
+// waits reports whether an acknowledgement is due: what is held waits for an echo where one is to be expected. Caller holds mu.
 func (u *Uplink) waits() bool {
-	return len(u.win.flying()) > 0 || (u.win.held > 0 && u.mode == AckEcho)
+	return len(u.win.flying()) > 0 || (u.win.held > 0 && u.mode == AckEcho && !u.echoes.silent())
 }
 
 // underway reports whether a record was sent on this connection and is not done with.
