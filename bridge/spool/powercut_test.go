@@ -92,8 +92,23 @@ func (w *writer) freeze(t *testing.T) {
 	if _, err := unix.Wait4(w.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("the writer is not frozen: %v, %v", status, err)
 	}
-	for w.listen(t) {
+	for w.listen(t) || w.unread(t) > 0 { // a test that did not run for 50 ms has read nothing
 	}
+}
+
+// unread is how many bytes of what it has said wait in the pipe.
+func (w *writer) unread(t *testing.T) (n int) {
+	t.Helper()
+	conn, err := w.out.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ioctlErr error
+	err = conn.Control(func(fd uintptr) { n, ioctlErr = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	if err := errors.Join(err, ioctlErr); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestPowerCutsOnARealFileSystem freezes a writer at random moments, copies the block device as it stands, and mounts
