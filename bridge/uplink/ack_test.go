@@ -2,13 +2,17 @@ package uplink
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/problem"
 )
 
 // From a server that never echoes a pong is provisional: sending goes on, the record is kept for Retain, and the pattern is
@@ -40,6 +44,136 @@ func TestProvisionalPong(t *testing.T) {
 			t.Errorf("status %+v", st)
 		}
 	})
+}
+
+// That a server never echoes is worth a warning when it has had the time for it.
+func TestNeverEchoesIsKnownInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := run(t, newServer(t, silent).liveFirst(), newQueue(5))
+		pass(warnAfter - time.Millisecond)
+		if w := u.Status().Warning; w != nil {
+			t.Errorf("too early: %v", w)
+		}
+		pass(time.Millisecond)
+		synctest.Wait()
+		if w := u.Status().Warning; problem.CodeOf(asError(w)) != NeverEchoes {
+			t.Errorf("after %s: %v", warnAfter, w)
+		}
+	})
+}
+
+// An echo may be as long as maxEcho.
+func TestLongEcho(t *testing.T) {
+	for size, acked := range map[int]uint64{maxEcho: 1, maxEcho + 1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+				if msg, ok := s.receive(conn); ok {
+					conn.WriteMessage(websocket.TextMessage, append(msg, bytes.Repeat([]byte(" "), size-len(msg))...))
+				}
+				silent(s, n, conn)
+			})
+			c := s.config()
+			c.Ack = AckEcho
+			u := run(t, c, newQueue(1))
+			pass(time.Second)
+			if st := u.Status(); st.Acked != acked {
+				t.Errorf("%d bytes: status %+v", size, st)
+			}
+		})
+	}
+}
+
+// Each record is kept for Retain from its own pong on.
+func TestProvisionalIsKeptFromItsOwnPong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, silent)
+		c := s.liveFirst()
+		c.Retain = 10 * time.Minute
+		q := newQueue(1)
+		run(t, c, q)
+		q.addEach(5*time.Minute, 2)
+		pass(6 * time.Minute)
+		if q.Acked() != 1 {
+			t.Errorf("acknowledged %d after 11 minutes", q.Acked())
+		}
+		pass(5 * time.Minute)
+		if q.Acked() != 2 {
+			t.Errorf("acknowledged %d after 16 minutes", q.Acked())
+		}
+	})
+}
+
+// What a server does with records of a class is judged by blocks of ten seconds and five records at the least, three in a row.
+func TestJudgementOfAServer(t *testing.T) {
+	type block struct {
+		echoed, skipped int
+		lasts           time.Duration
+	}
+	blocks := func(n, echoed, skipped int, lasts time.Duration) (all []block) {
+		for range n {
+			all = append(all, block{echoed, skipped, lasts})
+		}
+		return all
+	}
+	for name, tc := range map[string]struct {
+		blocks []block
+		some   bool
+	}{
+		"a tenth":                     {blocks(3, 9, 1, blockTime), true},
+		"a tenth, twice":              {blocks(2, 9, 1, blockTime), false},
+		"less than a tenth":           {blocks(9, 10, 1, blockTime), false},
+		"half":                        {blocks(3, 3, 3, blockTime), true},
+		"none, five at a time":        {blocks(3, 0, 5, blockTime), true},
+		"none, four at a time":        {blocks(3, 0, 4, blockTime), false},
+		"none, in a shorter time":     {blocks(3, 0, 5, blockTime-time.Millisecond), false},
+		"none, but not in a row":      {slices.Concat(blocks(2, 0, 5, blockTime), blocks(1, 5, 0, blockTime), blocks(2, 0, 5, blockTime)), false},
+		"none, and then all":          {slices.Concat(blocks(3, 0, 5, blockTime), blocks(3, 5, 0, blockTime)), false},
+		"none, and then all, twice":   {slices.Concat(blocks(3, 0, 5, blockTime), blocks(2, 5, 0, blockTime)), true},
+		"none, and then a few of all": {slices.Concat(blocks(3, 0, 5, blockTime), blocks(9, 20, 1, blockTime)), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e echoes
+			now := time.Unix(0, 0)
+			for _, b := range tc.blocks {
+				for n := range b.echoed + b.skipped {
+					if n == b.echoed+b.skipped-1 {
+						now = now.Add(b.lasts)
+					}
+					e.saw(live, n >= b.skipped, now)
+				}
+			}
+			if e.some(live) != tc.some || e.some(late) {
+				t.Errorf("some %t, want %t: %+v", e.some(live), tc.some, e)
+			}
+		})
+	}
+}
+
+// That a server echoes records of one class and none of the other is known at once.
+func TestJudgementOfAClassWithoutEcho(t *testing.T) {
+	for name, tc := range map[string]struct {
+		liveEchoed bool
+		between    bool // an echo of a late one
+		skipped    int
+		some       bool
+	}{
+		"live ones echoed, enough late ones not":  {true, false, neverLeast, true},
+		"too few":                                 {true, false, neverLeast - 1, false},
+		"live ones not echoed":                    {false, false, neverLeast, false},
+		"an echo between, and enough before that": {true, true, neverLeast + 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e echoes
+			now := time.Unix(0, 0)
+			e.saw(live, tc.liveEchoed, now)
+			for n := range tc.skipped {
+				e.saw(late, tc.between && n == 3, now)
+			}
+			if e.some(late) != tc.some {
+				t.Errorf("some %t, want %t: %+v", e.some(late), tc.some, e)
+			}
+		})
+	}
 }
 
 // What a pong acknowledged provisionally is sent again when the server dies with it.
@@ -113,6 +247,10 @@ func TestWrappedEchoes(t *testing.T) {
 		"object": func(msgs ...[]byte) []byte { return fmt.Appendf(nil, `{"type":"fix","data":%s}`, msgs[0]) },
 		"text":   func(msgs ...[]byte) []byte { return fmt.Appendf(nil, `{"message":%q}`, msgs[0]) },
 		"list":   func(msgs ...[]byte) []byte { return fmt.Appendf(nil, "[%s]", msgs[0]) },
+		"batch of five, last first": func(msgs ...[]byte) []byte {
+			slices.Reverse(msgs)
+			return fmt.Appendf(nil, `{"items":[%s]}`, bytes.Join(msgs, []byte(",")))
+		},
 		"batch of five": func(msgs ...[]byte) []byte {
 			return fmt.Appendf(nil, `{"items":[%s]}`, bytes.Join(msgs, []byte(",")))
 		},
@@ -220,7 +358,17 @@ func TestKeylessRecords(t *testing.T) {
 		u := run(t, s.config(), q)
 		q.await(t, 5, time.Second) // with the echo of the later record
 		q.add([]byte(`{"class":"SKY"}`))
-		q.await(t, 6, 30*time.Second) // with the next ping
+		pass(keylessWait - time.Millisecond)
+		if q.Acked() != 5 {
+			t.Errorf("acknowledged before a later one could have come: %+v", u.Status())
+		}
+		q.await(t, 6, time.Second) // with a ping of its own
+		q.add([]byte(`{"class":"SKY"}`))
+		ctx, done := context.WithTimeout(t.Context(), time.Second)
+		defer done()
+		if err := u.Drain(ctx); err != nil { // no later one is coming
+			t.Errorf("%v: status %+v", err, u.Status())
+		}
 		if st := u.Status(); st.Connects != 1 || st.Resent != 0 {
 			t.Errorf("status %+v", st)
 		}

@@ -84,6 +84,12 @@ func TestDialRefusals(t *testing.T) {
 	_, foreignCert, foreignKey := newAuthority(t).sign(nil)
 	pool := x509.NewCertPool()
 	pool.AddCert(mustParse(t, ca.file))
+	three, _, _ := ca.sign(func(c *x509.Certificate) {
+		c.IPAddresses, c.DNSNames = nil, []string{"a.example", "b.example", "c.example"}
+	})
+	four, _, _ := ca.sign(func(c *x509.Certificate) {
+		c.IPAddresses, c.DNSNames = nil, []string{"a.example", "b.example", "c.example", "d.example"}
+	})
 	serve := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
 	mutual := serve(good)
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, pool
@@ -117,6 +123,7 @@ func TestDialRefusals(t *testing.T) {
 		{"500 without a slash", Config{URL: "ws://" + listen(t, answering(500, ""), nil) + "/ws/van_7"}, ServerError, 500, false, []string{"trailing slash is missing"}},
 		{"502", Config{URL: "ws://" + listen(t, answering(502, ""), nil) + "/"}, ServerError, 502, false, []string{"proxy"}},
 		{"redirect", Config{URL: "ws://" + listen(t, answering(301, ""), nil) + "/"}, Redirect, 301, true, []string{"https://elsewhere.example/ws/?token=...", "wss://"}},
+		{"several choices", Config{URL: "ws://" + listen(t, answering(300, ""), nil) + "/"}, Redirect, 300, true, []string{"https://elsewhere.example/ws/"}},
 		{"web page", Config{URL: "ws://" + listen(t, answering(200, "<html>"), nil) + "/"}, NotFound, 200, true, []string{"not a WebSocket"}},
 		{"404 of nginx", Config{URL: "ws://" + listen(t, headed(404, "Server", "nginx/1.22"), nil) + "/ws/"}, NotFound, 404, true, []string{"nginx", "proxy_http_version 1.1"}},
 		{"login page", Config{URL: "ws://" + listen(t, headed(302, "Location", "/accounts/login/?next=/ws/"), nil) + "/ws/"}, Redirect, 302, true, []string{"login page", "token_file"}},
@@ -131,9 +138,11 @@ func TestDialRefusals(t *testing.T) {
 		{"expired", Config{URL: "wss://" + listen(t, upgrade, serve(old)) + "/", CAFile: ca.file}, CertTime, 0, false, []string{"expired on", "clock here shows " + time.Now().UTC().Format("2006-01-02"), "check the clock"}},
 		{"not yet valid", Config{URL: "wss://" + listen(t, upgrade, serve(future)) + "/", CAFile: ca.file}, CertTime, 0, false, []string{"valid only from", "check the clock"}},
 		{"wrong name", Config{URL: "wss://" + listen(t, upgrade, serve(other)) + "/", CAFile: ca.file}, Untrusted, 0, true, []string{"for other.example", "not for 127.0.0.1"}},
+		{"three wrong names", Config{URL: "wss://" + listen(t, upgrade, serve(three)) + "/", CAFile: ca.file}, Untrusted, 0, true, []string{"for a.example, b.example, c.example, not for"}},
+		{"four wrong names", Config{URL: "wss://" + listen(t, upgrade, serve(four)) + "/", CAFile: ca.file}, Untrusted, 0, true, []string{"for a.example, b.example, c.example, ..., not for"}},
 		{"no client certificate", Config{URL: "wss://" + listen(t, upgrade, mutual) + "/", CAFile: ca.file}, ClientCert, 0, true, []string{"cert_file and key_file"}},
 		{"no client certificate, TLS 1.2", Config{URL: "wss://" + listen(t, upgrade, mutual12) + "/", CAFile: ca.file}, ClientCert, 0, true, []string{"cert_file and key_file"}},
-		{"foreign client certificate", Config{URL: "wss://" + listen(t, upgrade, mutual) + "/", CAFile: ca.file, CertFile: foreignCert, KeyFile: foreignKey}, ClientCert, 0, true, []string{"does not accept the client certificate"}},
+		{"foreign client certificate", Config{URL: "wss://" + listen(t, upgrade, mutual) + "/", CAFile: ca.file, CertFile: foreignCert, KeyFile: foreignKey}, ClientCert, 0, true, []string{"does not accept the client certificate", foreignCert + " (unknown certificate authority)"}},
 		{"TLS to a plain port", Config{URL: "wss://" + listen(t, upgrade, nil) + "/"}, WrongTLS, 0, true, []string{"use ws://"}},
 		{"plain to a TLS port", Config{URL: "ws://" + listen(t, upgrade, serve(good)) + "/"}, WrongTLS, 400, true, []string{"use wss://"}},
 		{"plain to a TLS port that sends an alert", Config{URL: "ws://" + rawServer(t, "\x15\x03\x01\x00\x02\x02\x46") + "/"}, WrongTLS, 0, true, []string{"use wss://"}},
@@ -301,6 +310,13 @@ func TestRefusalNamesTheProxy(t *testing.T) {
 		if p := a.explain(nil, err); p.Code != want || (want == ProxyProblem) != strings.Contains(p.Cause, addr) {
 			t.Errorf("dialing %s: %v", addr, p)
 		}
+		if p := a.explain(nil, err); strings.Contains(p.Cause, "through proxy") {
+			t.Errorf("dialing %s: the proxy is named twice: %v", addr, p)
+		}
+		a.linked.Store(true)
+		if p := a.explain(nil, io.EOF); p.Code != NoConnection || strings.Contains(p.Cause, "through proxy proxy.example:3128") != (want == ProxyProblem) {
+			t.Errorf("the server behind %s: %v", addr, p)
+		}
 	}
 }
 
@@ -317,6 +333,9 @@ func TestExplainClose(t *testing.T) {
 		err := explainClose(&websocket.CloseError{Code: code, Text: "said\nso"})
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%d: %s, want %q", code, err, want)
+		}
+		if strings.Contains(err.Error(), "(said so)") != (code != 1006) { // that is the library's text
+			t.Errorf("%d: %s", code, err)
 		}
 		if slow := needsPerson(err.Code); slow != (code == 1008 || code == 4403) {
 			t.Errorf("%d: slow %t", code, slow)

@@ -1,9 +1,12 @@
 package uplink
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,7 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A link that skippeds everything is found by ping, whether records are on
+// A link that loses everything is found by ping, whether records are on
 // their way or not.
 func TestBlackHoleIsFoundByPing(t *testing.T) {
 	for _, records := range []int{0, 3} {
@@ -129,6 +132,70 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A loop that promises to report again within a time does so, however long the link takes for what it does.
+func TestBeatsAreInTime(t *testing.T) {
+	for name, serve := range map[string]func(s *server, n int, conn *websocket.Conn){
+		"healthy":       echo,
+		"never echoes":  silent,
+		"reads nothing": func(*server, int, *websocket.Conn) { <-time.After(time.Minute) },
+		"ends at once":  func(*server, int, *websocket.Conn) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, serve)
+				c := s.config()
+				c.dial = func(ctx context.Context, addr string, _ int) (net.Conn, error) {
+					if len(s.gaps())%3 == 2 {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return s.pipes.dial(ctx, addr, 0)
+				}
+				var mu sync.Mutex
+				last, promised, beats := time.Now(), time.Duration(0), 0
+				c.Beat = func(within time.Duration) {
+					mu.Lock()
+					defer mu.Unlock()
+					if took := time.Since(last); promised > 0 && took > promised {
+						t.Errorf("reported after %s, promised %s", took, promised)
+					}
+					last, promised, beats = time.Now(), within, beats+1
+				}
+				_, stop := start(t, c, newQueue(100))
+				pass(5 * time.Minute)
+				stop()
+				s.stop()
+				if promised != 0 || beats < 10 {
+					t.Errorf("%d reports, promised %s at the end", beats, promised)
+				}
+			})
+		})
+	}
+}
+
+// Connections are replaced at their age give or take a tenth, so that a fleet that connected at one moment spreads.
+func TestConnectionsAreRenewedApart(t *testing.T) {
+	const age = 100 * time.Minute
+	ages := map[time.Duration]bool{}
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, echo)
+			c := s.config()
+			c.Renew, c.Rand = age, rand.New(rand.NewPCG(seed, 0))
+			run(t, c, newQueue(1))
+			pass(age + age/10 + time.Second)
+			gaps := s.gaps()
+			if len(gaps) != 1 || gaps[0] < age-age/10 || gaps[0] > age+age/10 {
+				t.Fatalf("replaced after %v", gaps)
+			}
+			ages[gaps[0]] = true
+		})
+	}
+	if len(ages) < 20 {
+		t.Errorf("ages of 20 connections: %v", ages)
 	}
 }
 

@@ -20,13 +20,18 @@ func TestKeysAreFoundAtDepth(t *testing.T) {
 		`{"a":{"b":{"c":{"run":"r1","seq":7}}}}`:                                      {a},
 		`{"a":{"b":{"c":{"d":{"run":"r1","seq":7}}}}}`:                                nil,
 		`{"run":"r1","seq":7,"copy":{"run":"r1","seq":8}}`:                            {a, b},
-		`{"run":"r1"}`:             nil,
-		`{"run":"r1","seq":0}`:     nil,
-		`{"run":"r1","seq":1.5}`:   nil,
-		`{"run":5,"seq":7}`:        nil,
-		`"running"`:                nil,
-		`not JSON, run`:            nil,
-		`{"data":{"class":"SKY"}}`: nil,
+		`{"run":"r1","seq":1.0}`:                                                      {{"r1", 1}},
+		`{"run":"r1","seq":9007199254740991.0}`:                                       {{"r1", 1<<53 - 1}},
+		`{"run":"r1","seq":9007199254740992.0}`:                                       nil, // from here on a float is not exact
+		`[[[{"run":"r1","seq":7}]]]`:                                                  {a},
+		`[[[[{"run":"r1","seq":7}]]]]`:                                                nil,
+		`{"run":"r1"}`:                                                                nil,
+		`{"run":"r1","seq":0}`:                                                        nil,
+		`{"run":"r1","seq":1.5}`:                                                      nil,
+		`{"run":5,"seq":7}`:                                                           nil,
+		`"running"`:                                                                   nil,
+		`not JSON, run`:                                                               nil,
+		`{"data":{"class":"SKY"}}`:                                                    nil,
 	} {
 		got := slices.Collect(Keys([]byte(frame)))
 		slices.SortFunc(got, func(x, y Key) int { return int(x.Seq) - int(y.Seq) })

@@ -2,6 +2,8 @@ package uplink
 
 import (
 	"context"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -19,7 +21,7 @@ import (
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"120": 2 * time.Minute, "": 0, "-5": 0, "soon": 0, "999999999": maxRetryAfter,
+		"120": 2 * time.Minute, "": 0, "-5": 0, "soon": 0, "999999999": maxRetryAfter, "99999999999": maxRetryAfter,
 		"Sat, 01 Jan 2000 00:05:00 GMT": 5 * time.Minute, "Fri, 31 Dec 1999 00:00:00 GMT": 0,
 	} {
 		if got := readRetryAfter(http.Header{"Retry-After": {value}}, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); got != want {
@@ -42,6 +44,18 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			t.Errorf("pauses %v", gaps)
 		}
 	})
+}
+
+// Pauses are uniform, both ends included.
+func TestPausesIncludeTheirEnds(t *testing.T) {
+	r := newRetry(rand.New(rand.NewPCG(1, 1)))
+	drawn := map[time.Duration]bool{}
+	for range 100 {
+		drawn[r.between(3, 4)] = true
+	}
+	if len(drawn) != 2 || !drawn[3] || !drawn[4] {
+		t.Errorf("from 3 to 4: %v", drawn)
+	}
 }
 
 // A server that closes each connection after two records gets few connections, and few lines of the log.
@@ -67,6 +81,45 @@ func TestFlappingServer(t *testing.T) {
 			t.Errorf("%d lines in half an hour:\n%s", n, log.String())
 		}
 	})
+}
+
+// A connection that was of use is followed by the next one soon: it has stood for ten seconds and acknowledged something, or
+// acknowledged more than were on their way at a time.
+func TestUsefulConnections(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ack     AckMode
+		records int           // echoed before the end
+		lasts   time.Duration // after them
+		useful  bool
+	}{
+		"as many as in a window":    {AckAuto, usefulRecords, 0, true},
+		"one less":                  {AckAuto, usefulRecords - 1, 0, false},
+		"as many without an answer": {AckNone, usefulRecords + 20, 0, false},
+		"one and ten seconds":       {AckAuto, 1, usefulAfter, true},
+		"one and less":              {AckAuto, 1, usefulAfter - 100*time.Millisecond, false},
+		"none and ten seconds":      {AckAuto, 0, usefulAfter, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+					for range tc.records {
+						if msg, ok := s.receive(conn); ok {
+							conn.WriteMessage(websocket.TextMessage, msg)
+						}
+					}
+					pass(tc.lasts)
+				})
+				c := s.config()
+				c.Ack = tc.ack
+				run(t, c, newQueue(20_000))
+				pass(10 * time.Minute)
+				each := tc.lasts + 1500*time.Millisecond // half a second, and up to half a second of jitter
+				if n := time.Duration(len(s.gaps())); (n*each >= 10*time.Minute) != tc.useful {
+					t.Errorf("%d connections in 10 minutes, useful %t: %v", n, tc.useful, s.gaps())
+				}
+			})
+		})
+	}
 }
 
 // One that closes each after some dozen has proved useful each time: live records hardly wait.
@@ -197,24 +250,61 @@ func TestDialWithSmallSegments(t *testing.T) {
 
 // A proxy that ends idle connections is named, with the key that helps.
 func TestIdleTimeoutOfAProxyIsNamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
-			for {
-				conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-				msg, ok := s.receive(conn)
-				if !ok {
-					return
+	for name, tc := range map[string]struct {
+		idle  time.Duration
+		code  int // of a close frame; 0: none
+		echo  bool
+		found problem.Code
+	}{
+		"ends":                {10 * time.Second, 0, true, EndedIdle},
+		"closes with 1000":    {10 * time.Second, websocket.CloseNormalClosure, true, EndedIdle},
+		"closes with 1011":    {10 * time.Second, websocket.CloseInternalServerErr, true, ClosedFailed},
+		"after three seconds": {idleLeast, 0, true, EndedIdle},
+		"after less":          {idleLeast - time.Millisecond, 0, true, Ended},
+		"a record waits":      {5 * time.Second, 0, false, Ended},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+					if msg, ok := s.receive(conn); ok && tc.echo {
+						conn.WriteMessage(websocket.TextMessage, msg)
+					}
+					pass(tc.idle)
+					if tc.code != 0 {
+						conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(tc.code, ""), time.Now().Add(time.Second))
+					}
+				})
+				c := s.config()
+				c.Ack = AckEcho // no pings between
+				u := run(t, c, newQueue(1))
+				pass(tc.idle)
+				synctest.Wait()
+				if st := u.Status(); problem.CodeOf(asError(st.Problem)) != tc.found || tc.found == EndedIdle && st.Problem.Key != "ping" {
+					t.Errorf("status %+v", st)
 				}
-				conn.WriteMessage(websocket.TextMessage, msg)
+			})
+		})
+	}
+}
+
+// Small segments are tried after connections that stall in a row with records on their way, not after idle ones that die.
+func TestSegmentsOfStallingConnections(t *testing.T) {
+	for records, want := range map[int][]int{0: {0, 0, 0, 0, 0, 0}, 1: {0, 0, 1200, 1200, 536, 536}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(_ *server, _ int, conn *websocket.Conn) { io.Copy(io.Discard, conn.NetConn()) })
+			c := s.config()
+			var got []int
+			c.dial = func(ctx context.Context, addr string, segment int) (net.Conn, error) {
+				got = append(got, segment)
+				return s.pipes.dial(ctx, addr, segment)
+			}
+			_, stop := start(t, c, newQueue(records))
+			pass(10 * time.Minute)
+			stop()
+			s.stop()
+			if len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+				t.Errorf("%d records: segments %v, want %v", records, got, want)
 			}
 		})
-		var log logBuffer
-		c := s.config()
-		c.Log = log.logger()
-		u := run(t, c, newQueue(1))
-		pass(10*time.Second + time.Millisecond)
-		if st := u.Status(); problem.CodeOf(asError(st.Problem)) != EndedIdle || st.Problem.Key != "ping" {
-			t.Errorf("status %+v", st)
-		}
-	})
+	}
 }

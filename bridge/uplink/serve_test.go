@@ -33,8 +33,8 @@ func silent(s *server, _ int, conn *websocket.Conn) {
 	}
 }
 
-// distant serves as the tracking group does at a round trip rtt, and takes each
-// permanentlyy record.
+// distant serves as the tracking group does at a round trip rtt, and takes some
+// time for each record.
 func distant(rtt, each time.Duration) func(*server, int, *websocket.Conn) {
 	return func(s *server, _ int, conn *websocket.Conn) {
 		type item struct {

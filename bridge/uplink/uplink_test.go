@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -120,8 +121,10 @@ func TestLogSaysWhatChanges(t *testing.T) {
 		q := newQueue(3)
 		_, stop := start(t, c, q)
 		pass(10 * time.Minute)
+		forbidden := len(s.gaps()) + 1
 		s.setRefuse(http.StatusInternalServerError)
 		pass(10 * time.Minute)
+		failed := len(s.gaps()) + 1 - forbidden
 		s.setRefuse(0)
 		q.await(t, 3, time.Minute)
 		stop()
@@ -130,8 +133,8 @@ func TestLogSaysWhatChanges(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		want := [][]string{
 			{"WARN", "cannot connect", "403 Forbidden", "ALLOWED_HOSTS"},
-			{"WARN", "cannot connect", "500 Internal", "repeats=", "Redis"},
-			{"INFO", "msg=connected", "repeats=", "ack=auto"},
+			{"WARN", "cannot connect", "500 Internal", fmt.Sprintf("repeats=%d ", forbidden-1), "Redis"},
+			{"INFO", "msg=connected", fmt.Sprintf("repeats=%d ", failed-1), "ack=auto"},
 			{"INFO", "acknowledging by echo"},
 			{"INFO", "connection closed"},
 		}
@@ -317,12 +320,18 @@ func TestStatusKeys(t *testing.T) {
 }
 
 func TestNewNamesWhatIsWrong(t *testing.T) {
+	for _, window := range []int{0, 1, 99} {
+		if _, err := New(Config{URL: "ws://h/", Window: window}, newQueue(0)); err != nil {
+			t.Errorf("window %d: %v", window, err)
+		}
+	}
 	for want, c := range map[string]Config{
 		"empty":                {},
 		"ws://HOST":            {URL: "http://h/"},
 		"names no host":        {URL: "ws:///path/"},
 		"auto, echo, pong":     {URL: "ws://h/", Ack: "maybe"},
-		"choose 1 to 99":       {URL: "ws://h/", Window: 100},
+		"100 is out of range":  {URL: "ws://h/", Window: 100},
+		"-1 is out of range":   {URL: "ws://h/", Window: -1},
 		"cert_file and key_fi": {URL: "ws://h/", CertFile: "x"},
 		"#fragment":            {URL: "ws://h/#x"},
 	} {
