@@ -49,6 +49,37 @@ func TestAgeWhileTheClockIsSet(t *testing.T) {
 	})
 }
 
+// TestClockThatIsSlewed: a tenth of a second is remembered as a setting, less is not. Of too many the least is forgotten.
+func TestClockThatIsSlewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, wall := clock{opened: time.Now()}, right
+		c.stamp(1, wall)
+		wall = wall.Add(step)
+		c.stamp(2, wall)
+		if len(c.settings) != 1 {
+			t.Errorf("%v after %s", c.settings, step)
+		}
+		for pos := uint64(3); pos < maxSettings+3; pos++ {
+			wall = wall.Add(time.Hour)
+			if pos == 20 {
+				wall = wall.Add(-time.Hour + step + time.Millisecond)
+			}
+			c.stamp(pos, wall)
+		}
+		if n := len(c.settings); n != maxSettings {
+			t.Errorf("%d settings, want %d", n, maxSettings)
+		}
+		for _, s := range c.settings {
+			if s.from == 20 {
+				t.Error("the least is remembered")
+			}
+		}
+		if c.stamp(maxSettings+2, wall.Add(time.Hour)); c.settings[maxSettings-1].from != maxSettings+2 || len(c.settings) != maxSettings {
+			t.Errorf("a record that is stamped again: %v", c.settings[maxSettings-2:])
+		}
+	})
+}
+
 // TestAgeOfAnEarlierRun: the record was written by a right clock or by one that was not set.
 func TestAgeOfAnEarlierRun(t *testing.T) {
 	for name, test := range map[string]struct {

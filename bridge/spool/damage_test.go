@@ -317,6 +317,36 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// TestMalformedStates: a state whose checksum holds, and which another program has written.
+func TestMalformedStates(t *testing.T) {
+	whole := state{last: 44, readers: map[string]ranges{"fleet": {{0, 41}, {43, 43}}}}.encode()
+	changed := func(at int, b byte) []byte {
+		data := append([]byte(nil), whole.data...)
+		data[at] = b
+		return data
+	}
+	const spans = 24 + 1 + 5 // the number of them
+	for name, data := range map[string][]byte{
+		"cut in the fixed part":             whole.data[:23],
+		"cut in a name":                     whole.data[:27],
+		"cut in the number of spans":        whole.data[:spans+3],
+		"cut in a span":                     whole.data[:len(whole.data)-1],
+		"more spans than there are":         changed(spans, 3),
+		"a longer name than there is":       changed(24, 255),
+		"a span that ends before it begins": changed(spans+4, 42),
+		"a span beyond the last":            changed(spans+4+16+8, 45),
+	} {
+		if st, err := decodeState(record{kind: kindState, pos: 44, data: data}); err == nil {
+			t.Errorf("%s: no error: %+v", name, st)
+		}
+	}
+	for name, data := range map[string][]byte{"whole": whole.data, "of one position": changed(spans+4, 41), "without readers": whole.data[:24], "up to the last": changed(spans+4+16+8, 44)} {
+		if _, err := decodeState(record{kind: kindState, pos: 44, data: data}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // FuzzScan reads anything as a segment.
 func FuzzScan(f *testing.F) {
 	b := appendRecord(encodeHeader(1, 0, 4096), state{last: 3, readers: map[string]ranges{"r": {{0, 1}}}}.encode())

@@ -333,6 +333,55 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenTakesTheLeastAndTheMost(t *testing.T) {
+	for name, o := range map[string]Options{
+		"least bound":         {Max: MinMax},
+		"no free space":       {MinFree: 0},
+		"longest name":        {Readers: []string{strings.Repeat("a", 255)}},
+		"shortest sync":       {Sync: 1},
+		"readers of one name": {Readers: []string{"a", "A"}},
+	} {
+		s, err := Open(o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		mustClose(t, s)
+	}
+}
+
+// A segment is a sixteenth of the bound in whole blocks, from 64 KiB to 1 MiB; the recent log is bounded by 4 MiB and by the bound.
+func TestSizesFollowTheBound(t *testing.T) {
+	for most, want := range map[int64]sizes{
+		MinMax:               {64 << 10, 1 << 20},
+		MinMax + 16*4096 - 1: {64 << 10, 1<<20 + 16*4096 - 1},
+		MinMax + 16*4096:     {68 << 10, 1<<20 + 16*4096},
+		4 << 20:              {256 << 10, 4 << 20},
+		16 << 20:             {1 << 20, 4 << 20},
+		256 << 20:            {1 << 20, 4 << 20},
+	} {
+		if got := (Options{Max: most}).sizes(); got != want {
+			t.Errorf("max %d: %+v, want %+v", most, got, want)
+		}
+	}
+}
+
+// A record may fill half of a segment, and no more.
+func TestLargestRecord(t *testing.T) {
+	s := mustOpen(t, Options{Max: MinMax, Readers: []string{"a"}})
+	defer s.Close()
+	most := int(s.recent.capacity()/2) - recordHeader
+	if _, err := s.Append(make([]byte, most+1)); !errors.Is(err, errTooLarge) || !strings.Contains(err.Error(), fmt.Sprint("takes ", most)) {
+		t.Errorf("%d bytes: %v", most+1, err)
+	}
+	for range 3 {
+		mustAppend(t, s, strings.Repeat("x", most))
+	}
+	if st := s.Stats(); st.Records != 3 || st.Dropped != 1 || st.Bytes != int64(3*(most+recordHeader)) {
+		t.Errorf("%+v", st)
+	}
+}
+
 // await returns the first record after a position, and waits for it.
 func await(ctx context.Context, r *Reader, after uint64) (pos uint64, data []byte, err error) {
 	for {
