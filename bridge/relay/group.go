@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 )
 
 // group is the members of one device ID and what the group keeps for those that join later.
@@ -119,7 +120,7 @@ func (g *group) join(v *viewer, want int) bool {
 	if g.gone {
 		return false
 	}
-	v.group = g
+	v.group, v.budget = g, g.budgetOf(v)
 	v.mu.Lock()
 	if v.sky && g.sky != nil {
 		v.add(&v.first, g.sky)
@@ -139,6 +140,17 @@ func (g *group) join(v *viewer, want int) bool {
 		g.raw++
 	}
 	return true
+}
+
+// budgetOf is what v may send: publishers with one token share theirs, or each connection more would be as much work more. Under
+// g.mu.
+func (g *group) budgetOf(v *viewer) *rate.Limiter {
+	for _, other := range g.members {
+		if v.publisher && other.grant == v.grant {
+			return other.budget
+		}
+	}
+	return newBudget(v.publisher)
 }
 
 // crowd closes the oldest publisher with the token of v while there are more than limits.publishers of them, without what is

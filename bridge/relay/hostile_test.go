@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,6 +275,7 @@ func TestOneTrackersTokenCannotFillTheMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := read(back)
+		time.Sleep(time.Second) // after what the others have sent with the same token
 		synctest.Wait()
 		if got := again.got(); !slices.Contains(got, 1) {
 			t.Errorf("the tracker that reads got %v back, want its message", got)
@@ -281,6 +283,45 @@ func TestOneTrackersTokenCannotFillTheMemory(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		back.Close()
+	})
+}
+
+// Further connections with one tracker's token give it no more of the relay's time, and cost the tracker of another token none.
+func TestConnectionsWithOneTokenShareItsPace(t *testing.T) {
+	tokens := map[string][]string{"van_7": {"0123456789abcdef", "fedcba9876543210"}}
+	inBubble(t, Config{DeviceTokens: tokens}, func(t *testing.T, r *Relay, p *pipes) {
+		const conns, each = 4, 40 // messages
+		text := jsonText(DefaultMaxMessage)
+		var sending sync.WaitGroup
+		began := time.Now()
+		for range conns {
+			conn := p.join(t, "", bearer(tokens["van_7"][0]))
+			go io.Copy(io.Discard, conn.NetConn()) // ends with the connection
+			sending.Go(func() {
+				for range each {
+					if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+						t.Error(err)
+						break
+					}
+				}
+				conn.Close()
+			})
+		}
+		other := p.join(t, "", bearer(tokens["van_7"][1]))
+		sent := time.Now()
+		if err := other.WriteMessage(websocket.TextMessage, []byte(tpv(1))); err != nil {
+			t.Fatal(err)
+		}
+		echoes := read(other)
+		synctest.Wait()
+		if got := echoes.got(); !slices.Contains(got, 1) || time.Since(sent) > 0 {
+			t.Errorf("the tracker with another token got %v after %v, want its message at once", got, time.Since(sent))
+		}
+		sending.Wait()
+		if least := time.Duration(float64(conns*each*len(text)-2*publisherBurst) / publisherRate * float64(time.Second)); time.Since(began) < least {
+			t.Errorf("%d connections sent %d messages in %v, want %v at least", conns, conns*each, time.Since(began), least)
+		}
+		other.Close()
 	})
 }
 

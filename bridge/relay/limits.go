@@ -176,9 +176,9 @@ const (
 	viewerRate  = 4 << 10 // a second
 )
 
-// What a publisher may send. Above it, it is read more slowly, which loses nothing: a backlog arrives with 1,500 fixes a second,
-// which is 5 Mbit/s of a mobile network. A message costs more than its bytes, or many small ones would be as much work as
-// a hundred trackers.
+// What publishers of a group with one token may send together. Above it they are read more slowly, which loses nothing: a backlog
+// arrives with 1,500 fixes a second, which is 5 Mbit/s of a mobile network. A message costs more than its bytes, or many small
+// ones would be as much work as a hundred trackers.
 const (
 	publisherBurst = 64 << 10
 	publisherRate  = 1 << 20 // a second

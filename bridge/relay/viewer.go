@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 )
 
 // viewer is one member of a group: one goroutine writes to its connection, one reads from it. With publisher set it may
@@ -31,6 +32,7 @@ type viewer struct {
 	sky       bool // wants SKY
 	nmea      bool // wants NMEA
 	group     *group
+	budget    *rate.Limiter // of the bytes that it sends
 	lossLimit time.Duration // for how long it may go on losing messages
 	wake      chan struct{} // something to write
 	room      chan struct{} // own has room again
@@ -460,7 +462,7 @@ func (v *viewer) publish(data []byte) {
 		v.shut(websocket.CloseTryAgainLater, closeReason(err))
 		return
 	}
-	v.wire.budget.ReserveN(time.Now(), messageCost)
+	v.budget.ReserveN(time.Now(), messageCost)
 	for v.full() {
 		select {
 		case <-v.room:

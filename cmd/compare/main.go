@@ -10,6 +10,10 @@
 //
 //	publisher (messages that carry their time) ──▶ server ──▶ viewers, in processes of their own ──▶ delays
 //
+// Beside hostile trackers, as what serves others meanwhile (hostile.go, attacks.go):
+//
+//	trackers (fixes) ──▶ gpsbridge relay ──▶ echoes ──▶ delays; attackers in a process of their own
+//
 // README.md has the results. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors go to stderr, one line each.
 package main
 
@@ -26,10 +30,12 @@ func commandLine() command.Program {
 	return command.Program{
 		Name:  "compare",
 		About: "compare measures gpsbridge beside other programs on this machine.",
-		Start: "go run ./cmd/compare gpsd, or fanout",
+		Start: "go run ./cmd/compare gpsd, fanout or hostile",
 		Commands: []command.Command{
 			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU time and memory",
 				Args: "[--epochs N] [--quick] [--only SCENARIO] [--json]"},
+			{Name: "hostile", Run: interrupted(compareHostile), About: "gpsbridge relay beside hostile trackers: what others notice",
+				Args: "[--only KIND,KIND] [--rounds N] [--for TIME] [--json]"},
 			{Name: "fanout", Run: interrupted(compareFanout), About: "Django Channels as a tracking server: deliveries to viewers",
 				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--json]"},
 		},

@@ -44,6 +44,8 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"fanout --servers relay,nginx", `--servers "nginx".*relay, daphne`},
 		{"fanout --rate 0.5", `--rate 0.5: use 1`},
 		{"fanout --for 1ms", `--for 1ms: use 1s`},
+		{"hostile --only pings,kindness", `--only "kindness".*fragments, .*all`},
+		{"hostile --rounds 0", `--rounds 0: use 1`},
 	} {
 		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)
 		if code != command.Misuse || strings.Count(stderr, "\n") != 1 || stdout != "" || !regexp.MustCompile(test.want).MatchString(stderr) {

@@ -85,6 +85,7 @@ func cpuTime(programs ...*program.Program) (time.Duration, error) {
 const (
 	resident = "VmRSS:"   // memory in RAM: the process's own, and what it shares with others, such as the code of libraries
 	private  = "RssAnon:" // the process's own alone
+	peak     = "VmHWM:"   // the most that was resident so far
 )
 
 // memory adds up a figure of /proc/PID/status over processes, in MB (1e6 bytes).

@@ -20,6 +20,7 @@ func roles() []command.Command {
 	return []command.Command{
 		{Name: "viewers", Run: serveRole(newViewers), About: "viewers of a tracking group"},
 		{Name: "floor", Run: serveRole(newFloor), About: "a server that only writes"},
+		{Name: "attackers", Run: serveRole(newAttacker), About: "clients that attack a relay"},
 	}
 }
 
@@ -54,8 +55,8 @@ type role struct {
 	client *rpc.Client
 }
 
-// startRole starts this program again as the role.
-func startRole(name string) (*role, error) {
+// startRole starts this program again as the role, by another program where one is named with its arguments.
+func startRole(name string, by ...string) (*role, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -68,7 +69,8 @@ func startRole(name string) (*role, error) {
 	if err != nil {
 		return nil, errors.Join(err, stdin.Close(), in.Close())
 	}
-	cmd := exec.Command(self, name)
+	line := append(by, self, name)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdin, cmd.Stdout = stdin, stdout
 	p, err := start(name, cmd)
 	_, _ = stdin.Close(), stdout.Close() // they are the process's
