@@ -5,8 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +19,7 @@ import (
 // on the machine as CPU time does, unless it is so busy that the rhythm is lost: the least of some measurements counts. The limits
 // leave some room: 26, 29 and 10 were measured.
 func TestSystemCalls(t *testing.T) {
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if raced {
 		t.Skip("the race detector makes calls of its own: run it without -race, as .ci/run does")
 	}
 	strace, err := exec.LookPath("strace")

@@ -121,9 +121,7 @@ func TestRecordedLogReachesTheGroup(t *testing.T) {
 	if len(want) < 1000 {
 		t.Fatalf("decode printed %d fixes, want at least 1000", len(want))
 	}
-	// What fits into the terminal's buffer (n_tty, 4096 bytes) the kernel hands over at once. It passes more on piece by piece, and a
-	// busy machine makes pauses between them that end an epoch.
-	const atOnce = 3 << 10
+	const atOnce = 3 << 10 // as in vehicle.feed
 	servers(t, func(t *testing.T, server *realtest.Server) {
 		line := realtest.OpenPty(t)
 		member := realtest.Join(t, server.GroupURL(deviceID))

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -35,7 +37,8 @@ func answer(t *testing.T, cmd *exec.Cmd, prompt, line string) (said string, code
 	return said, cmd.ProcessState.ExitCode()
 }
 
-// typing runs a program on a terminal and types keys as soon as what it has printed satisfies reached.
+// typing runs a program on a terminal and types keys as soon as what it has printed satisfies reached. The program is killed when
+// it has not ended soon.
 func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(string) bool, keys string) (string, error) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
@@ -44,6 +47,7 @@ func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(str
 		t.Fatal(err)
 	}
 	defer terminal.Close()
+	defer time.AfterFunc(soon, func() { _ = cmd.Process.Kill() }).Stop()
 	var said bytes.Buffer
 	buf := make([]byte, 4096)
 	for pressed := false; ; {
@@ -70,9 +74,18 @@ func TestStatusWatch(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t, "--device", simulate(t, sim.Config{Rate: 1, Baud: 38400, Garble: true}))
 	d.waitStatus("a whole epoch", func(st observe.Status) bool { return st.Receivers[0].Mode == nmea.Mode3D && st.Receivers[0].Fixes > 1 })
-	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool { return strings.Count(said, toTop) > 3 })
+	shows := func(picture string) bool {
+		return !slices.ContainsFunc([]string{"device    van_7", "reading", "38400 baud", "GNRMC:", "3D", "waiting", "viewers   0", endOfScreen}, func(want string) bool {
+			return !strings.Contains(picture, want)
+		})
+	}
+	// On a busy machine a receiver that sends once a second is silent now and then.
+	said, err := onTerminal(t, gpsbridge(t, "status", "--watch", "--listen", d.addr), 60, 24, func(said string) bool {
+		pictures := strings.Split(said, toTop)
+		return len(pictures) > 4 && slices.ContainsFunc(pictures, shows)
+	})
 	if err != nil || !strings.HasPrefix(said, enterScreen) || !strings.HasSuffix(said, leaveScreen) || strings.Count(said, enterScreen) != 1 {
-		t.Errorf("%v; begins with %.20q, ends with %.40q", err, said, said[max(0, len(said)-40):])
+		t.Errorf("%v; begins with %.20q, ends with %q", err, said, said[max(0, len(said)-1500):])
 	}
 	pictures := strings.Split(strings.TrimSuffix(said, leaveScreen), toTop)
 	for i, picture := range pictures[1:4] {
@@ -82,11 +95,6 @@ func TestStatusWatch(t *testing.T) {
 		for line := range strings.SplitSeq(picture, endOfLine+"\r\n") {
 			if n := len([]rune(strings.ReplaceAll(line, endOfScreen, ""))); n > 60 {
 				t.Errorf("picture %d: a line of %d columns: %q", i, n, line)
-			}
-		}
-		for _, want := range []string{"device    van_7", "reading", "38400 baud", "GNRMC:", "3D", "waiting", "viewers   0"} {
-			if !strings.Contains(picture, want) {
-				t.Errorf("picture %d lacks %q:\n%s", i, want, picture)
 			}
 		}
 	}

@@ -137,9 +137,7 @@ func (d *daemon) status() (observe.Status, error) {
 func (d *daemon) waitStatus(what string, reached func(observe.Status) bool) observe.Status {
 	d.t.Helper()
 	deadline := time.After(soon)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
+	for pause := time.Millisecond; ; pause = min(2*pause, 5*pollEvery) {
 		st, err := d.status()
 		if err != nil {
 			d.t.Fatal(err)
@@ -148,7 +146,7 @@ func (d *daemon) waitStatus(what string, reached func(observe.Status) bool) obse
 			return st
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-deadline:
 			d.t.Fatalf("waited %v for %s; status: %.2000s", soon, what, fmt.Sprintf("%+v", st))
 		}
@@ -241,10 +239,11 @@ func appendSentence(b []byte, format string, args ...any) []byte {
 	return fmt.Appendf(b, "$%s*%02X\r\n", body, sum)
 }
 
-// feed sends the epochs from to to-1 as fast as the daemon reads them.
+// feed sends the epochs from to to-1 as fast as the daemon reads them. What fits into the terminal's buffer (n_tty, 4096 bytes) the
+// kernel hands over at once; it passes more on piece by piece, and a busy machine makes pauses between them that end an epoch.
 func (v vehicle) feed(d *daemon, line *realtest.Pty, from, to int) {
 	d.t.Helper()
-	const burst = 100
+	const burst = 15
 	for i := from; i < to; i += burst {
 		d.send(line, v.epochs(i, min(i+burst, to)))
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// aDay is 24 hours at one fix a second.
-	aDay = 24 * 60 * 60
+	// aDay is so many hours at one fix a second.
+	aDay = hoursOffline * 60 * 60
 	// liveEvery is the pace of the fixes that are made while the day drains.
 	liveEvery = 100 * time.Millisecond
 	// dayDrain bounds the drain. Alone with two cores, Daphne takes 86,400 fixes in half a minute.

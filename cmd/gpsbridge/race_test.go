@@ -1,0 +1,8 @@
+//go:build race
+
+package main
+
+const (
+	raced        = true
+	hoursOffline = 4
+)
