@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -72,58 +73,55 @@ func (l remotely) Accept() (net.Conn, error) {
 	return remoteConn{c, l.from}, nil
 }
 
-// serveRemotely serves c to clients that all come from one address of the network, and returns where they connect to.
-func serveRemotely(t *testing.T, c Config) (*Relay, string) {
-	t.Helper()
-	r, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	from := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
-	go func() { done <- r.serve(ctx, boundedListener{remotely{l, from}, r.hub, r.remotes}) }()
-	t.Cleanup(func() {
+// serveRemotely serves c in memory to clients that all come from one address of the network. In the bubble time stands still while
+// they are answered, so that a slow machine forgives no request.
+func serveRemotely(t *testing.T, c Config, test func(t *testing.T, r *Relay, dial func() net.Conn)) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPipes()
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		from := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 40000}
+		go func() { done <- r.serve(ctx, boundedListener{remotely{p, from}, r.hub, r.remotes}) }()
+		test(t, r, func() net.Conn {
+			here, there := net.Pipe()
+			p.conns <- there
+			return here
+		})
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return r, l.Addr().String()
 }
 
 func TestTooManyRequests(t *testing.T) {
-	r, address := serveRemotely(t, Config{})
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	// More than the burst, and what comes by the rate while they are answered.
-	const sent = requestBurst + 20*requestRate
-	go func() {
-		io.WriteString(conn, strings.Repeat("GET /api/v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", sent)+
-			"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-	}()
-	conn.SetReadDeadline(time.Now().Add(patience))
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(answer)
-	if n := strings.Count(text, " 404 "); n < requestBurst-1 || n > sent-1 { // one for the connection
-		t.Errorf("%d requests of %d were answered, want %d and a few", n, sent, requestBurst-1)
-	}
-	if strings.Count(text, " 429 ") == 0 || !strings.Contains(text, "Retry-After") || !strings.Contains(text, `{"error":"too many requests`) {
-		t.Errorf("no request was refused:\n%.2000s", text)
-	}
-	if r.Status().Refused == 0 {
-		t.Error("refusals are not counted")
-	}
+	serveRemotely(t, Config{}, func(t *testing.T, r *Relay, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		const sent = requestBurst + 20
+		go func() {
+			io.WriteString(conn, strings.Repeat("GET /api/v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", sent)+
+				"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		}()
+		answer, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(answer)
+		if n := strings.Count(text, " 404 "); n != requestBurst-1 { // one for the connection
+			t.Errorf("%d requests of %d were answered, want %d", n, sent, requestBurst-1)
+		}
+		if n := strings.Count(text, " 429 "); n != sent+1-(requestBurst-1) || !strings.Contains(text, "Retry-After") || !strings.Contains(text, `{"error":"too many requests`) {
+			t.Errorf("%d requests were refused, want %d:\n%.2000s", n, sent+1-(requestBurst-1), text)
+		}
+		if r.Status().Refused == 0 {
+			t.Error("refusals are not counted")
+		}
+	})
 }
 
 // One address cannot take every place.

@@ -99,7 +99,7 @@ func (p *tab) until(expression string) {
 	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		p.t.Fatalf("never came: %s (%v)\nthe page shows: %s", expression, err,
-			eval[string](p, `document.body.dataset.condition + ": " + document.body.innerText`))
+			eval[string](p, `(document.body.dataset.condition + ": " + document.body.innerText.replace(/\s+/g, " ")).slice(0, 1000)`))
 	}
 }
 
