@@ -3,8 +3,6 @@ package nmea_test
 import (
 	"bytes"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -136,18 +134,5 @@ func TestRandomOrders(t *testing.T) {
 
 // TestLogs judges what Decode makes of every recorded log.
 func TestLogs(t *testing.T) {
-	logs := nmeatest.Logs(t)
-	fixes, values := 0, 0
-	for _, log := range logs {
-		raw, err := os.ReadFile(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, v, wrong := nmeatest.JudgeLog(raw, decoded(t, raw))
-		fixes, values = fixes+f, values+v
-		for _, w := range wrong {
-			t.Errorf("%s: %s", filepath.Base(log), w)
-		}
-	}
-	t.Logf("%d values of %d fixes of %d logs are stated", values, fixes, len(logs))
+	nmeatest.JudgeLogs(t, func(_ string, raw []byte) []nmea.Fix { return decoded(t, raw) })
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,24 +112,12 @@ func TestEveryOrder(t *testing.T) {
 
 // TestLogs judges what the daemon makes of every recorded log, played at its own pace.
 func TestLogs(t *testing.T) {
-	fixes, values := 0, 0
-	logs := nmeatest.Logs(t)
-	for _, log := range logs {
-		raw, err := os.ReadFile(log)
+	nmeatest.JudgeLogs(t, func(log string, _ []byte) (fixes []nmea.Fix) {
+		src, err := kinds.Parse("file:" + log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		synctest.Test(t, func(t *testing.T) {
-			src, err := kinds.Parse("file:" + log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f, v, wrong := nmeatest.JudgeLog(raw, throughDaemon(t, src))
-			fixes, values = fixes+f, values+v
-			for _, w := range wrong {
-				t.Errorf("%s: %s", filepath.Base(log), w)
-			}
-		})
-	}
-	t.Logf("%d values of %d fixes of %d logs are stated", values, fixes, len(logs))
+		synctest.Test(t, func(t *testing.T) { fixes = throughDaemon(t, src) })
+		return fixes
+	})
 }

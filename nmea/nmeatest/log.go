@@ -111,7 +111,7 @@ func (s logSentence) states() map[string]float64 {
 		return map[string]float64{"altMSL": s.number(8), "hdop": s.number(7), "uSat": s.number(6), "geoidSep": s.number(9)}
 	case "GSA":
 		slots := 12
-		if len(s.fields) >= 27 {
+		if len(s.fields) >= 29 {
 			slots = 24
 		}
 		return map[string]float64{"pdop": s.number(slots + 2), "hdop": s.number(slots + 3), "vdop": s.number(slots + 4)}
@@ -161,9 +161,28 @@ func defensible(sentences []logSentence, tod float64) map[string][]float64 {
 	return timed
 }
 
-// JudgeLog judges the fixes of a recorded log: each value must be one that a sentence of its epoch states. It returns how many
+// JudgeLogs judges what fixesOf makes of every recorded log.
+func JudgeLogs(t *testing.T, fixesOf func(log string, raw []byte) []nmea.Fix) {
+	t.Helper()
+	fixes, values := 0, 0
+	logs := Logs(t)
+	for _, log := range logs {
+		raw, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, v, wrong := judgeLog(raw, fixesOf(log, raw))
+		fixes, values = fixes+f, values+v
+		for _, w := range wrong {
+			t.Errorf("%s: %s", filepath.Base(log), w)
+		}
+	}
+	t.Logf("%d values of %d fixes of %d logs are stated", values, fixes, len(logs))
+}
+
+// judgeLog judges the fixes of a recorded log: each value must be one that a sentence of its epoch states. It returns how many
 // fixes and values it looked at.
-func JudgeLog(raw []byte, decoded []nmea.Fix) (fixes, values int, wrong []string) {
+func judgeLog(raw []byte, decoded []nmea.Fix) (fixes, values int, wrong []string) {
 	const tolerance = 0.006
 	sentences := readLog(raw)
 	for i := range decoded {
