@@ -158,7 +158,7 @@ func (a *Assembler) found(t [2]byte) {
 	}
 	denies := func(p position) bool { return p.void && p.talker == t }
 	if len(a.talkers) == 0 && !slices.ContainsFunc(a.epoch.positions, denies) {
-		a.epoch.voids = 0
+		a.epoch.void = false
 	}
 	a.talkers = append(a.talkers, t)
 }
@@ -179,7 +179,7 @@ func (a *Assembler) timed(r *reading) {
 		a.carried.estimates(&r.values, r.tod)
 		return
 	}
-	first := e.open && !e.stamped && e.has(originOf(r)) < 0 && !(e.voids > 0 && r.verdict == valid) // sentence with a time
+	first := e.open && !e.stamped && e.of(originOf(r)) == nil && !(e.void && r.verdict == valid) // sentence with a time
 	switch {
 	case same:
 		if originOf(r) == e.starter() && a.stands(r, e.sentences > 1, e.fix()) {
@@ -203,7 +203,7 @@ func (a *Assembler) timed(r *reading) {
 // untimed takes a position, or the lack of one, that came without a time. It belongs to the open epoch unless its like was
 // already there.
 func (a *Assembler) untimed(r *reading) {
-	if !a.epoch.open || a.epoch.has(originOf(r)) >= 0 {
+	if !a.epoch.open || a.epoch.of(originOf(r)) != nil {
 		a.next(r)
 	}
 	a.merge(r)

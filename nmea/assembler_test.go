@@ -240,6 +240,64 @@ func TestUnlearned(t *testing.T) {
 	}
 }
 
+// waited returns the fixes from the first on that did not leave with the last sentence of their epoch, of which end is the number.
+func (r *recorder) waited(first int, end []int) (fixes []int) {
+	for i := first; i < len(end)-1; i++ {
+		if r.after[i] > end[i] {
+			fixes = append(fixes, i)
+		}
+	}
+	return fixes
+}
+
+// TestSeldomAgain holds that a sentence that was missing for long is expected as seldom as it comes then, and one that has gone from
+// a fast receiver not even once a second.
+func TestSeldomAgain(t *testing.T) {
+	for _, tt := range []struct {
+		step          float64
+		epochs, first int
+		comes         func(i int) bool
+	}{
+		{1, 60, 31, func(i int) bool { return i < 10 || i >= 30 && i%10 == 0 }},
+		{0.1, 300, 120, func(i int) bool { return i < 30 }},
+	} {
+		var s stream
+		var end []int
+		n := 0
+		for i := range tt.epochs {
+			kinds := []string{"GGA", "RMC"}
+			if !tt.comes(i) {
+				kinds = kinds[:1]
+			}
+			s.epoch(36000+float64(i)*tt.step, kinds...)
+			n += len(kinds)
+			end = append(end, n)
+		}
+		r := assemble(s.Bytes(), Options{})
+		r.oneEach(t, tt.epochs)
+		if late := r.waited(tt.first, end); len(late) > 0 {
+			t.Errorf("an epoch in %g s: fixes %v waited for the next epoch", tt.step, late)
+		}
+	}
+}
+
+// TestNewSentence holds that a sentence that a receiver begins to send between two others counts at once.
+func TestNewSentence(t *testing.T) {
+	var s stream
+	for i := range 20 {
+		s.epoch(36000+float64(i), "RMC")
+		if i >= 10 {
+			s.say(fmt.Sprintf("GNHDT,%d.0,T", i))
+		}
+		s.epoch(36000+float64(i), "GGA")
+	}
+	for i, f := range assemble(s.Bytes(), Options{}).fixes {
+		if i >= 10 != f.Heading.Set || f.Heading.Set && f.Heading.V != float64(i) {
+			t.Errorf("fix %d: heading %+v", i, f.Heading)
+		}
+	}
+}
+
 // TestFastAndSlow holds for GGA at 10 Hz with RMC at 1 Hz, over midnight: one fix
 // each, at once, the right day, and the speed in those that have an RMC.
 func TestFastAndSlow(t *testing.T) {

@@ -25,7 +25,7 @@ const (
 // of the epoch.
 type member struct {
 	kind   kind
-	number uint8
+	number int
 
 	here   bool                     // arrived in the open epoch
 	added  bool                     // and added something
@@ -56,9 +56,9 @@ type cycle struct {
 	base    time.Duration // between that and the one before
 	members []member
 
-	count   [kinds]uint8 // sentences of each kind in this round
-	arrived uint32       // members that came in this round, in their places
-	over    bool         // a sentence came out of its place: the next round has begun, and its first sentence was lost
+	count   [kinds]int // sentences of each kind in this round
+	arrived uint32     // members that came in this round, in their places
+	over    bool       // a sentence came out of its place: the next round has begun, and its first sentence was lost
 }
 
 // begin ends a round and starts the next one. What came before the first epoch may be of several, and shows no order.
@@ -73,14 +73,12 @@ func (c *cycle) begin() {
 		}
 		m.came = false
 	}
-	c.count, c.arrived, c.over = [kinds]uint8{}, 0, false
+	c.count, c.arrived, c.over = [kinds]int{}, 0, false
 }
 
 // arrive counts a sentence and returns its member, none when there are too many, and whether it came in its place in the round.
 func (c *cycle) arrive(k kind) (i int, inPlace bool) {
-	if c.count[k] < maxMembers {
-		c.count[k]++
-	}
+	c.count[k]++
 	i = c.member(k, c.count[k])
 	if i < 0 {
 		return i, false
@@ -98,7 +96,7 @@ func (c *cycle) arrive(k kind) (i int, inPlace bool) {
 }
 
 // member returns the place of a member, and adds it when it is new. It returns none when there are too many.
-func (c *cycle) member(k kind, number uint8) int {
+func (c *cycle) member(k kind, number int) int {
 	for i := range c.members {
 		if m := &c.members[i]; m.kind == k && m.number == number {
 			return i
@@ -184,11 +182,7 @@ func (c *cycle) due(m *member, stamp time.Duration, known uint32) bool {
 	if m.head || m.adds <= 0 && m.states&^known == 0 || m.missed >= maxMissed {
 		return false
 	}
-	if m.every == 0 {
-		return true
-	}
-	since := forward(m.last, stamp) % m.every
-	return since < c.base/2 || m.every-since < c.base/2
+	return m.every == 0 || (forward(m.last, stamp)+c.base/2)%m.every < c.base
 }
 
 // complete reports whether every member that is due in the epoch of stamp has arrived. Before a first epoch was learned
@@ -197,16 +191,12 @@ func (c *cycle) complete(stamp time.Duration, known uint32) bool {
 	if c.learned == 0 {
 		return false
 	}
-	some := false
 	for i := range c.members {
-		m := &c.members[i]
-		if m.here {
-			some = some || m.adds > 0
-		} else if c.due(m, stamp, known) {
+		if m := &c.members[i]; !m.here && c.due(m, stamp, known) {
 			return false
 		}
 	}
-	return some
+	return true
 }
 
 // learn closes the epoch of stamp. An epoch without a fix shows when sentences come, but not what they would add to a fix.
@@ -258,9 +248,7 @@ func (m *member) learnArrival(before, stamp time.Duration) {
 	} else if m.before {
 		copy(m.gaps[1:], m.gaps[:])
 		m.gaps[0] = gap
-		if m.every = 0; gap > 0 {
-			m.every = slices.Min(m.gaps[:])
-		}
+		m.every = slices.Min(m.gaps[:])
 	}
 	m.last, m.missed, m.before = stamp, 0, true
 }

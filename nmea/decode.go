@@ -39,10 +39,8 @@ func Decode(ctx context.Context, w io.Writer, r io.Reader, o DecodeOptions) (Dec
 	return DecodeStats{Scanner: s.Stats(), Assembler: a.Stats()}, err
 }
 
-// checked reports whether a sentence that the Scanner yields has a checksum.
-func checked(sentence []byte) bool {
-	return len(sentence) > 3 && sentence[len(sentence)-3] == '*'
-}
+// checked reports whether a sentence that the Scanner yields, which has an address or a checksum, has the latter.
+func checked(sentence []byte) bool { return sentence[len(sentence)-3] == '*' }
 
 // decode reads until the end.
 func decode(ctx context.Context, r io.Reader, scan func([]byte)) error {

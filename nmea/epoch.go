@@ -2,7 +2,6 @@ package nmea
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -27,7 +26,7 @@ type epoch struct {
 	positions []position // the sentences that could carry a position
 
 	listed bool  // GSA listed satellites
-	voids  uint8 // sentences that state that the receiver has no fix
+	void   bool  // a sentence states that the receiver has no fix
 	valids uint8 // sentences that state that it has one
 	dim    Mode  // the best of the GSA
 	status Status
@@ -73,8 +72,7 @@ func (e *epoch) setStamp(r *reading) {
 // position with more decimals stays.
 func (e *epoch) merge(r *reading) (added bool) {
 	if r.verdict == void {
-		added = e.voids == 0
-		e.voids++
+		e.void = true
 	}
 	if r.verdict == valid {
 		added = e.valids == 0
@@ -134,14 +132,19 @@ func (e *epoch) mergeValue(q quantity, v Value, weak bool) bool {
 	return added
 }
 
-// has returns the place of an origin among those that were here, -1 when it was not.
-func (e *epoch) has(o origin) int {
-	return slices.IndexFunc(e.positions, func(p position) bool { return p.origin == o })
+// of returns the first sentence of an origin that was here, nil when none was.
+func (e *epoch) of(o origin) *position {
+	for i := range e.positions {
+		if p := &e.positions[i]; p.origin == o {
+			return p
+		}
+	}
+	return nil
 }
 
 // note remembers a sentence that could carry a position.
 func (e *epoch) note(r *reading) {
-	if o := originOf(r); len(e.positions) < maxPositions && e.has(o) < 0 {
+	if o := originOf(r); len(e.positions) < maxPositions && e.of(o) == nil {
 		e.positions = append(e.positions, position{o, r.timed, r.tod, r.verdict == void})
 	}
 }
@@ -162,8 +165,8 @@ func (e *epoch) matches(r *reading) bool {
 		!shortened(r.tod, r.timeDecimals, e.stamp, e.decimals) {
 		return false
 	}
-	i := e.has(originOf(r))
-	return i < 0 || !e.positions[i].timed || (e.positions[i].tod-r.tod).Abs() < time.Millisecond
+	p := e.of(originOf(r))
+	return p == nil || !p.timed || (p.tod-r.tod).Abs() < time.Millisecond
 }
 
 // shortened reports whether b is a with the zero after the point dropped: the receivers of Magellan's eXplorist line write
@@ -198,14 +201,14 @@ func backward(a, b time.Duration) bool { return forward(a, b) > day/2 }
 // simulated or entered by hand is a fix all the same, though the standard wants RMC and GLL to call it void.
 func (e *epoch) fix() bool {
 	made := e.status == StatusSimulated || e.status == StatusSurveyed
-	return e.placed && e.valids > 0 && !e.frozen && (e.voids == 0 || made)
+	return e.placed && e.valids > 0 && !e.frozen && (!e.void || made)
 }
 
 // verdict returns whether the receiver has a fix, unsaid when the sentences that state it are lost.
 func (e *epoch) verdict() verdict {
 	if e.fix() {
 		return valid
-	} else if e.voids > 0 {
+	} else if e.void {
 		return void
 	}
 	return unsaid

@@ -35,7 +35,7 @@ func parseDecimal(s string) (d decimal, ok bool) {
 		if d.decimals == maxDecimals {
 			continue
 		}
-		if d.digits > math.MaxInt64/10-1 {
+		if d.digits >= 1e17 { // more would overflow
 			return decimal{}, false
 		}
 		d.digits = d.digits*10 + int64(digit)
@@ -83,7 +83,7 @@ func parseAngle(s string) (degrees float64, decimals int, ok bool) {
 	one := int64(pow10[d.decimals])
 	whole := d.digits / (100 * one)
 	minutes := d.digits - whole*100*one
-	if minutes > 60*one || whole > 360 {
+	if minutes > 60*one {
 		return 0, 0, false
 	}
 	return float64(whole*60*one+minutes) / float64(60*one), d.decimals, true

@@ -41,7 +41,7 @@ func TestParse(t *testing.T) {
 			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, flaws: flawDate,
 			lat: some(51.5), lon: some(0.5), decimals: 1, values: values{speed: some(0), track: some(0)}}},
 		{"RMC out of this world", "GPRMC,996060,A,36000.0000,N,72000.0000,E,3900.0,400.0,310226,,,A", reading{
-			kind: kindRMC, verdict: valid, status: StatusGPS, flaws: flawTime | flawPosition | flawRange | flawDate}},
+			kind: kindRMC, verdict: valid, status: StatusGPS, flaws: flawTime | flawRange | flawDate}},
 		{"RMC with words", "GPRMC,090000,A,nan,N,Inf,E,0x1p4,1e3,231126,,,A", reading{
 			kind: kindRMC, timed: true, timeOfDay: timeOfDay{nine, 0}, verdict: valid, status: StatusGPS, date: date{2026, 11, 23}, flaws: flawPosition | flawNumber}},
 		{"RMC with status D, of Unicore", "GNRMC,090000.00,D,5130.0,N,00030.0,E,0.0,0.0,231126,,,R,V", reading{

@@ -127,8 +127,8 @@ func (a *Assembler) satellites(f *Fix) {
 	e := &a.epoch
 	f.NSat = a.sky.seen(a.now())
 	f.USat = e.values[uSat]
-	if f.USat.V == 12 && a.carried.listed > 12 { // GGA of many receivers ends at 12
-		f.USat = some(float64(a.carried.listed))
+	if f.USat.V == 12 { // GGA of many receivers ends at 12
+		f.USat = some(float64(max(12, a.carried.listed)))
 	}
 	if !f.USat.Set && e.listed {
 		f.USat = some(float64(len(a.sky.used)))

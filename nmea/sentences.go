@@ -276,7 +276,7 @@ func parseGSA(r *reading) {
 		r.dim = Mode(d - '0')
 	}
 	slots := 12
-	if len(r.Fields) >= 27 {
+	if len(r.Fields) >= 29 {
 		slots = 24
 	}
 	r.values[pdop], r.values[hdop], r.values[vdop] = r.dop(slots+2), r.dop(slots+3), r.dop(slots+4)
@@ -303,9 +303,7 @@ func parseGSV(r *reading) {
 	r.parts, r.part = int(parts.V), int(part.V)
 	r.gnss = constellation(r.Talker)
 	blocks := (len(r.Fields) - 3) / 4
-	if (len(r.Fields)-3)%4 != 0 {
-		r.signal = r.letter(3 + blocks*4)
-	}
+	r.signal = r.letter(3 + blocks*4) // after the last block, if there is one
 	for i := range blocks {
 		f := 3 + 4*i
 		id := r.number(f, 1, 999)

@@ -68,7 +68,7 @@ func (s *sky) group(r *reading) *group {
 		if g.talker != talker || g.gnss != r.gnss {
 			continue
 		}
-		if r.part > 1 && g.next == r.part && g.parts == r.parts {
+		if g.next == r.part && g.parts == r.parts {
 			return g
 		}
 		g.next = 0 // a part is missing, or another group begins
@@ -99,7 +99,7 @@ func (s *sky) use(r *reading) {
 		s.used, s.usedNew = s.used[:0], true
 	}
 	for i := range r.sats {
-		if len(s.used) < maxGroups*maxGroupSats && find(s.used, &r.sats[i]) < 0 {
+		if find(s.used, &r.sats[i]) < 0 {
 			s.used = append(s.used, r.sats[i])
 		}
 	}
