@@ -74,7 +74,7 @@ func TestGate(t *testing.T) {
 		t.Errorf("rest: %v, %v too early", err, time.Until(until))
 	}
 	buf := make([]byte, 100)
-	if err := g.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := g.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := g.Read(buf); string(buf[:n]) != "hello" || err != nil {
@@ -86,16 +86,15 @@ func TestGate(t *testing.T) {
 	if n, err := g.Read(buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("at the deadline: %d bytes, %v", n, err)
 	}
-	if err := g.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := g.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		<-time.After(rest) // most likely Read waits by then
 		_, _ = l.master.WriteString("again")
 	}()
-	began := time.Now()
-	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil || time.Since(began) > 5*time.Second {
-		t.Errorf("what wakes a read behind a rest: %q, %v after %v", buf[:n], err, time.Since(began))
+	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil {
+		t.Errorf("what wakes a read behind a rest: %q, %v", buf[:n], err)
 	}
 	ended := make(chan error)
 	go func() { ended <- g.Rest(time.Now().Add(time.Hour)) }()
@@ -107,7 +106,7 @@ func TestGate(t *testing.T) {
 		if err == nil {
 			t.Error("a rest that was broken off returned nil")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Close did not end a rest")
 	}
 }

@@ -36,7 +36,7 @@ func TestReplugs(t *testing.T) {
 		name := fmt.Sprintf("ttyUSB%d", i%2)
 		l := newLine(t)
 		m.plug(name, l.path)
-		for deadline := time.Now().Add(20 * time.Second); !l.isRaw(); runtime.Gosched() {
+		for deadline := time.Now().Add(time.Minute); !l.isRaw(); runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("plug %d: not opened: %+v", i, r.Status())
 			}
@@ -52,20 +52,16 @@ func TestReplugs(t *testing.T) {
 		if s := r.Status(); !strings.HasSuffix(s.Port, name) || s.State != receiver.Reading {
 			t.Errorf("plug %d: status: %+v", i, s)
 		}
-		began := time.Now()
 		if err := os.Remove(filepath.Join(m.dev, name)); err != nil {
 			t.Fatal(err)
 		}
 		l.unplug()
 		receivertest.WaitStatus(t, r, "notice", func(s receiver.Status) bool { return s.State == receiver.Waiting })
-		if noticed := time.Since(began); noticed > 2*time.Second {
-			t.Errorf("plug %d: noticed after %v", i, noticed)
-		}
 		if i == 0 { // what the runtime opens for itself, once
 			descriptorsBefore, goroutinesBefore = descriptors(t), runtime.NumGoroutine()
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() { // the search opens directories for a moment
+	for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() { // the search opens directories for a moment
 		d, g := descriptors(t), runtime.NumGoroutine()
 		if d <= descriptorsBefore && g <= goroutinesBefore {
 			break

@@ -216,20 +216,13 @@ type tty struct {
 	close func() error
 }
 
-// openFresh opens a terminal device and forgets what came before its speed was set: at what speed it was received is not known.
-func openFresh(path string, baud int) (*tty, error) {
-	t, err := openSerial(path, baud)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.line.ResetInputBuffer(); err != nil {
-		return nil, errors.Join(explain(path, err), t.Close())
-	}
-	return t, nil
-}
-
 // openSerial opens a terminal device, or explains why not.
-func openSerial(path string, baud int) (*tty, error) {
+func openSerial(path string, baud int) (*tty, error) { return openLine(path, baud, false) }
+
+// openFresh forgets what came before the speed was set: at what speed it was received is not known.
+func openFresh(path string, baud int) (*tty, error) { return openLine(path, baud, true) }
+
+func openLine(path string, baud int, fresh bool) (*tty, error) {
 	if err := checkDevice(path); err != nil {
 		return nil, err
 	}
@@ -259,6 +252,11 @@ func openSerial(path string, baud int) (*tty, error) {
 	if err != nil {
 		_ = g.Close()
 		return nil, explain(path, err)
+	}
+	if fresh {
+		if err := line.ResetInputBuffer(); err != nil {
+			return nil, errors.Join(explain(path, err), g.Close(), line.Close())
+		}
 	}
 	keepModemLines(fd)
 	close := sync.OnceValue(func() error { return errors.Join(g.Close(), line.Close()) })
