@@ -28,9 +28,23 @@ func (r *running) await(t *testing.T, what string, reached func(observe.Status) 
 	}
 }
 
-// TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix.
+// TestAnotherReceiverTakesOver has two receivers on terminals, of which the first loses its fix. A machine that holds the test up lets
+// it be silent before: that attempt is no use.
 func TestAnotherReceiverTakesOver(t *testing.T) {
 	t.Parallel()
+	const attempts = 10
+	for i := range attempts {
+		if takesOver(t) {
+			return
+		}
+		t.Logf("attempt %d: the first receiver was silent", i+1)
+	}
+	t.Error("no attempt in which the first receiver was not silent")
+}
+
+// takesOver reports whether the first of two receivers was never silent.
+func takesOver(t *testing.T) bool {
+	t.Helper()
 	ports := []*realtest.Pty{realtest.OpenPty(t), realtest.OpenPty(t)}
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: ports[0].Path() + "?baud=9600"}, {Source: ports[1].Path() + "?baud=9600"}}
@@ -55,6 +69,9 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 		viewer.read(t)
 	}
 	st := d.Status()
+	if strings.Contains(d.log.String(), `why="it is silent"`) {
+		return false
+	}
 	if st.Takeovers != 1 || st.Receivers[0].Active || !st.Receivers[1].Active {
 		t.Errorf("%d takeovers, active %t and %t, want the second to feed after one", st.Takeovers, st.Receivers[0].Active, st.Receivers[1].Active)
 	}
@@ -64,6 +81,7 @@ func TestAnotherReceiverTakesOver(t *testing.T) {
 	if log := d.log.String(); strings.Count(log, "another receiver takes over") != 1 || !strings.Contains(log, "why=\"the fix was lost\"") {
 		t.Error("the log does not state once that the other takes over, and why")
 	}
+	return true
 }
 
 // TestReceiversWithDeviceIDsOfTheirOwn has two trackers in one daemon.
