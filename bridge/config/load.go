@@ -35,8 +35,8 @@ var Settings = []Setting{
 	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "", "spool.max"},
 }
 
-// give sets a value and notes where it was given. A source replaces all receivers; an uplink need not be there yet.
-func (f *File) give(s Setting, value, where string, o origins) error {
+// set sets the value in a file and notes where it was given. A source replaces all receivers; an uplink need not be there yet.
+func (s Setting) set(f *File, value, where string, o origins) error {
 	section, key, nested := strings.Cut(s.key, ".")
 	in := reflect.ValueOf(f).Elem()
 	switch {
@@ -94,13 +94,13 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 		if i < 0 {
 			return Config{}, unknownVariable(name)
 		}
-		if err := f.give(Settings[i], value, "environment variable "+name, o); err != nil {
+		if err := Settings[i].set(&f, value, "environment variable "+name, o); err != nil {
 			return Config{}, err
 		}
 	}
 	for _, s := range Settings {
 		if value, given := flags[s.Name]; given {
-			if err := f.give(s, value, "--"+s.Name, o); err != nil {
+			if err := s.set(&f, value, "--"+s.Name, o); err != nil {
 				return Config{}, err
 			}
 		}
