@@ -33,8 +33,9 @@ func TestProvisionalPong(t *testing.T) {
 		if st := u.Status(); st.Warning == nil || st.Warning.Code != NeverEchoes || st.Warning.Key != "ack" || st.Provisional != 1060 || st.LastAckAge == nil {
 			t.Errorf("status %+v", st)
 		}
-		if err := u.Drain(t.Context()); err != nil {
-			t.Errorf("drain: %v", err)
+		drains := time.Now()
+		if err := u.Drain(t.Context()); err != nil || time.Since(drains) > 0 {
+			t.Errorf("drained after %s of what is acknowledged provisionally: %v", time.Since(drains), err)
 		}
 		q.await(t, 1060, 10*time.Minute)
 		if took := time.Since(begin); took < c.Retain || took > c.Retain+2*time.Minute {
@@ -368,6 +369,11 @@ func TestKeylessRecords(t *testing.T) {
 		defer done()
 		if err := u.Drain(ctx); err != nil { // no later one is coming
 			t.Errorf("%v: status %+v", err, u.Status())
+		}
+		q.add([]byte(`{"class":"SKY"}`))
+		pass(keylessWait - time.Millisecond)
+		if q.Acked() != 7 {
+			t.Errorf("in a hurry after the drain: %+v", u.Status())
 		}
 		if st := u.Status(); st.Connects != 1 || st.Resent != 0 {
 			t.Errorf("status %+v", st)
