@@ -3,6 +3,7 @@
 //
 //   - file.go: the sections and keys of a file, their defaults, and how it is read.
 //   - load.go: the file, over it the environment, over that the flags.
+//   - edit.go: a value is set in a file whose comments stay.
 //   - check.go: what is wrong with the values, and what is made of them.
 //   - config.go: the checked configuration, made of the parts' own settings.
 //   - origin.go: where a value was given, for errors.

@@ -152,11 +152,11 @@ const (
 	CodeUnreadable problem.Code = "config-file-not-for-service" // a file that the service's user cannot read
 )
 
-// readFile reads a TOML file over f and notes where its values were given.
-func (f *File) readFile(path string, o origins) error {
+// readFile returns the text of a configuration file.
+func readFile(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
-	fail := func(cause, fix string) error {
-		return &problem.Problem{Code: CodeFile, Cause: fmt.Sprintf("configuration %q %s", path, cause), Fix: fix, Err: err}
+	fail := func(cause, fix string) ([]byte, error) {
+		return nil, &problem.Problem{Code: CodeFile, Cause: fmt.Sprintf("configuration %q %s", path, cause), Fix: fix, Err: err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -168,6 +168,11 @@ func (f *File) readFile(path string, o origins) error {
 	case err != nil:
 		return fail("cannot be read: "+errors.Unwrap(err).Error(), "")
 	}
+	return text, nil
+}
+
+// parse reads the text of the file at path over f and notes where its values were given.
+func (f *File) parse(path string, text []byte, o origins) error {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
 	if line, err := f.decode(text); err != nil {
 		return &located{err, lineOf(path, line)}

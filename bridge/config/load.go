@@ -78,12 +78,22 @@ func byTag(section reflect.Value, key string) reflect.Value {
 // GPSBRIDGE_* variables of environ ("NAME=value"), over all of them the flags, by Setting.Name. A key, variable or value
 // that is not understood is an error that names it, and where it was given.
 func Load(path string, environ []string, flags map[string]string) (Config, error) {
+	if path == "" {
+		return Parse(path, nil, environ, flags)
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(path, text, environ, flags)
+}
+
+// Parse is Load with the text of the file at path, which need not have been written yet.
+func Parse(path string, text []byte, environ []string, flags map[string]string) (Config, error) {
 	f, o := Default(), origins{}
 	f.service, f.outside = serviceOf(environ, path)
-	if path != "" {
-		if err := f.readFile(path, o); err != nil {
-			return Config{}, err
-		}
+	if err := f.parse(path, text, o); err != nil {
+		return Config{}, err
 	}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")

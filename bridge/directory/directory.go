@@ -79,6 +79,24 @@ func ReadFile(path string) ([]byte, error) {
 
 // Replace replaces a file, or makes it, so that a power cut leaves the old one or the new one, whole.
 func Replace(path string, text []byte, mode fs.FileMode) error {
+	return replace(path, text, func(_ *Directory, _ string, f *os.File) error { return f.Chmod(mode) }) // whatever the umask is
+}
+
+// Rewrite is Replace that keeps mode and owner of the file; a new one everyone may read.
+func Rewrite(path string, text []byte) error {
+	return replace(path, text, func(d *Directory, name string, f *os.File) error {
+		st, err := d.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return f.Chmod(0o644)
+		case err != nil:
+			return err
+		}
+		return errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(fs.FileMode(st.Mode).Perm()))
+	})
+}
+
+func replace(path string, text []byte, prepare func(d *Directory, name string, next *os.File) error) error {
 	d, err := Open(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -86,12 +104,15 @@ func Replace(path string, text []byte, mode fs.FileMode) error {
 	defer d.Close()
 	name := filepath.Base(path)
 	next := name + ".new"
-	f, err := d.Create(next, mode)
+	f, err := d.Create(next, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil { // Chmod: whatever the umask is
+	err = prepare(d, name, f)
+	if err == nil {
+		_, err = f.Write(text)
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := d.Rename(next, name); err != nil {

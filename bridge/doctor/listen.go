@@ -46,6 +46,15 @@ func observeReceiver(ctx context.Context, d *daemon, c config.Receiver) (observe
 	return listen(ctx, c)
 }
 
+// Listen returns what is known of the configuration's first receiver: what the running daemon reports, or else what is found by
+// listening, as for Examine.
+func Listen(ctx context.Context, o Options) (pipeline.ReceiverStatus, error) {
+	d := &daemon{find: o.Daemon, fixTime: o.FixTime}
+	d.examine(ctx, o.Config)
+	seen, err := observeReceiver(ctx, d, o.Config.Receivers[0])
+	return seen.ReceiverStatus, err
+}
+
 // listen opens a receiver's source, listens until it can be judged, and closes it. What comes goes nowhere.
 func listen(ctx context.Context, c config.Receiver) (observed, error) {
 	src, err := kinds.Parse(c.Source)
