@@ -7,12 +7,10 @@ import (
 	"testing"
 )
 
-// A command of the manual is a line of an indented block, or text in backquotes, that begins with a program. A block of
-// TOML is what the manual puts into the configuration.
+// A command of the manual is a line of an indented block, or text in backquotes, that begins with a program.
 var (
 	inManual  = regexp.MustCompile("(?m)`([^`\n]+)`|^ {4,}(\\S.*)$")
 	isCommand = regexp.MustCompile(`^(sudo|gpsbridge|systemctl|journalctl|apt|dpkg|ls|ssh|go|mmcli|systemd-analyze|raspi-config) [^:]`)
-	isTOML    = regexp.MustCompile(`^(\[\[?\w+\]\]?|\w+ = ".*")$`)
 )
 
 // elsewhere are the commands that need what a container has not: what they begin with, and why.
@@ -27,7 +25,7 @@ var elsewhere = map[string]string{
 	"sudo systemctl disable --now gpsbridge &": "no port /dev/ttyACM0; TestInstanceComesAndGoesWithItsDevice has it",
 }
 
-// manual is what README.md has the reader do, in order: commands, and lines for the configuration.
+// manual is what README.md has the reader do, in order.
 func manual(t *testing.T) (steps []string) {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
@@ -41,7 +39,7 @@ func manual(t *testing.T) (steps []string) {
 	for _, m := range inManual.FindAllStringSubmatch(installed, -1) {
 		step := m[1] + m[2]
 		step, _, _ = strings.Cut(step, "  #") // a comment
-		if isCommand.MatchString(step) || m[2] != "" && isTOML.MatchString(step) {
+		if isCommand.MatchString(step) {
 			steps = append(steps, strings.TrimSpace(step))
 		}
 	}
@@ -58,6 +56,11 @@ func beginsWith(command string) string {
 	return ""
 }
 
+// answered has a person answer the questions of a command, at a terminal.
+func answered(command string, answers ...string) string {
+	return "printf '" + strings.Join(answers, `\n`) + `\n' | script -qefc "` + command + `" /dev/null`
+}
+
 // TestManual does what README.md says, from the package to its removal. For the reader's receiver, server and token there are
 // a simulated receiver, a server on the same machine and its token.
 func TestManual(t *testing.T) {
@@ -66,18 +69,17 @@ func TestManual(t *testing.T) {
 	h.Write("/usr/bin/sudo", "#!/bin/sh\nexec \"$@\"\n")
 	h.Run("chmod", "+x", "/usr/bin/sudo")
 	h.Run("cp", "/mnt/gpsbridge.deb", "/srv/gpsbridge_1_arm64.deb") // its name does not matter to apt
-	config, ran, skipped := "", 0, map[string]bool{}
+	ran, skipped := 0, map[string]bool{}
 	for _, step := range manual(t) {
-		if isTOML.MatchString(step) {
-			config += strings.Replace(step, "wss://tracking.example.org", "ws://"+trackingAt, 1) + "\n"
-			h.Write(configFile, config+"[[receiver]]\nsource = \"/run/receiver\"\n")
-			continue
-		}
 		if with := beginsWith(step); with != "" {
 			skipped[with] = true
 			continue
 		}
-		out, err := h.Try("sh", "-c", "cd /srv; yes | { "+step+"; }") // apt asks
+		line := "yes | { " + strings.Replace(step, "wss://tracking.example.org", "ws://"+trackingAt, 1) + "; }" // apt asks
+		if step == "sudo gpsbridge setup" {
+			line = answered(step, "van_7", "/run/receiver", "ws://"+trackingAt, strings.TrimSpace(h.Run("cat", "/srv/token")), "n")
+		}
+		out, err := h.Try("sh", "-c", "cd /srv; "+line)
 		if ran++; err != nil {
 			t.Errorf("%s\n%v", step, err)
 		}
@@ -86,7 +88,7 @@ func TestManual(t *testing.T) {
 			h.startServer()
 			h.Run("cp", "/etc/gpsbridge/token", "/srv/token")
 			h.startReceiver()
-		case strings.HasPrefix(step, "sudo gpsbridge doctor") && !strings.Contains(out, "Nothing is broken"):
+		case (strings.HasPrefix(step, "sudo gpsbridge doctor") || strings.HasPrefix(step, "sudo gpsbridge setup")) && !strings.Contains(out, "Nothing is broken"):
 			t.Errorf("%s:\n%s", step, out)
 		case step == "gpsbridge status":
 			h.wait("the server to have fixes", func() bool {

@@ -288,7 +288,7 @@ func (s UplinkSection) endpoint(several bool) (*url.URL, error) {
 		return nil, bad(fmt.Sprintf("%q is not a WebSocket URL", s.Server), "use ws://HOST or wss://HOST")
 	}
 	if server.Path == "" || server.Path == "/" {
-		server.Path = trackingRoute
+		server.Path = TrackingRoute
 	}
 	if several && !strings.Contains(server.Path+server.RawQuery, deviceIDPlace) {
 		return nil, bad(fmt.Sprintf("%q has no {device_id}, and the receivers feed several", s.Server), "write it where the device ID belongs")

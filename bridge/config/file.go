@@ -107,8 +107,8 @@ type LogSection struct {
 }
 
 const (
-	// trackingRoute is the path of the tracking server's route, and of the relay's.
-	trackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
+	// TrackingRoute is the path of the tracking server's route, and of the relay's.
+	TrackingRoute = "/ws/gps-tracking/" + deviceIDPlace + "/"
 	// deviceIDPlace is where the device ID goes in a server's URL.
 	deviceIDPlace = "{device_id}"
 	// relayOff is the value of relay.listen that serves no viewers.

@@ -40,8 +40,8 @@ func (c *Config) CheckFiles() error {
 
 // checkFile checks a file as a key names it.
 func (f File) checkFile(name string, token bool) error {
-	path, credential := f.service.expand(name), strings.Contains(name, credentialsPlace)
-	if path == "" || strings.Contains(path, credentialsPlace) {
+	path, credential := f.service.expand(name), strings.Contains(name, Credentials)
+	if path == "" || strings.Contains(path, Credentials) {
 		return nil
 	}
 	info, err := os.Stat(path)

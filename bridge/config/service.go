@@ -61,15 +61,15 @@ func firstPath(environ []string, variable string) string {
 	return ""
 }
 
-// credentialsPlace is where the directory of the service's credentials goes in the name of a file.
-const credentialsPlace = "${CREDENTIALS_DIRECTORY}"
+// Credentials is where the directory of the service's credentials goes in the name of a file.
+const Credentials = "${CREDENTIALS_DIRECTORY}"
 
-// expand replaces credentialsPlace, which stays where there is no such directory.
+// expand replaces Credentials, which stays where there is no such directory.
 func (s service) expand(path string) string {
 	if s.credentials == "" {
 		return path
 	}
-	return strings.ReplaceAll(path, credentialsPlace, s.credentials)
+	return strings.ReplaceAll(path, Credentials, s.credentials)
 }
 
 // in is a path in one of the directories; "" without the directory.

@@ -35,11 +35,19 @@ func Read(path string) (string, error) {
 			Fix: "let the user that runs gpsbridge read it", Err: err}
 	}
 	token := strings.TrimSpace(string(text))
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if Check(token) != nil {
 		return "", &problem.Problem{Code: CodeInvalid, Cause: fmt.Sprintf("file %q does not hold a token", path),
 			Fix: "write one line of printable ASCII without spaces into it"}
 	}
 	return token, nil
+}
+
+// Check returns what is wrong with a token. Its problem shows nothing of it.
+func Check(token string) error {
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return &problem.Problem{Code: CodeInvalid, Cause: "that is not a token", Fix: "use printable ASCII without spaces"}
+	}
+	return nil
 }
 
 // ReadOrCreate reads a token, and creates it and its file where that is missing: 130 random bits, readable by the owner alone.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"gpsbridge/bridge"
+	"gpsbridge/bridge/config"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -34,16 +35,21 @@ func runCheck(_ context.Context, p command.Process, c command.Command, args []st
 	if err != nil {
 		return err
 	}
-	if err := bridge.Check(config); err != nil {
+	return report(p, flags.path, config)
+}
+
+// report checks a configuration, and prints that it is good and what it costs.
+func report(p command.Process, path string, c config.Config) error {
+	if err := bridge.Check(c); err != nil {
 		return command.AsMisuse(err)
 	}
-	if err := config.CheckFiles(); err != nil {
+	if err := c.CheckFiles(); err != nil {
 		return command.AsMisuse(err)
 	}
-	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), config.Secrets())
-	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", flags.path, config.DeviceID)
-	for _, u := range config.Uplinks {
-		fmt.Fprintf(p.Stdout, "server %s gets %s\n", u.Name, dataCost(config.Report))
+	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), c.Secrets())
+	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", path, c.DeviceID)
+	for _, u := range c.Uplinks {
+		fmt.Fprintln(p.Stdout, folded(p.Stdout, fmt.Sprintf("server %s gets %s", u.Name, dataCost(c.Report))))
 	}
 	return nil
 }

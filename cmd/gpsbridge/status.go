@@ -20,6 +20,7 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 	askedAt(fs)
 	asJSON := fs.Bool("json", false, "print the whole status as JSON")
 	watch := fs.Bool("watch", false, "show it live until Ctrl-C")
+	code := fs.Bool("qr", false, "print the page's address with the viewers' token, and as a QR code for a phone")
 	if _, err := c.Parse(p, fs, args, 0); err != nil {
 		return err
 	}
@@ -28,6 +29,8 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 	switch {
 	case err != nil:
 		return err
+	case *code && (*watch || *asJSON):
+		return command.Misusef("--qr goes with neither --watch nor --json")
 	case *watch && *asJSON:
 		return command.Misusef("--watch and --json do not go together: run gpsbridge status --json in a loop")
 	case *watch:
@@ -37,6 +40,13 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 		body, err := fetch(ctx, config.Relay, statusPath)
 		if err == nil {
 			_, err = fmt.Fprintln(p.Stdout, string(body))
+		}
+		return err
+	}
+	if *code {
+		st, err := askDaemon(ctx, config.Relay)
+		if err == nil {
+			err = showPage(p.Stdout, config.Relay, st.DeviceID)
 		}
 		return err
 	}

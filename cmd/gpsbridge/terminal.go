@@ -104,6 +104,16 @@ func wrapped(text string, columns int) (lines []string) {
 	return lines
 }
 
+// folded is a line as it is written to w: broken between words where that is a terminal.
+func folded(w io.Writer, line string) string {
+	t, ok := command.TerminalOf(w)
+	if !ok {
+		return line
+	}
+	columns, _ := size(t)
+	return strings.Join(wrap(line, 2, min(columns, chartColumns)), "\n")
+}
+
 // wrap breaks one line between words and indents what follows, less so where there is hardly room.
 func wrap(line string, indent, columns int) (lines []string) {
 	if columns <= 2*indent {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"gpsbridge/cmd/internal/command"
+)
+
+// prompt asks a person at a terminal.
+type prompt struct {
+	p      command.Process
+	in     *bufio.Reader
+	hidden bool // the terminal does not show what is typed
+}
+
+func newPrompt(p command.Process) *prompt { return &prompt{p: p, in: bufio.NewReader(p.Stdin)} }
+
+// line returns what was typed, without the space around it. The end of the input and of ctx are errors.
+func (q *prompt) line(ctx context.Context, question string) (string, error) {
+	fmt.Fprint(q.p.Stdout, question)
+	if f, ok := q.p.Stdin.(*os.File); ok && q.hidden {
+		defer fmt.Fprintln(q.p.Stdout)
+		defer hide(int(f.Fd()))()
+	}
+	typed := make(chan error, 1)
+	var text string
+	go func() {
+		var err error
+		text, err = q.in.ReadString('\n')
+		typed <- err
+	}()
+	select {
+	case err := <-typed:
+		if err != nil {
+			return "", errNoAnswer
+		}
+		return strings.TrimSpace(text), nil
+	case <-ctx.Done(): // the process ends, and the read with it
+		return "", errNoAnswer
+	}
+}
+
+var errNoAnswer = errors.New("nothing was changed: answer the questions, or give the flags that gpsbridge setup -h lists")
+
+// hide has a terminal not show what is typed, until the function that it returns is called.
+func hide(fd int) (show func()) {
+	mode, err := unix.IoctlGetTermios(fd, getTermios)
+	if err != nil {
+		return func() {}
+	}
+	hidden := *mode
+	hidden.Lflag &^= unix.ECHO
+	_ = unix.IoctlSetTermios(fd, setTermios, &hidden) // the answer is shown then
+	return func() { _ = unix.IoctlSetTermios(fd, setTermios, mode) }
+}

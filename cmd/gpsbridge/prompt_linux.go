@@ -1,0 +1,9 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// What reads and sets the mode of a terminal.
+const (
+	getTermios = unix.TCGETS
+	setTermios = unix.TCSETS
+)

@@ -1,0 +1,49 @@
+package systemd
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestSetup is the way of a new user: the package, one command, and fixes are at the server, and viewers admitted by their token.
+func TestSetup(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	h.Run("sh", "-c", "ip link add lan0 type dummy && ip address add 192.0.2.7/24 dev lan0 && ip link set lan0 up")
+	h.startServer()
+	h.startReceiver()
+	h.listen()
+	h.Run("cp", "/etc/gpsbridge/token", "/srv/token")
+	before := h.show(unit, "InvocationID")
+	out := h.Run("gpsbridge", "setup", "--device-id=van_7", "--device=/run/receiver", "--server=ws://"+trackingAt, "--token-file=/srv/token", "--phones")
+	token := strings.TrimSpace(h.Run("cat", "/etc/gpsbridge/viewer-token"))
+	page := "Page: http://192.0.2.7:8947/?device=van_7#token=" + token + "\n"
+	if !strings.Contains(out, "Nothing is broken") || !strings.HasSuffix(out, page) || len(token) < 16 {
+		t.Errorf("setup prints\n%s\nwant what doctor finds and %q", out, page)
+	}
+	if now := h.show(unit, "InvocationID"); now == before {
+		t.Error("the service has not been restarted")
+	}
+	if modes := h.Run("stat", "--format=%a %U %n", configFile, "/etc/gpsbridge/token", "/etc/gpsbridge/viewer-token"); modes !=
+		"644 root "+configFile+"\n600 root /etc/gpsbridge/token\n600 root /etc/gpsbridge/viewer-token\n" {
+		t.Errorf("modes and owners:\n%s", modes)
+	}
+	h.wait("a fix at the server", func() bool { _, different := h.heard(); return len(different) > 0 })
+	if shown := h.Run("gpsbridge", "status", "--qr"); !strings.Contains(shown, page) || !strings.Contains(shown, "█") {
+		t.Errorf("status --qr prints\n%s", shown)
+	}
+	if journal := h.journal(); strings.Contains(journal, token) || strings.Contains(journal, strings.TrimSpace(h.Run("cat", "/srv/token"))) {
+		t.Error("a token is in the journal")
+	}
+
+	// A second setup keeps what it is not given, and another user is sent to sudo.
+	kept := h.Run("cat", configFile)
+	if out := h.Run("gpsbridge", "setup", "--phones"); !strings.Contains(out, page) || h.Run("cat", configFile) != kept {
+		t.Errorf("the second setup prints\n%s\nand has changed the file:\n%s", out, h.Run("cat", configFile))
+	}
+	out, err := h.Try("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "gpsbridge", "setup", "--server=none")
+	if err == nil || !regexp.MustCompile(`gpsbridge\.toml is not writable by this user: use sudo`).MatchString(out) {
+		t.Errorf("as another user: %v, %s", err, out)
+	}
+}
