@@ -10,10 +10,9 @@ import (
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	h := install(t)
-	h.Run("sh", "-c", "ip link add lan0 type dummy && ip address add 192.0.2.7/24 dev lan0 && ip link set lan0 up")
+	h.Run("ip", "address", "add", "192.0.2.7/24", "dev", "lo") // a machine without a network has no page for phones
 	h.startServer()
 	h.startReceiver()
-	h.listen()
 	h.Run("cp", "/etc/gpsbridge/token", "/srv/token")
 	before := h.show(unit, "InvocationID")
 	out := h.Run("gpsbridge", "setup", "--device-id=van_7", "--device=/run/receiver", "--server=ws://"+trackingAt, "--token-file=/srv/token", "--phones")
@@ -29,7 +28,7 @@ func TestSetup(t *testing.T) {
 		"644 root "+configFile+"\n600 root /etc/gpsbridge/token\n600 root /etc/gpsbridge/viewer-token\n" {
 		t.Errorf("modes and owners:\n%s", modes)
 	}
-	h.wait("a fix at the server", func() bool { _, different := h.heard(); return len(different) > 0 })
+	h.listen() // until there is a fix at the server
 	if shown := h.Run("gpsbridge", "status", "--qr"); !strings.Contains(shown, page) || !strings.Contains(shown, "█") {
 		t.Errorf("status --qr prints\n%s", shown)
 	}

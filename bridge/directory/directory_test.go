@@ -152,3 +152,36 @@ func TestOnlyFilesAreOpened(t *testing.T) {
 		}
 	}
 }
+
+// A rewritten file is a new one, with the mode and the owner of the old one.
+func TestRewriteKeepsModeAndOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	owner, group := os.Getuid(), os.Getgid()
+	if err := Rewrite(path, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("a new file: %v, %v, want one that everyone may read", info, err)
+	}
+	if owner == 0 {
+		owner, group = stranger, stranger
+	}
+	if err := errors.Join(os.Chown(path, owner, group), os.Chmod(path, 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.Stat(path)
+	if err := errors.Join(err, Rewrite(path, []byte("second"))); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, _ := info.Sys().(*syscall.Stat_t)
+	if got, _ := os.ReadFile(path); info.Mode().Perm() != 0o640 || int(st.Uid) != owner || int(st.Gid) != group || string(got) != "second" || os.SameFile(old, info) {
+		t.Errorf("%v, owner %d, group %d, %q; want 0640, %d, %d, another file with the new text", info.Mode(), st.Uid, st.Gid, got, owner, group)
+	}
+	if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
+		t.Errorf("%v, %v, want the file alone", names, err)
+	}
+}

@@ -107,7 +107,7 @@ func (s *setup) open(path string) (err error) {
 	case errors.Is(err, fs.ErrPermission):
 		return &problem.Problem{Code: notWritable, Cause: path + " is not writable by this user", Fix: "use sudo", Err: err}
 	}
-	if s.was, err = os.ReadFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if s.was, err = directory.ReadFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if s.secrets == filepath.Dir(config.ServiceFile) {
@@ -157,7 +157,7 @@ func (s *setup) serverAnswers(ctx context.Context) error {
 			return nil
 		}
 	}
-	if err := s.answer(ctx, "server", "Tracking server, such as wss://tracking.example.org, or "+noServer, server, s.setServer); err != nil {
+	if err := s.answer(ctx, "server", "Tracking server, a ws:// or wss:// URL or "+noServer, server, s.setServer); err != nil {
 		return err
 	}
 	if file := s.given["token-file"]; file != "" {
