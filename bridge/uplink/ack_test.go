@@ -50,6 +50,7 @@ func TestProvisionalPong(t *testing.T) {
 // That a server never echoes is worth a warning when it has had the time for it.
 func TestNeverEchoesIsKnownInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		idle := run(t, newServer(t, silent).liveFirst(), newQueue(0))
 		u := run(t, newServer(t, silent).liveFirst(), newQueue(5))
 		pass(warnAfter - time.Millisecond)
 		if w := u.Status().Warning; w != nil {
@@ -60,7 +61,38 @@ func TestNeverEchoesIsKnownInTime(t *testing.T) {
 		if w := u.Status().Warning; problem.CodeOf(asError(w)) != NeverEchoes {
 			t.Errorf("after %s: %v", warnAfter, w)
 		}
+		if w := idle.Status().Warning; w != nil {
+			t.Errorf("nothing was sent, and the warning is %v", w)
+		}
 	})
+}
+
+// A server that has never echoed may not be meant to, where ack is echo; one that has is stuck.
+func TestSilenceNamesTheKey(t *testing.T) {
+	for echoed, want := range map[int]problem.Code{0: NoEcho, 1: Unresponsive} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+				for range echoed {
+					if msg, ok := s.receive(conn); ok && n == 1 {
+						conn.WriteMessage(websocket.TextMessage, msg)
+					}
+				}
+				silent(s, n, conn)
+			})
+			c := s.config()
+			c.Ack = AckEcho
+			u := run(t, c, newQueue(100))
+			var first *problem.Problem
+			for range 200 {
+				if pass(time.Second); first == nil {
+					first = u.Status().Problem
+				}
+			}
+			if problem.CodeOf(asError(first)) != want || (want == NoEcho) != (first.Key == "ack") {
+				t.Errorf("%d echoed: %v", echoed, first)
+			}
+		})
+	}
 }
 
 // An echo may be as long as maxEcho.

@@ -95,6 +95,7 @@ func TestUsefulConnections(t *testing.T) {
 		"as many as in a window":    {AckAuto, usefulRecords, 0, true},
 		"one less":                  {AckAuto, usefulRecords - 1, 0, false},
 		"as many without an answer": {AckNone, usefulRecords + 20, 0, false},
+		"ten seconds without one":   {AckNone, usefulRecords + 20, usefulAfter, true},
 		"one and ten seconds":       {AckAuto, 1, usefulAfter, true},
 		"one and less":              {AckAuto, 1, usefulAfter - 100*time.Millisecond, false},
 		"none and ten seconds":      {AckAuto, 0, usefulAfter, false},
