@@ -317,6 +317,78 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// TestScanCountsPlaces: a place is a stretch of bytes without a record, however long. Zeros are free space at the end and before
+// the seal, and damage between records.
+func TestScanCountsPlaces(t *testing.T) {
+	one, two := appendRecord(nil, record{kind: kindData, pos: 1, data: []byte("fix")}), appendRecord(nil, record{kind: kindAck, pos: 1, data: []byte("r")})
+	seal := (&segment{count: 1, total: 27, last: 1}).encodeSeal()
+	zeros, garbage := make([]byte, 40), []byte("garbage that is no record at all and longer than a header")
+	for name, tc := range map[string]struct {
+		parts            [][]byte
+		records, damaged int
+		end              int // of the last record but the seal
+	}{
+		"nothing":                         {nil, 0, 0, 0},
+		"records":                         {[][]byte{one, two}, 2, 0, len(one) + len(two)},
+		"free space":                      {[][]byte{one, two, zeros}, 2, 0, len(one) + len(two)},
+		"free space before the seal":      {[][]byte{one, zeros, seal}, 2, 0, len(one)},
+		"sealed and full":                 {[][]byte{one, two, seal}, 3, 0, len(one) + len(two)},
+		"zeros between records":           {[][]byte{one, zeros, two}, 2, 1, len(one) + len(zeros) + len(two)},
+		"garbage first":                   {[][]byte{garbage, one}, 1, 1, len(garbage) + len(one)},
+		"garbage twice":                   {[][]byte{one, garbage, two, garbage}, 2, 2, len(one) + len(garbage) + len(two)},
+		"garbage before the seal":         {[][]byte{one, zeros, garbage, seal}, 2, 1, len(one)},
+		"a zero and garbage at the end":   {[][]byte{one, {0}, garbage}, 1, 1, len(one)},
+		"one byte at the end":             {[][]byte{one, {1}}, 1, 1, len(one)},
+		"a header cut off":                {[][]byte{one, two[:recordHeader-1]}, 1, 1, len(one)},
+		"a payload cut off":               {[][]byte{one, one[:len(one)-1]}, 1, 1, len(one)},
+		"a header whose record is beyond": {[][]byte{one[:recordHeader], two}, 1, 1, recordHeader + len(two)},
+	} {
+		b := bytes.Join(tc.parts, nil)
+		records := 0
+		end, damaged := scan(b, func(off int, r record) {
+			if got, ok := parseRecord(b[off:]); !ok || got.pos != r.pos || got.kind != r.kind {
+				t.Errorf("%s: no such record at %d: %+v", name, off, r)
+			}
+			records++
+		})
+		if records != tc.records || damaged != tc.damaged || end != tc.end {
+			t.Errorf("%s: %d records, %d places, end %d; want %d, %d, %d", name, records, damaged, end, tc.records, tc.damaged, tc.end)
+		}
+	}
+}
+
+// TestSealIsRead from the end of a file, of the least size too; without a valid one the records have to be read.
+func TestSealIsRead(t *testing.T) {
+	seal := (&segment{count: 3, total: 300, last: 44}).encodeSeal()
+	other := appendRecord(nil, record{kind: kindAck, pos: 44, data: make([]byte, 8)})
+	short := appendRecord(nil, record{kind: kindSeal, pos: 44, data: make([]byte, 7)})
+	const least = segmentHeader + sealSize
+	for name, tc := range map[string]struct {
+		size int64
+		end  []byte
+		ok   bool
+	}{
+		"sealed":               {4096, seal, true},
+		"nothing but the seal": {least, seal, true},
+		"too small":            {least - 1, seal, false},
+		"not sealed":           {4096, make([]byte, sealSize), false},
+		"damaged":              {4096, append(seal[:sealSize-1:sealSize-1], 'x'), false},
+		"another record":       {4096, other, false},
+		"a shorter one":        {4096, append([]byte{0}, short...), false},
+	} {
+		f := &memFile{size: tc.size}
+		_, _ = f.WriteAt(tc.end, tc.size-int64(len(tc.end)))
+		s := segment{size: tc.size, count: -1}
+		want := segment{size: tc.size, count: -1}
+		if tc.ok {
+			want = segment{size: tc.size, count: 3, total: 300, last: 44}
+		}
+		if ok := s.readSeal(f); ok != tc.ok || s.count != want.count || s.total != want.total || s.last != want.last {
+			t.Errorf("%s: %t, %d records of %d bytes to %d", name, ok, s.count, s.total, s.last)
+		}
+	}
+}
+
 // TestMalformedStates: a state whose checksum holds, and which another program has written.
 func TestMalformedStates(t *testing.T) {
 	whole := state{last: 44, readers: map[string]ranges{"fleet": {{0, 41}, {43, 43}}}}.encode()

@@ -39,6 +39,16 @@ func TestInspectDumpDrop(t *testing.T) {
 	if l.Records != 4 || l.Last != 5 || len(l.Segments) != 2 || !l.Segments[1].Recent || l.Segments[0].Held != 3 || l.Segments[0].Damaged != 0 {
 		t.Errorf("%+v", l)
 	}
+	bytes := int64(4 * (recordHeader + len("fix 1")))
+	disk, recent := l.Segments[0], l.Segments[1]
+	if l.Bytes != bytes || disk.First != 1 || disk.Last != 4 || disk.Records != 4 || disk.Size != 1<<20 || disk.Format != segmentVersion ||
+		recent.First != 1 || recent.Last != 5 || recent.Held != 1 {
+		t.Errorf("%d bytes, want %d: %+v", l.Bytes, bytes, l.Segments)
+	}
+	stop, given := errors.New("enough"), 0
+	if err := Dump(o.Dir, o.Runtime, func(Record) error { given++; return stop }); !errors.Is(err, stop) || given != 1 {
+		t.Errorf("Dump gave %d records to a function that ends it: %v", given, err)
+	}
 	var dump []string
 	if err := Dump(o.Dir, o.Runtime, func(r Record) error {
 		if since := time.Since(r.Time); since < 0 || since > time.Minute {
@@ -63,6 +73,47 @@ func TestInspectDumpDrop(t *testing.T) {
 	if pos := mustAppend(t, s, "next"); pos != 6 {
 		t.Errorf("after Drop positions go on with %d, want 6", pos)
 	}
+}
+
+// TestSpoolWithoutReaders is one of which every reader was removed from the configuration: what it holds is shown and dropped.
+func TestSpoolWithoutReaders(t *testing.T) {
+	dir := t.TempDir()
+	mustClose(t, mustOpen(t, Options{Dir: dir})) // for the lock
+	b := appendRecord(encodeHeader(1, 0, minSegment), state{last: 2}.encode())
+	for pos := range uint64(2) {
+		b = appendRecord(b, record{kind: kindData, pos: pos + 1, data: []byte("fix")})
+	}
+	b = append(b, make([]byte, minSegment-len(b))...)
+	for _, name := range segmentsIn(t, dir) {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, segmentName(1)), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Inspect(dir, "")
+	if err != nil || l.Records != 2 || l.Last != 2 || len(l.Readers) != 0 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if n, err := Drop(dir, ""); n != 2 || err != nil {
+		t.Errorf("Drop = %d, %v, want 2", n, err)
+	}
+	if l, err := Inspect(dir, ""); err != nil || l.Records != 0 {
+		t.Errorf("after Drop: %+v, %v", l, err)
+	}
+}
+
+// segmentsIn are the files of all segments in a directory and below it.
+func segmentsIn(t *testing.T, dir string) (names []string) {
+	for _, pattern := range []string{"*", "*/*"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern+segmentSuffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	return names
 }
 
 // TestDropByRootLeavesTheDirectoryToItsOwner: the service goes on with what root has emptied.
