@@ -25,10 +25,10 @@ type epoch struct {
 
 	positions []position // the sentences that could carry a position
 
-	listed bool  // GSA listed satellites
-	void   bool  // a sentence states that the receiver has no fix
-	valids uint8 // sentences that state that it has one
-	dim    Mode  // the best of the GSA
+	listed bool // GSA listed satellites
+	void   bool // a sentence states that the receiver has no fix
+	valids int  // sentences that state that it has one
+	dim    Mode // the best of the GSA
 	status Status
 	date   date // stated by a sentence with a fix, or by ZDA
 
