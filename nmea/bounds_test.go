@@ -117,6 +117,8 @@ func TestLimitsOfEpochs(t *testing.T) {
 		{"10 ms", []string{rmcAt("100000.000", "231126"), ggaAt("100000.010")}, 1},
 		{"10 ms back", []string{rmcAt("100000.010", "231126"), ggaAt("100000.000")}, 1},
 		{"11 ms", []string{rmcAt("100000.000", "231126"), ggaAt("100000.011")}, 2},
+		{"10 ms over midnight", []string{rmcAt("235959.995", "231126"), ggaAt("000000.005")}, 1},
+		{"11 ms over midnight", []string{rmcAt("235959.995", "231126"), ggaAt("000000.006")}, 2},
 		{"a dropped zero", []string{rmcAt("100000.076", "231126"), ggaAt("100000.76")}, 1},
 		{"a dropped zero, the other way", []string{rmcAt("100000.76", "231126"), ggaAt("100000.076")}, 1},
 		{"a dropped zero of 10", []string{rmcAt("100000.010", "231126"), ggaAt("100000.10")}, 1},

@@ -182,3 +182,25 @@ func TestLaterPosition(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadingMissingBesideAFix holds that an empty HDT, which a receiver sends until its antennas have agreed, does not show in
+// which epochs the fix was lost: the headings that follow are given to no other epoch.
+func TestHeadingMissingBesideAFix(t *testing.T) {
+	var sentences []string
+	for n := range 60 {
+		if n%20 >= 15 {
+			sentences = append(sentences, fmt.Sprintf("GNGGA,1000%02d,,,,,0,00,,,,,,,", n))
+			continue
+		}
+		heading := ""
+		if n >= 40 {
+			heading = fmt.Sprintf("%d.0", n)
+		}
+		sentences = append(sentences, ggaOf(n), "GNHDT,"+heading+",T")
+	}
+	for n, f := range fixesOf(Options{}, sentences...).fixes {
+		if f.Heading.Set && f.Heading.V != float64(n) {
+			t.Errorf("fix %d has the heading %.0f of another epoch", n, f.Heading.V)
+		}
+	}
+}
