@@ -34,6 +34,7 @@ func TestDeletedDirectoryIsMadeAgain(t *testing.T) {
 					mustAppend(t, s, fmt.Sprint("before ", i))
 				}
 				time.Sleep(3 * time.Second) // they are on the disk
+				synctest.Wait()             // and nothing writes
 				if err := os.RemoveAll(o.Dir); err != nil {
 					t.Fatal(err)
 				}
