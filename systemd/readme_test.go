@@ -80,6 +80,15 @@ func TestManual(t *testing.T) {
 			line = answered(step, "van_7", "/run/receiver", "ws://"+trackingAt, strings.TrimSpace(h.Run("cat", "/srv/token")), "n")
 		}
 		out, err := h.Try("sh", "-c", "cd /srv; "+line)
+		if strings.HasPrefix(step, "sudo gpsbridge doctor") || strings.HasPrefix(step, "sudo gpsbridge setup") {
+			h.wait(step+" to find nothing broken", func() bool { // a busy machine may be late the first time
+				if err == nil && strings.Contains(out, "Nothing is broken") {
+					return true
+				}
+				out, err = h.Try("sh", "-c", "cd /srv; "+line)
+				return false
+			})
+		}
 		if ran++; err != nil {
 			t.Errorf("%s\n%v", step, err)
 		}
@@ -88,8 +97,6 @@ func TestManual(t *testing.T) {
 			h.startServer()
 			h.Run("cp", "/etc/gpsbridge/token", "/srv/token")
 			h.startReceiver()
-		case (strings.HasPrefix(step, "sudo gpsbridge doctor") || strings.HasPrefix(step, "sudo gpsbridge setup")) && !strings.Contains(out, "Nothing is broken"):
-			t.Errorf("%s:\n%s", step, out)
 		case step == "gpsbridge status":
 			h.wait("the server to have fixes", func() bool {
 				return regexp.MustCompile(`connected[^$]*delivery +[1-9]\d* messages acknowledged`).MatchString(h.Run("gpsbridge", "status"))

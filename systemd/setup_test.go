@@ -15,12 +15,13 @@ func TestSetup(t *testing.T) {
 	h.startReceiver()
 	h.Run("cp", "/etc/gpsbridge/token", "/srv/token")
 	before := h.show(unit, "InvocationID")
-	out := h.Run("gpsbridge", "setup", "--device-id=van_7", "--device=/run/receiver", "--server=ws://"+trackingAt, "--token-file=/srv/token", "--phones")
+	out, err := h.Try("gpsbridge", "setup", "--device-id=van_7", "--device=/run/receiver", "--server=ws://"+trackingAt, "--token-file=/srv/token", "--phones")
 	token := strings.TrimSpace(h.Run("cat", "/etc/gpsbridge/viewer-token"))
 	page := "Page: http://192.0.2.7:8947/?device=van_7#token=" + token + "\n"
-	if !strings.Contains(out, "Nothing is broken") || !strings.HasSuffix(out, page) || len(token) < 16 {
-		t.Errorf("setup prints\n%s\nwant what doctor finds and %q", out, page)
+	if (err == nil) != strings.Contains(out, "Nothing is broken") || !strings.Contains(out, "\nok      port ") || !strings.HasSuffix(out, page) || len(token) < 16 {
+		t.Errorf("setup: %v, it prints\n%s\nwant what doctor finds and %q", err, out, page)
 	}
+	h.wait("nothing to be broken", func() bool { _, err := h.Try("gpsbridge", "doctor"); return err == nil })
 	if now := h.show(unit, "InvocationID"); now == before {
 		t.Error("the service has not been restarted")
 	}
@@ -38,10 +39,10 @@ func TestSetup(t *testing.T) {
 
 	// A second setup keeps what it is not given, and another user is sent to sudo.
 	kept := h.Run("cat", configFile)
-	if out := h.Run("gpsbridge", "setup", "--phones"); !strings.Contains(out, page) || h.Run("cat", configFile) != kept {
+	if out, _ := h.Try("gpsbridge", "setup", "--phones"); !strings.Contains(out, page) || h.Run("cat", configFile) != kept {
 		t.Errorf("the second setup prints\n%s\nand has changed the file:\n%s", out, h.Run("cat", configFile))
 	}
-	out, err := h.Try("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "gpsbridge", "setup", "--server=none")
+	out, err = h.Try("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "gpsbridge", "setup", "--server=none")
 	if err == nil || !regexp.MustCompile(`gpsbridge\.toml is not writable by this user: use sudo`).MatchString(out) {
 		t.Errorf("as another user: %v, %s", err, out)
 	}

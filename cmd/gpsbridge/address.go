@@ -83,7 +83,7 @@ func pageAddresses(c config.Relay, deviceID string) (all []string, err error) {
 }
 
 // ownAddresses are the addresses of this machine that others in its networks reach. Those of Wi-Fi come first: phones use that,
-// and the other networks of a vehicle are most often the modem's. IPv6 is for where there is nothing else: its addresses are long.
+// and the other networks of a vehicle are most often the modem's. IPv4 alone: the setup has the relay listen there.
 func ownAddresses() (all []string) {
 	interfaces, _ := net.Interfaces()
 	wireless := func(i net.Interface) int {
@@ -93,22 +93,14 @@ func ownAddresses() (all []string) {
 		return 1
 	}
 	slices.SortStableFunc(interfaces, func(a, b net.Interface) int { return cmp.Compare(wireless(a), wireless(b)) })
-	var v6 []string
 	for _, i := range interfaces {
 		addresses, _ := i.Addrs()
 		for _, a := range addresses {
 			n, ok := a.(*net.IPNet)
-			switch {
-			case !ok || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagPointToPoint != 0 || !n.IP.IsGlobalUnicast():
-			case n.IP.To4() != nil:
+			if ok && i.Flags&net.FlagUp != 0 && i.Flags&net.FlagPointToPoint == 0 && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
 				all = append(all, n.IP.String())
-			default:
-				v6 = append(v6, n.IP.String())
 			}
 		}
-	}
-	if len(all) == 0 {
-		return v6
 	}
 	return all
 }

@@ -15,17 +15,16 @@ import (
 
 // prompt asks a person at a terminal.
 type prompt struct {
-	p      command.Process
-	in     *bufio.Reader
-	hidden bool // the terminal does not show what is typed
+	p  command.Process
+	in *bufio.Reader
 }
 
 func newPrompt(p command.Process) *prompt { return &prompt{p: p, in: bufio.NewReader(p.Stdin)} }
 
-// line returns what was typed, without the space around it. The end of the input and of ctx are errors.
-func (q *prompt) line(ctx context.Context, question string) (string, error) {
+// line returns what was typed, without the space around it; if it is hidden, the terminal does not show it. The end of the input and of ctx are errors.
+func (q *prompt) line(ctx context.Context, question string, hidden bool) (string, error) {
 	fmt.Fprint(q.p.Stdout, question)
-	if f, ok := q.p.Stdin.(*os.File); ok && q.hidden {
+	if f, ok := q.p.Stdin.(*os.File); ok && hidden {
 		defer fmt.Fprintln(q.p.Stdout)
 		defer hide(int(f.Fd()))()
 	}

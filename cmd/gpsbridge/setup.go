@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,11 +87,7 @@ func setupFlags(fs *flag.FlagSet, f *configFlags) {
 	fs.Lookup("c").Usage = "configuration `FILE` to write (default " + config.ServiceFile + ")"
 	fs.Lookup("server").Usage += ", " + noServer + " for viewers in the vehicle only"
 	fs.Lookup("token-file").Usage += ", which is copied to where the service has its secrets"
-	fs.BoolFunc("phones", "serve the page to phones in the vehicle, with a token; --phones=false to this machine alone", func(v string) error {
-		yes, err := strconv.ParseBool(v)
-		f.values["phones"] = map[bool]string{true: "y", false: "n"}[yes]
-		return err
-	})
+	fs.BoolFunc("phones", "serve the page to phones in the vehicle, with a token; --phones=no to this machine alone", func(v string) error { return f.give("phones", v) })
 }
 
 // open reads the file, and finds out whether this user may write it.
@@ -106,6 +101,8 @@ func (s *setup) open(path string) (err error) {
 		return command.Misusef("directory %s does not exist: install the package of gpsbridge, or name a file with -c FILE", s.secrets)
 	case errors.Is(err, fs.ErrPermission):
 		return &problem.Problem{Code: notWritable, Cause: path + " is not writable by this user", Fix: "use sudo", Err: err}
+	case err != nil:
+		return fmt.Errorf("%s cannot be written: %w: make its file system writable", path, err)
 	}
 	if s.was, err = directory.ReadFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -113,7 +110,7 @@ func (s *setup) open(path string) (err error) {
 	if s.secrets == filepath.Dir(config.ServiceFile) {
 		s.secrets = config.Credentials
 	}
-	s.text = s.was
+	s.text = bytes.TrimPrefix(s.was, []byte("\ufeff")) // as config.Parse takes it
 	if s.config, err = config.Parse(path, s.text, nil, nil); err != nil {
 		return command.AsMisuse(err)
 	}
@@ -142,7 +139,10 @@ func (s *setup) answers(ctx context.Context) error {
 	if err := s.serverAnswers(ctx); err != nil || s.config.Relay.Off() && s.given["phones"] == "" {
 		return err
 	}
-	phones := map[bool]string{true: "y", false: "n"}[!onlyLocal(s.config.Relay.Listen)]
+	phones := "y"
+	if onlyLocal(s.config.Relay.Listen) {
+		phones = "n"
+	}
 	return s.answer(ctx, "phones", "Show the page to phones in the vehicle, y or n", phones, s.setPhones)
 }
 
@@ -177,8 +177,6 @@ func (s *setup) serverAnswers(ctx context.Context) error {
 	if s.config.Uplinks[0].TokenFile != "" {
 		has = "the one it has"
 	}
-	s.ask.hidden = true
-	defer func() { s.ask.hidden = false }()
 	return s.answer(ctx, "token-file", "Token for it, not shown as you type", has, s.setToken)
 }
 
@@ -191,7 +189,7 @@ func (s *setup) answer(ctx context.Context, flag, question, current string, appl
 		return nil
 	}
 	for s.ask != nil {
-		value, err := s.ask.line(ctx, fmt.Sprintf("%s [%s]: ", question, current))
+		value, err := s.ask.line(ctx, fmt.Sprintf("%s [%s]: ", question, current), flag == "token-file")
 		if err != nil || value == "" {
 			return err
 		}
@@ -285,7 +283,7 @@ func (s *setup) setPhones(answer string) error {
 		return err // the file's check has found it
 	}
 	switch strings.ToLower(answer) {
-	case "y", "yes":
+	case "y", "yes", "true": // of the flag without a value
 		if s.config.Relay.TokenFile == "" && !s.config.Relay.Open {
 			err = s.set("relay.token_file", s.secrets+"/viewer-token")
 		}
@@ -293,7 +291,7 @@ func (s *setup) setPhones(answer string) error {
 			return err
 		}
 		return s.set("relay.listen", net.JoinHostPort("0.0.0.0", port))
-	case "n", "no":
+	case "n", "no", "false":
 		if !served {
 			return nil
 		}

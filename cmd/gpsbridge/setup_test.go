@@ -43,7 +43,7 @@ func TestSetupRefuses(t *testing.T) {
 		{"", "--server none --device ftp://x", `--device: .*ftp://x`},
 		{"", "--server none --token-file " + token, `--token-file: there is no tracking server to send it to: give one with --server URL`},
 		{"", "--server ws://a --token-file " + bad, `--token-file: file ".*bad" does not hold a token`},
-		{"", "--server none --phones=often", `--phones "often": `},
+		{"", "--server none --phones=often", `--phones: "often" is not an answer: use y or n`},
 		{"[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://b\"\n", "--server ws://c", `--server: the file has 2 \[\[uplink\]\] sections: change them in the file`},
 		{"[relay]\nlissten = \"x\"\n", "--server none", `:2: unknown key "relay\.lissten"`},
 		{"[[uplink]]\nserver = \"ws://a\"\nca_file = \"/nonexistent/ca.pem\"\n", "--device-id van_7", `ca\.pem" does not exist: .*gpsbridge\.toml is as it was\n$`},
