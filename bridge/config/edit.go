@@ -22,9 +22,9 @@ func Set(text []byte, key, value string) ([]byte, error) {
 	if !nested {
 		section, name = "", key
 	}
-	e := newEdit(text)
-	if n := e.count(section); n > 1 {
-		return nil, severalSections(section, n)
+	e, err := newEdit(text, section)
+	if err != nil {
+		return nil, err
 	}
 	e.set(section, name, name+" = "+strconv.Quote(value), strconv.Quote(value))
 	return e.checked(key, func(all map[string]any) { put(all, section, name, value) })
@@ -32,9 +32,9 @@ func Set(text []byte, key, value string) ([]byte, error) {
 
 // CommentOut returns the text of a configuration in which a section is a comment. Of repeated sections there must be one at most.
 func CommentOut(text []byte, section string) ([]byte, error) {
-	e := newEdit(text)
-	if n := e.count(section); n > 1 {
-		return nil, severalSections(section, n)
+	e, err := newEdit(text, section)
+	if err != nil {
+		return nil, err
 	}
 	if from, to := e.extent(section); from >= 0 {
 		for i := from - 1; i < to; i++ {
@@ -44,10 +44,6 @@ func CommentOut(text []byte, section string) ([]byte, error) {
 		}
 	}
 	return e.checked(section, func(all map[string]any) { delete(all, section) })
-}
-
-func severalSections(section string, n int) error {
-	return &problem.Problem{Code: CodeRepeated, Key: section, Cause: fmt.Sprintf("the file has %d [[%s]] sections", n, section), Fix: "change them in the file"}
 }
 
 // put sets a value among those that a file has.
@@ -93,7 +89,8 @@ type expression struct {
 	value  unstable.Range // of a key
 }
 
-func newEdit(text []byte) *edit {
+// newEdit begins a change of a section, of which there must be one at most.
+func newEdit(text []byte, section string) (*edit, error) {
 	e := &edit{before: text, end: "\n"}
 	if strings.Contains(string(text), "\r\n") {
 		e.end = "\r\n"
@@ -104,32 +101,29 @@ func newEdit(text []byte) *edit {
 	} else {
 		e.lines[last] += e.end
 	}
-	section := ""
+	in, n := "", 0
 	var p unstable.Parser
 	for p.Reset(text); p.NextExpression(); {
 		x := p.Expression()
 		key, line := keyOf(&p, x)
-		if x.Kind != unstable.KeyValue {
-			section = key
-			e.known = append(e.known, expression{key: key, header: true, line: line - 1})
-			continue
+		known := expression{key: key, line: line - 1, header: x.Kind != unstable.KeyValue}
+		switch {
+		case known.header:
+			if in = key; in == section {
+				n++
+			}
+		case in != "":
+			known.key = in + "." + key
 		}
-		if section != "" {
-			key = section + "." + key
+		if !known.header {
+			known.value = x.Value().Raw
 		}
-		e.known = append(e.known, expression{key: key, line: line - 1, value: x.Value().Raw})
+		e.known = append(e.known, known)
 	}
-	return e
-}
-
-// count is how many headers of a section there are.
-func (e *edit) count(section string) (n int) {
-	for _, x := range e.known {
-		if x.header && x.key == section {
-			n++
-		}
+	if n > 1 {
+		return nil, &problem.Problem{Code: CodeRepeated, Key: section, Cause: fmt.Sprintf("the file has %d [[%s]] sections", n, section), Fix: "change them in the file"}
 	}
-	return n
+	return e, nil
 }
 
 // aHeader is that of a section, also of one that is a comment.

@@ -125,7 +125,7 @@ func (s *setup) answers(ctx context.Context) error {
 	if s.ask != nil {
 		fmt.Fprintf(s.p.Stdout, "This writes %s. Enter keeps what is in brackets.\n\n", s.path)
 	}
-	if err := s.answer(ctx, "device-id", "Device ID", s.config.DeviceID, s.setter("device_id")); err != nil {
+	if err := s.answer(ctx, "device-id", "Device ID", s.config.DeviceID, func(id string) error { return s.set("device_id", id) }); err != nil {
 		return err
 	}
 	if n := len(s.config.Receivers); n == 1 || s.given["device"] != "" {
@@ -217,10 +217,6 @@ func (s *setup) take(text []byte) error {
 		s.text, s.config = text, c
 	}
 	return err
-}
-
-func (s *setup) setter(key string) func(string) error {
-	return func(value string) error { return s.set(key, value) }
 }
 
 // showReceiver listens for the receiver, and prints what it found.
