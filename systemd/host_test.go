@@ -29,7 +29,7 @@ const (
 	group      = "ws://" + trackingAt + "/ws/gps-tracking/van_7/"
 )
 
-// built holds what the tests build once: the package and the probe.
+// built holds what the tests build once: the package and the programs that they run in the machine.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-systemd-test-")
 	if err != nil {
@@ -43,6 +43,7 @@ var built = sync.OnceValues(func() (string, error) {
 	for _, args := range [][]string{
 		{"-C", "package", "run", ".", "-o", dir, "-arch", arch},
 		{"build", "-o", filepath.Join(dir, "probe"), "./testdata/probe"},
+		{"build", "-o", filepath.Join(dir, "hostile"), "./testdata/hostile"},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -74,7 +75,7 @@ type host struct {
 	t *testing.T
 }
 
-// boot starts a machine; /mnt holds the package and the probe.
+// boot starts a machine; /mnt holds what was built.
 func boot(t *testing.T) *host {
 	t.Helper()
 	realtest.Need(t, realtest.Root, realtest.Nspawn)

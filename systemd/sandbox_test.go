@@ -1,7 +1,11 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -116,5 +120,87 @@ func TestPrivateMemory(t *testing.T) {
 	t.Logf("private memory of the service at 10 fixes a second: %.1f MB", mb)
 	if mb > 8 {
 		t.Errorf("%.1f MB of private memory, want at most 8", mb)
+	}
+}
+
+// memoryMax bounds the memory of the service, whose main process has just started, and returns how often the kernel has killed for
+// it. Where the controller of memory is not in the hierarchy that systemd uses (cgroup v1), the process is put into a group of
+// its own, less the memory that it has already: that stays in the account of its old group.
+func (h *host) memoryMax(bytes int) (killed func() int) {
+	h.t.Helper()
+	kills := func(text string, err error) int {
+		m := regexp.MustCompile(`oom_kill (\d+)`).FindStringSubmatch(text)
+		if err != nil || m == nil {
+			h.t.Fatalf("no count of kills in %q, %v", text, err)
+		}
+		n, _ := strconv.Atoi(m[1]) // digits
+		return n
+	}
+	const group = "/sys/fs/cgroup/system.slice/" + unit
+	if limit, err := h.Try("cat", group+"/memory.max"); err == nil {
+		if strings.TrimSpace(limit) != strconv.Itoa(bytes) {
+			h.t.Fatalf("memory.max is %s", limit)
+		}
+		return func() int { return kills(h.Try("cat", group+"/memory.events")) }
+	}
+	const root = "/sys/fs/cgroup/memory"
+	if _, err := os.Stat(root + "/memory.oom_control"); err != nil {
+		h.t.Skip("no controller of memory")
+	}
+	pid := h.HostPID(h.number("MainPID"))
+	own := filepath.Join(root, fmt.Sprint("gpsbridge-test-", pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	m := regexp.MustCompile(`RssAnon:\s+(\d+) kB`).FindStringSubmatch(string(status))
+	if err != nil || m == nil {
+		h.t.Fatalf("no RssAnon in %q, %v", status, err)
+	}
+	private, _ := strconv.Atoi(m[1]) // digits
+	put := func(file, text string) error { return os.WriteFile(file, []byte(text), 0) }
+	if err := errors.Join(os.Mkdir(own, 0o700), put(own+"/memory.limit_in_bytes", strconv.Itoa(bytes-private<<10)), put(own+"/cgroup.procs", strconv.Itoa(pid))); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		_ = put(root+"/cgroup.procs", strconv.Itoa(pid)) // it may have ended
+		if err := os.Remove(own); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			h.t.Error(err)
+		}
+	})
+	return func() int {
+		text, err := os.ReadFile(own + "/memory.oom_control")
+		return kills(string(text), err)
+	}
+}
+
+// TestHostilePartiesDoNotExhaustTheMemory: with 64 MiB, and a limit of Go's that is three quarters of it as the unit's, the service goes on beside servers that send without bounds, one of each
+// kind, and hundreds of viewers that take all of a long history and read nothing.
+func TestHostilePartiesDoNotExhaustTheMemory(t *testing.T) {
+	h := install(t)
+	h.dropIn("memory", "[Service]\nMemoryMax=64M\nEnvironment=GOMEMLIMIT=48MiB\n")
+	servers := []string{"line", "headers", "status", "body", "messages", "message", "fragments", "pings", "deflate", "small"}
+	config := "device_id = \"van_7\"\n[[receiver]]\nsource = \"tcp://127.0.0.1:7000\"\n[relay]\nhistory = 20000\n"
+	for _, name := range servers {
+		config += fmt.Sprintf("[[uplink]]\nname = %q\nserver = \"ws://%s/%s/{device_id}/\"\n", name, trackingAt, name)
+	}
+	h.Write(configFile, config)
+	h.Run("systemctl", "restart", unit)
+	pid := h.show(unit, "MainPID")
+	killed := h.memoryMax(64 << 20)
+	h.Run("systemd-run", "--quiet", "--unit=receiver", "/mnt/hostile", "receiver", "127.0.0.1:7000")
+	h.wait("a long history", func() bool { return h.status().Receivers[0].Reported > 20_000 })
+	h.Run("systemd-run", "--quiet", "--unit=server", "/mnt/hostile", "server", trackingAt)
+	h.wait("each server", func() bool {
+		log := h.Run("journalctl", "--no-pager", "--output=cat", "--unit=server")
+		for _, name := range servers {
+			if !strings.Contains(log, "attacked by /"+name+"/") {
+				return false
+			}
+		}
+		return true
+	})
+	before := h.status().Receivers[0].Reported
+	h.Run("/mnt/hostile", "viewers", "127.0.0.1:8947")
+	h.wait("further fixes", func() bool { return h.status().Receivers[0].Reported > before+10 })
+	if now, n := h.show(unit, "MainPID"), killed(); now != pid || n != 0 || h.number("NRestarts") != 0 {
+		t.Errorf("process %s is now %s, killed %d times, want the same and never", pid, now, n)
 	}
 }

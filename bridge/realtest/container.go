@@ -105,6 +105,28 @@ func (c *Container) Run(args ...string) string {
 	return out
 }
 
+// HostPID returns the process ID that a process inside has on this machine.
+func (c *Container) HostPID(pid int) int {
+	c.t.Helper()
+	namespace := func(pid string) string {
+		name, _ := os.Readlink("/proc/" + pid + "/ns/pid") // "" of a process that is gone
+		return name
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*/status") // an error is a malformed pattern only
+	for _, file := range all {
+		host := filepath.Base(filepath.Dir(file))
+		text, err := os.ReadFile(file)
+		_, ids, _ := strings.Cut(string(text), "NSpid:")
+		ids, _, _ = strings.Cut(ids, "\n")
+		if inside := strings.Fields(ids); err == nil && len(inside) == 2 && inside[1] == strconv.Itoa(pid) && namespace(host) == namespace(strconv.Itoa(c.init)) {
+			id, _ := strconv.Atoi(host) // the pattern has digits only
+			return id
+		}
+	}
+	c.t.Fatalf("no process %d in the container", pid)
+	return 0
+}
+
 // Write writes a file inside the container, with the directories above it.
 func (c *Container) Write(path, text string) {
 	c.t.Helper()
