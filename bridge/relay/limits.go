@@ -151,6 +151,9 @@ func (l boundedListener) Accept() (net.Conn, error) {
 		} else if leave, ok := l.remotes.enter(address); !ok {
 			l.hub.refuse(refusedFull, address)
 		} else {
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetWriteBuffer(answerBuffer) // an error is of a closed one, which fails when it is written to
+			}
 			return &countedConn{c, leave}, nil
 		}
 		c.Close()

@@ -33,9 +33,13 @@ type wire struct {
 	errno   syscall.Errno
 }
 
-// socketBuffer is what the kernel holds for a member, in bytes. It would be up to 4 MB, minutes of fixes that are old when
-// they arrive. The queue is the place where the oldest are dropped.
-const socketBuffer = 64 << 10
+// What the kernel holds for a connection that does not read, in bytes; Linux doubles them. It would be up to 4 MB: for a member
+// minutes of fixes that are old when they arrive, the queue is the place where the oldest are dropped; and with cgroup v2 it counts
+// for MemoryMax, a thousand times. A page of 1 MB needs 2 s at a round trip of 0.1 s.
+const (
+	memberBuffer = 16 << 10
+	answerBuffer = 32 << 10
+)
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c}
@@ -48,7 +52,7 @@ func newWire(c net.Conn) *wire {
 		c = counted.Conn
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(socketBuffer)
+		tcp.SetWriteBuffer(memberBuffer)
 		if !isTLS {
 			w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which fails when it is written to
 		}

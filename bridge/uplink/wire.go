@@ -20,8 +20,16 @@ func dialTCP(ctx context.Context, addr string, segment int) (net.Conn, error) {
 			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment) })
 		}
 	}
-	return d.DialContext(ctx, "tcp", addr)
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(readBuffer) // an error is of a closed one, which fails when it is read
+	}
+	return conn, err
 }
+
+// readBuffer is what the kernel holds of what a server sends, in bytes; Linux doubles it. It would be 6 MB or more, and counts for
+// MemoryMax with cgroup v2. The echoes of a window are some 16 kB.
+const readBuffer = 128 << 10
 
 // traffic counts the bytes of all connections as TCP carries them: records,
 // framing, handshakes, pings and TLS. The headers of TCP and IP (40 to 60 bytes
