@@ -56,7 +56,7 @@ func TestSetupWithFlags(t *testing.T) {
 	if strings.ContainsAny(string(out), "\x1b█") || strings.Contains(string(out), strings.TrimSpace(contents(t, token))) {
 		t.Errorf("setup prints the token, or draws without a terminal:\n%s", out)
 	}
-	copied := filepath.Join(filepath.Dir(path), "token")
+	copied := filepath.Join(filepath.Dir(path), "gpsbridge.token")
 	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 || contents(t, copied) != contents(t, token) {
 		t.Errorf("the token's copy: %v, %v", info, err)
 	}
@@ -97,7 +97,7 @@ func TestSetupAtATerminal(t *testing.T) {
 	if (err == nil) != strings.Contains(said, "\nNothing is broken.") || strings.Contains(said, token) {
 		t.Errorf("setup: %v, or it shows the token:\n%s", err, said)
 	}
-	viewers := strings.TrimSpace(contents(t, filepath.Join(filepath.Dir(path), "viewer-token")))
+	viewers := strings.TrimSpace(contents(t, filepath.Join(filepath.Dir(path), "gpsbridge.viewer-token")))
 	pages := regexp.MustCompile(`(?m)^Page: (\S+)\r$`).FindStringSubmatch(said)
 	plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(said, "")
 	for line := range strings.Lines(plain) {

@@ -37,7 +37,7 @@ const noServer = "none"
 type setup struct {
 	p       command.Process
 	path    string // of the file
-	secrets string // directory in which the secrets are, as the file names it
+	secrets string // how the names of the files with secrets begin, as the file has them
 	given   map[string]string
 	ask     *prompt // nil without a terminal
 	was     []byte  // what the file holds, nil for nothing
@@ -95,10 +95,10 @@ func (s *setup) open(path string) (err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	s.path, s.secrets = path, filepath.Dir(path)
-	switch err := unix.Access(s.secrets, unix.W_OK); {
+	dir := filepath.Dir(path)
+	switch err := unix.Access(dir, unix.W_OK); {
 	case errors.Is(err, fs.ErrNotExist):
-		return command.Misusef("directory %s does not exist: install the package of gpsbridge, or name a file with -c FILE", s.secrets)
+		return command.Misusef("directory %s does not exist: install the package of gpsbridge, or name a file with -c FILE", dir)
 	case errors.Is(err, fs.ErrPermission):
 		return &problem.Problem{Code: notWritable, Cause: path + " is not writable by this user", Fix: "use sudo", Err: err}
 	case err != nil:
@@ -107,8 +107,9 @@ func (s *setup) open(path string) (err error) {
 	if s.was, err = directory.ReadFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if s.secrets == filepath.Dir(config.ServiceFile) {
-		s.secrets = config.Credentials
+	s.path, s.secrets = path, strings.TrimSuffix(path, ".toml")+"."
+	if dir == filepath.Dir(config.ServiceFile) {
+		s.secrets = config.Credentials + "/"
 	}
 	s.text = bytes.TrimPrefix(s.was, []byte("\ufeff")) // as config.Parse takes it
 	if s.config, err = config.Parse(path, s.text, nil, nil); err != nil {
@@ -264,7 +265,7 @@ func (s *setup) setToken(token string) error {
 		return err
 	}
 	s.token = token
-	return s.set("uplink.token_file", s.secrets+"/token")
+	return s.set("uplink.token_file", s.secrets+"token")
 }
 
 // setPhones serves the page at every address of the machine, to viewers with a token, or at loopback alone.
@@ -281,7 +282,7 @@ func (s *setup) setPhones(answer string) error {
 	switch strings.ToLower(answer) {
 	case "y", "yes", "true": // of the flag without a value
 		if s.config.Relay.TokenFile == "" && !s.config.Relay.Open {
-			err = s.set("relay.token_file", s.secrets+"/viewer-token")
+			err = s.set("relay.token_file", s.secrets+"viewer-token")
 		}
 		if err != nil || served {
 			return err
