@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/creack/pty"
@@ -153,7 +154,7 @@ func TestSetupInterrupted(t *testing.T) {
 }
 
 // converse runs a program on a terminal of 80 columns and types each answer when the program waits at its question. It returns
-// all that was printed.
+// all that was printed. The program is killed when it has not ended soon.
 func converse(t *testing.T, cmd *exec.Cmd, answers [][2]string) (said string, err error) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
@@ -162,6 +163,7 @@ func converse(t *testing.T, cmd *exec.Cmd, answers [][2]string) (said string, er
 		t.Fatal(err)
 	}
 	defer terminal.Close()
+	defer time.AfterFunc(soon, func() { _ = cmd.Process.Kill() }).Stop()
 	buf, from := make([]byte, 4096), 0
 	for {
 		n, err := terminal.Read(buf)
