@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,10 +73,17 @@ func Check(c config.Config) error {
 	if err != nil {
 		return err
 	}
-	if p := d.locked.Load(); p != nil && !errors.Is(p, fs.ErrPermission) { // this user is not the daemon's
+	if p := d.locked.Load(); p != nil && !unseen(p) {
 		err = c.Explain("", p)
 	}
 	return errors.Join(err, d.closeDevices())
+}
+
+// unseen reports whether a problem is of a file that the daemon may read and this process not: its user is another, or it has no
+// credentials, which systemd gives to the commands of ExecReload= in Debian 12 (252) and not in Debian 13 (257).
+func unseen(p *problem.Problem) bool {
+	var file *fs.PathError
+	return errors.Is(p, fs.ErrPermission) || errors.As(p, &file) && strings.Contains(file.Path, config.Credentials)
 }
 
 // Run works until ctx ends or every receiver has come to an end (a file, stdin), then stops in stages: intake first,

@@ -142,7 +142,10 @@ func (h *host) dropIn(name, settings string) {
 // startServer starts a tracking server, whose token the service gets as a credential.
 func (h *host) startServer() {
 	h.t.Helper()
-	h.wait("the start of the tracking server", func() bool { // one that was stopped stays loaded for a moment
+	h.wait("the start of the tracking server", func() bool {
+		if _, err := h.Try("systemctl", "start", "server"); err == nil { // one that was stopped may still be loaded
+			return true
+		}
 		_, err := h.Try("systemd-run", "--quiet", "--unit=server", "gpsbridge", "relay", "--history=100000",
 			"--publish-token-file=/etc/gpsbridge/token", "--listen="+trackingAt)
 		return err == nil
