@@ -28,7 +28,7 @@ export class Charts {
   }
 
   figure(quantity) {
-    const title = element('b', {}), value = element('span', { className: 'value' }), canvas = element('canvas', { role: 'img' });
+    const title = element('b', {}), value = element('span', { className: 'value' }), canvas = element('canvas', { role: 'img', ariaLabel: `${quantity.name}: no data` });
     this.host.append(element('figure', {}, element('figcaption', {}, title, value), canvas));
     return { quantity, title, value, canvas, chart: new StripChart(canvas) };
   }
