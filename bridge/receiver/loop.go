@@ -138,8 +138,8 @@ func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uin
 			n += uint64(k)
 			now := time.Now()
 			quiet.end(now)
+			r.status.read(k, now)
 			c.Data(r.buf[:k])
-			r.status.read(k, now) // the status counts what has been taken up
 			if lineErr := s.Heard(r.buf[:k], now); lineErr != nil {
 				err = lineErr
 			}

@@ -15,9 +15,13 @@ type Reader struct {
 	armed time.Time // that deadline; zero is never
 }
 
-// wokenLate is how long after its deadline a read ends by it at the most where the process got the CPU. Where it did not, the deadline
-// has passed before anyone looked at what came meanwhile.
-const wokenLate = 5 * time.Millisecond
+// A read ends by its deadline within wokenLate where the process got the CPU. Where it did not, the deadline has passed before anyone
+// looked at what came meanwhile, and the kernel may not have handed that on either: it is waited for as long again, up to
+// graceMost.
+const (
+	wokenLate = 5 * time.Millisecond
+	graceMost = 250 * time.Millisecond
+)
 
 // Forget notes that the conn's deadline was changed by others.
 func (r *Reader) Forget() { r.set = false }
@@ -25,7 +29,7 @@ func (r *Reader) Forget() { r.set = false }
 // Read reads what has come, or comes until the deadline. That a process did not run is no silence of the source: what has come by
 // then is read first.
 func (r *Reader) Read(buf []byte, deadline time.Time) (int, error) {
-	for {
+	for waited := false; ; {
 		if !r.set || Earlier(deadline, r.armed) {
 			if err := r.Conn.SetReadDeadline(deadline); err != nil && !errors.Is(err, os.ErrNoDeadline) {
 				return 0, err
@@ -37,12 +41,12 @@ func (r *Reader) Read(buf []byte, deadline time.Time) (int, error) {
 			return n, err
 		}
 		r.set = false
-		now := time.Now()
+		late := -time.Until(deadline)
 		switch {
-		case n > 0 || !Earlier(now, deadline) && now.Sub(deadline) < wokenLate:
+		case n > 0 || !deadline.IsZero() && late >= 0 && (waited || late < wokenLate):
 			return n, err
-		case !Earlier(now, deadline):
-			deadline = now.Add(wokenLate)
+		case !deadline.IsZero() && late >= 0:
+			waited, deadline = true, time.Now().Add(min(late, graceMost))
 		}
 	}
 }
