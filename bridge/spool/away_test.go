@@ -174,3 +174,39 @@ func TestWhatCannotBeReadIsThinnedFirst(t *testing.T) {
 		t.Errorf("%d are held, %+v", len(got), st)
 	}
 }
+
+// TestAcknowledgedBesideASegmentThatIsAway: what came while the newest segment could not be read is let go when it is
+// acknowledged.
+func TestAcknowledgedBesideASegmentThatIsAway(t *testing.T) {
+	m := newMachine()
+	m.boot = 1
+	m.open(t, "r")
+	appendAndFlush(t, m.spool, 10)
+	mustClose(t, m.spool)
+	segs := m.spool.disk.segs
+	m.disk.fail = func(op, name string) error {
+		if op == "open" && name == segmentName(segs[len(segs)-1].base) {
+			return fs.ErrPermission
+		}
+		return nil
+	}
+	m.open(t, "r")
+	r := m.spool.Reader("r")
+	r.Ack(10) // which is in it
+	for range 3 {
+		mustAppend(t, m.spool, "live")
+	}
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	before, live := m.spool.Stats().Records, 0
+	for pos := range contents(t, r) {
+		if pos > 10 {
+			r.Ack(pos)
+			live++
+		}
+	}
+	if n := m.spool.Stats().Records; live != 3 || n != before-live {
+		t.Errorf("%d records are held after %d, %d acknowledged", n, before, live)
+	}
+}

@@ -61,8 +61,11 @@ func TestClockThatIsSlewed(t *testing.T) {
 		}
 		for pos := uint64(3); pos < maxSettings+3; pos++ {
 			wall = wall.Add(time.Hour)
-			if pos == 20 {
+			switch pos {
+			case 20:
 				wall = wall.Add(-time.Hour + step + time.Millisecond)
+			case 40:
+				wall = wall.Add(-time.Hour / 2)
 			}
 			c.stamp(pos, wall)
 		}
@@ -87,6 +90,7 @@ func TestAgeOfAnEarlierRun(t *testing.T) {
 		want         time.Duration
 	}{
 		"both right":            {right, right.Add(time.Hour), time.Hour},
+		"first right stamp":     {time.UnixMilli(sane), right, right.Sub(time.UnixMilli(sane))},
 		"stamp not set":         {unset, right, 5 * time.Second},
 		"clock not set":         {right, unset, 5 * time.Second},
 		"neither":               {unset, unset.Add(time.Hour), 5 * time.Second},

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -441,4 +442,73 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("a record appended beside damage is not given: %v", got)
 		}
 	})
+}
+
+// TestDamageIsCountedAtOpening in the log and in Stats. What is in a file twice, or in the next one too, is no damage and counts
+// once.
+func TestDamageIsCountedAtOpening(t *testing.T) {
+	m, want := written(t)
+	newest := func(d *simDirectory) []byte { return d.names[slices.Max(slices.Collect(maps.Keys(d.names)))].b }
+	flip := func(b []byte, record int) { b[extents(b)[record][1]-1] ^= 1 }
+	add := func(b []byte, r record) { // after what has been written
+		all := extents(b)
+		end := all[len(all)-1][1]
+		if end == len(b) { // before the seal
+			end = all[len(all)-2][1]
+		}
+		copy(b[end:], appendRecord(nil, r))
+	}
+	for name, test := range map[string]struct {
+		damage func(c *machine)
+		places uint64
+		lost   int // records
+	}{
+		"whole":          {func(*machine) {}, 0, 0},
+		"a record":       {func(c *machine) { flip(c.disk.names[segmentName(13)].b, 2) }, 1, 1},
+		"two records":    {func(c *machine) { b := c.disk.names[segmentName(13)].b; flip(b, 5); flip(b, 2) }, 2, 2},
+		"a header":       {func(c *machine) { c.disk.names[segmentName(13)].b[0] ^= 1 }, 1, 0},
+		"the recent log": {func(c *machine) { newest(c.tmpfs)[0] ^= 1 }, 1, 0},
+		"a malformed state": {func(c *machine) {
+			add(c.disk.names[segmentName(13)].b, record{kind: kindState, pos: 20, data: make([]byte, 23)})
+		}, 1, 0},
+		"a record twice": {func(c *machine) {
+			add(c.disk.names[segmentName(13)].b, record{kind: kindData, pos: 20, data: []byte("again")})
+		}, 0, 0},
+		"a record of the next segment": {func(c *machine) {
+			add(c.disk.names[segmentName(1)].b, record{kind: kindData, pos: 13, data: []byte("again")})
+		}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := copied(m)
+			for name, f := range m.tmpfs.names {
+				c.tmpfs.names[name] = &simFile{directory: c.tmpfs, name: name, b: slices.Clone(f.b)}
+			}
+			test.damage(c)
+			var logged strings.Builder
+			s := runOn(t, c.disk, c.tmpfs, slog.NewTextHandler(&logged, nil), "r")
+			defer mustClose(t, s)
+			if st := s.Stats(); st.Damaged != test.places || st.Records != len(want)-test.lost {
+				t.Errorf("%+v, want %d damaged and %d records", st, test.places, len(want)-test.lost)
+			}
+			if got := contents(t, s.Reader("r")); len(got) != len(want)-test.lost || len(without(got, want)) > 0 {
+				t.Errorf("given %v", got)
+			}
+			if said := strings.Contains(logged.String(), fmt.Sprintf("places=%d\n", test.places)); said != (test.places > 0) {
+				t.Errorf("%d places, logged:\n%s", test.places, logged.String())
+			}
+		})
+	}
+}
+
+// TestStateIsBounded by what fits into a quarter of the smallest segment, whatever was acknowledged ahead of older records.
+func TestStateIsBounded(t *testing.T) {
+	var acked ranges
+	for pos := uint64(0); pos < 2*maxSpans; pos += 2 {
+		acked.add(pos, pos)
+	}
+	st := state{last: 2 * maxSpans, readers: map[string]ranges{"a": acked, "b": acked, "c": nil, "d": nil}}
+	back, err := decodeState(st.encode())
+	if err != nil || len(back.readers) != 4 || len(back.readers["a"]) != maxSpans/4 || len(back.readers["b"]) != maxSpans/4 || len(back.readers["c"]) != 0 {
+		t.Errorf("%d spans each, want %d: %v", len(back.readers["a"]), maxSpans/4, err)
+	}
 }

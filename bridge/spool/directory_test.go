@@ -47,10 +47,16 @@ func TestDeletedDirectoryIsMadeAgain(t *testing.T) {
 				if n := strings.Count(logged.String(), "was deleted while in use"); n == 0 {
 					t.Errorf("not logged:\n%s", logged.String())
 				}
+				if _, err := Open(o); problem.CodeOf(err) != CodeInUse {
+					t.Errorf("another on the directory that was made again: %v, want %s", err, CodeInUse)
+				}
 				mustAppend(t, s, "later")
-				time.Sleep(2 * noticeTime)
-				if p := s.Stats().Problem; p != nil {
-					t.Errorf("problem %v, long after", p)
+				time.Sleep(time.Until(s.noticed.Add(noticeTime - 1)))
+				if p := s.Stats().Problem; p == nil {
+					t.Errorf("no problem just before %s", noticeTime)
+				}
+				if time.Sleep(1); s.Stats().Problem != nil {
+					t.Errorf("problem %v, %s after", s.Stats().Problem, noticeTime)
 				}
 				mustClose(t, s)
 				s = mustOpen(t, o)
@@ -188,5 +194,76 @@ func TestLinkInPlaceOfTheDirectory(t *testing.T) {
 	}
 	if _, err := Open(Options{Dir: link, Readers: []string{"r"}}); !errors.Is(err, directory.ErrLink) {
 		t.Errorf("a link of another user: %v, want %v", err, directory.ErrLink)
+	}
+}
+
+// TestDirectoryReplacedByACopy goes on in the copy.
+func TestDirectoryReplacedByACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{Dir: filepath.Join(t.TempDir(), "spool")}
+		s := mustOpen(t, o)
+		mustAppend(t, s, "before")
+		time.Sleep(3 * time.Second) // it is on the disk
+		synctest.Wait()             // and nothing writes
+		old := o.Dir + ".old"
+		if err := errors.Join(os.Rename(o.Dir, old), os.CopyFS(o.Dir, os.DirFS(old))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		for range 2 {
+			mustAppend(t, s, "after")
+			time.Sleep(3 * time.Second)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
+		if got := contents(t, s.Reader("r")); len(got) != 3 || got[1] != "before" || got[2] != "after" || got[3] != "after" {
+			t.Errorf("kept %v", got)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestFree: a directory can be used unless a spool holds it, or it cannot be opened.
+func TestFree(t *testing.T) {
+	used, closed, linked, none := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	mustOpen(t, Options{Dir: used})
+	mustClose(t, mustOpen(t, Options{Dir: closed}))
+	file := filepath.Join(none, "file")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(file, filepath.Join(linked, lockName))); err != nil {
+		t.Fatal(err)
+	}
+	for dir, free := range map[string]bool{used: false, closed: true, linked: false, none: true, filepath.Join(none, "new"): true, file: false} {
+		if err := Free(dir); (err == nil) != free || dir == used && problem.CodeOf(err) != CodeInUse {
+			t.Errorf("%s: %v, free %t", dir, err, free)
+		}
+	}
+}
+
+// TestRecentPathOfOneSpool is the same whichever link leads to it.
+func TestRecentPathOfOneSpool(t *testing.T) {
+	dir, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	real, err := recentPath(dir, "run")
+	linked, linkErr := recentPath(link, "run")
+	other, otherErr := recentPath(filepath.Dir(dir), "run")
+	if real != linked || real == other || errors.Join(err, linkErr, otherErr) != nil {
+		t.Errorf("%q and %q, another %q", real, linked, other)
+	}
+}
+
+// TestTmpfsIsKnown for one, and another file system is not.
+func TestTmpfsIsKnown(t *testing.T) {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Skip(err)
+	}
+	if isTmpfs("/proc") {
+		t.Error("/proc is taken for a tmpfs")
+	}
+	if strings.Contains(string(mounts), " /dev/shm tmpfs ") && !isTmpfs("/dev/shm") {
+		t.Error("/dev/shm is not known for a tmpfs")
 	}
 }

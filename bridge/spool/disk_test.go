@@ -268,3 +268,72 @@ func onlySynced(d *simDirectory) *simDirectory {
 	c.durable = maps.Clone(c.names)
 	return c
 }
+
+// TestRestartWritesNothing: in the same boot the disk knows already what is to be known.
+func TestRestartWritesNothing(t *testing.T) {
+	m := newMachine()
+	m.boot = 1
+	m.open(t, "r")
+	appendAndFlush(t, m.spool, 10)
+	mustClose(t, m.spool)
+	m.open(t, "r")
+	before := m.disk.written.Load()
+	if err := m.spool.flush(false); err != nil || m.disk.written.Load() != before {
+		t.Errorf("%d bytes were written, %v", m.disk.written.Load()-before, err)
+	}
+}
+
+// TestCountsOfASegmentOfSeveralRuns are those of its records, known by its seal.
+func TestCountsOfASegmentOfSeveralRuns(t *testing.T) {
+	m := newMachine()
+	m.boot = 1
+	records, bytes := 0, 0
+	for run := range 5 {
+		m.open(t, "r")
+		if run == 1 || run == 4 { // the next record begins a segment
+			m.spool.disk.active.end = m.spool.disk.capacity()
+		}
+		for i := range 3 {
+			data := strings.Repeat("x", 10*run+i)
+			mustAppend(t, m.spool, data)
+			records, bytes = records+1, bytes+recordHeader+len(data)
+		}
+		mustClose(t, m.spool)
+	}
+	m.open(t, "r")
+	if st := m.spool.Stats(); st.Records != records || st.Bytes != int64(bytes) || st.Damaged != 0 {
+		t.Errorf("%+v, want %d records of %d bytes", st, records, bytes)
+	}
+}
+
+// TestAcknowledgementGetsToTheDisk within two intervals, of the newest record on it too.
+func TestAcknowledgementGetsToTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newSimDirectory()
+		s := runOn(t, disk, newSimDirectory(), slog.DiscardHandler, "r")
+		pos := mustAppend(t, s, "x")
+		time.Sleep(3 * DefaultSync)
+		s.Reader("r").Ack(pos)
+		time.Sleep(2 * DefaultSync)
+		synctest.Wait()
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2}
+		c.open(t, "r")
+		if got := contents(t, c.spool.Reader("r")); len(got) > 0 {
+			t.Errorf("given again after a power cut: %v", got)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestBeatPromisesTheNext while it runs, and nothing at the end.
+func TestBeatPromisesTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var beats []time.Duration
+		s := mustOpen(t, Options{Dir: t.TempDir(), Sync: 3 * time.Second, Beat: func(within time.Duration) { beats = append(beats, within) }})
+		synctest.Wait()
+		mustClose(t, s)
+		if want := []time.Duration{3*time.Second + slowDisk, 0}; !slices.Equal(beats, want) {
+			t.Errorf("beats %v, want %v", beats, want)
+		}
+	})
+}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gpsbridge/bridge/problem"
 )
 
 // TestFaults lets each operation on the disk fail for a while, at each place where it is done.
@@ -158,8 +160,8 @@ func TestFewSegmentsAreLoaded(t *testing.T) {
 			loaded++
 		}
 	}
-	if n := len(m.spool.disk.segs); loaded > openSegments+1 || n < 3*openSegments {
-		t.Errorf("%d of %d segments are loaded, want %d at the most", loaded, n, openSegments+1)
+	if n := len(m.spool.disk.segs); loaded != openSegments+1 || n < 3*openSegments {
+		t.Errorf("%d of %d segments are loaded, want %d", loaded, n, openSegments+1)
 	}
 }
 
@@ -235,4 +237,87 @@ func TestDeadDiskIsLoggedOnce(t *testing.T) {
 		}
 		mustClose(t, s)
 	})
+}
+
+// TestProblemsOfTheDisk: each kind of error has its code, and a cause without paths.
+func TestProblemsOfTheDisk(t *testing.T) {
+	for _, test := range []struct {
+		err   error
+		code  problem.Code
+		cause string
+	}{
+		{unix.ENOSPC, CodeDiskFull, `the disk of spool "simulated" is full`},
+		{unix.EDQUOT, CodeDiskFull, `the disk of spool "simulated" is full`},
+		{errFull, CodeDiskFull, `the disk of spool "simulated" is full`},
+		{unix.EROFS, CodeDiskReadOnly, `the disk of spool "simulated" is read-only`},
+		{unix.EIO, CodeDiskFailed, `spool "simulated" cannot be written: input/output error`},
+		{errors.New("odd"), CodeDiskFailed, `spool "simulated" cannot be written: sync file: odd`},
+	} {
+		m := newMachine()
+		m.open(t, "r")
+		mustAppend(t, m.spool, "x")
+		m.disk.fail = func(op, _ string) error {
+			if op == "sync" {
+				return &fs.PathError{Op: op, Path: "file", Err: test.err}
+			}
+			return nil
+		}
+		m.spool.report(m.spool.flush(false))
+		if p := m.spool.Stats().Problem; p == nil || p.Code != test.code || p.Key != "dir" || p.Cause != test.cause || p.Fix == "" {
+			t.Errorf("%v: %v", test.err, p)
+		}
+	}
+}
+
+// TestSpareThatStaysIsAnErrorOfClose.
+func TestSpareThatStaysIsAnErrorOfClose(t *testing.T) {
+	m := newMachine()
+	m.open(t, "r")
+	appendAndFlush(t, m.spool, 10)
+	m.disk.fail = func(op, name string) error {
+		if op == "remove" && name == spareName {
+			return unix.EIO
+		}
+		return nil
+	}
+	if err := m.spool.Close(); !errors.Is(err, unix.EIO) {
+		t.Errorf("Close: %v, want %v", err, unix.EIO)
+	}
+}
+
+// TestPositionsGoOnAfterAFailure of which nothing is left but the state.
+func TestPositionsGoOnAfterAFailure(t *testing.T) {
+	m := newMachine()
+	m.open(t, "r")
+	r := m.spool.Reader("r")
+	take := func() {
+		r.Ack(mustAppend(t, m.spool, "x"))
+		if err := m.spool.flush(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pos := mustAppend(t, m.spool, "x")
+	if err := m.spool.flush(false); err != nil {
+		t.Fatal(err)
+	}
+	r.Ack(pos)
+	take()
+	m.disk.fail = func(op, _ string) error {
+		if op == "write" {
+			return unix.EIO
+		}
+		return nil
+	}
+	pos = mustAppend(t, m.spool, "x")
+	if err := m.spool.flush(false); !errors.Is(err, unix.EIO) {
+		t.Fatal(err)
+	}
+	m.disk.fail = nil
+	r.Ack(pos)
+	take()
+	m.powerCut(func() bool { return true })
+	m.open(t, "r")
+	if next := mustAppend(t, m.spool, "x"); next <= pos+1 {
+		t.Errorf("positions go on with %d after %d", next, pos+1)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,5 +137,63 @@ func TestFloorOfFreeSpace(t *testing.T) {
 	}
 	if st := m.spool.Stats(); uint64(st.Records)+st.Dropped != 2000 || st.Records < 200 || st.Problem != nil {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestFloorIsExact: a segment that leaves just what is to be left is begun.
+func TestFloorIsExact(t *testing.T) {
+	const floor = 1 << 30
+	for free, grows := range map[int64]bool{floor + testSegment: true, floor + testSegment - 1: false} {
+		m := newMachine()
+		m.max = 1 << 40
+		m.open(t, "r")
+		m.spool.disk.floor = floor
+		appendAndFlush(t, m.spool, 50)
+		before := len(m.disk.names)
+		m.disk.space = free
+		appendAndFlush(t, m.spool, 50)
+		if n := len(m.disk.names); n > before != grows {
+			t.Errorf("%d bytes free: %d files after %d", free, n, before)
+		}
+	}
+}
+
+// TestFloorOfARealDisk: what is free there is known in bytes.
+func TestFloorOfARealDisk(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir(), Max: MinMax, MinFree: 1 << 20, Sync: time.Hour})
+	appendAndFlush(t, s, 300)
+	if st := s.Stats(); st.Dropped != 0 || st.Records != 300 || st.Problem != nil {
+		t.Errorf("%+v", st)
+	}
+	s = mustOpen(t, Options{Dir: t.TempDir(), MinFree: 1 << 60, Sync: time.Hour}) // more than there is
+	if p := s.Stats().Problem; p == nil || p.Code != CodeDiskFull {
+		t.Errorf("problem %v, want %s", p, CodeDiskFull)
+	}
+}
+
+// TestDiskFilledByOthers: what comes has a place, since the oldest part is thinned, and not let go whole.
+func TestDiskFilledByOthers(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOSPC, unix.EDQUOT} {
+		m := newMachine()
+		m.max = 1 << 40
+		m.open(t, "r")
+		appendAndFlush(t, m.spool, 100)
+		most := len(m.disk.names)
+		m.disk.fail = func(op, _ string) error {
+			if op == "create" && len(m.disk.names) >= most {
+				return errno
+			}
+			return nil
+		}
+		for range 100 {
+			mustAppend(t, m.spool, strings.Repeat("x", 1000))
+			if err := m.spool.flush(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, st := positions(t, m.spool.Reader("r")), m.spool.Stats()
+		if uint64(len(got))+st.Dropped != 200 || len(got) < 70 || got[0] != 1 || got[len(got)-1] != 200 {
+			t.Errorf("%v: %d held from %d to %d, %+v", errno, len(got), got[0], got[len(got)-1], st)
+		}
 	}
 }

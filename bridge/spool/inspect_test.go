@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -141,5 +143,31 @@ func TestDropByRootLeavesTheDirectoryToItsOwner(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestInspectANewSpool: there is no record, and no position was given. A file of another format is listed with the rest.
+func TestInspectANewSpool(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, Options{Dir: dir, Sync: time.Hour})
+	l, err := Inspect(dir, "")
+	if err != nil || l.Last != 0 || l.Records != 0 || len(l.Segments) != 2 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for _, seg := range l.Segments {
+		if seg.First != 1 || seg.Last != 0 || seg.Records != 0 {
+			t.Errorf("%+v", seg)
+		}
+	}
+	b := encodeHeader(40, 0, minSegment)
+	b[8] = 2
+	binary.LittleEndian.PutUint32(b[28:], crc32.Checksum(b[:28], castagnoli))
+	other := filepath.Join(dir, segmentName(40))
+	if err := os.WriteFile(other, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err = Inspect(dir, "")
+	if err != nil || len(l.Segments) != 3 || l.Segments[1].Format != 2 || l.Segments[1].Path != other || !l.Segments[2].Recent {
+		t.Errorf("with another format: %+v, %v", l.Segments, err)
 	}
 }

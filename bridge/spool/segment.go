@@ -183,11 +183,12 @@ func (s *segment) readContent(f file) content {
 	h, ok := parseHeader(b)
 	begin := min(segmentHeader, len(b))
 	end, damaged := scan(b[begin:], func(off int, r record) { c.take(begin+off, r, s.limit) })
-	c.end, c.damaged = int64(begin+end), damaged
+	c.end = int64(begin + end)
+	c.damaged += damaged
 	if !ok {
 		c.damaged++
 	}
-	c.clean = ok && damaged == 0 && h.size == s.size && c.state != nil
+	c.clean = c.damaged == 0 && h.size == s.size && c.state != nil
 	return c
 }
 
