@@ -209,6 +209,16 @@ func TestJudgementOfAClassWithoutEcho(t *testing.T) {
 	}
 }
 
+// A server that left some connections in a row without an echo is named.
+func TestSilentServerIsNamed(t *testing.T) {
+	for silences, want := range map[int]bool{0: false, silencesNeeded - 1: false, silencesNeeded: true} {
+		e := echoes{silences: silences}
+		if w := e.warning(); (w != nil) != want || want && w.Code != EchoesSome {
+			t.Errorf("%d connections: %v", silences, w)
+		}
+	}
+}
+
 // What a pong acknowledged provisionally is sent again when the server dies with it.
 func TestProvisionalIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

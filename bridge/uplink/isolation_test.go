@@ -48,10 +48,13 @@ func TestIsolation(t *testing.T) {
 		"all passed between": {
 			broke(nil, 4), broke(nil, 4), {passed: 4}, broke(nil, 4), broke(nil, 4), {passed: 4},
 		},
-		"failures as the first are no evidence alone":       {start[0], start[1], start[2], first, first, first, first, first, first, first},
-		"failures after another are no evidence alone":      {start[0], start[1], start[2], behind, behind, behind, behind, behind, behind},
-		"failures after a candidate that passed, neither":   {start[0], start[1], start[2], broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4)},
-		"three failures of each kind":                       {start[0], start[1], start[2], first, behind, first, behind, first, quarantined(behind)},
+		"failures as the first are no evidence alone":     {start[0], start[1], start[2], first, first, first, first, first, first, first},
+		"failures after another are no evidence alone":    {start[0], start[1], start[2], behind, behind, behind, behind, behind, behind},
+		"failures after a candidate that passed, neither": {start[0], start[1], start[2], broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4), broke(four, 4)},
+		"three failures of each kind":                     {start[0], start[1], start[2], first, behind, first, behind, first, quarantined(behind)},
+		"what passes beside the candidate says nothing about it": {
+			broke(nil, 4, 5), broke(nil, 4, 5), broke(four, 4, 5), first, behind, first, behind, {passed: 5, next: four}, first, quarantined(behind),
+		},
 		"another that fails becomes the candidate":          {start[0], start[1], start[2], first, behind, first, behind, broke([]uint64{7}, 7), broke(four, 4), first, behind, {passed: 4, next: []uint64{7}}},
 		"without a close frame it takes five":               {start[0], start[1], start[2], silently(first), behind, first, behind, first, behind, first, behind, first, quarantined(behind)},
 		"one that passed begins without evidence next time": {start[0], start[1], start[2], first, behind, first, behind, first, {passed: 4}, start[0], start[1], start[2], first, behind},
@@ -74,6 +77,19 @@ func TestIsolation(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One break is no search yet.
+func TestIsolationSearchesFromTheSecondBreak(t *testing.T) {
+	var i isolation
+	for n, want := range []bool{false, true, true, true} {
+		if i.broke(failure{outstanding: []uint64{4}, blame: blameStated}); i.searching() != want {
+			t.Errorf("break %d: searching %t", n+1, i.searching())
+		}
+	}
+	if i.passed(4); i.searching() {
+		t.Error("searching after the candidate passed")
 	}
 }
 

@@ -164,6 +164,9 @@ func TestBeatsAreInTime(t *testing.T) {
 				c.Beat = func(within time.Duration) {
 					mu.Lock()
 					defer mu.Unlock()
+					if beats == 0 && within != 2*c.withDefaults().ConnectTimeout {
+						t.Errorf("the first promise is %s", within)
+					}
 					if took := time.Since(last); beats > 0 && took > promised { // none is for the end
 						t.Errorf("reported after %s, promised %s", took, promised)
 					}

@@ -21,7 +21,7 @@ import (
 
 func TestRetryAfterIsHonoured(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"120": 2 * time.Minute, "": 0, "-5": 0, "soon": 0, "999999999": maxRetryAfter, "99999999999": maxRetryAfter,
+		"120": 2 * time.Minute, "": 0, "-5": 0, "soon": 0, "999999999": maxRetryAfter, "10000000000": maxRetryAfter, "99999999999": maxRetryAfter,
 		"Sat, 01 Jan 2000 00:05:00 GMT": 5 * time.Minute, "Fri, 31 Dec 1999 00:00:00 GMT": 0,
 	} {
 		if got := readRetryAfter(http.Header{"Retry-After": {value}}, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); got != want {

@@ -340,3 +340,33 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// Status states since when there is a connection, or none, however often one was tried.
+func TestStatusSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, echo)
+		s.setRefuse(http.StatusInternalServerError)
+		begin := time.Now()
+		u, stop := start(t, s.config(), newQueue(1))
+		want := func(state State, since time.Time) {
+			t.Helper()
+			if st := u.Status(); st.State != state || !st.Since.Equal(since.Round(time.Millisecond)) {
+				t.Errorf("%s since %s, want %s since %s", st.State, st.Since, state, since)
+			}
+		}
+		pass(5 * time.Minute)
+		for u.Status().State != Waiting {
+			pass(time.Millisecond)
+		}
+		want(Waiting, begin)
+		s.setRefuse(0)
+		pass(time.Minute)
+		s.mu.Lock()
+		connected := s.times[len(s.times)-1]
+		s.mu.Unlock()
+		want(Connected, connected)
+		stopped := time.Now()
+		stop()
+		want(Stopped, stopped)
+	})
+}

@@ -70,12 +70,12 @@ func newLanes(acked uint64) lanes {
 	return lanes{live: acked, backlog: acked, end: acked, fresh: true}
 }
 
-// split makes the backlog of everything that waits but the newest record.
+// split makes the backlog of everything that waits but the newest record, which goes as live.
 func (l *lanes) split(last uint64) {
 	if l.backlog >= l.end {
 		l.backlog = l.live
 	}
-	l.end, l.live = last-1, last-1
+	l.end, l.live = last-1, last
 	l.piled = time.Time{}
 }
 
@@ -240,7 +240,6 @@ func (s *session) jump() (f *flight, err error) {
 		return nil, nil
 	}
 	l.split(last)
-	l.live = last
 	if top == last {
 		return nil, nil
 	}
