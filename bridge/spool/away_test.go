@@ -154,24 +154,32 @@ func TestSegmentThatCannotBeOpenedIsKept(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open: it blocks no other file, and is counted.
+// TestWhatCannotBeReadIsThinnedFirst fills a spool in which one file does not open, or is read once and not again: it blocks no
+// other file, and is counted.
 func TestWhatCannotBeReadIsThinnedFirst(t *testing.T) {
-	m := newMachine()
-	m.max = MinMax
-	m.open(t, "r")
-	appendAndFlush(t, m.spool, 500)
-	s := m.spool.disk.segs[2]
-	s.unload()
-	m.disk.fail = func(op, name string) error {
-		if op == "open" && name == segmentName(s.base) {
-			return unix.EIO
+	for op, from := range map[string]int{"open": 1, "read": 2} {
+		m := newMachine()
+		m.max = MinMax
+		m.open(t, "r")
+		appendAndFlush(t, m.spool, 500)
+		s, n := m.spool.disk.segs[2], 0
+		s.unload()
+		m.disk.fail = func(what, name string) error {
+			if what == op && name == segmentName(s.base) {
+				if n++; n >= from {
+					return unix.EIO
+				}
+			}
+			return nil
 		}
-		return nil
-	}
-	appendAndFlush(t, m.spool, 3500)
-	got, st := contents(t, m.spool.Reader("r")), m.spool.Stats()
-	if len(got) != st.Records || uint64(len(got))+st.Dropped != 4000 || got[4000] == "" || m.disk.get(segmentName(s.base)) != nil {
-		t.Errorf("%d are held, %+v", len(got), st)
+		appendAndFlush(t, m.spool, 3500)
+		got, st := contents(t, m.spool.Reader("r")), m.spool.Stats()
+		if len(got) != st.Records || uint64(len(got))+st.Dropped != 4000 || got[4000] == "" || n < from {
+			t.Errorf("%s: %d are held, %+v", op, len(got), st)
+		}
+		if op == "open" && m.disk.get(segmentName(s.base)) != nil {
+			t.Errorf("%s is there", segmentName(s.base))
+		}
 	}
 }
 

@@ -77,10 +77,10 @@ func TestFullDiskThinsAndCountsForEver(t *testing.T) {
 	check2 := m.spool.Stats()
 	m.powerCut(func() bool { return false })
 	m.open(t, "r")
-	check("opened again")
-	if st := m.spool.Stats(); st.Dropped != check2.Dropped {
-		t.Errorf("%d dropped, %d before it was closed", st.Dropped, check2.Dropped)
+	if st := m.spool.Stats(); st.Dropped != check2.Dropped || st.Records != check2.Records || st.Bytes != check2.Bytes {
+		t.Errorf("%+v, before it was closed %+v", st, check2)
 	}
+	check("opened again")
 }
 
 // TestClosingCountsWhatItThins closes a full spool with one record to put on the disk, for which others have to go. What was
