@@ -247,7 +247,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn) error {
 	}
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
 	v.wire.closing = func(code int, reason string) { v.shut(code, reason) }
-	v.wire.budget, v.wire.waits = v.budget, v.publisher
+	v.wire.limit(v.budget, v.publisher)
 	h.running.Go(v.write)
 	h.running.Go(v.read)
 	return nil

@@ -2,9 +2,12 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +52,33 @@ func TestThrottle(t *testing.T) {
 		if len(h.of) > maxRemotes {
 			t.Fatalf("%d addresses are remembered, want %d at most", len(h.of), maxRemotes)
 		}
+	}
+}
+
+// TestWhatIsSentBeforeItIsReadIsBounded by the kernel for each connection, or with cgroup v2 a few hundred clients that send at once
+// use up what MemoryMax= allows.
+func TestWhatIsSentBeforeItIsReadIsBounded(t *testing.T) {
+	r, err := New(Config{Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	defer r.Serve(ended)
+	c, err := net.Dial("tcp", r.Addr().String()) // the kernel accepts it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const own = 4 << 10 // of the client's side, doubled
+	if err := errors.Join(c.(*net.TCPConn).SetWriteBuffer(own), c.SetWriteDeadline(time.Now().Add(time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Write(make([]byte, 1<<20)); n == 0 || n > 2*requestBuffer+4*own || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes were taken of a client (%v), want %d at most", n, err, 2*requestBuffer+4*own)
 	}
 }
 

@@ -84,7 +84,8 @@ func (r *Relay) Listen() error {
 	if r.listener != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", r.config.Listen)
+	lc := net.ListenConfig{Control: boundRequests}
+	l, err := lc.Listen(context.Background(), "tcp", r.config.Listen)
 	if err != nil {
 		r.problem = listenProblem(r.config.Listen, err)
 		return r.problem

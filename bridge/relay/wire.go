@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
 )
 
@@ -33,31 +35,55 @@ type wire struct {
 	errno   syscall.Errno
 }
 
-// What the kernel holds for a connection that does not read, in bytes; Linux doubles them. It would be up to 4 MB: for a member
-// minutes of fixes that are old when they arrive, the queue is the place where the oldest are dropped; and with cgroup v2 it counts
-// for MemoryMax, a thousand times. A page of 1 MB needs 2 s at a round trip of 0.1 s.
+// What the kernel holds for a connection that does not read, or sends more than it may, in bytes; Linux doubles them. It would be up
+// to 4 MB: for a member minutes of fixes that are old when they arrive, the queue is the place where the oldest are dropped; and with
+// cgroup v2 it counts for MemoryMax, a thousand times. A page of 1 MB needs 2 s at a round trip of 0.1 s; a tracker, of which there is
+// a handful with each token, sends 100 fixes in one.
 const (
-	memberBuffer = 16 << 10
-	answerBuffer = 32 << 10
+	memberBuffer    = 16 << 10
+	answerBuffer    = 32 << 10
+	requestBuffer   = 8 << 10
+	publisherBuffer = 64 << 10
 )
+
+// boundRequests is for the socket that listens. What it accepts begins with its buffer: set later, a peer has filled a larger one.
+func boundRequests(_, _ string, c syscall.RawConn) error {
+	var err error
+	failed := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, requestBuffer) })
+	return errors.Join(failed, err)
+}
 
 func newWire(c net.Conn) *wire {
 	w := &wire{Conn: c}
 	w.flush = w.writePending
-	secure, isTLS := c.(*tls.Conn)
-	if isTLS {
+	if tcp := w.tcp(); tcp != nil {
+		tcp.SetWriteBuffer(memberBuffer)
+		if _, isTLS := c.(*tls.Conn); !isTLS {
+			w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which fails when it is written to
+		}
+	}
+	return w
+}
+
+// tcp is the connection below, nil for none.
+func (w *wire) tcp() *net.TCPConn {
+	c := w.Conn
+	if secure, ok := c.(*tls.Conn); ok {
 		c = secure.NetConn()
 	}
 	if counted, ok := c.(*countedConn); ok {
 		c = counted.Conn
 	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(memberBuffer)
-		if !isTLS {
-			w.raw, _ = tcp.SyscallConn() // an error is of a closed one, which fails when it is written to
-		}
+	tcp, _ := c.(*net.TCPConn)
+	return tcp
+}
+
+// limit bounds what the peer may send from now on; a publisher waits where it has sent more.
+func (w *wire) limit(budget *rate.Limiter, publisher bool) {
+	w.budget, w.waits = budget, publisher
+	if tcp := w.tcp(); publisher && tcp != nil {
+		_ = tcp.SetReadBuffer(publisherBuffer) // as above
 	}
-	return w
 }
 
 // largestRead is less than any budget has at once, in bytes.
