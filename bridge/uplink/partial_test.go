@@ -191,38 +191,6 @@ func TestLeftWithoutEcho(t *testing.T) {
 	}
 }
 
-// Pauses between the echoes of a server that echoes some records are usual up to some times the longest so far.
-func TestPartialServerThatPauses(t *testing.T) {
-	for pause, connects := range map[time.Duration]uint64{170 * time.Second: 1, 230 * time.Second: 2} {
-		synctest.Test(t, func(t *testing.T) {
-			var last time.Time
-			begin := time.Now()
-			s := newServer(t, applying(50*time.Millisecond, func(_ int, _ bool, now time.Time) (bool, int) {
-				every := 5 * time.Second
-				switch since := now.Sub(begin); {
-				case since > 12*time.Minute:
-				case since > 7*time.Minute:
-					every = pause
-				case since > 3*time.Minute:
-					every = 50 * time.Second
-				}
-				if now.Sub(last) < every {
-					return false, 0
-				}
-				last = now
-				return true, 0
-			}))
-			c, _ := s.quarantining()
-			q := newQueue(0)
-			u := run(t, c, q)
-			q.addEach(time.Second, 15*60)
-			if st := u.Status(); st.Connects != connects {
-				t.Errorf("a pause of %s: status %+v", pause, st)
-			}
-		})
-	}
-}
-
 // A server that echoes some records and gets stuck, with its connection open and pings answered, is found by its silence.
 func TestPartialServerThatGetsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
