@@ -82,7 +82,7 @@ func (w *wire) tcp() *net.TCPConn {
 func (w *wire) limit(budget *rate.Limiter, publisher bool) {
 	w.budget, w.waits = budget, publisher
 	if tcp := w.tcp(); publisher && tcp != nil {
-		_ = tcp.SetReadBuffer(publisherBuffer) // as above
+		_ = tcp.SetReadBuffer(publisherBuffer) // an error is of a closed one, which fails when it is read
 	}
 }
 
