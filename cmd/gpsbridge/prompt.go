@@ -23,11 +23,11 @@ func newPrompt(p command.Process) *prompt { return &prompt{p: p, in: bufio.NewRe
 
 // line returns what was typed, without the space around it; if it is hidden, the terminal does not show it. The end of the input and of ctx are errors.
 func (q *prompt) line(ctx context.Context, question string, hidden bool) (string, error) {
-	fmt.Fprint(q.p.Stdout, question)
 	if f, ok := q.p.Stdin.(*os.File); ok && hidden {
 		defer fmt.Fprintln(q.p.Stdout)
-		defer hide(int(f.Fd()))()
+		defer hide(int(f.Fd()))() // before the question, which is when one begins to type
 	}
+	fmt.Fprint(q.p.Stdout, question)
 	typed := make(chan error, 1)
 	var text string
 	go func() {
