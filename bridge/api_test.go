@@ -318,8 +318,8 @@ var apiPaths = []struct {
 		"properties": object{"devices": object{"type": "array", "items": ref("Device")}}}},
 	{"/api/v1/devices/{device_id}", "One device.", ref("Device")},
 	{"/api/v1/devices/{device_id}/fix", "Its last fix, as published.", object{"$ref": "message.schema.json#/$defs/TPV"}},
-	{"/api/v1/devices/{device_id}/track.geojson", "Its recent fixes as GeoJSON (RFC 7946).", "application/geo+json"},
-	{"/api/v1/devices/{device_id}/track.gpx", "Its recent fixes as GPX 1.1.", "application/gpx+xml"},
+	{"/api/v1/devices/{device_id}/track.geojson", "Its track as GeoJSON (RFC 7946): of 24 hours in a daemon, of the last fixes in gpsbridge relay.", "application/geo+json"},
+	{"/api/v1/devices/{device_id}/track.gpx", "Its track as GPX 1.1: of 24 hours in a daemon, of the last fixes in gpsbridge relay.", "application/gpx+xml"},
 	{"/api/v1/openapi.json", "This description.", "application/json"},
 	{"/api/v1/message.schema.json", "JSON Schema of the messages of a group.", "application/json"},
 	{"/api/v1/message.d.ts", "TypeScript types of the messages of a group.", "text/plain; charset=utf-8"},
@@ -353,6 +353,12 @@ func openAPI() object {
 		if strings.Contains(p.path, "{device_id}") {
 			get["parameters"] = []any{object{"name": "device_id", "in": "path", "required": true, "schema": object{"$ref": "message.schema.json#/$defs/deviceID"}}}
 			get["responses"].(object)["404"] = object{"description": "Nothing is known of the device."}
+		}
+		if strings.Contains(p.path, "/track.") {
+			for _, of := range [][2]string{{"from", "Only fixes from this time on."}, {"to", "Only fixes before this time."}} {
+				get["parameters"] = append(get["parameters"].([]any), object{"name": of[0], "in": "query", "description": of[1], "schema": object{"type": "string", "format": "date-time"}})
+			}
+			get["responses"].(object)["400"] = object{"description": "A parameter is unknown, not a time, or from is not before to."}
 		}
 		paths[p.path] = object{"get": get}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/track"
 )
 
 // Codes of what New, Listen and ReadDeviceTokens find wrong. The keys of the problems are those of the section [relay].
@@ -88,6 +89,9 @@ type Config struct {
 	Ready func() error
 	// Metrics answers GET /metrics, for clients that may watch; nil for none.
 	Metrics http.Handler
+	// Track returns what the program keeps of a device's track, nil for nothing: then, and while it is empty, a track is made of the
+	// fixes of History. nil keeps nothing.
+	Track func(device string) *track.Day
 	// Basemap is the path of a .pmtiles file for the page's map, served with range requests at /basemap.pmtiles to clients
 	// that may watch; "" for none.
 	Basemap string

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"mime"
 	"net/http"
 	"os"
 	"path"
@@ -310,35 +309,6 @@ func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) error {
 		return err
 	}
 	return r.answer(w, "application/json", g.lastFix())
-}
-
-// serveTrack answers with the fixes that are kept of a device, as a file.
-func (r *Relay) serveTrack(kind, suffix string, format track.Format) answering {
-	return func(w http.ResponseWriter, q *http.Request) error {
-		g, err := r.fixed(q)
-		if err != nil {
-			return err
-		}
-		kept := g.fixes()
-		if !r.remotes.allow(q.RemoteAddr, trackCost(kept), time.Now()) {
-			return errTooMany
-		}
-		release, err := r.reserve(trackMemory(kept))
-		defer release()
-		if err != nil {
-			return err
-		}
-		r.tracks.Lock()
-		kept = inOrder(kept)
-		r.tracks.Unlock()
-		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": g.device + suffix}))
-		if err := writeTrack(w, format, g.device, kept); err != nil {
-			r.log.Debug("track not written to its end", "device_id", g.device, "err", err)
-			panic(http.ErrAbortHandler) // the client must not take it for whole
-		}
-		return nil
-	}
 }
 
 // serveHealth is for supervisors, so it needs no token. Why the program is not healthy names ports and servers, so that is

@@ -121,11 +121,12 @@ func seconds(d time.Duration) float64 { return float64(max(0, d).Milliseconds())
 type PageStatus struct {
 	Map     bool `json:"map"`     // /dist/map.js was generated
 	Basemap bool `json:"basemap"` // /basemap.pmtiles can be read
+	Track   bool `json:"track"`   // the tracks reach back for 24 hours, however few fixes ?history= gives
 }
 
 func (r *Relay) pageStatus() PageStatus {
 	_, err := fs.Stat(page.Dist(), "map.js")
-	s := PageStatus{Map: err == nil}
+	s := PageStatus{Map: err == nil, Track: r.config.Track != nil}
 	if r.config.Basemap != "" {
 		_, err = os.Stat(r.config.Basemap)
 		s.Basemap = err == nil

@@ -44,8 +44,7 @@ func TestTrackIsInOrder(t *testing.T) {
 			list = append(list, newMessage(header{}, []byte(text)))
 		}
 		var got []uint64
-		for _, m := range inOrder(list) {
-			p, _ := track.Parse(m.data)
+		for p := range within(inOrder(list), time.Time{}, time.Time{}) {
 			got = append(got, p.Seq)
 		}
 		if d := cmp.Diff(c.want, got); d != "" {
@@ -70,7 +69,7 @@ func TestGeoJSON(t *testing.T) {
 		t.Fatalf("%d %v %s", code, header, body)
 	}
 	want := `{"type":"FeatureCollection","features":[` +
-		`{"type":"Feature","properties":{"device_id":"van_7","coordTimes":["2026-11-23T12:00:00Z","2026-11-23T12:00:01Z"]},` +
+		`{"type":"Feature","properties":{"device_id":"van_7","coordTimes":["2026-11-23T12:00:00Z","2026-11-23T12:00:01Z"],"altMSL":[11.2,11.2],"hdop":[0.8,0.8]},` +
 		`"geometry":{"type":"LineString","coordinates":[[180,51.5,57.9],[179.5,51.5,57.9]]}},` +
 		`{"type":"Feature","properties":{"device_id":"van_7","coordTimes":["2026-11-23T12:00:03Z"]},` +
 		`"geometry":{"type":"Point","coordinates":[-1e-7,51.5]}}]}`
@@ -93,6 +92,84 @@ func TestGPX(t *testing.T) {
 		`<trkseg><trkpt lat="51.5" lon="-0.0000001"><time>2026-11-23T12:00:03Z</time><fix>3d</fix></trkpt></trkseg></trk></gpx>`
 	if d := cmp.Diff(want, body); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// dayRelay keeps the track of van_7, an hour, and has one fix in its history.
+func dayRelay(t *testing.T, c Config) (*Relay, *track.Day) {
+	day := track.NewDay()
+	for i := range 3600 {
+		p, err := track.Parse(fmt.Appendf(nil, `{"mode":3,"time":"2026-11-23T11:%02d:%02dZ","lat":51.5,"lon":%.4f,"speed":10}`, i/60, i%60, float64(i)*1e-4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		day.Add(p)
+	}
+	c.Track = func(device string) *track.Day {
+		if device == "van_7" {
+			return day
+		}
+		return nil
+	}
+	return start(t, c), day
+}
+
+// A period is chosen of what the program keeps, and of the history without that.
+func TestPeriodOfTrack(t *testing.T) {
+	kept, _ := dayRelay(t, Config{})
+	history := trackRelay(t)
+	for _, c := range []struct {
+		r     *Relay
+		query string
+		times string
+	}{
+		{kept, "?from=2026-11-23T11:59:57Z", "11:59:57 11:59:58 11:59:59"},
+		{kept, "?from=2026-11-23T12:55:01%2B01:00&to=2026-11-23T11:55:03.5Z", "11:55:01 11:55:02 11:55:03"},
+		{kept, "?to=2026-11-23T11:00:02Z", "11:00:00"},
+		{kept, "?from=2027-01-01T00:00:00Z", ""},
+		{history, "", "12:00:00 12:00:01 12:00:03"},
+		{history, "?from=2026-11-23T12:00:01Z&to=2026-11-23T12:00:03Z", "12:00:01"},
+		{history, "?to=2026-11-23T12:00:01Z", "12:00:00"},
+		{history, "?from=2026-11-23T12:00:04Z", ""},
+	} {
+		code, body, _ := get(t, c.r, "/api/v1/devices/van_7/track.gpx"+c.query, "", bearer("see"))
+		var file struct {
+			Times []time.Time `xml:"trk>trkseg>trkpt>time"`
+		}
+		if err := xml.Unmarshal([]byte(body), &file); err != nil || code != 200 {
+			t.Fatalf("%s: %d, %v", c.query, code, err)
+		}
+		var times []string
+		for _, at := range file.Times {
+			times = append(times, at.Format(time.TimeOnly))
+		}
+		if got := strings.Join(times, " "); got != c.times {
+			t.Errorf("%s: %s, want %s", c.query, got, c.times)
+		}
+	}
+	if code, body, _ := get(t, kept, "/api/v1/devices/van_8/track.gpx", "", nil); code != 404 {
+		t.Errorf("a device of which nothing is kept: %d %s", code, body)
+	}
+}
+
+func TestWrongPeriodIsExplained(t *testing.T) {
+	r, _ := dayRelay(t, Config{})
+	for query, want := range map[string]string{
+		"?since=2026-11-23T11:00:00Z": `parameter \"since\" is unknown: use from and to`,
+		"?from=&form=x":               `parameter \"form\" is unknown: use from and to`,
+		"?from=yesterday":             `from=\"yesterday\" is not a time: write it as 2026-11-23T09:00:00Z, or with an offset as 2026-11-23T10:00:00%2B01:00`,
+		"?to=2026-11-23T11:00:00":     `to=\"2026-11-23T11:00:00\" is not a time`,
+		"?from=2026-11-23T11:00:00Z&to=2026-11-23T10:00:00Z": `from=2026-11-23T11:00:00Z is not before to=2026-11-23T10:00:00Z: exchange them`,
+		"?from=2026-11-23T11:00:00Z&to=2026-11-23T11:00:00Z": `is not before`,
+		"?to=2026-11-23T11:00:00Z&to=2026-11-23T12:00:00Z":   `to is there 2 times: give it once`,
+		"?from=%zz": `cannot be read: write ?from=TIME`,
+	} {
+		for _, file := range []string{"track.gpx", "track.geojson"} {
+			code, body, _ := get(t, r, "/api/v1/devices/van_7/"+file+query, "", nil)
+			if code != 400 || !strings.HasPrefix(body, `{"error":"`) || !strings.Contains(body, want) || strings.Count(body, "\n") != 1 {
+				t.Errorf("%s%s: %d %s, want 400 with %s", file, query, code, body, want)
+			}
+		}
 	}
 }
 
@@ -143,12 +220,13 @@ func FuzzTrack(f *testing.F) {
 		}
 		list = inOrder(list)
 		var body bytes.Buffer
-		err := writeTrack(&body, track.GeoJSON, "van_7", list)
+		points := within(list, time.Time{}, time.Time{})
+		err := writeTrack(&body, track.GeoJSON, "van_7", points)
 		if err != nil || !json.Valid(body.Bytes()) {
 			t.Errorf("%v %s", err, &body)
 		}
 		body.Reset()
-		err = writeTrack(&body, track.GPX, "van_7", list)
+		err = writeTrack(&body, track.GPX, "van_7", points)
 		var back struct {
 			Times []string `xml:"trk>trkseg>trkpt>time"`
 		}

@@ -130,8 +130,22 @@ func all(part []Point, height func(Point) *float64) (heights []float64) {
 	return heights
 }
 
-// GeoJSON is a track as RFC 7946 has it: a line for each part, a point for a part of one fix, with the times of its positions
-// beside them. The third coordinate is the height above the ellipsoid, in parts where every fix has it.
+// column returns a value of each point of a part, nil where none has one.
+func column(part []Point, value func(Point) *float64) []*float64 {
+	values, some := make([]*float64, len(part)), false
+	for i, p := range part {
+		values[i] = value(p)
+		some = some || values[i] != nil
+	}
+	if !some {
+		return nil
+	}
+	return values
+}
+
+// GeoJSON is a track as RFC 7946 has it: a line for each part, a point for a part of one fix. Beside it are lists with a value for
+// each of its positions: the times, and speed, altMSL and hdop as in the messages where a fix of the part has them. The third
+// coordinate is the height above the ellipsoid, in parts where every fix has it.
 func GeoJSON(name string) format {
 	g := &geoJSON{name: name}
 	g.write = g.feature
@@ -158,8 +172,11 @@ func (g *geoJSON) feature(b *bytes.Buffer, part []Point) error {
 		Coordinates any    `json:"coordinates"`
 	}
 	type properties struct {
-		DeviceID string    `json:"device_id,omitempty"`
-		Times    []*string `json:"coordTimes"` // null where the receiver had no date yet
+		DeviceID string     `json:"device_id,omitempty"`
+		Times    []*string  `json:"coordTimes"` // null where the receiver had no date yet
+		Speed    []*float64 `json:"speed,omitempty"`
+		AltMSL   []*float64 `json:"altMSL,omitempty"`
+		HDOP     []*float64 `json:"hdop,omitempty"`
 	}
 	heights := all(part, func(p Point) *float64 { return p.AltHAE })
 	positions, times := make([][]float64, len(part)), make([]*string, len(part))
@@ -180,7 +197,11 @@ func (g *geoJSON) feature(b *bytes.Buffer, part []Point) error {
 		Type       string     `json:"type"`
 		Properties properties `json:"properties"`
 		Geometry   geometry   `json:"geometry"`
-	}{"Feature", properties{g.name, times}, line})
+	}{"Feature", properties{
+		g.name, times,
+		column(part, func(p Point) *float64 { return p.Speed }), column(part, func(p Point) *float64 { return p.AltMSL }),
+		column(part, func(p Point) *float64 { return p.HDOP }),
+	}, line})
 	if g.comma {
 		b.WriteByte(',')
 	}

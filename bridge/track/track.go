@@ -1,5 +1,5 @@
 // Package track writes fixes as a track: GPX 1.1, GeoJSON (RFC 7946) or KML 2.2, fix by fix, in little memory. A track is broken
-// into parts where the way between two fixes is not known.
+// into parts where the way between two fixes is not known. A Day keeps the track of the last 24 hours.
 package track
 
 import (
@@ -21,11 +21,23 @@ type Point struct {
 	AltMSL   *float64  `json:"altMSL"` // metres above mean sea level
 	AltHAE   *float64  `json:"altHAE"` // metres above the ellipsoid
 	GeoidSep *float64  `json:"geoidSep"`
+	Speed    *float64  `json:"speed"` // metres a second over ground
 	HDOP     *float64  `json:"hdop"`
 	VDOP     *float64  `json:"vdop"`
 	PDOP     *float64  `json:"pdop"`
 	USat     *float64  `json:"uSat"`
+
+	joined joined // of a point that a Day has kept
 }
+
+// joined is whether the way from the point before is known.
+type joined uint8
+
+const (
+	byTime   joined = iota // as the time between the two decides
+	joinedOn               // it is known, however far in time they are
+	apart                  // it is not
+)
 
 // Parse reads a message. What is not a fix is an error, or a point without a position.
 func Parse(message []byte) (p Point, err error) {
@@ -64,9 +76,7 @@ type format interface {
 type Writer struct {
 	to     *bytes.Buffer
 	format format
-	before *Point        // the last one, if the way from it is known
-	last   time.Time     // of the points so far
-	usual  time.Duration // between two points of a part; 0 until there were two
+	way    way
 }
 
 // NewWriter begins a track in a buffer, which the caller may empty at any time. The name is a device's or a file's, "" for none.
@@ -79,16 +89,33 @@ func NewWriter(to *bytes.Buffer, f Format, name string) *Writer {
 // Close ends the track, after any number of points.
 func (w *Writer) Close() error { return w.format.end(w.to) }
 
-// leastGap is how long the way between two fixes is taken for known, whatever is usual.
-const leastGap = 10 * time.Second
-
 // Add adds a point. The track is broken where a fix has no position, after ten times what is usual between two fixes of this
 // track, and where the way crosses the antimeridian (RFC 7946, 3.1.9: a line across it would be drawn around the earth). A fix
 // without a time counts as made when the one before was.
 func (w *Writer) Add(p Point) error {
+	known := w.way.to(&p)
 	if !p.placed() {
-		w.before = nil
 		return nil
+	}
+	return w.format.add(w.to, &p, !known)
+}
+
+// leastGap is how long the way between two fixes is taken for known, whatever is usual.
+const leastGap = 10 * time.Second
+
+// way finds where in a track the way between two fixes is not known.
+type way struct {
+	placed bool          // the last fix has a position
+	lon    float64       // of the last one that has
+	last   time.Time     // of the fixes so far
+	usual  time.Duration // between two fixes of a part; 0 until there were two
+}
+
+// to goes on to p, and reports whether the way there is known.
+func (w *way) to(p *Point) (known bool) {
+	if !p.placed() {
+		w.placed = false
+		return false
 	}
 	step := time.Duration(0)
 	if !p.Time.IsZero() {
@@ -97,14 +124,15 @@ func (w *Writer) Add(p Point) error {
 		}
 		w.last = p.Time
 	}
-	begins := w.before == nil || math.Abs(*p.Lon-*w.before.Lon) > 180 || w.usual > 0 && step > max(leastGap, 10*w.usual)
+	near := w.usual == 0 || step <= max(leastGap, 10*w.usual)
+	known = w.placed && math.Abs(*p.Lon-w.lon) <= 180 && (p.joined == joinedOn || p.joined == byTime && near)
 	switch {
-	case begins || step <= 0:
+	case !known || step <= 0:
 	case w.usual == 0:
 		w.usual = step
 	default:
 		w.usual += (step - w.usual) / 8 // a mean that follows
 	}
-	w.before = &p
-	return w.format.add(w.to, &p, begins)
+	w.placed, w.lon = true, *p.Lon
+	return known
 }
