@@ -20,6 +20,8 @@ import (
 	"gpsbridge/bridge/receiver/kinds"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
+	"gpsbridge/bridge/track"
+	"gpsbridge/nmea"
 )
 
 // device is one device ID's way through the daemon: its receivers, the feed that they come together in, its spool, and a
@@ -28,11 +30,13 @@ type device struct {
 	id         string
 	log        *slog.Logger
 	spoolDir   string      // "" in memory
+	runtimeDir string      // on a tmpfs, "" without one
 	former     bool        // no receiver feeds it: it delivers what was spooled while one did
 	done       atomic.Bool // of a former one: everything is delivered
 	quarantine *quarantine
 	echoes     *echoServers
 
+	day     *track.Day // its own track, nil where no relay serves it
 	intakes []*pipeline.Intake
 	feed    *pipeline.Feed
 	spool   *spool.Spool
@@ -58,6 +62,9 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 		return nil, err
 	}
 	d.quarantine, d.echoes = newQuarantine(d.spoolDir, d.log), newEchoServers(d.spoolDir, d.log)
+	if s.relay != nil && !d.former {
+		d.day = openDay(d.spoolDir, d.runtimeDir, d.log)
+	}
 	if err := errors.Join(d.addLinks(c, s), d.addReceivers(c, s)); err != nil {
 		d.spool.Close()
 		return nil, err
@@ -102,7 +109,7 @@ func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
 		o.Dir, o.Runtime, o.Max = "", "", min(o.Max, spool.DefaultMax)
 		d.spool, err = spool.Open(o)
 	}
-	d.spoolDir = o.Dir
+	d.spoolDir, d.runtimeDir = o.Dir, o.Runtime
 	return c.Explain("spool", err)
 }
 
@@ -118,11 +125,14 @@ func (d *device) addLinks(c *config.Config, s surroundings) error {
 }
 
 func (d *device) addReceivers(c *config.Config, s surroundings) error {
-	show := func(string, string, []byte) {}
+	fc := pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report, Keep: d.spool.Append, Show: func(string, string, []byte) {}, Log: s.log}
 	if s.relay != nil {
-		show = s.relay.Publish
+		fc.Show = s.relay.Publish
 	}
-	d.feed = pipeline.NewFeed(pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report, Keep: d.spool.Append, Show: show, Log: s.log})
+	if d.day != nil {
+		fc.Track = func(f *nmea.Fix) { d.day.Add(point(f)) }
+	}
+	d.feed = pipeline.NewFeed(fc)
 	for i, r := range c.Receivers {
 		if r.DeviceID != d.id {
 			continue
@@ -161,7 +171,7 @@ func (d *device) run(ctx context.Context, g *errgroup.Group) {
 	for _, l := range d.links {
 		g.Go(func() error { return l.run(ctx) })
 	}
-	g.Go(func() error { return d.reportDrops(ctx) })
+	g.Go(func() error { return d.everyMinute(ctx) })
 }
 
 // untilDelivered returns a context that ends with ctx, and when every server has acknowledged everything.
@@ -179,8 +189,8 @@ func (d *device) untilDelivered(ctx context.Context, g *errgroup.Group) context.
 	return until
 }
 
-// reportDrops logs once a minute what a full spool, or one whose disk has failed, has dropped since the last line.
-func (d *device) reportDrops(ctx context.Context) error {
+// everyMinute does what is done once a minute, until ctx ends.
+func (d *device) everyMinute(ctx context.Context) error {
 	logged := d.spool.Stats().Dropped
 	for ticker := time.NewTicker(time.Minute); ; {
 		select {
@@ -189,17 +199,24 @@ func (d *device) reportDrops(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		st := d.spool.Stats()
-		if st.Dropped == logged {
-			continue
+		logged = d.reportDrops(logged)
+		if err := saveDay(d.day, d.runtimeDir); err != nil {
+			d.log.Debug("the track is not on the tmpfs", "err", err)
 		}
+	}
+}
+
+// reportDrops logs what a full spool, or one whose disk has failed, has dropped since that was logged the last time.
+func (d *device) reportDrops(logged uint64) uint64 {
+	st := d.spool.Stats()
+	if st.Dropped != logged {
 		why := "spool is full and thins its oldest fixes: raise spool.max, or find out why the server is not reached"
 		if st.Problem != nil {
 			why = "spool's disk cannot be written and its oldest fixes are thinned: replace the disk, or set spool.dir to another"
 		}
 		d.log.Warn(why, "dropped", st.Dropped-logged, "max_bytes", st.MaxBytes, "problem", st.Problem)
-		logged = st.Dropped
 	}
+	return st.Dropped
 }
 
 // drained waits until every server has acknowledged everything, or ctx ends.
@@ -209,8 +226,11 @@ func (d *device) drained(ctx context.Context) {
 	}
 }
 
-// close logs what stays in the spool, or is lost with the process.
+// close saves the track, and logs what stays in the spool, or is lost with the process.
 func (d *device) close() error {
+	if err := saveDay(d.day, d.spoolDir); err != nil {
+		d.log.Warn("the track of this run is lost", "err", err)
+	}
 	st, err := d.spool.Stats(), d.spool.Close()
 	switch {
 	case st.Records == 0:

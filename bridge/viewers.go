@@ -20,6 +20,7 @@ func (d *Daemon) newRelay() (*relay.Relay, error) {
 	c := d.config.Relay.Config
 	c.Status, c.Ready = func() any { return d.Status() }, func() error { return observe.Health(d.Status()) }
 	c.Metrics, c.Log = observe.TrackerMetrics(d.Status, func() []relay.Metric { return d.relay.Metrics() }), d.log
+	c.Track = d.day
 	lock := func(err error) {
 		d.locked.Store(problem.Of(err).In("relay"))
 		c.Token = rand.Text()

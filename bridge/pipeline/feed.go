@@ -29,11 +29,15 @@ type FeedConfig struct {
 	Limits   Limits
 	Keep     func(msg []byte) (pos uint64, err error) // the spool's Append
 	Show     func(device, class string, msg []byte)   // the relay's Publish
+	Track    func(f *nmea.Fix)                        // gets every fix that viewers get, before it is encoded; nil for none
 	Log      *slog.Logger
 }
 
 // NewFeed makes a feed without receivers: NewIntake adds them.
 func NewFeed(c FeedConfig) *Feed {
+	if c.Track == nil {
+		c.Track = func(*nmea.Fix) {}
+	}
 	return &Feed{FeedConfig: c, failover: newFailover(0), messages: NewMessages(c.DeviceID), report: reporter{limits: c.Limits}}
 }
 
@@ -65,6 +69,7 @@ func (fd *Feed) fix(receiver int, f *nmea.Fix, now time.Time) {
 
 // forward makes a message of an epoch, for the servers if it is one to report, and for the viewers.
 func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
+	fd.Track(f)
 	if !fd.report.wants(f, now) {
 		fd.Show(fd.DeviceID, "TPV", fd.messages.unreported(f))
 		return

@@ -1,0 +1,64 @@
+package bridge
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+
+	"gpsbridge/bridge/track"
+	"gpsbridge/nmea"
+)
+
+// dayName is the file with a device ID's track of the last 24 hours, in the directories of its spool. On the tmpfs it is written once
+// a minute, for a daemon that is killed; on the disk when the daemon stops, since a connected tracker writes nothing to its card.
+const dayName = "track"
+
+// openDay returns the track with what the newer of the files holds.
+func openDay(dir, runtime string, log *slog.Logger) *track.Day {
+	day := track.NewDay()
+	for _, dir := range []string{dir, runtime} {
+		if dir == "" {
+			continue
+		}
+		if err := day.Load(filepath.Join(dir, dayName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			log.Warn("the track of the last run is not shown", "err", err)
+		}
+	}
+	return day
+}
+
+// saveDay writes the track into a directory, if there are both.
+func saveDay(day *track.Day, dir string) error {
+	if day == nil || dir == "" {
+		return nil
+	}
+	return day.Save(filepath.Join(dir, dayName))
+}
+
+// day returns the track of a device ID, nil where none is kept.
+func (d *Daemon) day(id string) *track.Day {
+	for _, dv := range d.devices {
+		if dv.id == id {
+			return dv.day
+		}
+	}
+	return nil
+}
+
+// point is a fix as a track keeps it. It points into the fix.
+func point(f *nmea.Fix) track.Point {
+	return track.Point{
+		Mode: int(f.Mode), Status: int(f.Status), Time: f.Time, Lat: stated(&f.Lat), Lon: stated(&f.Lon),
+		AltMSL: stated(&f.AltMSL), AltHAE: stated(&f.AltHAE), Speed: stated(&f.Speed),
+		HDOP: stated(&f.HDOP), VDOP: stated(&f.VDOP), PDOP: stated(&f.PDOP), USat: stated(&f.USat),
+	}
+}
+
+// stated is a quantity that may be absent.
+func stated(v *nmea.Value) *float64 {
+	if !v.Set {
+		return nil
+	}
+	return &v.V
+}
