@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/track"
 )
 
 // TestPagePanels looks at what the panels of the page show.
@@ -16,6 +18,7 @@ func TestPagePanels(t *testing.T) {
 	browser := realtest.Chromium(t)
 	t.Run("console", func(t *testing.T) { testConsole(t, openTab(t, browser)) })
 	t.Run("charts", func(t *testing.T) { testCharts(t, openTab(t, browser)) })
+	t.Run("day", func(t *testing.T) { testDay(t, openTab(t, browser)) })
 	t.Run("link", func(t *testing.T) { testLink(t, openTab(t, browser)) })
 	t.Run("satellites", func(t *testing.T) { testTable(t, openTab(t, browser)) })
 	t.Run("track", func(t *testing.T) { testTrackFile(t, openTab(t, browser)) })
@@ -196,6 +199,47 @@ func testTable(t *testing.T, p *tab) {
 	}
 	if class := eval[string](p, `document.querySelector("#bars .used").getAttribute("class")`); class != "sat cn8 used" {
 		t.Errorf("46 dB-Hz has class %q, want the green end", class)
+	}
+	p.clean()
+}
+
+// A page that was just opened shows a day that the program kept, with an hour that is missing.
+func testDay(t *testing.T, p *tab) {
+	day := track.NewDay()
+	begin := time.Unix(1795424400, 0).Add(-24 * time.Hour)
+	for i := 0; i <= 24*3600; i++ {
+		at, seconds := begin.Add(time.Duration(i)*time.Second), float64(i)
+		if lost := i/3600 == 12; !lost {
+			day.Add(track.Point{Mode: 3, Time: at, Lat: new(51.5 - (86400-seconds)*1e-6), Lon: new(-0.12), Speed: new(10.0), AltMSL: new(11.0)})
+		}
+	}
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Track: func(string) *track.Day { return day }})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.until(`gpsbridge.model.track.length > 9000`)
+	p.click("tab-charts")
+	gaps := func() []float64 {
+		return eval[[]float64](p, `gpsbridge.charts.charts[0].chart.gaps.filter(([, b]) => b <= gpsbridge.model.fixTime).map(([a, b]) => b - a)`)
+	}
+	press := func(words string) {
+		eval[any](p, fmt.Sprintf(`[...document.querySelectorAll("#span button")].find((b) => b.textContent === %q).click()`, words))
+	}
+	press("1 h")
+	if g := gaps(); len(g) != 0 {
+		t.Errorf("gaps of %v s in the last hour, want none", g)
+	}
+	press("24 h")
+	if g := gaps(); len(g) != 1 || g[0] < 3590 || g[0] > 3620 {
+		t.Errorf("gaps of %v s in a day, want one of an hour", g)
+	}
+	if points, holes := eval[int](p, `gpsbridge.map.points.length`), eval[int](p, `gpsbridge.map.points.filter((p) => p.hole).length`); points < 9000 || holes != 1 {
+		t.Errorf("a trail of %d points with %d holes, want 9000 or more with one", points, holes)
+	}
+	// What the page hears goes on with it, once.
+	r.Publish("van_7", "TPV", fixAt(2))
+	p.shows("speed", "72")
+	if n := eval[int](p, `new Set(gpsbridge.model.track.map((p) => p.t)).size - gpsbridge.model.track.length`); n != 0 {
+		t.Errorf("%d points are there twice", -n)
 	}
 	p.clean()
 }

@@ -1,4 +1,4 @@
-// Speed, altitude and HDOP over the last minutes, one under the other's time.
+// Speed, altitude and HDOP over the last minutes or hours, one under the other's time.
 // Where fixes are missing there is a gap, shaded and counted: a line drawn
 // through it would be an invention.
 
@@ -6,7 +6,7 @@ import { NONE, element, fixed, isNumber, setText } from './format.js';
 import { speedUnit } from './units.js';
 import { StripChart } from './stripchart.js';
 
-const SPANS = [[120, '2 min'], [600, '10 min'], [3600, '1 h']];
+const SPANS = [[120, '2 min'], [600, '10 min'], [3600, '1 h'], [86400, '24 h']];
 
 // What is charted: least is the smallest span of the axis, so that noise of a
 // parked vehicle does not look like a journey.
@@ -62,6 +62,9 @@ export class Charts {
     this.draw();
   }
 
+  // moved draws what a new fix changes, unless it is too little to be seen at once.
+  moved() { if (this.span < 3600) this.draw(); }
+
   // draw shows the last span seconds until now: the charts move on while
   // nothing comes.
   draw() {
@@ -72,7 +75,7 @@ export class Charts {
     const begin = all.findLastIndex((p) => p.t < now - this.span);
     const points = all.slice(Math.max(0, begin));
     for (const { quantity: q, title, value, canvas, chart } of this.charts) {
-      const list = points.map((p) => ({ t: p.t, v: q.of(p) }));
+      const list = points.map((p) => ({ t: p.t, v: q.of(p), joined: p.joined }));
       const stats = chart.draw(list, { now, span: this.span, gap: model.gap, least: q.least, floor: q.floor, at: this.point });
       const shown = this.point === null ? stats.last : stats.at;
       const unit = q.unit();

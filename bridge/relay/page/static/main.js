@@ -19,6 +19,7 @@ import { Table } from './table.js';
 import { Charts } from './charts.js';
 import { Console } from './console.js';
 import { offerTrack } from './download.js';
+import { dayOf } from './day.js';
 import { LinkPanel } from './link.js';
 import { Tabs } from './tabs.js';
 import { bindKeys } from './keys.js';
@@ -54,6 +55,7 @@ const tabs = new Tabs($, (name, on) => {
 let feed = { state: 'connecting', opened: 0, garbled: 0, retryAt: 0, device: '' };
 let joining = true;  // what arrives may be history: its age is not known yet
 let openedAt = 0;
+let missing = {};    // from which time on the daemon may have fixes that did not come; from the beginning without one
 let map = null;
 let ticked = { clock: Date.now(), at: performance.now() }; // last
 
@@ -78,7 +80,7 @@ function render() {
   if (!TPV || !model.fix) return;
   showFix($, model);
   drawMap();
-  charts.draw();
+  charts.moved();
 }
 
 function onSocket() {
@@ -87,7 +89,7 @@ function onSocket() {
     joining = !poll.absent;
     // Long enough for the history to be in, short enough not to be seen.
     if (joining) setTimeout(() => poll.now(), 120);
-  }
+  } else missing ??= { from: model.fixTime };
   tick();
 }
 
@@ -108,12 +110,24 @@ function onStatus() {
     drawMap(); // with the whole history: the scale is settled
     joining = false;
   }
+  if (!joining && missing && model.fix && status?.relay?.page?.track) addDay();
   if (status) offerDevices(status);
   link.render(poll, { model, delivery, feed });
   $('trail-legend').hidden = !delivery.known;
   $('kept').parentElement.hidden = !delivery.count;
   setText($('kept'), ` ${count(delivery.count)}`);
   tick();
+}
+
+// addDay adds what the daemon kept while this page was not there.
+async function addDay() {
+  const asked = missing;
+  missing = null;
+  const points = await dayOf(feed.device, token, asked.from);
+  if (!points) missing = asked; // for the next status
+  else model.addDay(points);
+  drawMap();
+  charts.draw();
 }
 
 // correctAge takes the age of what came from the server's history from the server.

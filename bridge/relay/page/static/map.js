@@ -32,7 +32,7 @@ import { listen } from './mapinput.js';
 const NEAR = 40, FAR = 0.0008; // pixels a metre: 1 m is 40 px; 500 km are 400 px
 const REORIGIN = 60000;        // metres from the origin at which a new one is taken
 const STANDING = 0.55;         // m/s: below it a course is noise
-const POINTS = 15000;          // of the trail; the page keeps fewer
+const POINTS = 20000;          // of the trail; the page keeps fewer
 const TURN = 0.18;             // share of the way to the new bearing in a frame
 
 export class MapView {

@@ -3,7 +3,8 @@
 
 import { isNumber } from './format.js';
 
-const TRACK = 12000;  // points: three hours at 1 Hz, 20 minutes at 10 Hz
+const FULL = 6000;    // points of the track that stay while they are young: ten minutes at 10 Hz
+const FRESH = 1000;   // points that are added until old ones are thinned again
 const STALE = 3;      // seconds, or as many epochs
 const DAY = 86400;
 const BACK = 60, AHEAD = 300 * DAY; // seconds by which no fix precedes the one before, or follows it
@@ -32,6 +33,7 @@ export class Model {
     this.added = 0;         // points added at the end of the track
     this.changed = 0;       // other changes of it
     this.doubles = 0;
+    this.room = FRESH;      // points of the track until it is thinned
   }
 
   // take adds one message, as plain gives it, that arrived just now.
@@ -105,11 +107,38 @@ export class Model {
       this.track.splice(this.track.findLastIndex((q) => q.t <= p.t) + 1, 0, p);
       this.changed++;
     }
-    // In one go now and then: shifting a long array costs as much as copying it.
-    if (this.track.length > TRACK * 1.1) {
-      for (const q of this.track.splice(0, this.track.length - TRACK)) this.keys.delete(q.key);
-      this.changed++;
-    }
+    if (this.track.length > this.room) this.thin();
+  }
+
+  // addDay adds points of earlier, as pointsOf gives them. What is there already
+  // has the same time.
+  addDay(points) {
+    const known = new Set(this.track.map((p) => p.t)), newest = this.track.at(-1).t;
+    const earlier = points.filter((p) => p.t < newest && !known.has(p.t)); // what is newer is on its way
+    this.track = [...earlier, ...this.track].sort((a, b) => a.t - b.t);
+    this.thin();
+  }
+
+  // thin leaves of what is older than ten minutes a point for each 2 s, after an
+  // hour one for each 10 s, and of what is older than a day nothing, as the daemon
+  // does. A point is joined where the way to it is known all the way from the one
+  // before that stays.
+  thin() {
+    const { track, gap } = this, newest = track.at(-1).t, kept = [];
+    let before, joined = true;
+    track.forEach((p, i) => {
+      joined = joined && before?.lat !== undefined && p.lat !== undefined && follows(before, p, gap);
+      before = p;
+      const age = newest - p.t, step = age < 600 && i >= track.length - FULL ? 0 : age < 3600 ? 2 : 10;
+      const same = step && kept.length && Math.floor(p.t / step) === Math.floor(kept.at(-1).t / step);
+      if (age > DAY || same) { this.keys.delete(p.key); return; }
+      p.joined = joined || undefined; // by the time between them: a backlog may fill it
+      kept.push(p);
+      joined = true;
+    });
+    this.track = kept;
+    this.room = kept.length + FRESH;
+    this.changed++;
   }
 
   // correct moves the last fix into the past: by the server it is `age`
@@ -198,6 +227,10 @@ function pointOf(m, t, key) {
   const p = { t, key, run: m.run, seq: m.seq, speed: m.speed, altitude: m.altMSL ?? m.altHAE, hdop: m.hdop };
   return hasPosition(m) ? { ...p, lat: m.lat, lon: m.lon } : { ...p, speed: undefined, altitude: undefined };
 }
+
+// follows reports whether p goes on where the point before is, by the seconds
+// between them unless that is known.
+export const follows = (before, p, gap) => p.joined ?? p.t - before.t <= gap;
 
 const STATUS = { 2: 'DGPS', 3: 'RTK', 4: 'RTK float', 5: 'DR', 6: 'DR', 7: 'survey', 8: 'SIM' };
 

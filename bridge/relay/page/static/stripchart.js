@@ -2,6 +2,7 @@
 
 import { isNumber } from './format.js';
 import { step } from './mapdraw.js';
+import { follows } from './model.js';
 
 const LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 16;
 const NARROW = 3; // px: a narrower gap is drawn so wide, to be seen at all
@@ -23,8 +24,8 @@ export class StripChart {
   // shareAt is where in the span a pixel is: 0 its beginning, 1 now.
   shareAt(x) { return (x - LEFT) / (this.canvas.clientWidth - LEFT - RIGHT); }
 
-  // draw takes points {t, v} in order of t; v is not a number where nothing was
-  // reported. It returns what it drew.
+  // draw takes points {t, v, joined} in order of t; v is not a number where nothing
+  // was reported. It returns what it drew.
   draw(points, { now, span, gap, least, floor, at }) {
     this.fitCanvas();
     const seen = points.filter((p) => isNumber(p.v));
@@ -84,11 +85,11 @@ export class StripChart {
       c.stroke();
       c.fillText(String(Number(v.toFixed(1))).replace('-', '−'), LEFT - 6, at + 3.5);
     }
-    const many = w > 300 ? 4 : 2, minutes = span / 60;
+    const many = w > 300 ? 4 : 2, [unit, name] = span > 7200 ? [3600, 'h'] : [60, 'min'];
     for (let i = 0; i <= many; i++) {
-      const back = minutes * (1 - i / many);
+      const back = span / unit * (1 - i / many);
       c.textAlign = i === 0 ? 'left' : i === many ? 'right' : 'center';
-      c.fillText(back ? `−${Number(back.toFixed(1))} min` : 'now', LEFT + w * i / many, this.height - 3);
+      c.fillText(back ? `−${Number(back.toFixed(1))} ${name}` : 'now', LEFT + w * i / many, this.height - 3);
     }
   }
 
@@ -105,7 +106,7 @@ export class StripChart {
     let before, lone;
     for (const p of points) {
       if (!isNumber(p.v)) { before = undefined; continue; }
-      if (before && p.t - before.t <= gap) { c.lineTo(x(p.t), y(p.v)); lone = undefined; } else {
+      if (before && follows(before, p, gap)) { c.lineTo(x(p.t), y(p.v)); lone = undefined; } else {
         if (lone) dot(c, x(lone.t), y(lone.v));
         c.moveTo(x(p.t), y(p.v));
         lone = p;
@@ -133,21 +134,25 @@ const dot = (c, x, y) => c.fillRect(x - 1.5, y - 1.5, 3, 3);
 // gapsOf lists the times without a value between the first point and now.
 function gapsOf(points, now, span, gap) {
   const gaps = [], begin = now - span;
-  let from; // the last time at which there was a value
-  const close = (to) => { if (from !== undefined && to - from > gap && to > begin) gaps.push([Math.max(from, begin), to]); };
+  let last; // the last point with a value; the first without one where none had
+  const close = (p) => { if (last && p.t > begin && !follows(last, p, gap)) gaps.push([Math.max(last.t, begin), p.t]); };
   for (const p of points) {
-    if (!isNumber(p.v)) { from ??= p.t; continue; }
-    close(p.t);
-    from = p.t;
+    if (!isNumber(p.v)) { last ??= p; continue; }
+    close(p);
+    last = p;
   }
-  close(now);
+  close({ t: now });
   return gaps;
 }
 
+// nearest is the value at a time: of the nearest point, where the line is.
 function nearest(points, t, gap) {
-  let best;
-  for (const p of points) if (!best || Math.abs(p.t - t) < Math.abs(best.t - t)) best = p;
-  return best && Math.abs(best.t - t) <= gap && isNumber(best.v) ? best.v : NaN;
+  let i = points.findIndex((p) => p.t >= t);
+  if (i < 0) i = points.length;
+  const [before, after] = [points[i - 1], points[i]];
+  const best = !before || (after && after.t - t < t - before.t) ? after : before;
+  const on = before && after && follows(before, after, gap);
+  return best && (on || Math.abs(best.t - t) <= gap) && isNumber(best.v) ? best.v : NaN;
 }
 
 // axisOf rounds low and high to at most four steps of 1, 2 or 5.

@@ -1,6 +1,8 @@
 // The trail as a map takes it: points of the track with a position, each with
 // the state of its delivery, and marked where the way to it is not known.
 
+import { follows } from './model.js';
+
 const HOLE = 10; // seconds without a fix after which a straight line would be a guess
 
 // Trail keeps a map's trail the same as the model's track, one point at a time
@@ -31,8 +33,8 @@ export class Trail {
 
   next(p, take) {
     if (p.lat === undefined) return;
-    const hole = this.last !== undefined && p.t - this.last > Math.max(HOLE, 5 * this.model.epoch);
-    this.last = p.t;
+    const hole = this.last !== undefined && !follows(this.last, p, Math.max(HOLE, 5 * this.model.epoch));
+    this.last = p;
     take({ lat: p.lat, lon: p.lon, state: this.delivery.stateOf(p), hole });
   }
 }
