@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -41,6 +42,7 @@ func StartContainer(t testing.TB, dir string) *Container {
 		// Without these two the limits of devices and addresses, which systemd leaves to BPF, are silently not enforced.
 		"--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN", "--boot", "systemd.show_status=0")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: newCgroup(t)}
 	c := &Container{t: t, nspawn: Start(t, "systemd-nspawn", cmd)}
 	t.Cleanup(func() {
 		if err := c.nspawn.Stop(stopTimeout); err != nil { // SIGTERM: an orderly power-off
@@ -51,6 +53,44 @@ func StartContainer(t testing.TB, dir string) *Container {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// newCgroup makes a control group and returns its file descriptor. Without systemd above it, systemd-nspawn puts what it starts
+// into the group "payload" below its own. Containers of one group would share those of their services by name: each removes
+// those of a service that it stops, also when another is about to start a process there ("Failed to spawn executor").
+func newCgroup(t testing.TB) int {
+	t.Helper()
+	root := "/sys/fs/cgroup/unified" // version 2 beside version 1
+	if _, err := os.Stat(root); err != nil {
+		root = "/sys/fs/cgroup"
+	}
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, own, _ := strings.Cut("\n"+string(groups), "\n0::")
+	own, _, _ = strings.Cut(own, "\n")
+	own = filepath.Join(root, own)
+	// Below, there are only the controllers that are enabled here. A group with processes in it may have to do without.
+	controllers, _ := os.ReadFile(filepath.Join(own, "cgroup.controllers"))
+	for _, name := range strings.Fields(string(controllers)) {
+		_ = os.WriteFile(filepath.Join(own, "cgroup.subtree_control"), []byte("+"+name), 0)
+	}
+	path, err := os.MkdirTemp(own, "gpsbridge-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		group.Close()
+		if err := os.RemoveAll(path); err != nil { // goes with the groups in it; their files need not be removed
+			t.Logf("control group of a container: %v", err)
+		}
+	})
+	return int(group.Fd())
 }
 
 // booted finds PID 1, the one child of systemd-nspawn, and asks it whether the start is over.

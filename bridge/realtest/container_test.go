@@ -32,4 +32,8 @@ func TestContainerIsAMachineOfItsOwn(t *testing.T) {
 	if _, err := c.Try("false"); err == nil {
 		t.Error("a program that fails is no error")
 	}
+	c.Run("mkdir", "/sys/fs/cgroup/first")
+	if second := StartContainer(t, dir); strings.Contains(second.Run("ls", "/sys/fs/cgroup"), "first") {
+		t.Error("two containers share their control groups")
+	}
 }
