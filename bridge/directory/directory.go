@@ -79,24 +79,37 @@ func ReadFile(path string) ([]byte, error) {
 
 // Replace replaces a file, or makes it, so that a power cut leaves the old one or the new one, whole.
 func Replace(path string, text []byte, mode fs.FileMode) error {
-	return replace(path, text, func(_ *Directory, _ string, f *os.File) error { return f.Chmod(mode) }) // whatever the umask is
+	return ReplaceWith(path, mode, func(to io.Writer) error { _, err := to.Write(text); return err })
+}
+
+// ReplaceWith is Replace with what a function writes, in pieces.
+func ReplaceWith(path string, mode fs.FileMode, write func(to io.Writer) error) error {
+	return replace(path, func(_ *Directory, _ string, f *os.File) error {
+		if err := f.Chmod(mode); err != nil { // whatever the umask is
+			return err
+		}
+		return write(f)
+	})
 }
 
 // Rewrite is Replace that keeps mode and owner of the file; a new one everyone may read.
 func Rewrite(path string, text []byte) error {
-	return replace(path, text, func(d *Directory, name string, f *os.File) error {
+	return replace(path, func(d *Directory, name string, f *os.File) error {
 		st, err := d.Lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return f.Chmod(0o644)
-		case err != nil:
-			return err
+			err = f.Chmod(0o644)
+		case err == nil:
+			err = errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(fs.FileMode(st.Mode).Perm()))
 		}
-		return errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(fs.FileMode(st.Mode).Perm()))
+		if err == nil {
+			_, err = f.Write(text)
+		}
+		return err
 	})
 }
 
-func replace(path string, text []byte, prepare func(d *Directory, name string, next *os.File) error) error {
+func replace(path string, fill func(d *Directory, name string, next *os.File) error) error {
 	d, err := Open(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -108,10 +121,7 @@ func replace(path string, text []byte, prepare func(d *Directory, name string, n
 	if err != nil {
 		return err
 	}
-	err = prepare(d, name, f)
-	if err == nil {
-		_, err = f.Write(text)
-	}
+	err = fill(d, name, f)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -87,15 +87,23 @@ func (d *Day) Points(from, to time.Time) iter.Seq[Point] {
 		end = to.Add(time.Millisecond - 1).UnixMilli()
 	}
 	return func(yield func(Point) bool) {
-		var page [256]packed
-		for next := next; ; {
-			n := d.page(page[:], next, end)
-			for _, k := range page[:n] {
+		for page := range d.pages(next, end) {
+			for _, k := range page {
 				if !yield(k.point()) {
 					return
 				}
 			}
-			if n < len(page) {
+		}
+	}
+}
+
+// pages are the points from a time on, and before another, in milliseconds since 1970. A page is valid until the next one.
+func (d *Day) pages(next, end int64) iter.Seq[[]packed] {
+	return func(yield func([]packed) bool) {
+		page := make([]packed, 256)
+		for n := len(page); n == len(page); {
+			n = d.page(page, next, end)
+			if n == 0 || !yield(page[:n]) {
 				return
 			}
 			next = page[n-1].time() + 1

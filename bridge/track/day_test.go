@@ -43,13 +43,15 @@ func TestDayIsThinnedWithAge(t *testing.T) {
 	if bytes := cap(NewDay().points) * packedSize; bytes > 650_000 {
 		t.Errorf("a day takes %d bytes, want 650,000 at most", bytes)
 	}
-	rates := map[time.Duration]time.Duration{time.Second: 36 * time.Hour, 100 * time.Millisecond: 24*time.Hour + 10*time.Minute}
+	const long = 24*time.Hour + 10*time.Minute
+	rates := map[time.Duration]time.Duration{time.Second: 0, 40 * time.Millisecond: long - 2*time.Hour} // and since when
 	if !testing.Short() {
-		rates[40*time.Millisecond] = 24*time.Hour + 10*time.Minute
+		rates[100*time.Millisecond] = 0
 	}
-	for step, long := range rates {
+	for step, since := range rates {
 		d := NewDay()
-		d.drive(0, long, step)
+		d.drive(0, since, time.Second)
+		d.drive(since, long, step)
 		points := d.all()
 		newest := points[len(points)-1].Time
 		if d.Len() > cap(NewDay().points) {

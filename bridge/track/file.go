@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,25 +29,40 @@ var errDamaged = errors.New("the file is damaged")
 // since the last Load.
 func (d *Day) Save(path string) error {
 	d.mu.Lock()
-	text := make([]byte, 0, len(fileHead)+packedSize*len(d.points)+crc32.Size)
-	text = append(text, fileHead...)
-	for _, k := range d.points {
-		text = append(text, k[:]...)
-	}
 	fresh := d.fresh
 	d.mu.Unlock()
 	if !fresh {
 		return nil
 	}
-	text = binary.LittleEndian.AppendUint32(text, crc32.Checksum(text, castagnoli))
 	dir, err := directory.Make(filepath.Dir(path))
 	if err == nil {
-		err = errors.Join(dir.Close(), directory.Replace(path, text, 0o600))
+		err = errors.Join(dir.Close(), directory.ReplaceWith(path, 0o600, d.write))
 	}
 	if err != nil {
 		return fmt.Errorf("save the track: %w", err)
 	}
 	return nil
+}
+
+// write writes what is in a file, a page at a time.
+func (d *Day) write(to io.Writer) error {
+	sum := crc32.New(castagnoli)
+	all := io.MultiWriter(to, sum)
+	_, err := io.WriteString(all, fileHead)
+	var text []byte
+	for page := range d.pages(math.MinInt64, math.MaxInt64) {
+		text = text[:0]
+		for _, k := range page {
+			text = append(text, k[:]...)
+		}
+		if err == nil {
+			_, err = all.Write(text)
+		}
+	}
+	if err == nil {
+		_, err = to.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
+	}
+	return err
 }
 
 // Load takes the track from a file if that is newer. Fixes that are added then go on with it. An error leaves it as it was; that of
