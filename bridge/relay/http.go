@@ -356,8 +356,11 @@ func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Heade
 			own.Set("Content-Type", "text/plain; charset=utf-8")
 		}
 		where := path.Join(below, name)
-		if where == "/static/index.html" {
+		switch where {
+		case "/static/index.html":
 			where = "/{$}"
+		case "/static/worker.js":
+			own.Set("Service-Worker-Allowed", "/") // for the page at /, not only for what is beside the worker
 		}
 		mux.HandleFunc("GET "+where, func(w http.ResponseWriter, q *http.Request) {
 			maps.Copy(w.Header(), own)

@@ -23,6 +23,7 @@ func TestPageAccess(t *testing.T) {
 	t.Run("keys", func(t *testing.T) { testKeys(t, openTab(t, browser)) })
 	t.Run("names", func(t *testing.T) { testNames(t, openTab(t, browser)) })
 	t.Run("contrast", func(t *testing.T) { testContrast(t, openTab(t, browser)) })
+	t.Run("position", func(t *testing.T) { testPosition(t, openTab(t, browser)) })
 	t.Run("several devices", func(t *testing.T) { testDevices(t, openTab(t, browser)) })
 	t.Run("token stays", func(t *testing.T) { testTokenStays(t, openTab(t, browser)) })
 }
@@ -271,7 +272,7 @@ func testDevices(t *testing.T, p *tab) {
 	r.Publish("van_8", "TPV", fixAt(2))
 	p.open("http://" + r.Addr().String() + "/?device=van_8")
 	p.shows("speed", "72")
-	p.until(`[...document.querySelectorAll("#pick option")].map((o) => o.value + o.selected).join() === "van_7false,van_8true"`)
+	p.until(`[...document.querySelectorAll("#pick option")].map((o) => o.value + o.selected).join() === "false,van_7false,van_8true"`)
 	eval[any](p, `(() => { const s = document.getElementById("pick"); s.value = "van_7"; s.dispatchEvent(new Event("change")); })()`)
 	until(t, "the other device is shown", func() bool { // between two pages there is nothing to ask
 		at, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.search + " " + document.getElementById("speed")?.textContent`))
@@ -293,5 +294,37 @@ func testTokenStays(t *testing.T, p *tab) {
 		t.Fatal(err)
 	}
 	p.shows("speed", "36")
+	p.clean()
+}
+
+// The position can be taken along, with and without a browser's clipboard for pages.
+func testPosition(t *testing.T, p *tab) {
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":-51.99999999,"lon":0.1276248,"speed":1}`))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("position", "52.000000° S\n0.127625° E")
+	if href := eval[string](p, `document.getElementById("geo").href`); href != "geo:-52.000000,0.127625?q=-52.000000,0.127625" {
+		t.Errorf("the map app is given %s", href)
+	}
+	eval[any](p, `Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => { window.taken = text; } }, configurable: true })`)
+	p.click("copy")
+	p.until(`taken === "-52.000000, 0.127625" && document.getElementById("copy").textContent === "Copied"`)
+	eval[any](p, `(() => { // as over plain http
+	  Object.defineProperty(navigator, "clipboard", { value: undefined });
+	  addEventListener("copy", (e) => { window.taken = e.clipboardData.getData("text/plain"); });
+	})()`)
+	p.click("dms")
+	p.shows("position", "52° 00′ 00.00″ S\n0° 07′ 39.45″ E")
+	p.click("copy")
+	p.until(`taken === "52°00'00.00\"S 0°07'39.45\"E"`)
+	p.until(`document.getElementById("copy").textContent === "Copy"`)
+	// Not even that is allowed: what is to be copied is selected.
+	eval[any](p, `document.execCommand = () => false`)
+	p.click("copy")
+	p.until(`getSelection().toString().includes("07′ 39.45″ E") && document.getElementById("copy").textContent === "Selected"`)
+	if err := chromedp.Do(p.ctx, chromedp.Reload()); err != nil {
+		t.Fatal(err)
+	}
+	p.shows("position", "52° 00′ 00.00″ S") // as chosen before
 	p.clean()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/google/go-cmp/cmp"
 
 	"gpsbridge/bridge/realtest"
 )
@@ -21,6 +22,8 @@ func TestPageMap(t *testing.T) {
 	browser := realtest.Chromium(t)
 	t.Run("acknowledged and waiting", func(t *testing.T) { testDelivered(t, openTab(t, browser)) })
 	t.Run("heading up", func(t *testing.T) { testHeadingUp(t, openTab(t, browser)) })
+	t.Run("tap", func(t *testing.T) { testTap(t, openTab(t, browser)) })
+	t.Run("all devices", func(t *testing.T) { testFleet(t, openTab(t, browser)) })
 	for name, script := range map[string]string{
 		"absent":         "",
 		"broken":         `export class MapView {`,
@@ -196,4 +199,81 @@ func testGeneratedUsed(t *testing.T, p *tab) {
 	p.click("zoom-in")
 	p.until(`gpsbridge.map.heard.includes("zoom true")`)
 	p.clean()
+}
+
+// tapAt presses the map where a thing that is drawn is.
+func (p *tab) tapAt(thing string) {
+	p.t.Helper()
+	at := eval[[2]float64](p, fmt.Sprintf(`(() => { const b = gpsbridge.map.canvas.getBoundingClientRect(), [x, y] = gpsbridge.map.screen(%s.at); return [b.x + x, b.y + y]; })()`, thing))
+	if err := chromedp.Do(p.ctx, chromedp.MouseClickXY(at[0], at[1])); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// A tap on the trail shows when the vehicle was there and how fast; while it is followed the screen stays on.
+func testTap(t *testing.T, p *tab) {
+	p.size(1280, 800)
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0"})
+	for seq := 1; seq <= 40; seq++ {
+		r.Publish("van_7", "TPV", fixAt(seq))
+	}
+	p.open("http://" + r.Addr().String() + "/")
+	p.until(`gpsbridge.map.points.length === 40`)
+	p.settled()
+	p.tapAt("gpsbridge.map.points[9]")
+	p.shows("announce", "09:00:10 UTC · 360 km/h")
+	p.until(`gpsbridge.map.marked.point.t === gpsbridge.model.track[9].t && gpsbridge.map.following`)
+	p.click("unit")
+	p.until(`gpsbridge.map.marked.words === "09:00:10 UTC · 224 mph"`)
+	eval[any](p, `gpsbridge.map.tap(-100, -100)`)
+	p.until(`gpsbridge.map.marked === null`)
+
+	// The screen stays on while there is something to follow: as a log, since a busy machine sees each only after it.
+	p.silence()
+	eval[any](p, `(() => { window.screenLog = []; Object.defineProperty(navigator, "wakeLock", { value: { request: async (what) => {
+	  screenLog.push(what); return { release() { screenLog.push("off"); } }; } } }); })()`)
+	r.Publish("van_7", "TPV", fixAt(41))
+	p.until(`screenLog.join() === "screen" || screenLog.join() === "screen,off"`)
+	p.silence()
+	p.until(`screenLog.join() === "screen,off"`)
+	p.click("follow")
+	r.Publish("van_7", "TPV", fixAt(42))
+	p.shows("announce", "Live")
+	p.until(`screenLog.join() === "screen,off"`)
+	p.clean()
+}
+
+// Without ?device= a server of several devices shows all of them, to viewers with its token; a tap on one leads to its page.
+func testFleet(t *testing.T, p *tab) {
+	p.size(1280, 800)
+	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me", PublishToken: "pub"})
+	for i, name := range []string{"van_10", "van_9", "<b>"} {
+		if name == "<b>" { // what a tracker sends is not what the page is made of
+			r.Publish("van_11", "TPV", []byte(`{"class":"TPV","mode":3,"lat":"51.5","lon":{},"speed":"<b>"}`))
+			continue
+		}
+		r.Publish(name, "TPV", fixAt(100*(i+1)))
+	}
+	p.open("http://" + r.Addr().String() + "/#token=wrong")
+	p.until(`!document.getElementById("token-form").hidden && document.body.dataset.view === undefined`)
+	p.open("http://" + r.Addr().String() + "/?x#token=see-me")
+	p.shows("fleet-count", "2 of 3 live")
+	p.condition("live")
+	p.until(`document.getElementById("fleet-list").innerText.replace(/\s+/g, " ").trim() === "van_9 7200 km/h live van_10 3600 km/h live van_11 no fix"`)
+	p.until(`gpsbridge.map.fleet.length === 2 && gpsbridge.map.fleet.every((v) => gpsbridge.map.sees(v.at))`)
+	r.Publish("van_9", "TPV", fixAt(201))
+	p.until(`gpsbridge.map.fleet[0].trail.length === 2`)
+	eval[any](p, `(() => { const f = document.getElementById("fleet-filter"); f.value = "AN_1"; f.dispatchEvent(new Event("input")); })()`)
+	p.until(`[...document.querySelectorAll("#fleet-list b")].map((e) => e.textContent).join() === "van_10,van_11"`)
+	if d := cmp.Diff([]string{}, eval[[]string](p, contrasts)); d != "" {
+		t.Errorf("hard to read:\n%s", d)
+	}
+	if crashes := p.noted(&p.crashes); len(crashes) > 0 {
+		t.Errorf("uncaught: %q", crashes)
+	}
+	p.tapAt("gpsbridge.map.fleet[0]")
+	until(t, "the device is shown", func() bool {
+		at, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.search + " " + document.getElementById("speed")?.textContent`))
+		return err == nil && strings.HasSuffix(at, "device=van_9 7236")
+	})
 }

@@ -3,6 +3,9 @@ package relay
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -172,6 +175,7 @@ func TestPage(t *testing.T) {
 	t.Run("old fix", func(t *testing.T) { testOldFix(t, openTab(t, browser)) })
 	t.Run("forty satellites", func(t *testing.T) { testCrowdedSky(t, openTab(t, browser)) })
 	t.Run("dark", func(t *testing.T) { testDark(t, openTab(t, browser)) })
+	t.Run("without its server", func(t *testing.T) { testOffline(t, openTab(t, browser)) })
 }
 
 func testLife(t *testing.T, p *tab) {
@@ -376,4 +380,52 @@ func testDark(t *testing.T, p *tab) {
 		}
 		p.until(brightness + want)
 	}
+}
+
+// The page opens without its server once the browser has kept its files, and what is kept never hides what a server answers
+// with. No token and nothing of the API is kept.
+func testOffline(t *testing.T, p *tab) {
+	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me"})
+	address := r.Addr().String()
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + address + "/?device=van_7#token=see-me")
+	p.shows("speed", "36")
+	const paths = `(async () => {
+	  const kept = [];
+	  for (const name of await caches.keys()) for (const { url } of await (await caches.open(name)).keys()) kept.push(url);
+	  return kept;
+	})()`
+	var kept []string
+	until(t, "the files are kept", func() bool { kept = eval[[]string](p, paths); return len(kept) > 30 })
+	p.until(`navigator.serviceWorker.controller !== null`)
+	for _, path := range kept {
+		if _, path, _ = strings.Cut(path, address); path != "/" && !strings.HasPrefix(path, "/static/") || strings.ContainsAny(path, "?#") {
+			t.Errorf("%s is kept", path)
+		}
+	}
+	p.clean()
+
+	stop()
+	p.open("http://" + address + "/?device=van_7")
+	p.shows("chain", "no answer")
+	if crashes := p.noted(&p.crashes); len(crashes) > 0 {
+		t.Errorf("uncaught: %q", crashes)
+	}
+
+	// Another version, of which the browser has no file yet.
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgraded := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!doctype html><title>upgraded</title>")
+	}))
+	upgraded.Listener.Close()
+	upgraded.Listener = listener
+	upgraded.Start()
+	t.Cleanup(upgraded.Close)
+	if err := chromedp.Do(p.ctx, chromedp.Navigate("http://"+address+"/?device=van_7")); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`document.title === "upgraded" && navigator.serviceWorker.controller !== null`)
 }

@@ -5,12 +5,9 @@ import { MapView as OwnMap } from '/static/map.js';
 import { BaseMap } from './basemap.js';
 import { MercatorFrame } from './mercator.js';
 
-const FAR = 0.00002; // pixels a metre: the earth is 800 px
-
 export class MapView extends OwnMap {
   constructor(container, on = {}) {
     super(container, on);
-    this.far = FAR;
     try {
       Object.assign(this.canvas.style, { position: 'absolute', inset: 0 });
       this.base = new BaseMap(container, () => this.dirty());

@@ -2,7 +2,7 @@
 // Where fixes are missing there is a gap, shaded and counted: a line drawn
 // through it would be an invention.
 
-import { NONE, element, fixed, isNumber, setText } from './format.js';
+import { NONE, clock, element, fixed, isNumber, setText } from './format.js';
 import { speedUnit } from './units.js';
 import { StripChart } from './stripchart.js';
 
@@ -87,5 +87,3 @@ export class Charts {
     }
   }
 }
-
-const clock = (t) => `${new Date(t * 1000).toISOString().slice(11, 19)} UTC`;

@@ -1,6 +1,6 @@
 // How far the page can be believed, in one word.
 
-import { isNumber } from './format.js';
+import { clock, isNumber } from './format.js';
 import { modeOf } from './model.js';
 
 // conditionOf is the one word for how far the page can be believed, and why.
@@ -23,5 +23,3 @@ export function conditionOf(model, feed, reason, refused, now = performance.now(
   }
   return { kind: 'live', title: 'Live', text: '' };
 }
-
-const clock = (t) => `${new Date(t * 1000).toISOString().slice(11, 19)} UTC`;

@@ -151,8 +151,8 @@ export class Poll {
 
   // get throws the server's error, with its code; without one when it
   // was not the server that answered.
-  async get(path) {
-    const answer = await fetch(path, { headers: authorization(this.token), signal: AbortSignal.timeout(4000), cache: 'no-store' });
+  async get(path, timeout = 4000) {
+    const answer = await fetch(path, { headers: authorization(this.token), signal: AbortSignal.timeout(timeout), cache: 'no-store' });
     if (answer.ok) return answer.json();
     const body = await answer.json().catch(() => ({}));
     throw Object.assign(new Error(body.error ?? `the status was answered with ${answer.status}`), { code: answer.status });

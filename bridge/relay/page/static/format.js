@@ -42,6 +42,9 @@ export function roughSpan(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
+// clock is a time in seconds as the time of day.
+export const clock = (t) => `${new Date(t * 1000).toISOString().slice(11, 19)} UTC`;
+
 // metres keeps what a reader can use: 4.2 m, 42 m, 1.3 km, 42 km.
 export function metres(v) {
   if (!isNumber(v)) return NONE;
@@ -68,6 +71,15 @@ export const wind = (degrees) => WINDS[Math.round((((degrees % 360) + 360) % 360
 
 export function coordinate(v, positive, negative) {
   return isNumber(v) ? `${Math.abs(v).toFixed(6)}° ${v < 0 ? negative : positive}` : NONE;
+}
+
+// sexagesimal is a coordinate in degrees, minutes and seconds: a hundredth of a
+// second is 31 cm.
+export function sexagesimal(v, positive, negative, [minute, second, gap] = ['′', '″', ' ']) {
+  if (!isNumber(v)) return NONE;
+  const hundredths = Math.round(Math.abs(v) * 360_000), seconds = hundredths % 6000 / 100;
+  const two = (n) => String(n).padStart(2, '0');
+  return `${Math.floor(hundredths / 360_000)}°${gap}${two(Math.floor(hundredths / 6000) % 60)}${minute}${gap}${seconds.toFixed(2).padStart(5, '0')}${second}${gap}${v < 0 ? negative : positive}`;
 }
 
 // setText touches the document only when something changed.

@@ -1,9 +1,9 @@
 // Wires the page: what is heard goes into the model, the model and the status
 // into the views. One timer counts the ages; everything else is drawn on change.
 
-import { count, element, isNumber, setText } from './format.js';
+import { clock, count, element, fixed, isNumber, setText } from './format.js';
 import { takeToken } from './token.js';
-import { nextUnit } from './units.js';
+import { nextUnit, speedUnit } from './units.js';
 import { Feed, Poll } from './feed.js';
 import { Model } from './model.js';
 import { conditionOf } from './condition.js';
@@ -23,9 +23,14 @@ import { dayOf } from './day.js';
 import { LinkPanel } from './link.js';
 import { Tabs } from './tabs.js';
 import { bindKeys } from './keys.js';
+import { Place } from './place.js';
+import { Awake } from './awake.js';
+import { Fleet } from './fleet.js';
+import { keepFiles } from './offline.js';
 import { loadMap } from './maploader.js';
 
 const HISTORY = 600;      // fixes asked for on joining: what the relay keeps by default
+const FLEET_POLL = 5000;  // ms, where the devices are asked for apart
 const POLL = 1500;        // ms between two questions for the status
 const ASLEEP = 2000;      // ms by which the clock may get ahead of the count of time: more is a sleep
 const FROZEN = 90_000;    // ms between two ticks: a tab in the background has one a minute at least
@@ -45,6 +50,8 @@ const charts = new Charts($('charts'), $('span'), model);
 const link = new LinkPanel($('link'), $('link-aside'), $('badge-link'));
 const nmea = new Console($, () => ({ device: feed.device, token, silence: poll.status?.role === 'server'
   ? 'nothing yet: raw sentences stay in the vehicle, look at its own page' : 'nothing yet' }));
+const place = new Place($);
+const awake = new Awake();
 const poll = new Poll(token, POLL, () => feed.device, onStatus);
 const tabs = new Tabs($, (name, on) => {
   if (name === 'nmea') nmea.open(on);
@@ -53,6 +60,8 @@ const tabs = new Tabs($, (name, on) => {
 
 // Before there is a device there is nothing to connect to.
 let feed = { state: 'connecting', opened: 0, garbled: 0, retryAt: 0, device: '' };
+let fleet = null;    // in place of one device
+let picked = null;   // point of the trail that was tapped on
 let joining = true;  // what arrives may be history: its age is not known yet
 let openedAt = 0;
 let missing = {};    // from which time on the daemon may have fixes that did not come; from the beginning without one
@@ -79,6 +88,7 @@ function render() {
   }
   if (!TPV || !model.fix) return;
   showFix($, model);
+  if (model.position) place.show(model.position);
   drawMap();
   charts.moved();
 }
@@ -95,12 +105,14 @@ function onSocket() {
 
 function onStatus() {
   const { status } = poll;
-  if (!feed.device) feed.state = poll.refused ? 'waiting' : 'connecting';
+  if (!feed.device) feed.state = poll.refused ? 'waiting' : !fleet ? 'connecting' : poll.error ? 'waiting' : 'open';
   if (!map) {
     map = 'loading';
+    // A page that was opened without its server may be an older one than that has.
+    if (status?.relay?.page) keepFiles();
     loadMap($('map'), status?.relay?.page, onMap, useMap).then(useMap);
   }
-  if (!feed.device && (status || poll.absent)) chooseDevice(status);
+  if (!feed.device && !fleet && (status || poll.absent)) chooseDevice(status);
   if (!poll.error) {
     if (isNumber(Date.parse(status.now))) model.offset = Date.parse(status.now) - Date.now();
     correctAge(status);
@@ -147,6 +159,7 @@ const onMap = {
     $('turn').title = mode === 'heading' ? 'Heading up; press for north up' : 'North up; press for heading up';
   },
   bearing: (degrees) => $('turn').firstElementChild.setAttribute('transform', `rotate(${-degrees})`),
+  pick: (p) => (fleet ? p && go(p.name) : show(p)),
   credit: (text) => { setText($('credit'), text); $('credit').hidden = !text; },
 };
 
@@ -159,14 +172,33 @@ function useMap(view) {
 // drawMap brings the map to what the model knows; all when delivery changed.
 function drawMap(all = false) {
   if (!map?.setTrail) return;
+  if (fleet) {
+    map.setFleet?.(fleet.vehicles());
+    return;
+  }
   trail.update(map, all);
   if (model.position) map.setFix(model.position, { stale: strip.kind !== 'live' });
   if (joining) map.fit();
 }
 
-// chooseDevice takes ?device=, or the daemon's own, or the first that there is.
+// show marks a point of the trail with its time and speed; null for none.
+function show(point) {
+  picked = point;
+  const { name, factor } = speedUnit();
+  const words = point && [clock(point.t), isNumber(point.speed) && `${fixed(point.speed * factor)} ${name}`].filter(Boolean).join(' · ');
+  map.mark?.(point, words);
+  if (words) setText($('announce'), words);
+}
+
+// chooseDevice takes ?device=, or the daemon's own, or the only one that there is;
+// of a server with several it shows all.
 function chooseDevice(status) {
   const wanted = new URLSearchParams(location.search).get('device');
+  if (!wanted && !status?.device_id && status?.relay?.groups > 1) {
+    fleet = new Fleet($, poll, drawMap);
+    poll.interval = FLEET_POLL;
+    return;
+  }
   const device = wanted || status?.device_id || status?.relay?.devices?.[0]?.device_id;
   if (!device) return;
   if (!/^\w{1,80}$/.test(device)) {
@@ -184,23 +216,25 @@ function offerDevices(status) {
   const pick = $('pick');
   if (!feed.device) return;
   if (!names.includes(feed.device)) names.unshift(feed.device);
+  if (!status.device_id && names.length > 1) names.unshift('');
   pick.parentElement.hidden = names.length < 2;
   $('device').classList.toggle('sr', names.length > 1);
   if (names.join() === pick.dataset.names || document.activeElement === pick) return;
   pick.dataset.names = names.join();
-  pick.replaceChildren(...names.map((n) => element('option', { value: n, selected: n === feed.device }, n)));
+  pick.replaceChildren(...names.map((n) => element('option', { value: n, selected: n === feed.device }, n || 'All devices')));
 }
 
 // tick is what changes with time alone, ten times a second.
 function tick() {
   const now = performance.now();
   wake(now);
-  const chain = chainOf(poll, feed.device, model.mixed(now), now);
+  const chain = chainOf(poll, feed.device, model.mixed(now), now).filter((s) => !fleet || s.name !== 'Device');
   const reason = poll.refused ? tokenReason : feed.device || !poll.status ? reasonOf(chain) : 'no device has been heard yet';
-  const condition = conditionOf(model, feed, reason, poll.refused, now);
+  const condition = fleet && !poll.refused ? fleet.condition() : conditionOf(model, feed, reason, poll.refused, now);
   $('token-form').hidden = !poll.refused;
   const settled = !joining || !model.fix || condition.kind === 'down';
   sky.grow(model.skyAge(now));
+  awake.want(map?.following && condition.kind === 'live');
   strip.show({ model, feed, chain, condition: settled ? condition : null, unsure: joining && feed.state === 'open' }, now);
 }
 
@@ -219,6 +253,15 @@ function unit() {
   nextUnit();
   showSpeed($, model.position);
   charts.draw();
+  fleet?.render();
+  if (picked) show(picked);
+}
+
+// go opens the page of a device, or of all ('').
+function go(device) {
+  const u = new URL(location.href);
+  if (device) u.searchParams.set('device', device); else u.searchParams.delete('device');
+  location.assign(u);
 }
 
 const follow = () => map?.setFollow?.(!map.following);
@@ -230,11 +273,7 @@ $('follow').addEventListener('click', follow);
 $('turn').addEventListener('click', turn);
 $('unit').addEventListener('click', unit);
 for (const ending of ['gpx', 'geojson']) offerTrack($(ending), $('track-state'), ending, () => ({ device: feed.device, token }));
-$('pick').addEventListener('change', (e) => {
-  const u = new URL(location.href);
-  u.searchParams.set('device', e.target.value);
-  location.assign(u);
-});
+$('pick').addEventListener('change', (e) => go(e.target.value));
 bindKeys($, { follow, turn, zoom, unit, pan: (x, y) => map?.panBy?.(x, y), tab: (name) => tabs.select(name), pause: () => tabs.shown.has('nmea') && nmea.pause(!nmea.paused) });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { map?.setTheme?.(); charts.setTheme(); });
 $('token-form').addEventListener('submit', (e) => { // taken as from a link

@@ -8,7 +8,9 @@
 //                                 of a .pmtiles or ''), on.token (for its Authorization header)
 //                                 and on.failed() to call when it cannot go on; on.credit(text)
 //                                 takes the words that a base map's licence asks for;
-//                                 on.bearing(degrees) is called while the map turns.
+//                                 on.bearing(degrees) is called while the map turns, and
+//                                 on.pick(point) when the user taps: what setTrail or setFleet
+//                                 gave that is near, or null
 //   setFix(fix, {stale})          {lat, lon, track, speed, eph}; m/s, degrees, metres; track,
 //                                 speed and eph may be absent
 //   setTrail(points)              oldest first: {lat, lon, state, hole}; state is none, sent or
@@ -16,22 +18,27 @@
 //   addPoint(point)               one more at the end
 //   fit()                         shows the trail near the vehicle, until the user zooms
 //   setMode('north' | 'heading')  what is up; heading-up holds the last heading while standing
-//   setFollow(bool)               keeps the vehicle in sight
+//   setFollow(bool)               keeps the vehicle in sight, or all vehicles of a fleet
+//   setFleet(vehicles)            in place of setFix and setTrail: {name, lat, lon, track, speed,
+//                                 silent, trail: [{lat, lon}]}, each drawn with its name
+//   mark(point, words)            marks a point of the trail with words, or none (null)
+//   showAll()                     shows the whole trail and ends following, or the whole fleet
 //   zoomBy(factor), panBy(x, y)   in pixels; panBy ends following
 //   resize(), setTheme()          the container or the colours changed
 //   destroy()                     frees everything and leaves container empty
 //   mode, following, bearing      what is now; bearing in degrees is up on the screen
 //
 // Nothing but these members is used by others. The generated map is this one with
-// streets under it (../src/map.js): it has its own plane, ground and far.
+// streets under it (../src/map.js): it has its own plane and ground.
 
 import { LocalFrame } from './projection.js';
-import { readColours, draw } from './mapdraw.js';
+import { STANDING, readColours, draw } from './mapdraw.js';
 import { listen } from './mapinput.js';
 
-const NEAR = 40, FAR = 0.0008; // pixels a metre: 1 m is 40 px; 500 km are 400 px
+const NEAR = 40, FAR = 0.00002; // pixels a metre: 1 m is 40 px; the earth is 800 px
 const REORIGIN = 60000;        // metres from the origin at which a new one is taken
-const STANDING = 0.55;         // m/s: below it a course is noise
+const CLOSE = 0.8, MARGIN = 150; // pixels a metre at most, and px for names, where everything is shown
+const FINGER = 24;             // px from a tap within which something is meant
 const POINTS = 20000;          // of the trail; the page keeps fewer
 const TURN = 0.18;             // share of the way to the new bearing in a frame
 
@@ -48,8 +55,9 @@ export class MapView {
     this.mode = 'north';
     this.bearing = this.heading = 0;
     this.chosen = false;    // the user chose the scale
-    this.far = FAR;
     this.points = [];
+    this.fleet = null;      // vehicles in place of one vehicle and its trail
+    this.marked = null;     // {point, words, at}
     this.calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
     this.setTheme();
     this.observer = new ResizeObserver(() => this.resize());
@@ -79,7 +87,7 @@ export class MapView {
     this.canvas.height = Math.round(box.height * ratio);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (!this.width) return;
-    if (first) this.fit(); // what came before there was a size
+    if (first) this.fleet ? this.showAll() : this.fit(); // what came before there was a size
     draw(this); // at once: a resized canvas is empty
   }
 
@@ -99,6 +107,7 @@ export class MapView {
     const moved = this.frame?.project(place);
     this.frame = this.plane(place);
     for (const p of this.points) p.at = this.frame.project(p);
+    if (this.marked) this.marked.at = this.frame.project(this.marked.point);
     if (moved) this.centre = [this.centre[0] - moved[0], this.centre[1] - moved[1]];
   }
 
@@ -125,6 +134,44 @@ export class MapView {
     this.dirty();
   }
 
+  setFleet(vehicles) {
+    if (!this.frame && vehicles.length) this.newFrame(vehicles[0]);
+    const placed = (p) => ({ ...p, at: this.frame.project(p) });
+    this.fleet = vehicles.map((v) => ({ ...placed(v), trail: v.trail.map(placed) }));
+    if (this.following && !this.chosen && this.width && this.fleet.some((v) => !this.sees(v.at))) this.showAll();
+    this.dirty();
+  }
+
+  sees(at) {
+    const [x, y] = this.screen(at);
+    return x >= 0 && x <= this.width && y >= 0 && y <= this.height;
+  }
+
+  showAll() {
+    const all = (this.fleet ?? this.points).map((p) => p.at);
+    if (!this.fleet) this.setFollow(false);
+    if (!all.length || !this.width) return;
+    // A trail has too many points for the arguments of Math.min.
+    const [low, high] = [Math.min, Math.max].map((f) => all.reduce((a, b) => [f(a[0], b[0]), f(a[1], b[1])]));
+    this.centre = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2];
+    this.k = Math.min(CLOSE, Math.max(FAR, Math.min((this.width - MARGIN) / (high[0] - low[0]), (this.height - MARGIN) / (high[1] - low[1]))));
+    this.dirty();
+  }
+
+  mark(point, words) {
+    this.marked = point && { point, words, at: this.frame.project(point) };
+    this.dirty();
+  }
+
+  tap(x, y) {
+    let best = null, least = FINGER;
+    for (const p of this.fleet ?? this.points) {
+      const [px, py] = this.screen(p.at), d = Math.hypot(px - x, py - y);
+      if (d <= least) { best = p; least = d; }
+    }
+    this.on.pick?.(best);
+  }
+
   // fit takes the trail as far as 800 m around the vehicle.
   fit() {
     if (this.chosen || !this.width || !this.vehicle) return;
@@ -145,6 +192,7 @@ export class MapView {
 
   setFollow(on) {
     if (on && this.vehicle) this.centre = this.vehicle;
+    if (on && this.fleet) { this.chosen = false; this.showAll(); }
     if (on !== this.following) { this.following = on; this.on.follow?.(on); }
     this.dirty();
   }
@@ -152,7 +200,7 @@ export class MapView {
   // zoomBy keeps the point (x, y) of the screen where it is; while following,
   // the vehicle.
   zoomBy(factor, x = this.width / 2, y = this.anchor()) {
-    const k = Math.min(NEAR, Math.max(this.far, this.k * factor));
+    const k = Math.min(NEAR, Math.max(FAR, this.k * factor));
     if (!this.following) {
       const [east, north] = this.turned(x - this.width / 2, y - this.anchor());
       this.centre = [this.centre[0] + east / this.k - east / k, this.centre[1] + north / this.k - north / k];

@@ -2,6 +2,8 @@
 
 import { isNumber, metres } from './format.js';
 
+export const STANDING = 0.55; // m/s, 2 km/h: below it a course is noise
+
 const NAMES = ['map', 'grid', 'grid-major', 'ring', 'muted', 'ink', 'trail', 'kept', 'accent', 'sans'];
 
 // readColours takes the colours out of the style sheet once a theme.
@@ -32,8 +34,10 @@ export function draw(v) {
     drawGrid(v, c, grid);
     if (v.vehicle) drawRings(v, c);
   }
-  drawTrail(v, c);
+  if (v.fleet) drawFleet(v, c);
+  else drawTrail(v, c);
   if (v.vehicle) drawVehicle(v, c);
+  if (v.marked) drawMark(v, c);
   drawScale(v, c, grid);
 }
 
@@ -143,6 +147,65 @@ function drawPart(c, points, at, from, to, width) {
     c.stroke();
   }
   c.setLineDash([]);
+}
+
+const NAMED = 300; // vehicles in sight whose names are given room: looking for it takes the square of it
+
+// drawFleet draws all vehicles. Names distinguish them, and a silent one is
+// hollow: no colour is needed.
+function drawFleet(v, c) {
+  const fleet = v.fleet.map((f) => ({ ...f, xy: v.screen(f.at) })).filter((f) => near(v, f.xy)).sort((a, b) => a.silent - b.silent);
+  c.lineJoin = 'round';
+  for (const { trail, xy, silent } of fleet) {
+    c.strokeStyle = v.colours[silent ? 'muted' : 'trail'];
+    c.lineWidth = 3;
+    c.beginPath();
+    c.moveTo(...xy);
+    for (const p of trail.toReversed()) c.lineTo(...v.screen(p.at));
+    c.stroke();
+  }
+  for (const f of fleet.toReversed()) drawMember(v, c, f);
+  c.font = '600 12px ' + v.colours.sans;
+  c.textAlign = 'left';
+  const taken = fleet.map(({ xy: [x, y] }) => [x - 7, y - 7, x + 7, y + 7]);
+  for (const { name, silent, xy: [x, y] } of fleet.slice(0, NAMED)) {
+    const w = c.measureText(name).width, room = [x + 12, y - 7, x + 14 + w, y + 7];
+    if (taken.some((t) => room[0] < t[2] && t[0] < room[2] && room[1] < t[3] && t[1] < room[3])) continue;
+    taken.push(room);
+    c.fillStyle = v.colours[silent ? 'muted' : 'ink'];
+    text(v, c, name, x + 13, y + 4);
+  }
+}
+
+const near = (v, [x, y]) => x > -50 && x < v.width + 50 && y > -50 && y < v.height + 50;
+
+function drawMember(v, c, { xy, silent, speed, track }) {
+  c.save();
+  c.translate(...xy);
+  c.lineWidth = 2;
+  c.strokeStyle = v.colours[silent ? 'muted' : 'map'];
+  c.fillStyle = v.colours[silent ? 'map' : 'accent'];
+  c.beginPath();
+  if (!silent && isNumber(track) && speed >= STANDING) {
+    c.scale(0.7, 0.7);
+    arrow(c, (track - v.bearing) * Math.PI / 180);
+  } else c.arc(0, 0, 6, 0, 2 * Math.PI);
+  c.stroke();
+  c.fill();
+  c.restore();
+}
+
+// drawMark rings a point, with its words on the side where there is room.
+function drawMark(v, c) {
+  const [x, y] = v.screen(v.marked.at), left = x > v.width / 2;
+  c.strokeStyle = c.fillStyle = v.colours.ink;
+  c.lineWidth = 2;
+  c.beginPath();
+  c.arc(x, y, 7, 0, 2 * Math.PI);
+  c.stroke();
+  c.font = '600 13px ' + v.colours.sans;
+  c.textAlign = left ? 'right' : 'left';
+  text(v, c, v.marked.words, x + (left ? -13 : 13), y - 10);
 }
 
 function drawVehicle(v, c) {

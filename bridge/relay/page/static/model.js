@@ -219,7 +219,7 @@ function isNewer(m, t, last, lastTime) {
   return !m.backlog || (m.time !== undefined && t > lastTime);
 }
 
-const hasPosition = (m) => isNumber(m.lat) && isNumber(m.lon) && Math.abs(m.lat) <= 90 && m.mode >= 2;
+export const hasPosition = (m) => isNumber(m.lat) && isNumber(m.lon) && Math.abs(m.lat) <= 90 && m.mode >= 2;
 
 // pointOf is what is kept of a TPV. A fix without a position keeps its place in
 // time: it is a gap in the trail and in the charts.

@@ -1,10 +1,9 @@
 // The big numbers, and what stands beside each.
 
-import { NONE, coordinate, fixed, isNumber, setText, wind } from './format.js';
+import { NONE, fixed, isNumber, setText, wind } from './format.js';
 import { speedUnit } from './units.js';
 import { modeOf } from './model.js';
-
-const STANDING = 0.55; // m/s, 2 km/h: below it a course is noise
+import { STANDING } from './mapdraw.js';
 
 const few = (v) => (v < 9.95 ? 1 : 0);
 
@@ -22,7 +21,6 @@ export function showFix($, model) {
   setText($('altitude'), fixed(altitude, 0));
   setText($('altitude-more'), altitudeWords(p, altitude));
   setText($('accuracy'), fixed(p.eph, few(p.eph)));
-  setText($('position'), `${coordinate(p.lat, 'N', 'S')}\n${coordinate(p.lon, 'E', 'W')}`);
 }
 
 export function showSpeed($, p) {

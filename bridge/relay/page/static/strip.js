@@ -41,7 +41,7 @@ export class Strip {
     this.kind = c.kind;
     document.body.dataset.condition = c.kind;
     // Announced once when it changes; the counting is not announced.
-    setText($('announce'), c.kind === 'live' ? `Live: ${modeOf(model.fix).word}` : `${c.title}. ${c.text}`);
+    setText($('announce'), c.kind === 'live' && model.fix ? `Live: ${modeOf(model.fix).word}` : `${c.title}. ${c.text}`);
     this.changed(c.kind);
   }
 

@@ -35,6 +35,6 @@ export class Trail {
     if (p.lat === undefined) return;
     const hole = this.last !== undefined && !follows(this.last, p, Math.max(HOLE, 5 * this.model.epoch));
     this.last = p;
-    take({ lat: p.lat, lon: p.lon, state: this.delivery.stateOf(p), hole });
+    take({ t: p.t, speed: p.speed, lat: p.lat, lon: p.lon, state: this.delivery.stateOf(p), hole });
   }
 }
