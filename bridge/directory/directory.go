@@ -84,7 +84,12 @@ func Replace(path string, text []byte, mode fs.FileMode) error {
 
 // ReplaceWith is Replace with what a function writes, in pieces.
 func ReplaceWith(path string, mode fs.FileMode, write func(to io.Writer) error) error {
-	return replace(path, func(_ *Directory, _ string, f *os.File) error {
+	d, err := Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.replace(filepath.Base(path), func(f *os.File) error {
 		if err := f.Chmod(mode); err != nil { // whatever the umask is
 			return err
 		}
@@ -92,9 +97,19 @@ func ReplaceWith(path string, mode fs.FileMode, write func(to io.Writer) error) 
 	})
 }
 
-// Rewrite is Replace that keeps mode and owner of the file; a new one everyone may read.
+// Rewrite is Replace that keeps mode and owner of the file; a new one everyone may read. A link is followed and stays.
 func Rewrite(path string, text []byte) error {
-	return replace(path, func(d *Directory, name string, f *os.File) error {
+	parent, name, err := find(path)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	d, err := parent.open(".", unix.O_RDONLY, parent.Name())
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.replace(name, func(f *os.File) error {
 		st, err := d.Lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -109,24 +124,17 @@ func Rewrite(path string, text []byte) error {
 	})
 }
 
-func replace(path string, fill func(d *Directory, name string, next *os.File) error) error {
-	d, err := Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	name := filepath.Base(path)
+func (d *Directory) replace(name string, fill func(next *os.File) error) error {
 	next := name + ".new"
 	f, err := d.Create(next, 0o600)
 	if err != nil {
 		return err
 	}
-	err = fill(d, name, f)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(fill(f), f.Sync(), f.Close()); err == nil {
+		err = d.Rename(next, name)
 	}
-	if err := d.Rename(next, name); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, d.Remove(next))
 	}
 	return d.Sync() // so that its name is on the disk too
 }

@@ -57,6 +57,7 @@ func TestLinksOfAnotherUserAreNotFollowed(t *testing.T) {
 		"read by two links":  func(dir string) error { _, err := ReadFile(dir + "/far"); return err },
 		"read from below":    func(dir string) error { _, err := ReadFile(dir + "/above/precious"); return err },
 		"read by hard link":  func(dir string) error { _, err := ReadFile(dir + "/hard"); return err },
+		"rewrite":            func(dir string) error { return Rewrite(dir+"/file", nil) },
 		"replace from below": func(dir string) error { return Replace(dir+"/above/precious", nil, 0o600) },
 		"create from below":  func(dir string) error { return Replace(dir+"/above/new", nil, 0o600) },
 		"write": func(dir string) error {
@@ -121,6 +122,12 @@ func TestOwnLinksAreFollowed(t *testing.T) {
 	if got, err := ReadFile(at("again/b/up")); err != nil || string(got) != text {
 		t.Errorf("%q, %v", got, err)
 	}
+	if err := Rewrite(at("again/b/up"), []byte("new")); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(at("private/file")); err != nil || string(got) != "new" {
+		t.Errorf("what a link leads to was not rewritten: %q, %v", got, err)
+	}
 	d, err := Make(at("again/b/c"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +144,21 @@ func TestOwnLinksAreFollowed(t *testing.T) {
 	}
 	if _, err := ReadFile(at("none/file")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none") {
 		t.Errorf("a missing directory: %v", err)
+	}
+}
+
+// TestNothingIsLeft of a file that could not be replaced.
+func TestNothingIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub")
+	if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(path, []byte(text), 0o600); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("%v (%v) are there", names, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
 
 	"gpsbridge/bridge/directory"
@@ -26,12 +25,12 @@ const (
 // Read returns the token in a file: one line of printable ASCII without spaces, which is what a header can carry. Its error is
 // a problem, which wraps that of the file and shows nothing of the token.
 func Read(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := directory.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", &problem.Problem{Code: CodeMissing, Cause: fmt.Sprintf("file %q does not exist", path), Fix: "create it, or remove the key", Err: err}
 	case err != nil:
-		return "", &problem.Problem{Code: CodeUnreadable, Cause: fmt.Sprintf("file %q cannot be read: %v", path, errors.Unwrap(err)),
+		return "", &problem.Problem{Code: CodeUnreadable, Cause: fmt.Sprintf("file %q cannot be read: %v", path, cmp.Or(errors.Unwrap(err), err)),
 			Fix: "let the user that runs gpsbridge read it", Err: err}
 	}
 	token := strings.TrimSpace(string(text))

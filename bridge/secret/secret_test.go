@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/secret"
 )
@@ -33,6 +35,13 @@ func TestReadTakesOneLine(t *testing.T) {
 	}
 	if _, err := secret.Read(filepath.Dir(path)); problem.CodeOf(err) != secret.CodeUnreadable {
 		t.Errorf("a directory: %v", err)
+	}
+	pipe := path + ".pipe" // which whoever may write there can put in its place: root's commands would wait
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.Read(pipe); problem.CodeOf(err) != secret.CodeUnreadable {
+		t.Errorf("a pipe: %v", err)
 	}
 }
 

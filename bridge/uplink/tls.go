@@ -3,10 +3,11 @@ package uplink
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"os"
 	"time"
 
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 )
 
@@ -25,7 +26,7 @@ func (c Config) tlsConfig(now time.Time) (*tls.Config, error) {
 		Time: func() time.Time { return now },
 	}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		pem, err := directory.ReadFile(c.CAFile)
 		if err != nil {
 			return nil, bad(BadCA, "ca_file", err.Error(), readable, err)
 		}
@@ -39,7 +40,13 @@ func (c Config) tlsConfig(now time.Time) (*tls.Config, error) {
 		t.RootCAs = pool
 	}
 	if c.CertFile != "" || c.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		pem, certErr := directory.ReadFile(c.CertFile)
+		key, keyErr := directory.ReadFile(c.KeyFile)
+		err := errors.Join(certErr, keyErr)
+		var cert tls.Certificate
+		if err == nil {
+			cert, err = tls.X509KeyPair(pem, key)
+		}
 		if err != nil {
 			return nil, bad(BadCert, "cert_file", fmt.Sprintf("client certificate %q with key_file %q: %v", c.CertFile, c.KeyFile, err), readable+", both in PEM", err)
 		}

@@ -11,12 +11,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
@@ -192,7 +192,7 @@ func askFailed(address string, err error) error {
 
 // pinned makes a client that accepts the certificate in a file, whatever name it is for, and no other.
 func pinned(certFile string) (*http.Client, error) {
-	text, err := os.ReadFile(certFile)
+	text, err := directory.ReadFile(certFile)
 	if err != nil {
 		return nil, badCertificate(err.Error())
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/cmd/internal/command"
@@ -66,12 +67,11 @@ func (f *configFlags) load(p command.Process) (config.Config, error) {
 // wrong with a file is found where it is read.
 func readable(files ...string) error {
 	for _, name := range files {
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrPermission) {
-			return &problem.Problem{Code: notReadable, Cause: name + " is not readable by this user", Fix: "use sudo", Err: err}
+		if name == "" {
+			continue
 		}
-		if err == nil {
-			f.Close()
+		if _, err := directory.ReadFile(name); errors.Is(err, fs.ErrPermission) {
+			return &problem.Problem{Code: notReadable, Cause: name + " is not readable by this user", Fix: "use sudo", Err: err}
 		}
 	}
 	return nil
