@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -46,16 +47,20 @@ func Watch(ctx context.Context, c WatchConfig, state func(error), show func(msg 
 	}
 }
 
-// follow reads until the connection ends, which is no error, or show fails.
+// follow reads until the connection ends, which is no error, or show fails. Messages that are too long for an uplink are left out.
 func follow(ctx context.Context, conn *websocket.Conn, show func([]byte) error) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	for {
-		_, msg, err := conn.ReadMessage()
+		var msg bytes.Buffer // show keeps it
+		whole, err := uplink.Next(conn, &msg, func() {})
 		if err != nil {
 			return nil
 		}
-		if err := show(msg); err != nil {
+		if whole {
+			err = show(msg.Bytes())
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -190,13 +191,17 @@ func follow(ctx context.Context, conn *websocket.Conn, limit time.Duration, mess
 
 // read reads until the connection ends, and passes on the first new fix.
 func read(conn *websocket.Conn, isNew func([]byte) uint64, fixes chan<- uint64, lost chan<- error) {
+	var msg bytes.Buffer
 	for found := false; ; {
-		_, msg, err := conn.ReadMessage()
+		whole, err := uplink.Next(conn, &msg, func() {})
 		if err != nil {
 			lost <- err
 			return
 		}
-		if seq := isNew(msg); seq > 0 && !found {
+		if !whole || found {
+			continue
+		}
+		if seq := isNew(msg.Bytes()); seq > 0 {
 			found = true
 			fixes <- seq
 		}

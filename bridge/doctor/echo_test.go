@@ -76,8 +76,9 @@ func TestFollow(t *testing.T) {
 		{"quiet", short, listenOnly(t), func(h heard) bool { return h.lost == nil && h.pong > 0 && h.seq == 0 }},
 		{"new fix", long, func(conn *websocket.Conn) {
 			send(conn, `not even JSON`)
-			send(conn, `{"class":"TPV","run":"a1","seq":7}`) // older than the status
-			send(conn, `{"class":"TPV","run":"b2","seq":9}`) // of another tracker
+			send(conn, `{"class":"TPV","run":"a1","seq":7}`)                                          // older than the status
+			send(conn, `{"class":"TPV","run":"b2","seq":9}`)                                          // of another tracker
+			send(conn, `{"class":"TPV","run":"a1","seq":20,"text":"`+strings.Repeat("x", 1<<20)+`"}`) // too long to be one
 			send(conn, `{"class":"TPV", "run":"a1", "seq": 8}`)
 			send(conn, `{"class":"TPV","run":"a1","seq":9}`)
 			listenOnly(t)(conn)

@@ -115,6 +115,32 @@ func TestLongEcho(t *testing.T) {
 	}
 }
 
+// Whatever a message repeats is looked for once, in the order of sending: it may have 50,000 numbers in 1 MiB.
+func TestEchoesInAMessage(t *testing.T) {
+	u := &Uplink{runs: map[string]bool{"r1": true}, win: newWindow(maxWindow)}
+	for seq := range 3 {
+		u.win.sending(&flight{pos: uint64(seq + 1), key: Key{"r1", uint64(seq + 1)}, keyed: true}, time.Time{})
+	}
+	list := func(seqs ...int) string {
+		var all []string
+		for _, seq := range seqs {
+			all = append(all, string(record(seq)))
+		}
+		return strings.Join(all, ",")
+	}
+	for text, want := range map[string][]Key{
+		list(2): {{"r1", 2}},
+		list(9): {{"r1", 9}},
+		strings.Repeat(list(3, 1, 2, 9, 1)+",", 1000) + list(8): {{"r1", 1}, {"r1", 2}, {"r1", 3}},
+		strings.Repeat(list(9, 8, 7)+",", 1000) + list(6):       {{"r1", 9}},
+		`{"run":"other","seq":1}`:                               nil,
+	} {
+		if got := u.echoesIn([]byte("[" + text + "]")); !slices.Equal(got, want) {
+			t.Errorf("in %.60s: %v, want %v", text, got, want)
+		}
+	}
+}
+
 // Each record is kept for Retain from its own pong on.
 func TestProvisionalIsKeptFromItsOwnPong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -127,7 +127,7 @@ func TestHugeMessageOnASlowLink(t *testing.T) {
 				})
 				u := run(t, s.config(), newQueue(0))
 				pass(time.Duration(size/4096+1) * time.Second)
-				if st := u.Status(); sent.Load() != int64(size) || st.Connects != 1 {
+				if st := u.Status(); sent.Load() != int64(size) || st.Connects != 1 || st.TooLong > 0 != (size > maxEcho) {
 					t.Errorf("%d of %d bytes came through, status %+v", sent.Load(), size, st)
 				}
 			})

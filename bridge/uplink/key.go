@@ -28,9 +28,8 @@ func Keys(frame []byte) iter.Seq[Key] {
 		} else if ok && bytes.Count(frame, []byte(`run`)) == 1 {
 			return // the usual frame: one message and nothing around it
 		}
-		if v, ok := parse(frame); ok {
-			keysIn(v, keyDepth, yield, true)
-		}
+		s := search{yield: yield}
+		s.text(frame, keyDepth, true)
 	}
 }
 
@@ -69,42 +68,51 @@ func wholeNumber(text string) uint64 {
 	return uint64(f)
 }
 
-func parse(text []byte) (v any, ok bool) {
-	if !bytes.Contains(text, []byte(`run`)) {
-		return nil, false
+// search is one for keys in JSON. It keeps no value: a message of 1 MiB of small ones would be 50 MiB of them.
+type search struct {
+	yield func(Key) bool
+	ended bool // yield wants no more
+}
+
+// text searches a text, if it is JSON, and depth levels below it; not its own level where the caller has that.
+func (s *search) text(text []byte, depth int, known bool) {
+	if depth < 0 || !bytes.Contains(text, []byte(`run`)) || !json.Valid(text) {
+		return
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	return v, d.Decode(&v) == nil
+	s.value(d, depth, known)
 }
 
-// keysIn yields the keys in a value and depth levels below it; not those of its own level where the caller has them. It
-// reports whether yield wants more.
-func keysIn(v any, depth int, yield func(Key) bool, below bool) bool {
-	switch v := v.(type) {
-	case map[string]any:
-		if run, is := v["run"].(string); is && run != "" && !below {
-			if seq := sequence(v["seq"]); seq > 0 && !yield(Key{run, seq}) {
-				return false
-			}
+// value searches the value that comes next, and returns it if it has no parts.
+func (s *search) value(d *json.Decoder, depth int, known bool) (scalar any) {
+	token, _ := d.Token() // the text is valid
+	begin, hasParts := token.(json.Delim)
+	if !hasParts {
+		if text, is := token.(string); is {
+			s.text([]byte(text), depth, false)
 		}
-		for _, inner := range v {
-			if depth > 0 && !keysIn(inner, depth-1, yield, false) {
-				return false
-			}
+		return token
+	}
+	var run string
+	var seq uint64
+	for d.More() && !s.ended {
+		var name any
+		if begin == '{' {
+			name, _ = d.Token()
 		}
-	case []any:
-		for _, inner := range v {
-			if depth > 0 && !keysIn(inner, depth-1, yield, false) {
-				return false
-			}
-		}
-	case string:
-		if inner, ok := parse([]byte(v)); ok {
-			return keysIn(inner, depth, yield, false)
+		switch part := s.value(d, depth-1, false); name {
+		case "run":
+			run, _ = part.(string)
+		case "seq":
+			seq = sequence(part)
 		}
 	}
-	return true
+	_, _ = d.Token() // its end
+	if depth >= 0 && !known && !s.ended && run != "" && seq > 0 {
+		s.ended = !s.yield(Key{run, seq})
+	}
+	return nil
 }
 
 func sequence(v any) uint64 {

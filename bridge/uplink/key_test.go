@@ -1,7 +1,9 @@
 package uplink
 
 import (
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -38,6 +40,21 @@ func TestKeysAreFoundAtDepth(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", frame, got, want)
 		}
+	}
+}
+
+// A message of another member of the group is not held as the values that it is made of, which would be fifty times as much.
+func TestKeysHoldLittle(t *testing.T) {
+	frame := []byte(`[` + strings.Repeat(`{"":0},`, maxEcho/7-10) + `{"run":"r1","seq":7}]`)
+	var before, at runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range Keys(frame) {
+		runtime.GC()
+		runtime.ReadMemStats(&at)
+	}
+	if held := int64(at.HeapAlloc) - int64(before.HeapAlloc); at.HeapAlloc == 0 || held > 8*maxEcho {
+		t.Errorf("%d kB are held of a message of %d kB", held>>10, len(frame)>>10)
 	}
 }
 

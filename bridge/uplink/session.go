@@ -2,10 +2,12 @@ package uplink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -144,9 +146,25 @@ func abandon(conn net.Conn) {
 	}
 }
 
-// maxEcho is the longest message that is looked at. Records are some hundred
-// bytes; longer messages of other members are read and thrown away.
+// maxEcho is the longest message that is looked at, in bytes. Records are some hundred.
 const maxEcho = 1 << 20
+
+// Next reads the next message of a connection into buf. One that is longer than 1 MiB, which any other member of a group may send, is
+// read and thrown away, and whole is false. received is called with each part that comes.
+func Next(conn *websocket.Conn, buf *bytes.Buffer, received func()) (whole bool, err error) {
+	_, r, err := conn.NextReader()
+	if err != nil {
+		return false, err
+	}
+	received()
+	r = vital{r, received}
+	buf.Reset()
+	if _, err = buf.ReadFrom(io.LimitReader(r, maxEcho+1)); err != nil || buf.Len() <= maxEcho {
+		return err == nil, err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return false, err
+}
 
 // prepareReading sets what answers control frames. Handlers run in the reader,
 // which must never wait for the writer: a server that does not read before it
@@ -182,23 +200,16 @@ func (s *session) alive() {
 func (s *session) read() error {
 	var buf bytes.Buffer
 	for {
-		_, r, err := s.conn.NextReader()
-		if err != nil {
+		whole, err := Next(s.conn, &buf, s.alive)
+		switch {
+		case err != nil:
 			return s.explainLoss(err)
-		}
-		s.alive()
-		r = vital{r, s}
-		buf.Reset()
-		_, err = buf.ReadFrom(io.LimitReader(r, maxEcho+1))
-		whole := buf.Len() <= maxEcho
-		if err == nil && !whole {
-			_, err = io.Copy(io.Discard, r)
-		}
-		if err != nil {
-			return s.explainLoss(err)
-		}
-		if whole {
+		case whole:
 			s.message(buf.Bytes())
+		default:
+			s.u.mu.Lock()
+			s.u.status.TooLong++
+			s.u.mu.Unlock()
 		}
 	}
 }
@@ -207,13 +218,13 @@ func (s *session) read() error {
 // in the middle of a frame, and a long one takes long on a slow link.
 type vital struct {
 	io.Reader
-	s *session
+	received func()
 }
 
 func (v vital) Read(p []byte) (int, error) {
 	n, err := v.Reader.Read(p)
 	if n > 0 {
-		v.s.alive()
+		v.received()
 	}
 	return n, err
 }
@@ -224,21 +235,40 @@ func (s *session) message(msg []byte) {
 	if u.c.Ack == AckPong || u.c.Ack == AckNone {
 		return
 	}
-	var own []Key
+	for _, key := range u.echoesIn(msg) {
+		s.echoed(key)
+	}
+}
+
+// echoesIn returns the keys of own records in a message, in the order of sending, whatever the message's: only what it leaves out has
+// no echo. Each is there once, and of records that are done with, which all prove the same, there is one: a message may repeat
+// tens of thousands.
+func (u *Uplink) echoesIn(msg []byte) (own []Key) {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	for key := range Keys(msg) {
 		if u.runs[key.Run] {
 			own = append(own, key)
 		}
 	}
-	if len(own) > 1 { // in the order of sending, whatever the frame's: only what the frame leaves out has no echo
-		at := func(key Key) int { return slices.IndexFunc(u.win.sent, func(f *flight) bool { return f.key == key }) }
-		slices.SortStableFunc(own, func(a, b Key) int { return at(a) - at(b) })
+	if len(own) < 2 {
+		return own
 	}
-	u.mu.Unlock()
+	open := make(map[Key]uint64, len(u.win.known))
+	for _, f := range u.win.known {
+		open[f.key] = f.n
+	}
+	first := own[0]
+	found := map[Key]uint64{}
 	for _, key := range own {
-		s.echoed(key)
+		if n := open[key]; n > 0 {
+			found[key] = n
+		}
 	}
+	if len(found) == 0 {
+		return []Key{first}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b Key) int { return cmp.Compare(found[a], found[b]) })
 }
 
 // echoed takes an own echo.

@@ -46,6 +46,7 @@ type Status struct {
 	Backlog     uint64 `json:"backlog"`     // frames sent late: after a newer record had been sent
 	Quarantined uint64 `json:"quarantined"` // records given to Quarantine: the server breaks the connection on them
 	Skipped     uint64 `json:"skipped"`     // records that no server accepts (empty, not text), thrown away
+	TooLong     uint64 `json:"too_long"`    // messages of the group that were longer than 1 MiB, thrown away
 	Connects    uint64 `json:"connects"`
 
 	// As TCP carries them: handshakes, framing and TLS included.
