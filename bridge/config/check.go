@@ -285,7 +285,8 @@ func (s UplinkSection) endpoint(several bool) (*url.URL, error) {
 	case server.User != nil:
 		return nil, bad(fmt.Sprintf("%q holds a password", server.Redacted()), "write a token into a file and name it with token_file")
 	case server.Scheme != "ws" && server.Scheme != "wss" || server.Host == "":
-		return nil, bad(fmt.Sprintf("%q is not a WebSocket URL", s.Server), "use ws://HOST or wss://HOST")
+		shown := s.Server[:strings.IndexAny(s.Server+"?", "?#")] // what follows may be secret
+		return nil, bad(fmt.Sprintf("%q is not a WebSocket URL", shown), "use ws://HOST or wss://HOST")
 	}
 	if server.Path == "" || server.Path == "/" {
 		server.Path = TrackingRoute

@@ -113,7 +113,7 @@ const (
 
 // link prints one link. The name of one of several ("port /dev/ttyUSB0") is a heading above its links.
 func (c *chart) link(l doctor.Link) {
-	name, of, _ := strings.Cut(l.Name, " ")
+	name, of, _ := strings.Cut(shown(l.Name), " ")
 	if of != c.of {
 		c.of = of
 		fmt.Fprintln(c.w, strings.TrimRight("\n"+of, "\n"))
@@ -122,7 +122,7 @@ func (c *chart) link(l doctor.Link) {
 	if l.State == doctor.Broken {
 		state = "BROKEN"
 	}
-	text := command.Printable(fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, l.Seen))
+	text := fmt.Sprintf("%-*s%-*s %s", stateColumns, state, nameColumns-1, name, shown(l.Seen))
 	for i, line := range wrap(text, stateColumns+nameColumns, c.columns) {
 		if i == 0 && c.terminal != nil && len(line) > stateColumns {
 			_ = c.terminal.Control("\x1b[" + colors[l.State] + "m" + line[:stateColumns] + "\x1b[0m")
@@ -143,5 +143,5 @@ func (c *chart) verdict(links []doctor.Link) {
 		text = "Nothing is broken."
 	}
 	fmt.Fprintln(c.w)
-	fmt.Fprintln(c.w, strings.Join(wrap(command.Printable(text), 0, c.columns), "\n"))
+	fmt.Fprintln(c.w, strings.Join(wrap(shown(text), 0, c.columns), "\n"))
 }

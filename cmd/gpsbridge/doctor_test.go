@@ -30,3 +30,17 @@ ok      clock         seen
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }
+
+// Text from outside, such as the path of a device as a gpsd gives it, cannot look like lines of the doctor.
+func TestDoctorPrintsALinkOnItsOwnLines(t *testing.T) {
+	var out strings.Builder
+	c := newChart(&out, false)
+	links := []doctor.Link{{Name: "port", State: doctor.Broken, Seen: "/dev/x\n\nNothing is broken.\n\u2028\x85ok      server ", Fix: "plug\nit in"}}
+	c.link(links[0])
+	c.verdict(links)
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "Nothing") || strings.HasPrefix(line, "ok") {
+			t.Errorf("the line %q in\n%s", line, out.String())
+		}
+	}
+}

@@ -151,6 +151,11 @@ func TestSetupInterrupted(t *testing.T) {
 	if err == nil || !strings.Contains(said, "nothing was changed: answer the questions") || contents(t, path) != before {
 		t.Errorf("%v, %q", err, said)
 	}
+	writeFile(t, path, "[[receiver]]\nsource = \"sim:?rate=1\"\n[[uplink]]\nserver = \"ws://127.0.0.1:1/van/?token=SECRET\"\n")
+	said, err = typing(t, gpsbridge(t, "setup", "-c", path, "--device-id", deviceID, "--device", "auto"), 80, 24, func(said string) bool { return strings.Contains(said, "URL or none [") }, "\x03")
+	if err == nil || !strings.Contains(said, "or none [ws://127.0.0.1:1/van/?...]: ") || strings.Contains(said, "SECRET") {
+		t.Errorf("%v, %q", err, said)
+	}
 }
 
 // converse runs a program on a terminal of 80 columns and types each answer when the program waits at its question. It returns

@@ -86,6 +86,7 @@ func (p *panel) message(text []byte, now time.Time) {
 	case "SKY":
 		var s panelSky
 		if json.Unmarshal(text, &s) == nil {
+			s.Satellites = s.Satellites[:min(len(s.Satellites), mostSatellites)]
 			p.sky, p.skyAt = s, now
 		}
 	}
@@ -100,9 +101,13 @@ func (p *panel) tpv(f panelFix, now time.Time) {
 		p.late++
 	}
 	newest, known := p.newest[f.Run]
+	far := max(f.Seq, newest)-min(f.Seq, newest) > farSeq
 	switch {
 	case f.Run == "" || f.Seq == 0: // of another kind of sender
-	case !known:
+	case !known, far:
+		if len(p.newest) == mostRuns {
+			clear(p.newest)
+		}
 		p.newest[f.Run] = f.Seq
 	case f.Seq > newest:
 		p.missing += f.Seq - newest - 1
@@ -112,10 +117,18 @@ func (p *panel) tpv(f panelFix, now time.Time) {
 	default:
 		p.again++
 	}
-	if !f.Backlog && (!known || f.Seq == 0 || f.Seq > newest) {
+	if !f.Backlog && (!known || f.Seq == 0 || f.Seq > newest || far) {
 		p.fix, p.fixAt = f, now
 	}
 }
+
+// What other members of a group may send is bounded, or one message would stop the panel.
+const (
+	farSeq         = 10_000_000 // by how many numbers no fix is missing or late: 11 days at 10 Hz. If it is more, one of two numbers is wrong
+	mostRuns       = 100        // remembered: a vehicle begins one at each start of its daemon
+	mostSatellites = 200        // more than are in the sky
+	strongest      = 100        // dB-Hz, of which no signal has more than 60
+)
 
 // text is the picture of now.
 func (p *panel) text(now time.Time) string {
@@ -229,7 +242,7 @@ func (p *panel) writeSky(w io.Writer, now time.Time) {
 			mark = '*'
 		}
 		fmt.Fprintf(w, "%s%02d%c  %4s %4s %5s %s\n", name, s.SV, mark, stated("%.0f", s.El), stated("%.0f", s.Az), stated("%.0f", s.SS),
-			strings.Repeat("=", max(0, int(strength(s))/2)))
+			strings.Repeat("=", int(min(max(0, strength(s)), strongest))/2))
 	}
 	fmt.Fprintln(w, "* used in the fix")
 }

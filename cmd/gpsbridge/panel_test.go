@@ -56,3 +56,42 @@ func TestPanelShowsTheNewestFixAndCountsTheRest(t *testing.T) {
 	}
 	contains(at(61), "20, ")
 }
+
+// TestPanelSurvivesWhatAMemberMaySend: one message of another member of the group must not end the program, nor stop the picture.
+func TestPanelSurvivesWhatAMemberMaySend(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	p := newPanel("ws://relay/ws/gps-tracking/van_7/", now)
+	tpv := func(run string, seq uint64, device string) {
+		p.message(fmt.Appendf(nil, `{"class":"TPV","device_id":%q,"run":%q,"seq":%d,"mode":3,"lat":51.5,"lon":-0.125}`, device, run, seq), now)
+	}
+	for _, strength := range []string{"1e10", "1e308", "-1e308"} {
+		p.message([]byte(`{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"ss":`+strength+`}`+strings.Repeat(`,{"ss":40}`, 10_000)+`]}`), now)
+		for line := range strings.Lines(p.text(now)) {
+			if len(line) > 500 {
+				t.Errorf("of a signal of %s dB-Hz a line of %d bytes is made", strength, len(line))
+			}
+		}
+		if n := strings.Count(p.text(now), "\n"); n > 300 {
+			t.Errorf("%d lines", n)
+		}
+	}
+
+	// A number that cannot be right holds up no fix that comes after it.
+	tpv("aa", 7, "van_7")
+	tpv("aa", 1<<63, "van_7")
+	tpv("aa", 8, "van_7")
+	if text := p.text(now); !strings.Contains(text, "number 8\n") || !strings.Contains(text, " 0 not here, 0 repeats") {
+		t.Errorf("after a number that was wrong:\n%s", text)
+	}
+
+	tpv("bb", 1, strings.Repeat("x", 100_000))
+	if n := len(p.text(now)); n > 50_000 {
+		t.Errorf("a picture of %d bytes", n)
+	}
+	for i := range 1000 {
+		tpv(fmt.Sprint(i), 1, "van_7")
+	}
+	if len(p.newest) > mostRuns {
+		t.Errorf("%d runs are remembered", len(p.newest))
+	}
+}

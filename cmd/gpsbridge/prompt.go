@@ -21,7 +21,8 @@ type prompt struct {
 
 func newPrompt(p command.Process) *prompt { return &prompt{p: p, in: bufio.NewReader(p.Stdin)} }
 
-// line returns what was typed, without the space around it; if it is hidden, the terminal does not show it. The end of the input and of ctx are errors.
+// line returns what was typed, without the space around it; if it is hidden, the terminal does not show it, and what was typed after it
+// is dropped. The end of the input and of ctx are errors.
 func (q *prompt) line(ctx context.Context, question string, hidden bool) (string, error) {
 	if f, ok := q.p.Stdin.(*os.File); ok && hidden {
 		defer fmt.Fprintln(q.p.Stdout)
@@ -57,5 +58,6 @@ func hide(fd int) (show func()) {
 	hidden := *mode
 	hidden.Lflag &^= unix.ECHO
 	_ = unix.IoctlSetTermios(fd, setTermios, &hidden) // the answer is shown then
-	return func() { _ = unix.IoctlSetTermios(fd, setTermios, mode) }
+	// The rest of a secret that was pasted with line ends is not the next answer, which would be shown.
+	return func() { _ = unix.IoctlSetTermios(fd, flushTermios, mode) }
 }

@@ -8,4 +8,6 @@ import "golang.org/x/sys/unix"
 const (
 	getTermios = unix.TIOCGETA
 	setTermios = unix.TIOCSETA
+	// flushTermios also drops what was typed and not read.
+	flushTermios = unix.TIOCSETAF
 )

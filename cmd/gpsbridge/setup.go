@@ -152,7 +152,10 @@ func (s *setup) serverAnswers(ctx context.Context) error {
 	switch len(s.config.Uplinks) {
 	case 0:
 	case 1:
-		server = strings.TrimSuffix(s.config.Uplinks[0].URL, config.TrackingRoute)
+		address, _, secrets := strings.Cut(s.config.Uplinks[0].URL, "?")
+		if server = strings.TrimSuffix(address, config.TrackingRoute); secrets {
+			server = address + "?..."
+		}
 	default:
 		if s.given["server"]+s.given["token-file"] == "" {
 			return nil
@@ -235,7 +238,7 @@ func (s *setup) showReceiver(ctx context.Context) {
 	case seen.State == receiver.Reading:
 		text = fmt.Sprintf("Found at %s.", cmp.Or(seen.Port, seen.Source))
 	}
-	fmt.Fprintln(s.p.Stdout, command.Printable(folded(s.p.Stdout, text)))
+	fmt.Fprintln(s.p.Stdout, folded(s.p.Stdout, shown(text)))
 }
 
 func (s *setup) setReceiver(source string) error {
@@ -322,11 +325,7 @@ func (s *setup) write() error {
 	if s.was != nil && bytes.Equal(s.was, s.text) {
 		return nil
 	}
-	path := s.path
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // a link is not replaced by a file
-	}
-	return directory.Rewrite(path, s.text)
+	return directory.Rewrite(s.path, s.text)
 }
 
 // restart starts the service with the file where there is one; elsewhere it prints what runs the daemon.

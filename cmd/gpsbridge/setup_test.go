@@ -39,6 +39,7 @@ func TestSetupRefuses(t *testing.T) {
 	for _, test := range []struct{ file, line, want string }{
 		{"", "", `no terminal to ask at: give the tracking server with --server URL, or --server none\n$`},
 		{"", "--server tracking.example.org", `--server: "tracking.example.org" is not a WebSocket URL: use ws://HOST`},
+		{"", "--server http://a/?token=SECRET", `--server: "http://a/" is not a WebSocket URL`},
 		{"", "--server none --device-id van-7", `--device-id: "van-7" is not allowed: use`},
 		{"", "--server none --device ftp://x", `--device: .*ftp://x`},
 		{"", "--server none --token-file " + token, `--token-file: there is no tracking server to send it to: give one with --server URL`},

@@ -61,9 +61,19 @@ func runStatus(ctx context.Context, p command.Process, c command.Command, args [
 type rows struct{ w io.Writer }
 
 func (r rows) row(name, format string, args ...any) {
-	if text := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " "); text != "" {
-		fmt.Fprintf(r.w, "%-9s %s\n", name, command.Printable(text))
+	if text := shown(fmt.Sprintf(format, args...)); text != "" {
+		fmt.Fprintf(r.w, "%-9s %s\n", name, text)
 	}
+}
+
+// mostShown bounds a text in bytes: the longest problem has a few hundred.
+const mostShown = 2000
+
+// shown is a text in one line of bounded length, as a terminal shows it: parts of it may come from outside, and must not look like
+// lines of this program.
+func shown(text string) string {
+	line := strings.Join(strings.Fields(text), " ")
+	return command.Printable(line[:min(len(line), mostShown)])
 }
 
 func printStatus(w io.Writer, st observe.Status, fixes []deviceFix) {
