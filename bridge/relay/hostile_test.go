@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -231,7 +232,7 @@ func FuzzMessage(f *testing.F) {
 		if err := h.publish("van_7", newMessage(head, data), nil); err != nil {
 			t.Error(err)
 		}
-		if kept := h.kept.Load(); kept < 0 || kept > 3*(maxKept+200) {
+		if kept := h.kept.Load(); kept < 0 || kept > 4*(maxKept+200) {
 			t.Errorf("%d bytes kept of one message of %d", kept, len(data))
 		}
 		if g := h.lookup("van_7"); head.Class == classTPV && len(data) <= maxKept-maxFrameHeader && !bytes.Equal(g.lastFix(), data) {
@@ -384,14 +385,16 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 		}
 		r.hub.limits.answers = 4 * largeAnswer
 		until := make(chan struct{})
-		answered := func(size int) int {
+		ask := func(do answering) int {
 			u := &unread{http.Header{}, 0, until}
-			answer := func(w http.ResponseWriter, _ *http.Request) error {
-				return r.answer(w, "text/plain", make([]byte, size))
-			}
-			go r.explained(answer).ServeHTTP(u, httptest.NewRequest("GET", "/api/v1/status", nil))
+			go r.explained(do).ServeHTTP(u, httptest.NewRequest("GET", "/api/v1/status", nil))
 			synctest.Wait()
 			return u.code
+		}
+		answered := func(size int) int {
+			return ask(func(w http.ResponseWriter, _ *http.Request) error {
+				return r.answer(w, "text/plain", make([]byte, size))
+			})
 		}
 		if code := answered(6 * largeAnswer); code != 0 {
 			t.Errorf("one alone is answered %d", code)
@@ -403,6 +406,23 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 		}
 		if code := answered(largeAnswer); code != 0 {
 			t.Errorf("a small one is answered %d", code)
+		}
+		// The list of all devices is as long as the fleet is large, and is not made before it is read.
+		fix := []byte(`{"class":"TPV","text":"` + strings.Repeat("x", maxKept/2) + `"}`)
+		for i := range 100 {
+			r.Publish(fmt.Sprintf("van_%d", i), "TPV", fix)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		const lists = 30
+		for range lists {
+			if code := ask(r.serveDevices); code != 0 {
+				t.Fatalf("a list of devices is answered %d", code)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.TotalAlloc - before.TotalAlloc); grown > lists*int64(len(fix))*10 {
+			t.Errorf("%d kB were made for %d lists that are not read", grown>>10, lists)
 		}
 		close(until)
 		synctest.Wait()

@@ -273,15 +273,34 @@ type device struct {
 	Fix json.RawMessage `json:"fix,omitempty"` // the last TPV, as published
 }
 
-// serveDevices answers with every known device, by ID.
+// serveDevices answers with every known device, by ID. Each is encoded when it is written: all together may be 64 MiB, for each of
+// many clients.
 func (r *Relay) serveDevices(w http.ResponseWriter, _ *http.Request) error {
-	now := time.Now()
-	list := []device{}
-	for _, g := range r.hub.all() {
-		list = append(list, device{g.status(now), g.lastFix()})
+	groups := r.hub.all()
+	release, err := r.reserve(2 * 8 * len(groups)) // the list has grown to its size
+	defer release()
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(list, func(a, b device) int { return cmp.Compare(a.DeviceID, b.DeviceID) })
-	return r.answerJSON(w, map[string]any{"devices": list})
+	slices.SortFunc(groups, func(a, b *group) int { return cmp.Compare(a.device, b.device) })
+	w.Header().Set("Content-Type", "application/json")
+	text := []byte(`{"devices":[`)
+	for i, g := range groups {
+		one, err := json.Marshal(device{g.status(time.Now()), g.lastFix()})
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if err == nil {
+			_, err = w.Write(append(text, one...))
+		}
+		if err != nil {
+			r.log.Debug("devices not written to their end", "err", err)
+			panic(http.ErrAbortHandler) // the client must not take it for whole
+		}
+		text = text[:0]
+	}
+	w.Write(append(text, "]}"...))
+	return nil
 }
 
 func (r *Relay) serveDevice(w http.ResponseWriter, q *http.Request) error {

@@ -89,8 +89,8 @@ func newMessage(head header, data []byte) *message {
 	return &message{frame: frame, data: frame[len(frame)-len(data):], head: head}
 }
 
-// size is what the message costs in memory: its frame and the structures around (measured: up to 200 bytes).
-func (m *message) size() int { return len(m.frame) + 200 }
+// size is what the message costs in memory: its frame, the copies of its texts, and the structures around (measured: up to 200 bytes).
+func (m *message) size() int { return len(m.frame) + len(m.head.Class) + len(m.head.Run) + 200 }
 
 var errNotUTF8 = errors.New("text is not UTF-8")
 

@@ -273,6 +273,7 @@ func testStrangers(t *testing.T, p *tab) {
 	p.shows("speed", "36")
 	for _, odd := range []string{`{"class":"ATT","roll":3}`, `{"text":"hello"}`, `[1,2]`, `null`, `7`, `{"class":"SKY"}`, `{"class":"TPV"}`,
 		`{"class":"TPV","mode":3,"lat":"x","lon":null,"speed":"fast"}`, `{"class":"TPV","mode":"3","time":2026,"lat":51,"lon":0,"speed":null}`,
+		`{"__proto__":{"class":"TPV","mode":3},"class":"SKY","satellites":[{"__proto__":{"gnssid":0},"constructor":1,"svid":1}]}`,
 		`{"class":"SKY","satellites":[null,7,{"gnssid":"constructor","svid":1,"el":5,"az":5,"ss":30}]}`} {
 		r.Publish("van_7", "SKY", []byte(odd)) // what the page asked for, whatever is in it
 	}
@@ -287,13 +288,16 @@ func testStrangers(t *testing.T, p *tab) {
 		r.Publish("van_7", "SKY", fmt.Appendf(nil, `{"class":"SKY","satellites":[{"gnssid":0,"svid":5,"el":71,"az":210,"ss":40,%q:%s}]}`, key, no))
 	}
 	// Numbers that no later fix exceeds do not freeze the page.
-	for i, seq := range []string{"1e308", "9007199254740991", "-1", "0.5"} {
+	for i, seq := range []string{"1e308", "9007199254740991", "-1", "0.5", `"NaN"`, `[1]`} {
 		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":%s}`, seq))
 		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.4,"lon":-0.1,"speed":10,"run":"r","seq":%d}`, 100*i+50))
 		p.shows("position", "51.400000° N")
 		r.Publish("van_7", "TPV", fmt.Appendf(nil, `{"class":"TPV","mode":3,"lat":51.5,"lon":-0.1,"speed":10,"run":"r","seq":%d}`, 100*i+51))
 		p.shows("position", "51.500000° N")
 	}
+	// More satellites than could be drawn.
+	r.Publish("van_7", "SKY", crowdedSky(700))
+	p.until(`document.querySelectorAll("#bars .sat .number").length === 200`)
 	r.Publish("van_7", "TPV", []byte(`{"class":"TPV","mode":3,"lat":51.6,"lon":-0.1,"speed":20}`))
 	p.shows("speed", "72")
 	p.shows("position", "51.600000° N")

@@ -15,13 +15,14 @@ const CONSTELLATIONS = {
 };
 const OTHER = { name: 'Other', letter: '', shape: 'cross' };
 const ORDER = [0, 6, 2, 3, 5, 7, 1];
+const MOST = 200; // more than are in the sky; drawing thousands would stop the page
 
 // satellitesOf makes a list out of a SKY message: one entry a satellite, sorted
 // by constellation and number. A receiver that reports a satellite once a
 // signal is shown with its strongest.
 export function satellitesOf(sky) {
   const found = new Map();
-  for (const s of sky?.satellites ?? []) {
+  for (const s of (sky?.satellites ?? []).slice(0, MOST)) {
     const id = Object.hasOwn(CONSTELLATIONS, s.gnssid) ? s.gnssid : -1;
     const c = CONSTELLATIONS[id] ?? OTHER;
     const number = s.svid ?? s.PRN;
