@@ -201,8 +201,10 @@ func (h *host) files() []string {
 func TestPurgeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
+	h.Run("mkdir", "/var/lib/gpsbridge-backup", "/run/gpsbridge-notes") // the administrator's own
 	before := h.files()
 	h.install()
+	h.Run("sh", "-c", "mkdir -p /var/lib/private/gpsbridge-ttyACM0 && ln -s private/gpsbridge-ttyACM0 /var/lib") // as an instance leaves it
 	h.startReceiver()
 	h.startServer()
 	h.Write(configFile, "device_id = \"van_7\"\n[[receiver]]\nsource = \"/run/receiver\"\n[[uplink]]\nserver = \"ws://127.0.0.1:1\"\n")
@@ -218,9 +220,15 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	}
 	h.Run("test", "-d", "/var/lib/gpsbridge/spool")
 	h.Run("apt-get", "purge", "--quiet", "--yes", "gpsbridge")
-	for _, path := range h.files() {
+	after := h.files()
+	for _, path := range after {
 		if !slices.Contains(before, path) {
 			t.Errorf("left: %s", path)
+		}
+	}
+	for _, path := range before {
+		if strings.Contains(path, "gpsbridge-") && !slices.Contains(after, path) {
+			t.Errorf("gone: %s", path)
 		}
 	}
 }
