@@ -35,7 +35,7 @@ func TestErrorsSayWhereTheValueWasGiven(t *testing.T) {
 		"flag":            {file: "[relay]\nlisten = '8947'", environ: []string{"GPSBRIDGE_LISTEN=8948"}, flags: map[string]string{"listen": "8949"}, want: []string{`--listen: "8949"`}},
 		"another by flag": {file: "[[uplink]]\nserver = 'x'\nwindow = 100", flags: map[string]string{"server": "ws://a"}, want: []string{"FILE:3: uplink."}},
 		"receiver's flag": {file: "[[receiver]]\nsource = 'a'\nsilence = '1s'", flags: map[string]string{"device": "ttyUSB0"}, want: []string{"--device: "}},
-		"empty token":     {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/dev/null'", want: []string{`FILE:3: uplink.token_file: file "/dev/null" does not hold a token`}},
+		"token, no file":  {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/dev/null'", want: []string{`FILE:3: uplink.token_file: file "/dev/null" cannot be read: is not a regular file`}},
 		"missing map":     {file: "[relay]\nbasemap = '/nonexistent/m'", want: []string{`FILE:2: relay.basemap: file "/nonexistent/m" does not exist`}},
 		"missing file":    {file: "[[uplink]]\nserver = 'ws://a'\ntoken_file = '/nonexistent/t'", want: []string{`FILE:3: uplink.token_file`}},
 	} {

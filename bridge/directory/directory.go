@@ -160,7 +160,8 @@ func (d *Directory) OpenFile(name string, flags int, mode fs.FileMode) (f *os.Fi
 	f = os.NewFile(uintptr(fd), d.at(name))
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: d.at(name), Err: ErrNotRegular}, f.Close())
+		_ = f.Close() // nothing was written
+		return nil, &fs.PathError{Op: "open", Path: d.at(name), Err: ErrNotRegular}
 	}
 	return f, nil
 }
