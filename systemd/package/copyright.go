@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,60 +11,106 @@ import (
 	"strings"
 )
 
-// copyright collects the notices of everything that is compiled into the program, as its licences require.
-func copyright(root string) (string, error) {
-	// All architectures are built from the same packages.
-	list, err := command(root, []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}, "go", "list", "-deps",
-		"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}", "./cmd/gpsbridge")
-	if err != nil {
-		return "", err
-	}
-	goroot, err := command(root, nil, "go", "env", "GOROOT")
-	if err != nil {
-		return "", err
-	}
-	lines := strings.Split(strings.TrimSpace(list), "\n")
-	slices.Sort(lines)
-	var b strings.Builder
-	b.WriteString("gpsbridge states no licence of its own: ask its maintainers.\n\nIt contains what follows.\n")
-	for _, line := range append(slices.Compact(lines), "the Go standard library, "+strings.TrimSpace(goroot)) {
-		if line == "" {
-			continue
-		}
-		cut := strings.LastIndexByte(line, ' ')
-		notice, err := notices(line[cut+1:])
+// module is a Go module of which something is compiled into the program, or the standard library ("std").
+type module struct{ path, version, dir string }
+
+// listModules returns all of which something is in the program for any platform, by path, and the standard library as the last.
+func listModules(root string) ([]module, error) {
+	var lines []string
+	for _, system := range []string{"linux", "darwin", "freebsd"} {
+		list, err := command(root, []string{"GOOS=" + system, "CGO_ENABLED=0"}, "go", "list", "-deps",
+			"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}", "./cmd/gpsbridge")
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		fmt.Fprintf(&b, "\n%s\n%s\n\n%s", strings.Repeat("-", 78), strings.TrimRight(line[:cut], ","), notice)
+		lines = append(lines, strings.Split(strings.TrimSpace(list), "\n")...)
 	}
-	return b.String(), nil
+	here, err := command(root, nil, "go", "env", "GOVERSION", "GOROOT")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(lines)
+	lines = append(slices.Compact(lines), "std "+strings.TrimPrefix(strings.Replace(strings.TrimSpace(here), "\n", " ", 1), "go"))
+	var modules []module
+	for _, line := range lines {
+		if field := strings.SplitN(line, " ", 3); len(field) == 3 { // not the empty line of the program's own packages
+			modules = append(modules, module{field[0], field[1], field[2]})
+		}
+	}
+	return modules, nil
 }
 
-// commonLicence is a text that every Debian system has: by policy packages refer to it instead of repeating it.
-var commonLicence = regexp.MustCompile(`(?s)^\s*Apache License\s+Version 2\.0, January 2004`)
+// authoritiesModule is the module that the certificate authorities of the image come from.
+func authoritiesModule(root string) (module, error) {
+	line, err := command(filepath.Join(root, "systemd", "package"), nil, "go", "list", "-m", "-f", "{{.Path}} {{.Version}} {{.Dir}}",
+		"golang.org/x/crypto/x509roots/fallback")
+	field := append(strings.SplitN(strings.TrimSpace(line), " ", 3), "", "")
+	return module{field[0], field[1], field[2]}, err
+}
 
-// notices returns the licence files in a directory.
-func notices(dir string) (string, error) {
+// copyright collects the notices of modules and of what is in the page, as their licences require. In a package of Debian it
+// names a text that every Debian system has, instead of repeating it.
+func (s *source) copyright(modules []module, inDebian bool) (string, error) {
 	var b strings.Builder
-	for _, pattern := range []string{"LICEN[CS]E*", "COPYING*", "NOTICE*"} {
-		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+	b.WriteString("gpsbridge states no licence of its own: ask its maintainers.\n\nIt contains what follows.\n")
+	for _, m := range modules {
+		notice, err := notices(m.dir, inDebian)
 		if err != nil {
 			return "", err
 		}
-		for _, path := range paths {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return "", err
-			}
-			if commonLicence.Match(text) {
-				text = []byte("Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0\n")
-			}
-			b.Write(text)
+		name := m.path + " " + m.version
+		if m.path == "std" {
+			name = "the Go standard library"
 		}
+		fmt.Fprintf(&b, "\n%s\n%s\n\n%s", strings.Repeat("-", 78), name, notice)
 	}
-	if b.Len() == 0 {
-		return "", fmt.Errorf("%s has no licence file: a package must state the terms of everything in it", dir)
+	bundled, err := s.pageNotices()
+	return b.String() + bundled, err
+}
+
+// pageNotices returns the notices of what is bundled in the page, "" without that.
+func (s *source) pageNotices() (string, error) {
+	text, err := os.ReadFile(filepath.Join(s.root, page, "dist", "NOTICES.txt"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return "\n" + strings.Repeat("-", 78) + "\nThe viewer page. " + string(text), err
+}
+
+// commonLicence is a text that every Debian system has, to which packages refer by policy.
+var commonLicence = regexp.MustCompile(`(?s)^\s*Apache License\s+Version 2\.0, January 2004`)
+
+// licenceFiles returns the files in a directory whose names match a pattern.
+func licenceFiles(dir string, patterns ...string) (paths []string, err error) {
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no licence file: a package must state the terms of everything in it", dir)
+	}
+	return paths, nil
+}
+
+// notices returns the licence files in a directory.
+func notices(dir string, inDebian bool) (string, error) {
+	paths, err := licenceFiles(dir, "LICEN[CS]E*", "COPYING*", "NOTICE*")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		if inDebian && commonLicence.Match(text) {
+			text = []byte("Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0\n")
+		}
+		b.Write(text)
 	}
 	return b.String(), nil
 }

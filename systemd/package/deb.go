@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,44 +16,38 @@ import (
 // revision is the package's own part of the version.
 const revision = "1"
 
-const description = `GPS receiver to tracking server bridge
-gpsbridge reads NMEA 0183 sentences from a GPS receiver on USB or a UART,
+const description = `gpsbridge reads NMEA 0183 sentences from a GPS receiver on USB or a UART,
 makes one JSON fix of each epoch, and pushes it over one persistent WebSocket
 to the tracking group of its device ID. Fixes are kept until the server has
 acknowledged them, over outages and power cuts. Viewers near the vehicle watch
 the same group on a local page.`
 
-// makeDeb builds the program for one architecture and writes its package to a directory. It returns the package's path.
-func (s *source) makeDeb(a architecture, out string) (string, error) {
-	program := filepath.Join(s.work, a.name, "gpsbridge")
-	if err := s.build(program, append(a.env, "GOOS=linux")...); err != nil {
-		return "", err
-	}
-	info := nfpm.WithDefaults(s.info(a, program))
+// makeDeb writes the package of the program for one platform.
+func (s *source) makeDeb(p platform) error {
+	info := nfpm.WithDefaults(s.info(p))
 	if err := nfpm.PrepareForPackager(info, "deb"); err != nil {
-		return "", err
+		return err
 	}
 	var b bytes.Buffer
 	if err := deb.Default.Package(info, &b); err != nil {
-		return "", err
+		return err
 	}
-	path := filepath.Join(out, deb.Default.ConventionalFileName(info))
-	return path, os.WriteFile(path, b.Bytes(), 0o644)
+	return s.write(deb.Default.ConventionalFileName(info), b.Bytes())
 }
 
 // info describes the package to nfpm.
-func (s *source) info(a architecture, program string) *nfpm.Info {
+func (s *source) info(p platform) *nfpm.Info {
 	here := func(name string) string { return filepath.Join(s.root, "systemd", "package", name) }
 	return &nfpm.Info{
-		Name: "gpsbridge", Arch: a.name, Platform: "linux",
+		Name: "gpsbridge", Arch: p.debian, Platform: p.os,
 		Version: s.version.debian(), VersionSchema: "none", Release: revision,
-		Section: "misc", Priority: "optional", Maintainer: s.maintainer, Description: description,
+		Section: "misc", Priority: "optional", Maintainer: maintainer, Homepage: homepage, Description: summary + "\n" + description,
 		MTime: s.version.time, DisableGlobbing: true,
 		Overridables: nfpm.Overridables{
 			// Without certificate authorities no wss:// server is trusted.
 			Recommends: []string{"ca-certificates"},
 			Suggests:   []string{"libnss-systemd"},
-			Contents:   s.contents(program),
+			Contents:   s.contents(s.program(p)),
 			Scripts:    nfpm.Scripts{PostInstall: here("postinst"), PreRemove: here("prerm"), PostRemove: here("postrm")},
 			Deb:        nfpm.Deb{Compression: "xz"},
 		},
@@ -93,18 +86,10 @@ func content(source, destination string, mode os.FileMode) *files.Content {
 func (s *source) doc(destination, text string) error {
 	b := []byte(text)
 	if strings.HasSuffix(destination, ".gz") {
-		var z bytes.Buffer
-		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-		if err != nil {
+		var err error
+		if b, err = compress(b, nil); err != nil {
 			return err
 		}
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		if err := w.Close(); err != nil {
-			return err
-		}
-		b = z.Bytes()
 	}
 	path := filepath.Join(s.work, filepath.Base(destination))
 	s.docs[destination] = path
@@ -114,5 +99,5 @@ func (s *source) doc(destination, text string) error {
 // changelog has the one entry that is certain.
 func (s *source) changelog() string {
 	return fmt.Sprintf("gpsbridge (%s-%s) unstable; urgency=medium\n\n  * Made of commit %s.\n\n -- %s  %s\n",
-		s.version.debian(), revision, s.version.commit, s.maintainer, s.version.time.Format(time.RFC1123Z))
+		s.version.debian(), revision, s.version.commit, maintainer, s.version.time.Format(time.RFC1123Z))
 }
