@@ -190,9 +190,11 @@ func testImage(t *testing.T, dir string) {
 	root := t.TempDir()
 	unpack(t, bytes.NewReader(layer), func(h *tar.Header, content []byte) {
 		path := filepath.Join(root, h.Name)
-		err := os.WriteFile(path, content, 0o600)
+		var err error
 		if h.Typeflag == tar.TypeDir {
 			err = os.Mkdir(path, 0o700)
+		} else {
+			err = os.WriteFile(path, content, 0o600)
 		}
 		if err := errors.Join(err, os.Chown(path, h.Uid, h.Gid), os.Chmod(path, h.FileInfo().Mode())); err != nil {
 			t.Fatal(err)
