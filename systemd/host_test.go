@@ -29,19 +29,22 @@ const (
 	group      = "ws://" + trackingAt + "/ws/gps-tracking/van_7/"
 )
 
-// built holds what the tests build once: the package and the programs that they run in the machine.
+// built holds what the tests build once: a release with the package, and the programs that they run in the machine.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gpsbridge-systemd-test-")
 	if err != nil {
 		return "", err
 	}
 	builtDir = dir
+	if err := os.Chmod(dir, 0o755); err != nil { // apt reads as a user of its own
+		return dir, err
+	}
 	arch := map[string]string{"arm": "armhf"}[runtime.GOARCH]
 	if arch == "" {
 		arch = runtime.GOARCH
 	}
 	for _, args := range [][]string{
-		{"-C", "package", "run", ".", "-o", dir, "-arch", arch},
+		{"-C", "package", "run", ".", "release", "-o", filepath.Join(dir, "apt"), "-arch", arch},
 		{"build", "-o", filepath.Join(dir, "probe"), "./testdata/probe"},
 		{"build", "-o", filepath.Join(dir, "hostile"), "./testdata/hostile"},
 	} {
@@ -51,7 +54,7 @@ var built = sync.OnceValues(func() (string, error) {
 			return dir, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	return dir, os.Rename(firstMatch(filepath.Join(dir, "*.deb")), filepath.Join(dir, "gpsbridge.deb"))
+	return dir, os.Link(firstMatch(filepath.Join(dir, "apt", "*.deb")), filepath.Join(dir, "gpsbridge.deb"))
 })
 
 func firstMatch(pattern string) string {
