@@ -4,36 +4,36 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"path/filepath"
 
 	"gpsbridge/bridge/track"
 	"gpsbridge/nmea"
 )
 
-// dayName is the file with a device ID's track of the last 24 hours, in the directories of its spool. On the tmpfs it is written once
-// a minute, for a daemon that is killed; on the disk when the daemon stops, since a connected tracker writes nothing to its card.
-const dayName = "track"
+// daySuffix ends the name of the file with a device ID's track of the last 24 hours, beside each directory of its spool. On the tmpfs
+// it is written once a minute, for a daemon that is killed; on the disk when the daemon stops, since a connected tracker writes
+// nothing to its card.
+const daySuffix = ".track"
 
-// openDay returns the track with what the newer of the files holds.
+// openDay returns the track with what the newer of the files beside a spool's directories holds.
 func openDay(dir, runtime string, log *slog.Logger) *track.Day {
 	day := track.NewDay()
 	for _, dir := range []string{dir, runtime} {
 		if dir == "" {
 			continue
 		}
-		if err := day.Load(filepath.Join(dir, dayName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := day.Load(dir + daySuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			log.Warn("the track of the last run is not shown", "err", err)
 		}
 	}
 	return day
 }
 
-// saveDay writes the track into a directory, if there are both.
+// saveDay writes the track beside a spool's directory, if there are both.
 func saveDay(day *track.Day, dir string) error {
 	if day == nil || dir == "" {
 		return nil
 	}
-	return day.Save(filepath.Join(dir, dayName))
+	return day.Save(dir + daySuffix)
 }
 
 // day returns the track of a device ID, nil where none is kept.

@@ -63,11 +63,11 @@ func TestTrackOfFormerRuns(t *testing.T) {
 
 	// A run that was killed leaves a newer file on the tmpfs.
 	killed := track.NewDay()
-	if err := killed.Load(filepath.Join(dir, "van_7", "track")); err != nil {
+	if err := killed.Load(filepath.Join(dir, "van_7.track")); err != nil {
 		t.Fatal(err)
 	}
 	killed.Add(track.Point{Time: time.Date(2026, 11, 23, 9, 5, 0, 0, time.UTC), Lat: new(51.5), Lon: new(-0.1)})
-	if err := killed.Save(filepath.Join(runtime, "van_7", "track")); err != nil {
+	if err := killed.Save(filepath.Join(runtime, "van_7.track")); err != nil {
 		t.Fatal(err)
 	}
 	d = run(silent, "van_7")
@@ -79,7 +79,7 @@ func TestTrackOfFormerRuns(t *testing.T) {
 
 	// Damaged files are logged, and tracking begins without them.
 	for _, path := range []string{dir, runtime} {
-		if err := os.WriteFile(filepath.Join(path, "van_7", "track"), []byte("gpsbridge"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(path, "van_7.track"), []byte("gpsbridge"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

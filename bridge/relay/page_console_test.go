@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
 
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/track"
@@ -213,7 +214,8 @@ func testDay(t *testing.T, p *tab) {
 			day.Add(track.Point{Mode: 3, Time: at, Lat: new(51.5 - (86400-seconds)*1e-6), Lon: new(-0.12), Speed: new(10.0), AltMSL: new(11.0)})
 		}
 	}
-	r, _ := serveOn(t, Config{Listen: "127.0.0.1:0", Track: func(string) *track.Day { return day }})
+	keep := func(string) *track.Day { return day }
+	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0", Track: keep})
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + r.Addr().String() + "/")
 	p.until(`gpsbridge.model.track.length > 9000`)
@@ -242,6 +244,19 @@ func testDay(t *testing.T, p *tab) {
 		t.Errorf("%d points are there twice", -n)
 	}
 	p.clean()
+	// What it did not hear it fetches when it is connected again.
+	address := r.Addr().String()
+	stop()
+	p.until(`document.getElementById("socket").textContent !== "connected"`)
+	for i := 2; i < 60; i++ {
+		day.Add(track.Point{Mode: 3, Time: time.Unix(1795424400+int64(i), 0), Lat: new(51.5), Lon: new(-0.12), Speed: new(10.0)})
+	}
+	again, _ := serveOn(t, Config{Listen: address, Track: keep})
+	again.Publish("van_7", "TPV", fixAt(60))
+	p.until(`gpsbridge.model.track.filter((p) => p.t > 1795424400).length === 60`)
+	if d := cmp.Diff([]string(nil), p.noted(&p.crashes)); d != "" {
+		t.Errorf("uncaught exceptions:\n%s", d)
+	}
 }
 
 // The track is fetched with the token and saved as a file; what goes wrong is said.
