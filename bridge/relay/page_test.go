@@ -2,11 +2,14 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,9 +19,11 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 
 	"gpsbridge/bridge/realtest"
+	"gpsbridge/bridge/relay/page"
 )
 
 // tab is the page in a browser, with all that it complained of and asked for.
@@ -175,6 +180,7 @@ func TestPage(t *testing.T) {
 	t.Run("old fix", func(t *testing.T) { testOldFix(t, openTab(t, browser)) })
 	t.Run("forty satellites", func(t *testing.T) { testCrowdedSky(t, openTab(t, browser)) })
 	t.Run("dark", func(t *testing.T) { testDark(t, openTab(t, browser)) })
+	t.Run("recorded drive", func(t *testing.T) { testDrive(t, openTab(t, browser)) })
 	t.Run("without its server", func(t *testing.T) { testOffline(t, openTab(t, browser)) })
 }
 
@@ -428,4 +434,64 @@ func testOffline(t *testing.T, p *tab) {
 		t.Fatal(err)
 	}
 	p.until(`document.title === "upgraded" && navigator.serviceWorker.controller !== null`)
+}
+
+// A recorded drive is one file, opened from the disk: nothing in a recording or its name becomes part of the page, and it asks for
+// nothing.
+func testDrive(t *testing.T, p *tab) {
+	p.size(390, 844)
+	const hostile = "</script><script>document.title='hostile'</script>"
+	path := filepath.Join(t.TempDir(), "drive.html")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := page.NewDrive(file, hostile)
+	lines := [][]byte{[]byte(`{"class":"TPV","mode":1,"firmware":"` + hostile + `","uSat":0,"nSat":3}`), crowdedSky(12)}
+	for seq := 1; seq <= 40; seq++ {
+		lines = append(lines, fixAt(seq), fixAt(seq)) // a receiver of 2 Hz, as far as the time matters
+	}
+	for _, line := range append(lines, crowdedSky(20)) {
+		if err := d.Add(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(d.Close(), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p.open("file://" + path)
+	p.shows("device", hostile)
+	p.condition("nofix")
+	p.shows("speed", "–")
+	p.until(`gpsbridge.map.points.length === 40 && gpsbridge.map.points.every((p) => gpsbridge.map.sees(p.at))`)
+	if err := chromedp.Do(p.ctx, chromedp.Focus(chromedp.CSS("#at")), chromedp.KeyEvent(kb.ArrowRight)); err != nil {
+		t.Fatal(err)
+	}
+	p.shows("speed", "36")
+	p.condition("live")
+	p.until(`document.querySelectorAll("#sky .sat .mark").length === 12`)
+	p.until(`document.getElementById("at").getAttribute("aria-valuetext") === "2026-11-23 09:00:01 UTC"`)
+	p.tapAt("gpsbridge.map.points[39]")
+	p.shows("speed", "1440")
+	p.until(`document.getElementById("at").value === "40" && gpsbridge.model.track.length === 40`)
+	p.click("tab-charts")
+	p.until(visiblePanels + ` === "charts"`)
+	for _, wide := range []int64{390, 1440} {
+		p.size(wide, 900)
+		if d := cmp.Diff([]string{}, eval[[]string](p, contrasts)); d != "" {
+			t.Errorf("%d px: hard to read:\n%s", wide, d)
+		}
+		if w := eval[int64](p, `document.documentElement.scrollWidth`); w > wide {
+			t.Errorf("the page is %d px wide on %d px", w, wide)
+		}
+	}
+	if title := eval[string](p, `document.title`); !strings.HasPrefix(title, hostile) {
+		t.Errorf("the title is %q", title)
+	}
+	for _, asked := range p.noted(&p.requests) {
+		if !strings.HasPrefix(asked, "data:") && asked != "file://"+path {
+			t.Errorf("it asks for %s", asked)
+		}
+	}
+	p.clean()
 }

@@ -79,7 +79,7 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"sim --rate 26", `26`},
 		{"sim --rate fast", `fast`},
 		{"decode a b", `"b" is one word too many`},
-		{"decode --format xml", `--format "xml" is unknown: use jsonl, geojson, gpx, kml or csv`},
+		{"decode --format xml", `--format "xml" is unknown: use jsonl, geojson, gpx, kml, csv or html`},
 		{"decode --format gpx --sky", `--sky and --format gpx do not go together`},
 		{"sim --rate 0", `--rate 0: use 1 to 25 fixes a second`},
 		{"demo --listen 0.0.0.0:0", `"0\.0\.0\.0:0": the demo serves only this machine`},
@@ -175,10 +175,16 @@ func TestDecodeFormats(t *testing.T) {
 		"kml":     `^<\?xml .*\n<kml .*<LineString><coordinates>-0.12\d*,51.5\d*,11.2 .*</LineString>.*<Point>.*</kml>\n$`,
 		"geojson": `^{"type":"FeatureCollection","features":\[.*"LineString".*"Point".*\]}\n$`,
 		"csv":     `^time,mode,status,lat,lon,altMSL,.*\n(\d{4}-.*Z,3,1,51\.5\d*,-0\.12\d*,11\.2\d*,.*\n){3}$`,
+		"html":    `(?s)^<!doctype html>\n.*<script type="text/plain" id="drive">[A-Za-z0-9+/=]{300,}</script>\n</body>\n</html>\n$`,
 	} {
 		code, stdout, stderr := invoke(t, drive, "decode", "--format", format)
 		if code != exitDone || stderr != "" || !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("%s: exit code %d, stderr %q, stdout\n%s", format, code, stderr, stdout)
+		}
+		if format == "html" {
+			if code, same, stderr := invoke(t, drive, "decode", "--html", "--sky"); code != exitDone || stderr != "" || same != stdout {
+				t.Errorf("--html differs from --format html: exit code %d, stderr %q", code, stderr)
+			}
 		}
 		if code, stdout, _ := invoke(t, "noise", "decode", "--format", format); code != exitFailed || stdout != "" {
 			t.Errorf("%s without a sentence: exit code %d, stdout %q", format, code, stdout)

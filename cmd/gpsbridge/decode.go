@@ -15,7 +15,9 @@ import (
 func runDecode(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	sky := fs.Bool("sky", false, "print satellites (SKY) too")
-	format := fs.String("format", "jsonl", "`FORMAT` of the output: jsonl, geojson, gpx, kml or csv")
+	format := fs.String("format", "jsonl", "`FORMAT` of the output: jsonl, geojson, gpx, kml, csv or html")
+	fs.BoolFunc("html", "print the drive as one page that a browser opens: map, sky, charts and a slider; same as --format html",
+		func(string) error { *format = "html"; return nil })
 	stats := fs.Bool("stats", false, "print a table of the sentences on stderr")
 	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
@@ -37,14 +39,14 @@ func runDecode(ctx context.Context, p command.Process, c command.Command, args [
 		defer f.Close()
 		in, name = f, filepath.Base(words[0])
 	}
-	if *sky && *format != "jsonl" {
-		return command.Misusef("--sky and --format %s do not go together: satellites are in jsonl alone", *format)
+	if *sky && *format != "jsonl" && *format != "html" {
+		return command.Misusef("--sky and --format %s do not go together: satellites are in jsonl and html alone", *format)
 	}
 	out, end, err := formatted(p.Stdout, *format, name)
 	if err != nil {
 		return err
 	}
-	return decode(ctx, out, end, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky}, statsTo)
+	return decode(ctx, out, end, &interruptible{ctx: ctx, r: in}, nmea.DecodeOptions{Sky: *sky || *format == "html"}, statsTo)
 }
 
 // openLog opens a file, a port or a pipe, until ctx ends: a named pipe opens when a program has it open for writing. A directory is

@@ -15,8 +15,8 @@ import (
 	"gpsbridge/bridge/realtest"
 )
 
-// page does what a tracking page does, and no more. HOST is the only thing that differs between servers.
-const page = `<!doctype html><title>tracking</title><script>
+// trackingPage does what a tracking page does, and no more. HOST is the only thing that differs between servers.
+const trackingPage = `<!doctype html><title>tracking</title><script>
 window.fixes = [];
 const socket = new WebSocket("ws://HOST/ws/gps-tracking/` + deviceID + `/");
 socket.onmessage = (event) => { window.fixes.push(JSON.parse(event.data)); };
@@ -27,7 +27,7 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 	realtest.Need(t, realtest.Browser, realtest.Django)
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		io.WriteString(w, strings.ReplaceAll(page, "HOST", r.FormValue("host")))
+		io.WriteString(w, strings.ReplaceAll(trackingPage, "HOST", r.FormValue("host")))
 	}))
 	defer pages.Close()
 
@@ -75,6 +75,6 @@ func poll(t *testing.T, browser context.Context, expression, state string) {
 	if err == nil {
 		return
 	}
-	page, stateErr := chromedp.Run(browser, chromedp.Evaluate[string](state))
-	t.Fatalf("waited for %s: %v; the page: %s %v", expression, err, page, stateErr)
+	shown, stateErr := chromedp.Run(browser, chromedp.Evaluate[string](state))
+	t.Fatalf("waited for %s: %v; the page: %s %v", expression, err, shown, stateErr)
 }

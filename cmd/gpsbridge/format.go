@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"gpsbridge/bridge/relay/page"
 	"gpsbridge/bridge/track"
 	"gpsbridge/cmd/internal/command"
 )
@@ -23,8 +24,11 @@ func formatted(out io.Writer, format, name string) (lines io.Writer, end func() 
 		err := w.Write(csvColumns)
 		l := &lineWriter{line: func(line []byte) error { return writeCSV(w, line) }, flush: func() error { w.Flush(); return w.Error() }}
 		return l, l.flush, err
+	case format == "html":
+		d := page.NewDrive(out, name)
+		return &lineWriter{line: d.Add, flush: func() error { return nil }}, d.Close, nil
 	case tracks[format] == nil:
-		return nil, nil, command.Misusef("--format %q is unknown: use jsonl, geojson, gpx, kml or csv", format)
+		return nil, nil, command.Misusef("--format %q is unknown: use jsonl, geojson, gpx, kml, csv or html", format)
 	}
 	var b bytes.Buffer
 	w := track.NewWriter(&b, tracks[format], name)

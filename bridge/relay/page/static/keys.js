@@ -4,8 +4,10 @@ import { element } from './format.js';
 
 const STEP = 60, FACTOR = 1.4; // px, times
 
-// bindKeys takes actions by name, each a function; see KEYS.
+// bindKeys takes actions by name, each a function; see KEYS. Keys without an
+// action are left out.
 export function bindKeys($, actions) {
+  const tab = (name) => actions.tab && (() => actions.tab(name));
   const KEYS = [
     ['?', 'show or hide this list', () => help($)],
     ['f', 'follow the vehicle', actions.follow],
@@ -13,12 +15,12 @@ export function bindKeys($, actions) {
     ['+', 'zoom in', () => actions.zoom(FACTOR)],
     ['-', 'zoom out', () => actions.zoom(1 / FACTOR)],
     ['u', 'next unit of speed', actions.unit],
-    ['s', 'sky', () => actions.tab('sky')],
-    ['c', 'charts', () => actions.tab('charts')],
-    ['m', 'NMEA console', () => actions.tab('nmea')],
-    ['l', 'link', () => actions.tab('link')],
+    ['s', 'sky', tab('sky')],
+    ['c', 'charts', tab('charts')],
+    ['m', 'NMEA console', tab('nmea')],
+    ['l', 'link', tab('link')],
     ['p', 'pause the console', actions.pause],
-  ];
+  ].filter(([, , run]) => run);
   const map = new Map(KEYS.map(([key, , run]) => [key, run])).set('=', () => actions.zoom(FACTOR));
   const arrows = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
   addEventListener('keydown', (e) => {

@@ -23,6 +23,7 @@ import { dayOf } from './day.js';
 import { LinkPanel } from './link.js';
 import { Tabs } from './tabs.js';
 import { bindKeys } from './keys.js';
+import { mapControls } from './controls.js';
 import { Place } from './place.js';
 import { Awake } from './awake.js';
 import { Fleet } from './fleet.js';
@@ -53,6 +54,7 @@ const nmea = new Console($, () => ({ device: feed.device, token, silence: poll.s
 const place = new Place($);
 const awake = new Awake();
 const poll = new Poll(token, POLL, () => feed.device, onStatus);
+const controls = mapControls($, () => map);
 const tabs = new Tabs($, (name, on) => {
   if (name === 'nmea') nmea.open(on);
   if (name === 'charts' && on) charts.draw();
@@ -153,12 +155,7 @@ function correctAge(status) {
 
 const onMap = {
   token,
-  follow: (on) => $('follow').setAttribute('aria-pressed', String(on)),
-  mode: (mode) => {
-    $('turn').setAttribute('aria-pressed', String(mode === 'heading'));
-    $('turn').title = mode === 'heading' ? 'Heading up; press for north up' : 'North up; press for heading up';
-  },
-  bearing: (degrees) => $('turn').firstElementChild.setAttribute('transform', `rotate(${-degrees})`),
+  ...controls.reports,
   pick: (p) => (fleet ? p && go(p.name) : show(p)),
   credit: (text) => { setText($('credit'), text); $('credit').hidden = !text; },
 };
@@ -264,17 +261,10 @@ function go(device) {
   location.assign(u);
 }
 
-const follow = () => map?.setFollow?.(!map.following);
-const turn = () => map?.setMode?.(map.mode === 'heading' ? 'north' : 'heading');
-const zoom = (factor) => map?.zoomBy?.(factor);
-$('zoom-in').addEventListener('click', () => zoom(1.5));
-$('zoom-out').addEventListener('click', () => zoom(1 / 1.5));
-$('follow').addEventListener('click', follow);
-$('turn').addEventListener('click', turn);
 $('unit').addEventListener('click', unit);
 for (const ending of ['gpx', 'geojson']) offerTrack($(ending), $('track-state'), ending, () => ({ device: feed.device, token }));
 $('pick').addEventListener('change', (e) => go(e.target.value));
-bindKeys($, { follow, turn, zoom, unit, pan: (x, y) => map?.panBy?.(x, y), tab: (name) => tabs.select(name), pause: () => tabs.shown.has('nmea') && nmea.pause(!nmea.paused) });
+bindKeys($, { ...controls.actions, unit, tab: (name) => tabs.select(name), pause: () => tabs.shown.has('nmea') && nmea.pause(!nmea.paused) });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { map?.setTheme?.(); charts.setTheme(); });
 $('token-form').addEventListener('submit', (e) => { // taken as from a link
   e.preventDefault();

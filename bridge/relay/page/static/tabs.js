@@ -44,7 +44,7 @@ export class Tabs {
   }
 
   key(e, list) {
-    const tabs = [...list.children], at = tabs.indexOf(document.activeElement);
+    const tabs = [...list.children].filter((t) => t.offsetParent), at = tabs.indexOf(document.activeElement);
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[e.key];
     if (to === undefined || at < 0) return;
     e.preventDefault();
