@@ -198,7 +198,7 @@ func (s RelaySection) check(p *problems, of service) Relay {
 	r := Relay{TokenFile: of.expand(s.Token)}
 	r.Config = relay.Config{
 		Listen: cmp.Or(s.Listen, relay.DefaultListen), Open: s.Open, Origins: s.Origins, History: relayHistory(s.History),
-		SlowTimeout: p.duration("relay.slow_timeout", s.SlowTimeout), MaxConns: s.MaxConns, Basemap: s.Basemap,
+		SlowTimeout: p.duration("relay.slow_timeout", s.SlowTimeout), MaxConns: cmp.Or(s.MaxConns, maxConns), Basemap: s.Basemap,
 		CertFile: of.expand(s.Cert), KeyFile: of.expand(s.Key), SelfSigned: s.TLS == selfSigned,
 	}
 	if s.History < 0 {
@@ -218,6 +218,10 @@ func (s RelaySection) check(p *problems, of service) Relay {
 	}
 	return r
 }
+
+// maxConns are more viewers than a vehicle has. A client that reads nothing takes up to 100 KiB, the kernel's buffers included, which
+// cgroup v2 counts for MemoryMax: those of these viewers, and the 272 connections beside them, are half of it.
+const maxConns = 256
 
 // relayHistory is a history as package relay counts it, whose 0 means its default: here 0 means none.
 func relayHistory(history int) int {

@@ -282,6 +282,10 @@ func TestReferenceConfiguration(t *testing.T) {
 	if len(c.Uplinks) != 1 || c.Uplinks[0].Header.Get("X-Fleet") != "north" {
 		t.Errorf("uplinks %+v", c.Uplinks)
 	}
+	// Twice as many connections that read nothing, 100 KiB each, are what the unit's limit of memory leaves to the kernel.
+	if got := standard.Relay.MaxConns; got > 256 || got != c.Relay.MaxConns {
+		t.Errorf("there may be %d viewers, in the reference %d, want 256 at most", got, c.Relay.MaxConns)
+	}
 }
 
 // TestReferenceNamesEveryKey finds keys and environment variables that the code has and the reference does not.
