@@ -37,7 +37,7 @@ func (s *source) makeIndex() error {
 		architecture, _, _ := strings.Cut(after, "\n")
 		architectures = append(architectures, architecture)
 	}
-	packed, err := compress([]byte(index.String()), nil)
+	packed, err := compress([]byte(index.String()), gzip.BestCompression)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func (s *source) doc(destination, text string) error {
 	b := []byte(text)
 	if strings.HasSuffix(destination, ".gz") {
 		var err error
-		if b, err = compress(b, nil); err != nil {
+		if b, err = compress(b, gzip.BestCompression); err != nil { // lintian asks for it
 			return err
 		}
 	}

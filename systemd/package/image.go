@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"encoding/pem"
 	"os"
@@ -89,7 +90,7 @@ func (s *source) imageOf(p platform, l *layout) (v1.Descriptor, error) {
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	packed, err := compress(files, nil)
+	packed, err := compress(files, gzip.DefaultCompression)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}

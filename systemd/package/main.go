@@ -78,9 +78,9 @@ func main() {
 		args = args[1:]
 	}
 	_ = flag.CommandLine.Parse(args) // exits on an error
-	err := run(o)
-	if flag.NArg() > 0 {
-		err = fmt.Errorf("unknown argument %q: use release, before all flags, or none", flag.Arg(0))
+	err := fmt.Errorf("unknown argument %q: use release, before all flags, or none", flag.Arg(0))
+	if flag.NArg() == 0 {
+		err = run(o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "package:", err)
@@ -106,8 +106,12 @@ func run(o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	if left, err := os.ReadDir(o.out); err != nil || o.whole && len(left) > 0 {
-		return fmt.Errorf("%s is not empty, and a release is served whole: remove it, or name another directory with -o (%w)", o.out, err)
+	left, err := os.ReadDir(o.out)
+	if err != nil {
+		return err
+	}
+	if o.whole && len(left) > 0 {
+		return fmt.Errorf("%s is not empty, and a release is served whole: remove it, or name another directory with -o", o.out)
 	}
 	work, err := os.MkdirTemp("", "gpsbridge-package-")
 	if err != nil {
