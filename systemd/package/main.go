@@ -26,13 +26,16 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,42 +93,26 @@ func main() {
 
 // run makes packages or a release, and prints what it is doing and what it has made.
 func run(o options) error {
-	var wanted []platform
-	for _, p := range platforms() {
-		if (o.only == "" || p.debian == o.only) && (o.whole || p.debian != "") {
-			wanted = append(wanted, p)
-		}
-	}
+	wanted := slices.DeleteFunc(platforms(), func(p platform) bool {
+		return o.only != "" && p.debian != o.only || !o.whole && p.debian == ""
+	})
 	if len(wanted) == 0 {
 		return fmt.Errorf("unknown architecture %q: use arm64, armhf or amd64", o.only)
 	}
-	root, err := filepath.Abs(o.root)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return err
-	}
-	left, err := os.ReadDir(o.out)
-	if err != nil {
-		return err
-	}
-	if o.whole && len(left) > 0 {
-		return fmt.Errorf("%s is not empty, and a release is served whole: remove it, or name another directory with -o", o.out)
+	if o.key != "" && !o.whole {
+		return errors.New("packages alone are not signed: use release -sign KEY")
 	}
 	work, err := os.MkdirTemp("", "gpsbridge-package-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	s := &source{root: root, work: work, out: o.out, docs: map[string]string{}, sums: map[string][sha256.Size]byte{}, since: time.Now()}
-	if err := s.prepare(o.whole && o.only == ""); err != nil {
+	s := &source{work: work, out: o.out, docs: map[string]string{}, sums: map[string][sha256.Size]byte{}, since: time.Now()}
+	if s.root, err = filepath.Abs(o.root); err != nil {
 		return err
 	}
-	if o.whole {
-		if err := s.prepareRelease(); err != nil {
-			return err
-		}
+	if err := s.prepare(o); err != nil {
+		return err
 	}
 	for i, p := range wanted {
 		s.progress("%s, platform %d of %d", p, i+1, len(wanted))
@@ -158,12 +145,18 @@ var completions = map[string]string{
 }
 
 // prepare makes what all platforms share: generated files of the page, man pages, completions, changelog, copyright.
-func (s *source) prepare(needMap bool) (err error) {
+func (s *source) prepare(o options) (err error) {
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return err
+	}
+	if left, err := os.ReadDir(s.out); o.whole && (err != nil || len(left) > 0) {
+		return cmp.Or(err, fmt.Errorf("%s is not empty, and a release is served whole: remove it, or name another directory with -o", s.out))
+	}
 	if s.version, err = readVersion(s.root); err != nil {
 		return err
 	}
 	s.progress("gpsbridge %s: page, manuals, notices", s.version.debian())
-	if err := generate(s.root, needMap); err != nil {
+	if err := generate(s.root, o.whole && o.only == ""); err != nil {
 		return err
 	}
 	native := filepath.Join(s.work, "gpsbridge-here")
@@ -192,7 +185,10 @@ func (s *source) prepare(needMap bool) (err error) {
 	if err := s.doc(copyrightFile, notice); err != nil {
 		return err
 	}
-	return s.doc(changelogFile, s.changelog())
+	if err := s.doc(changelogFile, s.changelog()); err != nil || !o.whole {
+		return err
+	}
+	return s.prepareRelease()
 }
 
 // Where a package of Debian has its notices and its changes.
