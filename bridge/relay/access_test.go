@@ -167,4 +167,8 @@ func TestSecurityHeaders(t *testing.T) {
 			t.Errorf("%s is %q, want %q in it", name, h.Get(name), want)
 		}
 	}
+	_, _, h = get(t, start(t, Config{Listen: "0.0.0.0:0", Open: true}), "/", "", nil)
+	if policy := h.Get("Cross-Origin-Opener-Policy"); policy != "" {
+		t.Errorf("without TLS a browser in the network is given the policy %q, of which it complains", policy)
+	}
 }

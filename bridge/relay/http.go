@@ -70,6 +70,9 @@ func (r *Relay) handler() http.Handler {
 	serveFiles(mux, api.Files, "/api/v1", http.Header{"Access-Control-Allow-Origin": {"*"}})
 	return r.explained(func(w http.ResponseWriter, q *http.Request) error {
 		maps.Copy(w.Header(), safeHeader)
+		if q.TLS == nil && !r.config.local() {
+			w.Header().Del("Cross-Origin-Opener-Policy") // over a network, browsers complain of it without TLS
+		}
 		if !r.remotes.allow(q.RemoteAddr, 1, time.Now()) {
 			return errTooMany
 		}

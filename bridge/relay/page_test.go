@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -405,7 +406,7 @@ func testOffline(t *testing.T, p *tab) {
 	until(t, "the files are kept", func() bool { kept = eval[[]string](p, paths); return len(kept) > 30 })
 	p.until(`navigator.serviceWorker.controller !== null`)
 	for _, path := range kept {
-		if _, path, _ = strings.Cut(path, address); path != "/" && !strings.HasPrefix(path, "/static/") || strings.ContainsAny(path, "?#") {
+		if _, path, _ = strings.Cut(path, address); !regexp.MustCompile(`^/((static|dist)/[a-z]+\.[a-z]+)?$`).MatchString(path) {
 			t.Errorf("%s is kept", path)
 		}
 	}
