@@ -434,7 +434,10 @@ func testOffline(t *testing.T, p *tab) {
 	if err := chromedp.Do(p.ctx, chromedp.Navigate("http://"+address+"/?device=van_7")); err != nil {
 		t.Fatal(err)
 	}
-	p.until(`document.title === "upgraded" && navigator.serviceWorker.controller !== null`)
+	until(t, "the upgraded page is shown", func() bool { // between two pages there is nothing to ask
+		shown, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`document.title === "upgraded" && navigator.serviceWorker.controller !== null`))
+		return err == nil && shown
+	})
 }
 
 // A recorded drive is one file, opened from the disk: nothing in a recording or its name becomes part of the page, and it asks for
