@@ -50,7 +50,7 @@ func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 			needRestart = append(needRestart, section.name)
 		}
 	}
-	return needRestart, nil
+	return append(needRestart, c.Replaced()...), nil
 }
 
 // RejectReload has the status show why a configuration was not reloaded: the error of config.Load. With nil it was.

@@ -156,6 +156,18 @@ func TestReload(t *testing.T) {
 	if now := h.show(unit, "MainPID"); now != pid || h.show(unit, "ActiveState") != "active" {
 		t.Errorf("process %s is now %s, %s; want the same, active", pid, now, h.show(unit, "ActiveState"))
 	}
+
+	// Some versions of systemd hand credentials over at the start alone (257), others at a reload too (252). Where the old ones stay,
+	// the log names them, or one would believe that a token was revoked.
+	const token = "/etc/gpsbridge/viewer-token"
+	h.Write(token, "0123456789abcdef\n")
+	h.Write(configFile, "device_id = \"van_7\"\n[relay]\ntoken_file = \"${CREDENTIALS_DIRECTORY}/viewer-token\"\n")
+	h.Run("systemctl", "restart", unit)
+	h.Write(token, "fedcba9876543210\n")
+	h.Run("systemctl", "reload", unit)
+	h.wait("the new token to be used or named", func() bool {
+		return regexp.MustCompile("tokens read again|needs a restart\" restart=\"credential viewer-token\"").MatchString(h.journal())
+	})
 }
 
 func TestWrongConfigurationIsLoggedAndNotTriedAgain(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -72,6 +73,20 @@ func (c *Config) Secrets() []string {
 		files = append(files, u.TokenFile, u.KeyFile)
 	}
 	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// Replaced names the credentials whose files were written after the start of the service, at which systemd copies them
+// (systemd.exec(5)): it goes on with the old ones.
+func (c *Config) Replaced() (names []string) {
+	for _, path := range c.Secrets() {
+		name := filepath.Base(path)
+		copied, err := os.Stat(path)
+		now, errNow := os.Stat(filepath.Join(filepath.Dir(ServiceFile), name))
+		if filepath.Dir(path) == c.file.service.credentials && errors.Join(err, errNow) == nil && now.ModTime().After(copied.ModTime()) {
+			names = append(names, "credential "+name)
+		}
+	}
+	return names
 }
 
 // SpoolDirs are the directories of a device ID's spool, on disk and on a tmpfs, "" for none. Each device ID has its own, so
