@@ -103,14 +103,15 @@ func fetch(ctx context.Context, c config.Relay, path string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	scheme, client := "http://", http.DefaultClient
+	scheme, own := "http://", &http.Transport{} // without the proxy of the environment, which would get the token
 	if c.CertFile != "" {
 		scheme = "https://"
-		if client, err = pinned(c.CertFile); err != nil {
+		if own.TLSClientConfig, err = pinned(c.CertFile); err != nil {
 			return nil, err
 		}
-		defer client.CloseIdleConnections()
 	}
+	client := http.Client{Transport: own, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+path, nil)
 	if err == nil {
 		err = authorize(req, c.TokenFile)
@@ -190,8 +191,8 @@ func askFailed(address string, err error) error {
 	return &problem.Problem{Code: daemonRequest, Cause: fmt.Sprintf("ask the daemon at %s: %v", address, err), Err: err}
 }
 
-// pinned makes a client that accepts the certificate in a file, whatever name it is for, and no other.
-func pinned(certFile string) (*http.Client, error) {
+// pinned accepts the certificate in a file, whatever name it is for, and no other.
+func pinned(certFile string) (*tls.Config, error) {
 	text, err := directory.ReadFile(certFile)
 	if err != nil {
 		return nil, badCertificate(err.Error())
@@ -200,7 +201,7 @@ func pinned(certFile string) (*http.Client, error) {
 	if block == nil {
 		return nil, badCertificate(certFile + " holds no certificate in PEM")
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+	return &tls.Config{
 		InsecureSkipVerify: true, // VerifyConnection compares the whole certificate instead of its name and issuer
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
@@ -209,7 +210,7 @@ func pinned(certFile string) (*http.Client, error) {
 			}
 			return nil
 		},
-	}}}, nil
+	}, nil
 }
 
 func badCertificate(cause string) error {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"slices"
 	"strings"
@@ -67,6 +70,26 @@ func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(str
 		}
 	}
 	return said.String(), cmd.Wait()
+}
+
+// TestStatusAsksTheDaemonAlone: neither the environment's proxy nor what answers in place of the daemon leads the viewers' token elsewhere.
+func TestStatusAsksTheDaemonAlone(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { t.Errorf("%s was asked for %s", q.Host, q.URL) }))
+	defer other.Close()
+	address := append(ownAddresses(), "127.0.0.1")[0] // which has no proxy
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := http.Server{Handler: http.RedirectHandler(other.URL, http.StatusFound)}
+	go moved.Serve(l)
+	defer moved.Close()
+	cmd := gpsbridge(t, "status", "--listen", l.Addr().String())
+	cmd.Env = append(cmd.Env, "HTTP_PROXY="+other.URL, "http_proxy="+other.URL, "NO_PROXY=", "no_proxy=")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "does not answer as a gpsbridge daemon (302 Found)") {
+		t.Errorf("%v, %s", err, out)
+	}
 }
 
 // TestStatusWatch: a picture in place, that ends with the terminal as it was.
