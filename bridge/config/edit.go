@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -21,6 +22,9 @@ func Set(text []byte, key, value string) ([]byte, error) {
 	section, name, nested := strings.Cut(key, ".")
 	if !nested {
 		section, name = "", key
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) { // a key that was pressed, such as an arrow
+		return nil, &problem.Problem{Code: CodeValue, Key: key, Cause: fmt.Sprintf("%q has characters that cannot be printed", value), Fix: "leave them out"}
 	}
 	e, err := newEdit(text, section)
 	if err != nil {

@@ -55,6 +55,11 @@ func TestSetRefuses(t *testing.T) {
 			t.Errorf("%q: %q, %v, want code %q", text, got, err, code)
 		}
 	}
+	for _, value := range []string{"/dev/x\x1b[A", "/dev/\xe9", "a\nb"} {
+		if got, err := config.Set(nil, "receiver.source", value); problem.CodeOf(err) != config.CodeValue || got != nil {
+			t.Errorf("%q: %q, %v", value, got, err)
+		}
+	}
 }
 
 func TestCommentOut(t *testing.T) {
