@@ -259,6 +259,7 @@ func testFleet(t *testing.T, p *tab) {
 	p.open("http://" + r.Addr().String() + "/?x#token=see-me")
 	p.shows("fleet-count", "2 of 3 live")
 	p.condition("live")
+	p.shows("socket", "connected")
 	p.until(`document.getElementById("fleet-list").innerText.replace(/\s+/g, " ").trim() === "van_9 7200 km/h live van_10 3600 km/h live van_11 no fix"`)
 	p.until(`gpsbridge.map.fleet.length === 2 && gpsbridge.map.fleet.every((v) => gpsbridge.map.sees(v.at))`)
 	r.Publish("van_9", "TPV", fixAt(201))

@@ -193,6 +193,7 @@ function chooseDevice(status) {
   const wanted = new URLSearchParams(location.search).get('device');
   if (!wanted && !status?.device_id && status?.relay?.groups > 1) {
     fleet = new Fleet($, poll, drawMap);
+    feed.state = 'open'; // what is asked for the devices is there
     poll.interval = FLEET_POLL;
     return;
   }
