@@ -27,11 +27,12 @@ import (
 	"github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// release makes a release for this machine's architecture, of a clone of the last commit, and returns its directory.
-func release(t *testing.T, name string) string {
+// release clones the last commit of a repository and makes a release of it, for this machine's architecture. It returns the
+// clone and the directory of the release.
+func release(t *testing.T, repository, name string) (root, out string) {
 	t.Helper()
-	root := filepath.Join(t.TempDir(), name)
-	if _, err := command(".", nil, "git", "clone", "--quiet", "../..", root); err != nil {
+	root = filepath.Join(t.TempDir(), name)
+	if _, err := command(".", nil, "git", "clone", "--quiet", repository, root); err != nil {
 		t.Fatal(err)
 	}
 	dist := filepath.Join(root, page, "dist")
@@ -41,21 +42,22 @@ func release(t *testing.T, name string) string {
 	if err := os.CopyFS(dist, os.DirFS("../../"+page+"/dist")); err != nil { // npm need not run for each
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), "out")
+	out = filepath.Join(t.TempDir(), "out")
 	architecture := cmp.Or(map[string]string{"arm": "armhf"}[runtime.GOARCH], runtime.GOARCH)
 	if err := run(options{root: root, out: out, only: architecture, whole: true}); err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return root, out
 }
 
 func TestRelease(t *testing.T) {
 	if err := generate("../..", false); err != nil {
 		t.Fatal(err)
 	}
-	dir := release(t, "one")
+	clone, dir := release(t, "../..", "one")
+	_, second := release(t, clone, filepath.Join("another", "directory"))
 	sums := read(t, dir, "SHA256SUMS")
-	if other := read(t, release(t, filepath.Join("another", "directory")), "SHA256SUMS"); !bytes.Equal(sums, other) {
+	if other := read(t, second, "SHA256SUMS"); !bytes.Equal(sums, other) {
 		t.Errorf("the same commit in two directories gives\n%s\nand\n%s", sums, other)
 	}
 	all, err := os.ReadDir(dir)
