@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strings"
@@ -124,4 +125,27 @@ func TestSetInTheReference(t *testing.T) {
 	if _, err := config.Parse("", again, nil, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzSet changes any text: it is refused, or has the value, and can be changed again.
+func FuzzSet(f *testing.F) {
+	for _, text := range []string{"device_id = 'a'\n[[uplink]]\nserver = \"ws://a\"\n", "#[relay]\r\n#listen = 'a'\r\n[log]", "relay.listen = 'a'", "uplink = [{ server = 'a' }]", "relay = { listen = 'a' }", "[relay]\n[relay.x]\n", "a = '''\n[relay]\n'''"} {
+		f.Add(text, "van_7")
+	}
+	f.Fuzz(func(t *testing.T, text, value string) {
+		for _, key := range []string{"device_id", "relay.listen", "uplink.server"} {
+			got, err := config.Set([]byte(text), key, value)
+			if err != nil {
+				continue
+			}
+			if again, err := config.Set(got, key, value); err != nil || !bytes.Equal(again, got) {
+				t.Errorf("%s of %q: %q, the second time %q, %v", key, text, got, again, err)
+			}
+		}
+		if got, err := config.CommentOut([]byte(text), "uplink"); err == nil {
+			if again, err := config.CommentOut(got, "uplink"); err != nil || !bytes.Equal(again, got) {
+				t.Errorf("%q: %q, the second time %q, %v", text, got, again, err)
+			}
+		}
+	})
 }
