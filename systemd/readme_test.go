@@ -57,9 +57,11 @@ func beginsWith(command string) string {
 	return ""
 }
 
-// answered has a person answer the questions of a command, at a terminal.
-func answered(command string, answers ...string) string {
-	return "printf '" + strings.Join(answers, `\n`) + `\n' | script -qefc "` + command + `" /dev/null`
+// answered has a person answer the questions of a command, at a terminal. What follows a hidden answer at once is dropped: the
+// last answer is typed when its question, about phones, is there.
+func answered(command, last string, answers ...string) string {
+	return "rm -f shown; { printf '" + strings.Join(answers, `\n`) + `\n'; until grep -qi phones shown; do sleep 0.1; done; echo ` + last +
+		`; } 2>/dev/null | timeout 200 script -qefc "` + command + `" shown`
 }
 
 // TestManual does what README.md says, from the package to its removal. For the reader's receiver, server and token there are
@@ -80,7 +82,7 @@ func TestManual(t *testing.T) {
 		}
 		line := "yes | { " + here.Replace(step) + "; }" // apt asks
 		if step == "sudo gpsbridge setup" {
-			line = answered(step, "van_7", "/run/receiver", "ws://"+trackingAt, strings.TrimSpace(h.Run("cat", "/srv/token")), "n")
+			line = answered(step, "n", "van_7", "/run/receiver", "ws://"+trackingAt, strings.TrimSpace(h.Run("cat", "/srv/token")))
 		}
 		out, err := h.Try("sh", "-c", "cd /srv; "+line)
 		if strings.HasPrefix(step, "sudo gpsbridge doctor") || strings.HasPrefix(step, "sudo gpsbridge setup") {
