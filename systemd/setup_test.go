@@ -4,9 +4,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gpsbridge/bridge/realtest"
 )
 
-// TestSetup is the way of a new user: the package, one command, and fixes are at the server, and viewers admitted by their token.
+// speedShown is a speed in the page.
+var speedShown = regexp.MustCompile(`id="speed"[^>]*>\d`)
+
+// TestSetup is the way of a new user: the package, one command, and fixes are at the server, and on a phone
+// by the code on the terminal.
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	h := install(t)
@@ -30,9 +36,15 @@ func TestSetup(t *testing.T) {
 		t.Errorf("modes and owners:\n%s", modes)
 	}
 	h.listen() // until there is a fix at the server
-	if shown := h.Run("gpsbridge", "status", "--qr"); !strings.Contains(shown, page) || !strings.Contains(shown, "█") {
+	shown := h.Run("gpsbridge", "status", "--qr")
+	if !strings.Contains(shown, page) {
 		t.Errorf("status --qr prints\n%s", shown)
 	}
+	phone := ""
+	h.wait("a fix on a phone that has read the code", func() (there bool) {
+		phone, _ = h.Browse(realtest.ScanQR(t, shown), 390, 844)
+		return speedShown.MatchString(phone)
+	})
 	if journal := h.journal(); strings.Contains(journal, token) || strings.Contains(journal, strings.TrimSpace(h.Run("cat", "/srv/token"))) {
 		t.Error("a token is in the journal")
 	}

@@ -145,6 +145,23 @@ func (c *Container) Run(args ...string) string {
 	return out
 }
 
+// Browse has this machine's Chromium open an address in the network of the container, on a screen of so many pixels, and returns the
+// page as it is after half a minute of its own clock, which waits for no other. It needs [Browser].
+func (c *Container) Browse(address string, width, height int) (page string, err error) {
+	dir, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "nsenter", "--target", strconv.Itoa(c.init), "--net", "--", "chromium", "--headless", "--no-sandbox",
+		"--disable-gpu", "--user-data-dir="+dir, fmt.Sprintf("--window-size=%d,%d", width, height), "--virtual-time-budget=30000", "--dump-dom", address)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	out, err := cmd.Output()
+	return string(out), err
+}
+
 // HostPID returns the process ID that a process inside has on this machine.
 func (c *Container) HostPID(pid int) int {
 	c.t.Helper()

@@ -115,7 +115,7 @@ func TestSetupAtATerminal(t *testing.T) {
 	if len(pages) == 0 || !strings.HasSuffix(pages[1], ":"+port+"/?device=van_7#token="+viewers) {
 		t.Fatalf("the address of the page is not shown:\n%s", said)
 	}
-	if got := scan(t, said); got != pages[1] {
+	if got := realtest.ScanQR(t, said); got != pages[1] {
 		t.Errorf("the QR code is of %q, want %q", got, pages[1])
 	}
 
@@ -127,7 +127,7 @@ func TestSetupAtATerminal(t *testing.T) {
 		resp.Body.Close()
 	}
 	out, err := gpsbridge(t, "status", "-c", path, "--qr").Output()
-	if err != nil || scan(t, string(out)) != pages[1] {
+	if err != nil || realtest.ScanQR(t, string(out)) != pages[1] {
 		t.Errorf("status --qr: %v\n%s", err, out)
 	}
 	if strings.Contains(d.Output(), viewers) || strings.Contains(d.Output(), token) {
