@@ -75,13 +75,12 @@ func Signals(s *nmea.Sky) (n int) {
 	return n
 }
 
-// since is how long ago something was in seconds, nil if it never was.
+// since is how long ago something was in seconds, nil if it never was. It may have come while the status waited for it.
 func since(at, now time.Time) *float64 {
 	if at.IsZero() {
 		return nil
 	}
-	age := now.Sub(at).Seconds()
-	return &age
+	return new(max(0, now.Sub(at).Seconds()))
 }
 
 // stated is a copy of a value, nil where the receiver did not state it.
