@@ -207,12 +207,7 @@ func TestStopAcknowledgesWhatWasSent(t *testing.T) {
 func TestWithoutServerFixesWaitAndTheLossIsSaid(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := taken.Addr().String()
-	taken.Close()
+	const address = "127.0.0.1:1"
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: "file:" + recording(t, n) + "?rate=0"}}
 		c.Uplinks = []config.UplinkSection{{Server: "ws://" + address}}
@@ -409,11 +404,6 @@ func TestReceiverSettingsReachTheSentences(t *testing.T) {
 func TestSpoolOutlivesTheDaemon(t *testing.T) {
 	t.Parallel()
 	const n = 50
-	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nowhere.Close()
 	dir := t.TempDir()
 	configure := func(server config.UplinkSection) func(*config.File) {
 		server.Name = "fleet"
@@ -424,7 +414,7 @@ func TestSpoolOutlivesTheDaemon(t *testing.T) {
 			c.Spool.Runtime = filepath.Join(dir, "tmpfs")
 		}
 	}
-	first := start(t, configure(config.UplinkSection{Server: "ws://" + nowhere.Addr().String()}))
+	first := start(t, configure(config.UplinkSection{Server: "ws://127.0.0.1:1"}))
 	viewer := watchLocally(t, first)
 	for viewer.seq < n {
 		viewer.read(t)

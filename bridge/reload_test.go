@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -30,15 +29,10 @@ func (r *running) changed(t *testing.T, change func(*config.File)) config.Config
 func TestReloadedServerGetsWhatWaited(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nowhere.Close()
 	pty := realtest.OpenPty(t)
 	d := start(t, func(c *config.File) {
 		c.Receivers = []config.ReceiverSection{{Source: pty.Path() + "?baud=9600"}}
-		c.Uplinks = []config.UplinkSection{{Name: "fleet", Server: "ws://" + nowhere.Addr().String()}}
+		c.Uplinks = []config.UplinkSection{{Name: "fleet", Server: "ws://127.0.0.1:1"}}
 	})
 	d.await(t, "open port", func(st observe.Status) bool { return st.Receivers[0].Opens == 1 })
 	send := func(from, to int) {

@@ -215,7 +215,8 @@ func testDay(t *testing.T, p *tab) {
 		}
 	}
 	keep := func(string) *track.Day { return day }
-	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0", Track: keep})
+	address := ownAddress(t)
+	r, stop := serveOn(t, Config{Listen: address, Track: keep})
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + r.Addr().String() + "/")
 	p.until(`gpsbridge.model.track.length > 9000`)
@@ -245,7 +246,6 @@ func testDay(t *testing.T, p *tab) {
 	}
 	p.clean()
 	// What it did not hear it fetches when it is connected again.
-	address := r.Addr().String()
 	stop()
 	p.until(`document.getElementById("socket").textContent !== "connected"`)
 	for i := 2; i < 60; i++ {

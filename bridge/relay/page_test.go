@@ -185,9 +185,12 @@ func TestPage(t *testing.T) {
 	t.Run("without its server", func(t *testing.T) { testOffline(t, openTab(t, browser)) })
 }
 
+// ownAddress is one that no other program is given while nothing listens there.
+func ownAddress(t *testing.T) string { return fmt.Sprintf("127.0.0.1:%d", realtest.FreePort(t)) }
+
 func testLife(t *testing.T, p *tab) {
-	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0"})
-	address := r.Addr().String()
+	address := ownAddress(t)
+	r, stop := serveOn(t, Config{Listen: address})
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + address + "/")
 	p.shows("speed", "36")
@@ -392,8 +395,8 @@ func testDark(t *testing.T, p *tab) {
 // The page opens without its server once the browser has kept its files, and what is kept never hides what a server answers
 // with. No token and nothing of the API is kept.
 func testOffline(t *testing.T, p *tab) {
-	r, stop := serveOn(t, Config{Listen: "127.0.0.1:0", Token: "see-me"})
-	address := r.Addr().String()
+	address := ownAddress(t)
+	r, stop := serveOn(t, Config{Listen: address, Token: "see-me"})
 	r.Publish("van_7", "TPV", fixAt(1))
 	p.open("http://" + address + "/?device=van_7#token=see-me")
 	p.shows("speed", "36")
