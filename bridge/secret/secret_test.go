@@ -36,7 +36,7 @@ func TestReadTakesOneLine(t *testing.T) {
 	if _, err := secret.Read(filepath.Dir(path)); problem.CodeOf(err) != secret.CodeUnreadable {
 		t.Errorf("a directory: %v", err)
 	}
-	pipe := path + ".pipe" // which whoever may write there can put in its place: root's commands would wait
+	pipe := path + ".pipe" // which anyone who may write there can put in its place, and root's commands would wait
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}

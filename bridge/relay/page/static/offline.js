@@ -2,7 +2,7 @@
 // server is not in reach. Browsers allow that to pages of https, with a
 // certificate that they trust, and of this machine; elsewhere nothing happens.
 
-const SETTLED = 3000; // ms after which loading the files again is in nobody's way
+const SETTLED = 3000; // ms after which loading the files again delays nothing
 
 // keepFiles keeps what the page has loaded. What it asked the API for is not part of it: see worker.js.
 export function keepFiles() {
