@@ -49,16 +49,8 @@ func (d *Daemon) day(id string) *track.Day {
 // point is a fix as a track keeps it. It points into the fix.
 func point(f *nmea.Fix) track.Point {
 	return track.Point{
-		Mode: int(f.Mode), Status: int(f.Status), Time: f.Time, Lat: stated(&f.Lat), Lon: stated(&f.Lon),
-		AltMSL: stated(&f.AltMSL), AltHAE: stated(&f.AltHAE), Speed: stated(&f.Speed),
-		HDOP: stated(&f.HDOP), VDOP: stated(&f.VDOP), PDOP: stated(&f.PDOP), USat: stated(&f.USat),
+		Mode: int(f.Mode), Status: int(f.Status), Time: f.Time, Lat: f.Lat.Stated(), Lon: f.Lon.Stated(),
+		AltMSL: f.AltMSL.Stated(), AltHAE: f.AltHAE.Stated(), Speed: f.Speed.Stated(),
+		HDOP: f.HDOP.Stated(), VDOP: f.VDOP.Stated(), PDOP: f.PDOP.Stated(), USat: f.USat.Stated(),
 	}
-}
-
-// stated is a quantity that may be absent.
-func stated(v *nmea.Value) *float64 {
-	if !v.Set {
-		return nil
-	}
-	return &v.V
 }

@@ -10,6 +10,14 @@ type Value struct {
 	Set bool
 }
 
+// Stated returns the quantity, nil where the receiver did not state it. It points into v.
+func (v *Value) Stated() *float64 {
+	if !v.Set {
+		return nil
+	}
+	return &v.V
+}
+
 // some returns the present Value v.
 func some(v float64) Value { return Value{V: v, Set: true} }
 

@@ -61,7 +61,8 @@ func (in *Intake) Status(feed FeedStatus) ReceiverStatus {
 		st.Warning = as.Date
 	}
 	st.EpochAge, st.FixAge = since(in.epochAt, now), since(in.fixAt, now)
-	st.USat, st.NSat, st.Signals = stated(in.last.USat), stated(in.last.NSat), in.signals
+	uSat, nSat := in.last.USat, in.last.NSat // copies, as the next fix takes the place of the last
+	st.USat, st.NSat, st.Signals = uSat.Stated(), nSat.Stated(), in.signals
 	return st
 }
 
@@ -81,12 +82,4 @@ func since(at, now time.Time) *float64 {
 		return nil
 	}
 	return new(max(0, now.Sub(at).Seconds()))
-}
-
-// stated is a copy of a value, nil where the receiver did not state it.
-func stated(v nmea.Value) *float64 {
-	if !v.Set {
-		return nil
-	}
-	return &v.V
 }
