@@ -80,10 +80,18 @@ func (g *group) keep(m *message, now time.Time) {
 		}
 		g.history.push(m)
 		if g.history.len() > g.hub.limits.history {
-			g.history.pop()
+			g.shorten(now)
 		}
 	}
 	g.hub.kept.Add(int64(g.kept() - before))
+}
+
+// shorten removes the oldest message of the history. Members that have yet to read it queue it. Under g.mu.
+func (g *group) shorten(now time.Time) {
+	m := g.history.pop()
+	for _, v := range g.members {
+		v.rescue(m, now)
+	}
 }
 
 // kept is the memory of what the group keeps, in bytes; the last fix counts twice while it is in the history too. Under
@@ -99,7 +107,7 @@ func (g *group) kept() int {
 }
 
 // trim shortens the history until the group keeps no more than bytes. The last fix stays in any case.
-func (g *group) trim(bytes int) {
+func (g *group) trim(bytes int, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone {
@@ -107,7 +115,7 @@ func (g *group) trim(bytes int) {
 	}
 	before := g.kept()
 	for g.history.len() > 0 && g.kept() > bytes {
-		g.history.pop()
+		g.shorten(now)
 	}
 	g.hub.kept.Add(int64(g.kept() - before))
 }

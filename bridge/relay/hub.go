@@ -218,7 +218,7 @@ func (h *hub) makeRoom(device string, now time.Time) {
 	g, share := h.groups[device], h.limits.totalBytes/max(1, len(h.groups))
 	h.mu.RUnlock()
 	if g != nil {
-		g.trim(share)
+		g.trim(share, now)
 	}
 }
 

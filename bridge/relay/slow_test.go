@@ -130,6 +130,35 @@ func TestViewerThatNeverReads(t *testing.T) {
 	})
 }
 
+// A viewer reads the history from the group, which forgets it meanwhile.
+func TestSlowToReadTheHistory(t *testing.T) {
+	for _, c := range []struct{ queue, dropped int }{
+		{100, 0},
+		// 16 are in the writer's hands when it begins to wait. Then come 40: 24 of the history and what is live, each with its queue.
+		{8, 24 - 8 + 40 - 8},
+	} {
+		inBubble(t, Config{History: 40, Queue: c.queue}, func(t *testing.T, r *Relay, p *pipes) {
+			for i := 1; i <= 40; i++ {
+				r.tpv(i)
+			}
+			conn := p.join(t, "?history=40")
+			synctest.Wait()
+			for i := 41; i <= 80; i++ {
+				r.tpv(i)
+			}
+			slow := read(conn)
+			synctest.Wait()
+			got := slow.got()
+			if !slices.IsSorted(got) || len(got) != 80-c.dropped || got[len(got)-1] != 80 {
+				t.Errorf("a queue of %d: got %v, want %d in order up to 80", c.queue, got, 80-c.dropped)
+			}
+			if n := r.Status().Dropped; n != int64(c.dropped) {
+				t.Errorf("a queue of %d: dropped %d, want %d", c.queue, n, c.dropped)
+			}
+		})
+	}
+}
+
 func TestSlowViewerKeepsTheNewest(t *testing.T) {
 	inBubble(t, Config{Queue: 4}, func(t *testing.T, r *Relay, p *pipes) {
 		conn := p.join(t, "")

@@ -44,8 +44,8 @@ type viewer struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	control []byte // frames of pings and pongs, which go out before all messages
-	first   queue  // what it gets for joining: the last SKY, the last fix
-	past    uint64 // then the messages of the group's history from this number
+	first   queue  // what it gets for joining: the last SKY, the last fix, what the history gave up meanwhile
+	past    uint64 // then the messages of the group's history from this number; advances under group.mu too
 	until   uint64 // to this one
 	live    queue  // from others: loses its oldest
 	raw     queue  // NMEA, apart from live so that it pushes no fix out
@@ -93,11 +93,27 @@ func (v *viewer) wants(class string) bool {
 // push queues m, which came at now; a full queue loses its oldest. It never blocks. A viewer that goes on losing without
 // catching up is closed, however much it reads meanwhile. Under group.mu.
 func (v *viewer) push(m *message, now time.Time) {
-	v.mu.Lock()
 	q := &v.live
 	if m.head.Class == classNMEA {
 		q = &v.raw
 	}
+	v.mu.Lock()
+	v.pushTo(q, m, now)
+}
+
+// rescue queues m, which the group's history gives up, where the viewer has not read it yet. Under group.mu.
+func (v *viewer) rescue(m *message, now time.Time) {
+	v.mu.Lock()
+	if m.n < v.past || m.n > v.until {
+		v.mu.Unlock()
+		return
+	}
+	v.past = m.n + 1
+	v.pushTo(&v.first, m, now)
+}
+
+// pushTo is push into q. Under group.mu, and mu, which it gives up.
+func (v *viewer) pushTo(q *queue, m *message, now time.Time) {
 	v.add(q, m)
 	lost := 0
 	for ; q.len() > v.hub.limits.queue || q.bytes > v.hub.limits.queueBytes && q.len() > 1; lost++ {
@@ -167,7 +183,7 @@ func (v *viewer) take() (control []byte, batch []*message) {
 	control, v.control = v.control, nil
 	batch = v.batch[:0]
 	if v.first.len() == 0 && v.past <= v.until {
-		batch, v.past = v.history(batch)
+		batch = v.history(batch)
 	}
 	if len(batch) > 0 {
 		return control, batch
@@ -186,25 +202,29 @@ func (v *viewer) take() (control []byte, batch []*message) {
 	return control, batch
 }
 
-// history appends messages of the history that are due, and returns the number from which on it goes on. It holds no list of them:
-// a hundred viewers that read nothing would hold a hundred lists. Under mu, which it gives up meanwhile.
-func (v *viewer) history(batch []*message) ([]*message, uint64) {
-	from, until := v.past, v.until
+// history appends messages of the history that are due, none where others must go out before them. It holds no list of them: a
+// hundred viewers that read nothing would hold a hundred lists. Under mu, which it gives up meanwhile.
+func (v *viewer) history(batch []*message) []*message {
 	v.mu.Unlock()
-	defer v.mu.Lock()
-	v.group.mu.Lock()
+	v.group.mu.Lock() // which comes before mu
 	defer v.group.mu.Unlock()
+	v.mu.Lock()
+	if v.first.len() > 0 {
+		return batch
+	}
 	list := v.group.history.messages()
-	i, _ := slices.BinarySearchFunc(list, from, func(m *message, n uint64) int { return cmp.Compare(m.n, n) })
-	for size := 0; i < len(list) && list[i].n <= until; i++ {
+	i, _ := slices.BinarySearchFunc(list, v.past, func(m *message, n uint64) int { return cmp.Compare(m.n, n) })
+	for size := 0; i < len(list) && list[i].n <= v.until; i++ {
 		if size >= batchBytes || len(batch) == batchMessages {
-			return batch, list[i].n
+			v.past = list[i].n
+			return batch
 		}
 		list[i].hold(&v.hub.queued)
 		batch = append(batch, list[i])
 		size += len(list[i].frame)
 	}
-	return batch, until + 1
+	v.past = v.until + 1
+	return batch
 }
 
 // next takes one message out of its queue; nil when there is none. Under mu.
