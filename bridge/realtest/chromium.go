@@ -2,6 +2,8 @@ package realtest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -42,4 +44,22 @@ func Chromium(t testing.TB) context.Context {
 		t.Fatalf("start chromium: %v", err)
 	}
 	return ctx
+}
+
+// Until waits until a JavaScript expression is true in the page of ctx, for at most limit. It is not true where it cannot be
+// evaluated: the page may be about to be replaced by another. It asks from outside, by the clock: a page without a screen may draw
+// no frame, and one that is replaced forgets what it was to wait for.
+func Until(ctx context.Context, expression string, limit time.Duration) error {
+	for end := time.Now().Add(limit); ; {
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		switch {
+		case err == nil && holds:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case time.Now().After(end):
+			return errors.Join(fmt.Errorf("not true within %s", limit), err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
 }

@@ -68,8 +68,7 @@ func TestChromiumRunsAPage(t *testing.T) {
 	if err := chromedp.Do(ctx, chromedp.Navigate(page.URL)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := chromedp.Run(ctx, chromedp.Poll[int](`window.answer`, chromedp.WithPollingTimeout(answer)))
-	if err != nil || got != 42 {
-		t.Errorf("the page shows %d, %v, want 42", got, err)
+	if err := Until(ctx, `window.answer === 42`, answer); err != nil {
+		t.Errorf("the page's answer is not 42: %v", err)
 	}
 }

@@ -56,7 +56,7 @@ func TestProjectsPage(t *testing.T) {
 	}
 	shows := func(what, expression string) {
 		t.Helper()
-		if _, err := chromedp.Run(browser, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(answer), chromedp.WithPollingInterval(50*time.Millisecond))); err != nil {
+		if err := Until(browser, expression, answer); err != nil {
 			page, _ := chromedp.Run(browser, chromedp.Evaluate[string](`document.body.innerText`))
 			t.Fatalf("%s: %v; the page: %q", what, err, page)
 		}

@@ -101,12 +101,10 @@ func (p *tab) open(address string) {
 	p.until(`Boolean(globalThis.gpsbridge?.map)`)
 }
 
-// until waits until a JavaScript expression is true. It asks by the clock: at each frame that the page draws, the default, it would
-// not ask where a busy machine draws none.
+// until waits until a JavaScript expression is true.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
-	if err != nil {
+	if err := realtest.Until(p.ctx, expression, patience); err != nil {
 		p.t.Fatalf("never came: %s (%v)\nthe page shows: %s", expression, err,
 			eval[string](p, `(document.body.dataset.condition + ": " + document.body.innerText.replace(/\s+/g, " ")).slice(0, 1000)`))
 	}

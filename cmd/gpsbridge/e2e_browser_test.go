@@ -65,13 +65,10 @@ func TestPageOfTheServerWorksOnTheRelay(t *testing.T) {
 	}
 }
 
-// poll waits until an expression is true in the page; when it stays false, state is what the page shows of itself. It asks
-// by the clock: the default, at each frame that the page draws, never asks where a browser without a screen sees nothing
-// to draw.
+// poll waits until an expression is true in the page; when it stays false, state is what the page shows of itself.
 func poll(t *testing.T, browser context.Context, expression, state string) {
 	t.Helper()
-	_, err := chromedp.Run(browser, chromedp.Poll[bool](expression,
-		chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(soon)))
+	err := realtest.Until(browser, expression, soon)
 	if err == nil {
 		return
 	}
