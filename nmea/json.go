@@ -6,21 +6,30 @@ import (
 	"time"
 )
 
-// AppendMembers appends the members of f as JSON without the braces, so that a
-// message can add its own. It is never empty: the mode is always there.
-func (f *Fix) AppendMembers(dst []byte) []byte {
+// AppendMembers appends the members of f that are in a set as JSON without the
+// braces, so that a message can add its own. The mode is in every set: without
+// it the loss of the fix would not be seen.
+func (f *Fix) AppendMembers(dst []byte, set Members) []byte {
 	dst = append(dst, `"mode":`...)
 	dst = strconv.AppendUint(dst, uint64(f.Mode), 10)
-	if f.Status != StatusUnknown {
+	if f.Status != StatusUnknown && set.has(memberStatus) {
 		dst = append(dst, `,"status":`...)
 		dst = strconv.AppendUint(dst, uint64(f.Status), 10)
 	}
-	dst = appendTime(dst, f.Time, f.LeapSecond)
+	if set.has(memberTime) {
+		dst = appendTime(dst, f.Time, f.LeapSecond)
+	}
 	places := int(min(max(f.decimals, 8), 10))
-	dst = appendValue(dst, `,"lat":`, f.Lat, places)
-	dst = appendValue(dst, `,"lon":`, f.Lon, places)
+	if set.has(memberLat) {
+		dst = appendValue(dst, `,"lat":`, f.Lat, places)
+	}
+	if set.has(memberLon) {
+		dst = appendValue(dst, `,"lon":`, f.Lon, places)
+	}
 	for q := range quantities {
-		dst = quantity(q).append(dst, *quantities[q].field(f))
+		if set.has(memberQuantities << q) {
+			dst = quantity(q).append(dst, *quantities[q].field(f))
+		}
 	}
 	return dst
 }
@@ -28,7 +37,7 @@ func (f *Fix) AppendMembers(dst []byte) []byte {
 // AppendJSON appends f as one JSON object of gpsd's class TPV.
 func (f *Fix) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"class":"TPV",`...)
-	return append(f.AppendMembers(dst), '}')
+	return append(f.AppendMembers(dst, 0), '}')
 }
 
 // AppendMembers appends the members of s as JSON without the braces. It is never empty.

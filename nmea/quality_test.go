@@ -69,7 +69,7 @@ func TestQuality(t *testing.T) {
 			if len(r.fixes) != 1 {
 				t.Fatalf("%d fixes", len(r.fixes))
 			}
-			if got := string(r.fixes[0].AppendMembers(nil)); got != tt.want {
+			if got := string(r.fixes[0].AppendMembers(nil, 0)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

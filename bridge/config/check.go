@@ -24,6 +24,7 @@ import (
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
 )
 
 // Check makes a configuration of a file that was made by a program. The errors are one line each.
@@ -179,8 +180,19 @@ func (s ReportSection) check(p *problems) pipeline.Limits {
 		Distance: p.limit("report.distance", s.Distance, math.MaxFloat64, "metres, 0 or more"),
 		Turn:     p.limit("report.turn", s.Turn, 180, "degrees, 0 to 180"),
 		Speed:    p.limit("report.speed", s.Speed, math.MaxFloat64, "metres a second, 0 or more"),
-		Sky:      s.Sky,
+		Sky:      s.Sky, Members: s.members(p),
 	}
+}
+
+// members reads the names of the members that are sent.
+func (s ReportSection) members(p *problems) nmea.Members {
+	set, unknown := nmea.ParseMembers(s.Members)
+	if unknown != "" {
+		known := nmea.MemberNames()
+		p.value("report.members", fmt.Sprintf("%q is not a member of a fix", unknown), problem.Suggest(unknown, known)+
+			"use some of "+strings.Join(known, ", ")+"; those that identify the message are always sent")
+	}
+	return set
 }
 
 func (s SpoolSection) check(p *problems, of service) spool.Options {

@@ -18,6 +18,7 @@ import (
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/spool"
 	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -113,6 +114,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"password in the URL": {flags: map[string]string{"server": "ws://me:hunter2@a.example"}, want: `^[^h]*xxxxx[^h]*holds a password: .*token_file`},
 		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server: it is empty`},
 		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: "maybe" is unknown`},
+		"unknown member":      {file: "[report]\nmembers = [\"lat\", \"sped\"]", want: `gpsbridge\.toml:2: report\.members: "sped" is not a member of a fix: did you mean speed\? use some of mode, status, time, lat, lon, altMSL, `},
 		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: "lifo" is unknown`},
 		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: uplink\.name: two \[\[uplink\]\] sections are called "a"`},
 		"one source twice":    {file: "[[receiver]]\nsource = \"-\"\n[[receiver]]\nsource = \"-\"", want: `gpsbridge\.toml:4: receiver\.source: another \[\[receiver\]\] section has the source "-"`},
@@ -288,7 +290,7 @@ func TestReferenceConfiguration(t *testing.T) {
 	}
 }
 
-// TestReferenceNamesEveryKey finds keys and environment variables that the code has and the reference does not.
+// TestReferenceNamesEveryKey finds keys, environment variables and members that the code has and the reference does not.
 func TestReferenceNamesEveryKey(t *testing.T) {
 	text, err := os.ReadFile(reference)
 	if err != nil {
@@ -307,6 +309,9 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 		if !regexp.MustCompile(s.Env + `[,.]`).Match(text) {
 			t.Errorf("environment variable %s is not in the reference", s.Env)
 		}
+	}
+	if members := strings.Join(nmea.MemberNames()[1:], ", "); !strings.Contains(strings.ReplaceAll(string(text), "\n# ", " "), members) {
+		t.Errorf("the reference does not have %s", members)
 	}
 }
 

@@ -56,6 +56,8 @@ type ReportSection struct {
 	Stopped  string  `toml:"stopped"`  // duration
 	NoFix    string  `toml:"no_fix"`   // duration
 	Sky      bool    `toml:"sky"`
+
+	Members []string `toml:"members"` // of nmea.MemberNames; empty for all
 }
 
 // UplinkSection is one [[uplink]].

@@ -67,7 +67,7 @@ func (fd *Feed) fix(receiver int, f *nmea.Fix, now time.Time) {
 	}
 }
 
-// forward makes a message of an epoch, for the servers if it is one to report, and for the viewers.
+// forward makes a message of an epoch, for the servers if it is one to report, and for the viewers, who get all of its members.
 func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	fd.Track(f)
 	if !fd.report.wants(f, now) {
@@ -75,7 +75,11 @@ func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 		return
 	}
 	msg := fd.messages.Fix(f)
-	ahead, first := int64(fd.spool(msg))-int64(fd.messages.Seq), fd.messages.Seq == 1
+	kept := msg
+	if set := fd.report.limits.Members; set != 0 {
+		kept = fd.messages.fix(f, set)
+	}
+	ahead, first := int64(fd.spool(kept))-int64(fd.messages.Seq), fd.messages.Seq == 1
 	fd.mixed = fd.mixed || !first && ahead != fd.ahead
 	fd.ahead = ahead
 	fd.Show(fd.DeviceID, "TPV", msg)

@@ -1,6 +1,10 @@
 package pipeline
 
 import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,4 +55,57 @@ func TestAckedSeq(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestMembers holds that servers get the members that are chosen, of each fix from the change on, and viewers all of them.
+func TestMembers(t *testing.T) {
+	var kept, shown string
+	fd := NewFeed(FeedConfig{
+		DeviceID: "van_7", Keep: func(msg []byte) (uint64, error) { kept = string(msg); return 1, nil },
+		Show: func(_, _ string, msg []byte) { shown = string(msg) },
+	})
+	fd.add("receiver")
+	set := func(v float64) nmea.Value { return nmea.Value{V: v, Set: true} }
+	f := nmea.Fix{
+		Mode: nmea.Mode3D, Status: nmea.StatusGPS, Time: time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC),
+		Lat: set(51.5), Lon: set(-0.125), AltMSL: set(11), Speed: set(3), Track: set(90), HDOP: set(1), USat: set(9), NSat: set(12),
+	}
+	const all = "class device_id run seq mode status time lat lon altMSL speed track hdop uSat nSat"
+	for _, tt := range []struct{ members, want string }{
+		{"", all},
+		{"time lat lon speed track", "class device_id run seq mode time lat lon speed track"},
+		{"nSat eph altMSL", "class device_id run seq mode altMSL nSat"},
+		{"status mode", "class device_id run seq mode status"},
+		{"mode", "class device_id run seq mode"},
+		{"", all},
+	} {
+		set, unknown := nmea.ParseMembers(strings.Fields(tt.members))
+		if unknown != "" {
+			t.Fatalf("%q is unknown", unknown)
+		}
+		fd.Limit(Limits{Members: set})
+		fd.forward(&f, f.Time)
+		if got := members(t, kept); got != tt.want {
+			t.Errorf("members %q: servers get %s\nwant %s", tt.members, got, tt.want)
+		}
+		if got := members(t, shown); got != all {
+			t.Errorf("members %q: viewers get %s\nwant %s", tt.members, got, all)
+		}
+		if head := `{"class":"TPV","device_id":"van_7","run":"` + fd.Status().Run + `","seq":` + fmt.Sprint(fd.Status().Reported) + `,"mode":3`; !strings.HasPrefix(kept, head) || !strings.HasPrefix(shown, head) {
+			t.Errorf("the messages are not both of %s:\n%s\n%s", head, kept, shown)
+		}
+	}
+}
+
+// members are the names of the members of a message, in their order.
+func members(t *testing.T, msg string) string {
+	t.Helper()
+	if !json.Valid([]byte(msg)) {
+		t.Fatalf("not JSON: %s", msg)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(msg, -1) {
+		names = append(names, m[1])
+	}
+	return strings.Join(names, " ")
 }

@@ -40,15 +40,20 @@ func NewMessages(deviceID string) *Messages {
 // the relay share from here on.
 func (m *Messages) Fix(f *nmea.Fix) []byte {
 	m.Seq++
+	return m.fix(f, 0)
+}
+
+// fix returns the message of the fix that Fix was called with last, with the members of a set.
+func (m *Messages) fix(f *nmea.Fix, set nmea.Members) []byte {
 	b := append(m.scratch[:0], m.fixHead...)
 	b = strconv.AppendUint(b, m.Seq, 10)
 	b = append(b, ',')
-	return m.finish(f.AppendMembers(b))
+	return m.finish(f.AppendMembers(b, set))
 }
 
 // unreported returns the message of a fix that only viewers in the vehicle get: it has no place in the run.
 func (m *Messages) unreported(f *nmea.Fix) []byte {
-	return m.finish(f.AppendMembers(append(m.scratch[:0], m.tpvHead...)))
+	return m.finish(f.AppendMembers(append(m.scratch[:0], m.tpvHead...), 0))
 }
 
 // sky returns the message of the satellites in view. It has no seq: no echo of it is recognised.

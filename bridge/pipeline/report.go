@@ -17,11 +17,12 @@ type Limits struct {
 	Stopped  time.Duration // since the last report, while standing; 0: Interval
 	NoFix    time.Duration // since the last report, while there is no fix; 0: Interval, without that a minute
 	Sky      bool          // satellites too, not only fixes; no limit
+	Members  nmea.Members  // of those fixes that go; no limit
 }
 
 // everything reports that no limit is set.
 func (l Limits) everything() bool {
-	l.Sky = false
+	l.Sky, l.Members = false, 0
 	return l == Limits{}
 }
 

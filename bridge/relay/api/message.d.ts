@@ -1,4 +1,5 @@
-// A message of a tracking group, as it comes over /ws/gps-tracking/<device_id>/. What the receiver did not state is absent.
+// A message of a tracking group, as it comes over /ws/gps-tracking/<device_id>/. What the receiver did not state is absent,
+// and in a fix that went to a server what [report] members leaves out.
 export type Message = TPV | SKY;
 
 // A fix: position and movement at one time, in gpsd's names and units.
