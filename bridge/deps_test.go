@@ -50,14 +50,17 @@ var mayImport = map[string][]string{
 	"bridge/config":                append([]string{"bridge/pipeline"}, parts...),
 	"bridge/observe":               append([]string{"bridge/pipeline"}, parts...),
 	"bridge":                       daemon,
-	"bridge/realtest":              {"bridge/realtest/program", "bridge/realtest/django"},
+	"bridge/realtest":              {"bridge/realtest/program", "bridge/realtest/django", "bridge/realtest/netns", "bridge/realtest/authority"},
 	"bridge/realtest/program":      {},
 	"bridge/realtest/django":       {},
+	"bridge/realtest/netns":        {},
+	"bridge/realtest/authority":    {},
 	"bridge/doctor":                append([]string{"bridge"}, daemon...),
 	"systemd":                      {},
 	"cmd/gpsbridge":                append([]string{"bridge", "bridge/doctor", "systemd", "cmd/internal/command"}, daemon...),
-	"cmd/compare":                  {"cmd/internal/command", "bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django"},
-	"cmd/internal/command":         {},
+	"cmd/compare": {"cmd/internal/command", "bridge/receiver/sim", "bridge/realtest/program", "bridge/realtest/django",
+		"bridge/realtest/netns", "bridge/realtest/authority"},
+	"cmd/internal/command": {},
 }
 
 // mustNotImport holds what a package must not import itself of the standard library and beyond.

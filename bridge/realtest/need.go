@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gpsbridge/bridge/realtest/django"
+	"gpsbridge/bridge/realtest/netns"
 )
 
 const (
@@ -77,7 +78,7 @@ var parts = map[Part]part{
 		return nil
 	}, "run the tests with sudo"},
 	Mount:      {sync.OnceValue(mounts), "run the tests with sudo where loop devices are to be had, after " + apt("e2fsprogs mount")},
-	Namespaces: {sync.OnceValue(namespaces), "run the tests with sudo, and " + apt("iproute2 util-linux")},
+	Namespaces: {sync.OnceValue(netns.Lacks), "run the tests with sudo, and " + apt("iproute2 util-linux")},
 }
 
 func apt(packages string) string {

@@ -42,7 +42,7 @@ func echoes(t *testing.T) (addr string) {
 func TestRouterDropsInSilence(t *testing.T) {
 	r := StartRouter(t, echoes(t))
 	var c net.Conn
-	err := r.client.do(func() (err error) {
+	err := r.client.Do(func() (err error) {
 		c, err = (&net.Dialer{Timeout: startTimeout}).Dial("tcp", r.Addr())
 		return err
 	})
