@@ -45,8 +45,8 @@ func TestDecode(t *testing.T) {
 		"#" + gll + "\r\n" + rmc + "\r\n" +
 		"\xb5\x62\x01\n#\x00#" + gll + "\r\n" + // binary data, no comment
 		"text # " + strings.TrimSpace(sentence("GPGGA,090002,5130.0,N,00007.0,W,1,09,0.8,11.2,M,46.7,M,,")) + "\n"
-	want := `{"class":"TPV","mode":2,"status":1,"time":"2026-11-23T09:00:01.000Z","lat":51.50336333,"lon":-0.12762500,"speed":13.890,"track":84.40}
-{"class":"TPV","mode":3,"status":1,"time":"2026-11-23T09:00:02.000Z","lat":51.50000000,"lon":-0.11666667,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9}
+	want := `{"class":"TPV","mode":2,"status":1,"time":"2026-11-23T09:00:01.000Z","lat":51.5033633,"lon":-0.1276250,"speed":13.89,"track":84.4}
+{"class":"TPV","mode":3,"status":1,"time":"2026-11-23T09:00:02.000Z","lat":51.5000000,"lon":-0.1166667,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":15.2,"uSat":9}
 `
 	for _, n := range []int{1, 7, 1000} {
 		got, stats := decodeAll(t, in, n, DecodeOptions{})
@@ -61,7 +61,7 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeNoDate(t *testing.T) {
 	got, _ := decodeAll(t, gll+"\r\n", 100, DecodeOptions{})
-	if want := `{"class":"TPV","mode":2,"status":1,"lat":51.50336333,"lon":-0.12762500}` + "\n"; got != want {
+	if want := `{"class":"TPV","mode":2,"status":1,"lat":51.5033633,"lon":-0.1276250}` + "\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

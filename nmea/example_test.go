@@ -23,8 +23,8 @@ func ExampleDecode() {
 	}
 	fmt.Println(stats.Scanner.Sentences, "sentences")
 	// Output:
-	// {"class":"TPV","mode":3,"status":1,"time":"2026-11-23T12:00:00.000Z","lat":51.50000000,"lon":-0.12000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"speed":10.289,"track":84.00,"hdop":0.80,"eph":15.20,"uSat":12}
-	// {"class":"TPV","mode":3,"status":1,"time":"2026-11-23T12:00:01.000Z","lat":51.50010000,"lon":-0.11987000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"speed":11.019,"track":87.00,"climb":0.00,"hdop":0.80,"eph":15.20,"uSat":12}
+	// {"class":"TPV","mode":3,"status":1,"time":"2026-11-23T12:00:00.000Z","lat":51.50000000,"lon":-0.12000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":10.289,"track":84.00,"hdop":0.8,"eph":15.2,"uSat":12}
+	// {"class":"TPV","mode":3,"status":1,"time":"2026-11-23T12:00:01.000Z","lat":51.50010000,"lon":-0.11987000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":11.019,"track":87.00,"climb":0.0,"hdop":0.8,"eph":15.2,"uSat":12}
 	// 4 sentences
 }
 

@@ -58,18 +58,18 @@ func trim(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// parseNumber reads a decimal number with an optional sign.
-func parseNumber(s string) (float64, bool) {
+// parseNumber reads a decimal number with an optional sign, and returns the number of its decimals too.
+func parseNumber(s string) (v float64, decimals int, ok bool) {
 	negative := false
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		negative, s = s[0] == '-', s[1:]
 	}
 	d, ok := parseDecimal(s)
-	v := float64(d.digits) / pow10[d.decimals]
+	v = float64(d.digits) / pow10[d.decimals]
 	if negative && d.digits != 0 {
 		v = -v
 	}
-	return v, ok
+	return v, d.decimals, ok
 }
 
 // parseAngle reads degrees and minutes, (d)ddmm.mmmm, and returns degrees and the number of decimals of the minutes. Minutes of

@@ -59,8 +59,6 @@ type Fix struct {
 	HDOP, VDOP, PDOP Value // dilutions of precision
 	Eph, Epv         Value // estimated horizontal and vertical error, 95 %
 	USat, NSat       Value // satellites used, satellites in view
-
-	decimals uint8 // of a degree, as many as the receiver's digits of Lat and Lon deserve
 }
 
 // Sky is what the receiver stated about the satellites, once a cycle of GSV.

@@ -19,12 +19,11 @@ func (f *Fix) AppendMembers(dst []byte, set Members) []byte {
 	if set.has(memberTime) {
 		dst = appendTime(dst, f.Time, f.LeapSecond)
 	}
-	places := int(min(max(f.decimals, 8), 10))
 	if set.has(memberLat) {
-		dst = appendValue(dst, `,"lat":`, f.Lat, places)
+		dst = appendValue(dst, `,"lat":`, f.Lat, f.Lat.stated.or(angleDecimals))
 	}
 	if set.has(memberLon) {
-		dst = appendValue(dst, `,"lon":`, f.Lon, places)
+		dst = appendValue(dst, `,"lon":`, f.Lon, f.Lon.stated.or(angleDecimals))
 	}
 	for q := range quantities {
 		if set.has(memberQuantities << q) {
@@ -82,6 +81,9 @@ func (s *Satellite) append(dst []byte) []byte {
 	dst = append(dst, `,"used":`...)
 	return append(strconv.AppendBool(dst, s.Used), '}')
 }
+
+// angleDecimals is how many decimals of a degree a message has at most: 10 are 0.01 mm.
+const angleDecimals = 10
 
 // appendTime appends the member time in RFC 3339 with milliseconds, nothing for
 // the zero time. A leap second is second 60, as RFC 3339 has it.

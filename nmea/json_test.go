@@ -3,16 +3,19 @@ package nmea
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	gonmea "github.com/adrianmo/go-nmea"
 )
 
 func TestFixJSON(t *testing.T) {
 	want := `{"class":"TPV","mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
-		`"lat":51.50336350,"lon":-0.12762480,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,` +
-		`"speed":13.890,"track":84.40,"heading":83.90,"climb":0.10,"magvar":0.6,` +
-		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.20,"epv":25.30,"uSat":9,"nSat":14}`
+		`"lat":51.5033635000,"lon":-0.1276248000,"altMSL":11.2000,"altHAE":57.9000,"geoidSep":46.7000,` +
+		`"speed":13.8900,"track":84.400,"heading":83.900,"climb":0.100,"magvar":0.6,` +
+		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.200,"epv":25.300,"uSat":9,"nSat":14}`
 	if got := string(fullFix().AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -81,6 +84,77 @@ func TestMilliseconds(t *testing.T) {
 		f := Fix{Mode: ModeNone, Time: time.Date(2026, 11, 23, 9, 0, 1, ms*1e6, time.UTC)}
 		if got := string(f.AppendJSON(nil)); !strings.Contains(got, `T09:00:01`+want) {
 			t.Errorf("%d ms: %s", ms, got)
+		}
+	}
+}
+
+// TestDigits holds that a message has the digits that the sentences state: no more, and none less that tells two numbers apart.
+func TestDigits(t *testing.T) {
+	rmc := func(lat, knots, track string) string {
+		return "GNRMC,100000,A," + lat + ",N,00030.0,E," + knots + "," + track + ",231126,,,A"
+	}
+	gga := func(hdop, alt, sep string) string {
+		return "GNGGA,100000,5130.0,N,00030.0,E,1,09," + hdop + "," + alt + ",M," + sep + ",M,,"
+	}
+	for _, tt := range []struct {
+		member, want string
+		sentences    []string
+	}{
+		{"lat", "51.5000000", []string{rmc("5130.0", "", "")}},
+		{"lat", "51.5033633", []string{rmc("5130.2018", "", "")}},
+		{"lat", "51.50336350", []string{rmc("5130.20181", "", "")}},
+		{"lat", "51.50336350", []string{rmc("5130.201810", "", "")}},
+		{"lat", "51.5033635000", []string{rmc("5130.2018100000", "", "")}}, // 0.01 mm is enough
+		{"speed", "5.1", []string{rmc("5130.0", "10", "")}},
+		{"speed", "5.14", []string{rmc("5130.0", "10.0", "")}},
+		{"speed", "5.1444", []string{rmc("5130.0", "10.000", "")}},
+		{"speed", "5.1444", []string{rmc("5130.0", "10.000000", "")}}, // 0.1 mm/s is enough
+		{"speed", "10.00", []string{rmc("5130.0", "", ""), "GNVTG,,T,,M,,N,36.0,K,A", gga("", "", "")}},
+		{"track", "84", []string{rmc("5130.0", "", "084")}},
+		{"track", "84.4", []string{rmc("5130.0", "", "084.4")}},
+		{"track", "84.400", []string{rmc("5130.0", "", "084.40000")}},
+		{"altMSL", "11", []string{gga("0.8", "11", "46.7")}},
+		{"altHAE", "57.7", []string{gga("0.8", "11", "46.7")}},
+		{"altHAE", "57.900", []string{gga("0.8", "11.2", "46.700")}},
+		{"altMSL", "30.5", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,,,231126,,,A", "GNGSA,A,3,01,02,03,04,,,,,,,,,1,1,1", "PGRMZ,100,f,3"}},
+		{"hdop", "1", []string{gga("1", "11", "")}},
+		{"eph", "15.2", []string{gga("0.8", "11", "")}},
+		{"eph", "15.20", []string{gga("0.80", "11", "")}},
+		{"eph", "10.00", []string{gga("0.8", "11", ""), "GNGST,100000,,,,,3,4.0,5"}},
+		{"epv", "10", []string{gga("0.8", "11", ""), "GNGST,100000,,,,,3,4.0,5"}},
+		{"climb", "0.3", []string{gga("0.8", "11.0", ""), "", strings.Replace(gga("0.8", "11.3", ""), "100000", "100001", 1)}},
+		{"climb", "0.15", []string{gga("0.8", "11.0", ""), "", strings.Replace(gga("0.8", "11.3", ""), "100000", "100002", 1)}},
+	} {
+		r := fixesOf(Options{}, tt.sentences...)
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(r.fixes[len(r.fixes)-1].AppendJSON(nil), &members); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(members[tt.member]); got != tt.want {
+			t.Errorf("%s of %q is %s, want %s", tt.member, tt.sentences, got, tt.want)
+		}
+	}
+}
+
+// TestDigitsTellNumbersApart holds that no two numbers that a sentence can state become one in a message.
+func TestDigitsTellNumbersApart(t *testing.T) {
+	for name, parse := range map[string]func(*reading) Value{
+		"knots": func(r *reading) Value { return r.scaled(0, 0, maxSpeed, knot) },
+		"km/h":  func(r *reading) Value { return r.scaled(0, 0, maxSpeed, kmh) },
+		"feet":  func(r *reading) Value { return r.altitude(0, foot) },
+	} {
+		for decimals := range 4 {
+			seen := map[string]string{}
+			for n := range 1900 {
+				text := strconv.FormatFloat(float64(n)/pow10[decimals], 'f', decimals, 64)
+				r := reading{BaseSentence: gonmea.BaseSentence{Fields: []string{text}}}
+				v := parse(&r)
+				got := string(appendValue(nil, "", v, v.stated.or(maxDecimals)))
+				if was, twice := seen[got]; twice {
+					t.Fatalf("%s and %s %s are both %s", was, text, name, got)
+				}
+				seen[got] = text
+			}
 		}
 	}
 }

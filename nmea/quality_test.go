@@ -18,48 +18,48 @@ func TestQuality(t *testing.T) {
 		say  []string
 		want string
 	}{
-		{"GPS", []string{fmt.Sprintf(gga, "1", "09")}, `"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
-		{"DGPS", []string{fmt.Sprintf(gga, "2", "09")}, `"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":9`},
+		{"GPS", []string{fmt.Sprintf(gga, "1", "09")}, `"mode":3,"status":1,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":15.2,"uSat":9`},
+		{"DGPS", []string{fmt.Sprintf(gga, "2", "09")}, `"mode":3,"status":2,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":3.8,"uSat":9`},
 		{"GSA", []string{fmt.Sprintf(gga, "4", "09"), "GNGSA,A,3,01,02,03,04,05,06,07,08,09,,,,1.4,0.8,1.1"},
-			`"mode":3,"status":3,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"vdop":1.10,"pdop":1.40,"eph":15.20,"epv":25.30,"uSat":9`},
+			`"mode":3,"status":3,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"vdop":1.1,"pdop":1.4,"eph":15.2,"epv":25.3,"uSat":9`},
 		{"GST", []string{fmt.Sprintf(gga, "5", "09"), "GNGST,100000,1.2,,,,3.0,4.0,5.0"},
-			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":10.00,"uSat":9`},
+			`"mode":3,"status":4,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":10.00,"epv":10.0,"uSat":9`},
 		{"GST first", []string{"GNGST,100000,1.2,,,,3.0,4.0,5.0", fmt.Sprintf(gga, "5", "09")},
-			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":10.00,"uSat":9`},
+			`"mode":3,"status":4,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":10.00,"epv":10.0,"uSat":9`},
 		{"GST and GBS", []string{fmt.Sprintf(gga, "5", "09"), "GNGST,100000,1.2,,,,3.0,4.0,5.0", "GNGBS,100000,1.0,1.0,1.0,,,,"},
-			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":10.00,"uSat":9`},
+			`"mode":3,"status":4,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":10.00,"epv":10.0,"uSat":9`},
 		{"GBS", []string{fmt.Sprintf(gga, "5", "09"), "GNGBS,100000,3.0,4.0,1.0,,,,"},
-			`"mode":3,"status":4,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":10.00,"epv":2.00,"uSat":9`},
+			`"mode":3,"status":4,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":10.00,"epv":2.0,"uSat":9`},
 		{"no altitude", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,03,2.5,,M,,M,,", "GNGSA,A,2,01,02,03,,,,,,,,,,2.7,2.5,1.0"},
-			`"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"hdop":2.50,"vdop":1.00,"pdop":2.70,"eph":47.50,"uSat":3`},
+			`"mode":2,"status":1,"lat":51.5000000,"lon":0.5000000,"hdop":2.5,"vdop":1.0,"pdop":2.7,"eph":47.5,"uSat":3`},
 		{"altitude above the ellipsoid alone", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,09,0.8,,M,46.7,M,,", "PUBX,00,100000.00,5130.0,N,00030.0,E,57.9,G3,2.5,5.0,36.0,084.4,-0.5,,0.8,1.1,0.6,9,0,0"},
-			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"speed":10.000,"track":84.40,"climb":0.50,"hdop":0.80,"vdop":1.10,"eph":5.00,"epv":10.00,"uSat":9`},
+			`"mode":3,"status":1,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":10.00,"track":84.4,"climb":0.5,"hdop":0.8,"vdop":1.1,"eph":5.0,"epv":10.0,"uSat":9`},
 		{"RMC without a fix first, of a talker without one so far", []string{"GPRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N", strings.Replace(fmt.Sprintf(gga, "1", "09"), "GN", "GP", 1)}, `"mode":1,"uSat":9`},
 		{"RMC without a fix first, of another talker", []string{"AIRMC,100000,V,,,,,,,231126,,,N", fmt.Sprintf(gga, "1", "09")},
-			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
+			`"mode":3,"status":1,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":15.2,"uSat":9`},
 		{"no separation", []string{"GNGGA,100000,5130.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"},
-			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"hdop":2.50,"eph":47.50,"uSat":5`},
+			`"mode":3,"status":1,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"hdop":2.5,"eph":47.5,"uSat":5`},
 		{"void", []string{fmt.Sprintf(gga, "0", "02")}, `"mode":1,"uSat":2`},
 		{"RMC without a fix", []string{fmt.Sprintf(gga, "1", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,N"}, `"mode":1,"uSat":9`},
 		{"simulated", []string{fmt.Sprintf(gga, "8", "09"), "GNRMC,100000,V,5130.0,N,00030.0,E,1.0,2.0,231126,,,S"},
-			`"mode":3,"status":8,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":15.20,"uSat":9`},
+			`"mode":3,"status":8,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":15.2,"uSat":9`},
 		{"dead reckoning in a tunnel", []string{"GNRMC,100000,V,5130.0,N,00030.0,E,19.44,,231126,,,E", fmt.Sprintf(gga, "6", "00")},
-			`"mode":3,"status":5,"time":"2026-11-23T10:00:00.000Z","lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"speed":10.001,"hdop":0.80,"eph":15.20,"uSat":0`},
+			`"mode":3,"status":5,"time":"2026-11-23T10:00:00.000Z","lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":10.001,"hdop":0.8,"eph":15.2,"uSat":0`},
 		{"dead reckoning for which no other sentence stands", []string{"GNRMC,100000,V,5130.0,N,00030.0,E,19.44,,,,,E"}, `"mode":1`},
 		{"GNS for each constellation", []string{"GNGNS,100000,5130.0,N,00030.0,E,DA,14,0.8,11.2,46.7,,,V", "GPGNS,100000,,,,,,7,,,,5.2,23,V", "GLGNS,100000,,,,,,7,,,,5.2,23,V"},
-			`"mode":3,"status":2,"lat":51.50000000,"lon":0.50000000,"altMSL":11.200,"altHAE":57.900,"geoidSep":46.700,"hdop":0.80,"eph":3.80,"uSat":14`},
+			`"mode":3,"status":2,"lat":51.5000000,"lon":0.5000000,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"hdop":0.8,"eph":3.8,"uSat":14`},
 		{"GSA of a constellation that is not used", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,,,,,,A", "GNGSA,A,3,01,02,03,04,,,,,,,,,1.4,0.8,1.1,1", "GNGSA,A,1,,,,,,,,,,,,,1.4,0.8,1.1,2"},
-			`"mode":3,"status":1,"lat":51.50000000,"lon":0.50000000,"hdop":0.80,"vdop":1.10,"pdop":1.40,"eph":15.20,"epv":25.30,"uSat":4`},
+			`"mode":3,"status":1,"lat":51.5000000,"lon":0.5000000,"hdop":0.8,"vdop":1.1,"pdop":1.4,"eph":15.2,"epv":25.3,"uSat":4`},
 		{"no quality", []string{fmt.Sprintf(gga, "", "09")}, `"mode":1,"uSat":9`},
 		{"latitude 3600", []string{"GNGGA,100000,360000.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
 		{"latitude 91", []string{"GNGGA,100000,9100.0,N,00030.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
 		{"longitude 181", []string{"GNGGA,100000,5130.0,N,18100.0,E,1,05,2.5,11.2,M,,M,,"}, `"mode":1,"uSat":5`},
-		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"track":2.00`},
+		{"2000 m/s", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,3900.0,2.0,,,,A"}, `"mode":2,"status":1,"lat":51.5000000,"lon":0.5000000,"track":2.0`},
 		{"RTK decimals", []string{"GNRMC,100000,A,5130.12345678,N,00030.12345678,E,,,,,,R"}, `"mode":2,"status":3,"lat":51.5020576130,"lon":0.5020576130`},
 		{"the finer position", []string{"GNGGA,100000,5130.12345,N,00030.12345,E,1,05,2.5,,M,,M,,", "GNRMC,100000,A,5130.12,N,00030.12,E,,,,,,A"},
-			`"mode":2,"status":1,"lat":51.50205750,"lon":0.50205750,"hdop":2.50,"eph":47.50,"uSat":5`},
-		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"track":0.00`},
-		{"heading", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,,,,,A", "GPHDT,274.07,T"}, `"mode":2,"status":1,"lat":51.50000000,"lon":0.50000000,"speed":0.000,"heading":274.07`},
+			`"mode":2,"status":1,"lat":51.50205750,"lon":0.50205750,"hdop":2.5,"eph":47.5,"uSat":5`},
+		{"track 360", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,360.0,,,,A"}, `"mode":2,"status":1,"lat":51.5000000,"lon":0.5000000,"speed":0.00,"track":0.0`},
+		{"heading", []string{"GNRMC,100000,A,5130.0,N,00030.0,E,0.0,,,,,A", "GPHDT,274.07,T"}, `"mode":2,"status":1,"lat":51.5000000,"lon":0.5000000,"speed":0.00,"heading":274.07`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestSky(t *testing.T) {
 		`{"gnssid":1,"svid":133,"PRN":133,"el":38,"az":150,"ss":33,"used":false},` +
 		`{"gnssid":2,"svid":4,"PRN":304,"el":51,"az":190,"ss":39,"used":true},` +
 		`{"gnssid":6,"svid":6,"PRN":70,"ss":21,"used":false}],` +
-		`"hdop":0.80,"vdop":1.10,"pdop":1.40,"nSat":7,"uSat":3}`
+		`"hdop":0.8,"vdop":1.1,"pdop":1.4,"nSat":7,"uSat":3}`
 	if len(r.skies) != 2 {
 		t.Fatalf("%d skies, want 2", len(r.skies))
 	}
@@ -166,7 +166,7 @@ func TestSky(t *testing.T) {
 			t.Errorf("sky %d\ngot  %s\nwant %s", i, got, want)
 		}
 	}
-	if f := r.fixes[2]; f.NSat != some(7) {
+	if f := r.fixes[2]; !f.NSat.Set || f.NSat.V != 7 {
 		t.Errorf("nSat %+v, want 7", f.NSat)
 	}
 }
@@ -216,7 +216,7 @@ func TestManySatellites(t *testing.T) {
 			"GNGSA,A,3,01,02,03,04,05,06,07,08,09,10,11,12,1.4,0.8,1.1,1", "GNGSA,A,3,01,02,,,,,,,,,,,1.4,0.8,1.1,3")
 	}
 	r := assemble(s.Bytes(), Options{})
-	if f := r.fixes[2]; f.USat != some(14) {
+	if f := r.fixes[2]; !f.USat.Set || f.USat.V != 14 {
 		t.Errorf("uSat %+v, want 14", f.USat)
 	}
 }

@@ -71,7 +71,7 @@ func (r *reading) number(i int, lo, hi float64) Value {
 	if f == "" {
 		return Value{}
 	}
-	v, ok := parseNumber(f)
+	v, decimals, ok := parseNumber(f)
 	if !ok {
 		r.flaws.add(flawNumber)
 		return Value{}
@@ -80,13 +80,17 @@ func (r *reading) number(i int, lo, hi float64) Value {
 		r.flaws.add(flawRange)
 		return Value{}
 	}
-	return some(v)
+	return computed(v, places(1).more(decimals))
 }
 
-// scaled is number for a field in another unit: lo and hi are in ours, and unit is how much of ours one of the other is.
+// scaled is number for a field in another unit: lo and hi are in ours, and unit is how much of ours one of the other is, from
+// a tenth to all.
 func (r *reading) scaled(i int, lo, hi, unit float64) Value {
 	v := r.number(i, lo/unit, hi/unit)
 	v.V *= unit
+	if unit < 1 {
+		v.stated = v.stated.more(1)
+	}
 	return v
 }
 
@@ -118,7 +122,8 @@ func (r *reading) deviation(i int) Value {
 	if v.V == 0 {
 		return Value{}
 	}
-	return some(2 * v.V)
+	v.V *= 2
+	return v
 }
 
 // deviations reads standard deviations of latitude, longitude and altitude. Like gpsd's, the horizontal error is twice the
@@ -126,7 +131,7 @@ func (r *reading) deviation(i int) Value {
 func (r *reading) deviations(lat, lon, alt int) {
 	n, e := r.number(lat, 0, 1e6), r.number(lon, 0, 1e6)
 	if n.Set && e.Set && n.V+e.V > 0 {
-		r.values[eph] = some(2 * math.Hypot(n.V, e.V))
+		r.values[eph] = computed(2*math.Hypot(n.V, e.V), max(n.stated, e.stated).more(1))
 	}
 	r.values[epv] = r.deviation(alt)
 }
@@ -221,7 +226,7 @@ func (r *reading) variation(i, j int) {
 	if r.letter(j) == 'E' {
 		r.values[magVar] = v
 	} else if r.letter(j) == 'W' {
-		r.values[magVar] = some(-v.V)
+		r.values[magVar] = computed(-v.V, v.stated)
 	}
 }
 

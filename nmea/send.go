@@ -76,7 +76,11 @@ func (c *carried) estimates(v *values, now time.Duration) {
 func (c *carried) climb(alt Value, now time.Duration) Value {
 	for _, h := range c.heights {
 		if dt := forward(h.at, now); alt.Set && h.alt.Set && dt >= climbBase && dt <= climbAge {
-			return some((alt.V - h.alt.V) / dt.Seconds())
+			stated := max(alt.stated, h.alt.stated)
+			if dt > time.Second {
+				stated = stated.more(1) // climbAge is less than ten seconds
+			}
+			return computed((alt.V-h.alt.V)/dt.Seconds(), stated)
 		}
 	}
 	return Value{}
@@ -142,7 +146,12 @@ func (a *Assembler) position(f *Fix) {
 	if f.Status == StatusUnknown {
 		f.Status = StatusGPS
 	}
-	f.Lat, f.Lon, f.decimals = some(e.lat), some(e.lon), uint8(e.minutes+2)
+	least := 8 // 0.5 mm; 7 are 6 mm, and the last digit of 4 decimals of a minute is 185 mm
+	if e.minutes <= 4 {
+		least = 7
+	}
+	degrees := places(1).more(max(e.minutes+2, least))
+	f.Lat, f.Lon = computed(e.lat, degrees), computed(e.lon, degrees)
 	for q := range e.values {
 		if e.values[q].Set && quantity(q) != uSat {
 			*quantities[q].field(f) = e.values[q]
@@ -162,9 +171,9 @@ func (a *Assembler) vertical(f *Fix) {
 		f.Climb = a.carried.climb(f.AltMSL, a.epoch.stamp)
 	}
 	if f.AltMSL.Set && f.GeoidSep.Set {
-		f.AltHAE = some(f.AltMSL.V + f.GeoidSep.V)
+		f.AltHAE = computed(f.AltMSL.V+f.GeoidSep.V, max(f.AltMSL.stated, f.GeoidSep.stated))
 	} else if f.AltHAE.Set && f.GeoidSep.Set {
-		f.AltMSL = some(f.AltHAE.V - f.GeoidSep.V)
+		f.AltMSL = computed(f.AltHAE.V-f.GeoidSep.V, max(f.AltHAE.stated, f.GeoidSep.stated))
 	}
 }
 
@@ -191,5 +200,6 @@ func (a *Assembler) estimate(stated, recent, dop Value, ranging float64) Value {
 	if recent.Set && forward(a.carried.errorsAt, a.now()) <= estimateAge {
 		return recent
 	}
-	return Value{V: dop.V * ranging, Set: dop.Set}
+	dop.V *= ranging
+	return dop
 }

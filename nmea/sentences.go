@@ -263,7 +263,7 @@ func parseUBX(r *reading) {
 	v[speed] = r.scaled(10, 0, maxSpeed, kmh)
 	v[track] = r.angle(11)
 	if down := r.number(12, -maxSpeed, maxSpeed); down.Set {
-		v[climb] = some(-down.V + 0) // +0 makes 0 of -0
+		v[climb] = computed(-down.V+0, down.stated) // +0 makes 0 of -0
 	}
 	v[hdop], v[vdop] = r.dop(14), r.dop(15)
 	v[uSat] = r.number(17, 0, 255)
