@@ -1,0 +1,87 @@
+package deflate
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// Writer makes frames of texts. It is for one connection, of which it holds the window, and for one goroutine at a time.
+type Writer struct {
+	// Set once.
+	role       Role
+	compress   bool
+	noTakeover bool
+	keys       *bufio.Reader // of masks: one system call for many
+
+	window window
+	out    bytes.Buffer
+}
+
+// NewWriter returns a Writer for what an end of a connection sends; without p it does not compress. It uses a window of
+// [WindowBits] or less.
+func NewWriter(role Role, p *Params) *Writer {
+	w := &Writer{role: role, compress: p != nil}
+	if role == Client {
+		w.keys = bufio.NewReaderSize(rand.Reader, 64)
+	}
+	if p == nil {
+		return w
+	}
+	bits := p.ClientBits
+	w.noTakeover = p.ClientNoTakeover
+	if role == Server {
+		bits, w.noTakeover = p.ServerBits, p.ServerNoTakeover
+	}
+	if bits == 0 {
+		bits = WindowBits
+	}
+	w.window = newWindow(min(bits, WindowBits))
+	return w
+}
+
+// AppendText appends the frame of a text, and returns the longer slice. Frames must be sent in the order in which they were
+// made, and all of them: the next one may refer to them. Without takeover they are independent of each other.
+func (w *Writer) AppendText(dst, message []byte) []byte {
+	first, payload := byte(finBit|text), message
+	if w.compress && len(message) > 0 {
+		first, payload = first|compressedBit, w.pack(message)
+	}
+	if w.role == Server {
+		return append(appendHeader(dst, first, len(payload), nil), payload...)
+	}
+	var key [4]byte
+	io.ReadFull(w.keys, key[:]) // crypto/rand does not fail
+	dst = append(appendHeader(dst, first, len(payload), key[:]), payload...)
+	mask(dst[len(dst)-len(payload):], key)
+	return dst
+}
+
+// syncTail is the end of what was flushed, which is left out on the wire (RFC 7692, 7.2.1).
+var syncTail = []byte{0, 0, 0xff, 0xff}
+
+// pack compresses a message. No reference reaches further back than the window, because the compressor is given no more at a
+// time, what is before included.
+func (w *Writer) pack(message []byte) []byte {
+	if w.noTakeover {
+		w.window.data = w.window.data[:0]
+	}
+	w.out.Reset()
+	for len(message) > 0 {
+		part := message[:min(len(message), w.window.size/2)]
+		message = message[len(part):]
+		flate.StatelessDeflate(&w.out, part, false, w.window.last(w.window.size-len(part))) // a buffer does not fail
+		w.window.add(part)
+	}
+	return bytes.TrimSuffix(w.out.Bytes(), syncTail)
+}
+
+// mask applies a mask to a payload.
+func mask(p []byte, key [4]byte) {
+	for i := range p {
+		p[i] ^= key[i&3]
+	}
+}
