@@ -14,6 +14,10 @@
 //
 //	trackers (fixes) ──▶ gpsbridge relay ──▶ echoes ──▶ delays; attackers in a process of their own
 //
+// Bytes on the wire, beside an older program and other protocols (wire.go, tracker.go, wireservers.go, peers.go, network.go):
+//
+//	epochs ──▶ line ──▶ daemon at a host of its own ──▶ counted link ──▶ tracking server ──▶ another member of the group
+//
 // README.md has the results. Exit codes: 0 done, 1 failed, 2 wrong usage. Errors go to stderr, one line each.
 package main
 
@@ -30,7 +34,7 @@ func commandLine() command.Program {
 	return command.Program{
 		Name:  "compare",
 		About: "compare measures gpsbridge beside other programs on this machine.",
-		Start: "go run ./cmd/compare gpsd, fanout or hostile",
+		Start: "go run ./cmd/compare gpsd, fanout, hostile or wire",
 		Commands: []command.Command{
 			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU time and memory",
 				Args: "[--epochs N] [--quick] [--only SCENARIO] [--json]"},
@@ -38,6 +42,8 @@ func commandLine() command.Program {
 				Args: "[--only KIND,KIND] [--rounds N] [--for TIME] [--json]"},
 			{Name: "fanout", Run: interrupted(compareFanout), About: "Django Channels as a tracking server: deliveries to viewers",
 				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--json]"},
+			{Name: "wire", Run: interrupted(compareWire), About: "bytes of a fix on the wire, on tracking servers with TLS (as root)",
+				Args: "[--servers NAME,NAME] [--programs NAME,NAME] [--rates HZ,HZ] [--for TIME] [--baseline PATH] [--json]"},
 		},
 		Hidden: roles(),
 	}

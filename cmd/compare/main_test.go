@@ -45,6 +45,10 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"fanout --rate 0.5", `--rate 0.5: use 1`},
 		{"fanout --for 1ms", `--for 1ms: use 1s`},
 		{"hostile --only pings,kindness", `--only "kindness".*fragments, .*all`},
+		{"wire --servers relay,nginx", `--servers "nginx" cannot be measured.*daphne, relay`},
+		{"wire --programs fast", `--programs "fast" is not a configuration.*plain`},
+		{"wire --rates 1,20", `"20" is not a number of fixes a second from 1 to 10`},
+		{"wire --for 1ms", `--for 1ms: use 1s`},
 		{"hostile --rounds 0", `--rounds 0: use 1`},
 	} {
 		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gpsbridge/bridge/realtest/netns"
+	"gpsbridge/bridge/receiver/sim"
+	"gpsbridge/cmd/internal/command"
+)
+
+// wireOptions are what the command line chooses.
+type wireOptions struct {
+	servers, programs []string
+	rates             []int
+	lasts             time.Duration
+}
+
+// wireReport is what --json prints.
+type wireReport struct {
+	CPUs    int       `json:"cpus"`
+	Load    string    `json:"load"` // of the machine at the start
+	Go      string    `json:"go"`
+	Seconds float64   `json:"seconds"` // that each row was measured for
+	Rows    []wireRow `json:"rows"`
+}
+
+// wireRow is what one program exchanged with one server. Figures are means over its fixes.
+type wireRow struct {
+	Server  string `json:"server"`
+	Program string `json:"program"`
+	Rate    int    `json:"fixes_per_second"`
+	LeftOut string `json:"left_out,omitempty"` // why it was not measured
+
+	Fixes   int     `json:"fixes"`
+	Traffic traffic `json:"traffic"` // of all of them
+	Text    float64 `json:"text_bytes,omitempty"`
+	Floor   float64 `json:"floor_bytes,omitempty"`
+	Aim     float64 `json:"aim_bytes,omitempty"`
+	// Connect and Resumed are what a connection without a fix exchanges: the first one, and one that resumes its TLS session.
+	Connect int64 `json:"connect_bytes,omitempty"`
+	Resumed int64 `json:"reconnect_bytes,omitempty"`
+
+	CPU     float64 `json:"cpu_ms_per_1000_fixes,omitempty"`
+	Private float64 `json:"private_mb,omitempty"` // at the end
+	// Compared is of how many messages the text was compared with that of the program without compression, and Same of how many it
+	// was the same, byte for byte, but for the run.
+	Compared int `json:"compared_texts,omitempty"`
+	Same     int `json:"same_texts,omitempty"`
+
+	texts map[string]string // by the time of the fix, without the run
+}
+
+func (r wireRow) bytes() float64 { return float64(r.Traffic.total()) / float64(r.Fixes) }
+
+// perDay is in bytes.
+func (r wireRow) perDay() float64 { return r.bytes() * float64(r.Rate) * (24 * time.Hour).Seconds() }
+
+func compareWire(ctx context.Context, w command.Process, c command.Command, args []string) error {
+	fs := c.Flags()
+	o := wireOptions{servers: wireServerNames, programs: wireProgramNames, rates: []int{1, 10}}
+	path := fs.String("gpsbridge", "", "built program at `PATH`; without it, this checkout is built")
+	baseline := fs.String("baseline", "", "measure an older program at `PATH` too")
+	fs.Func("servers", "these servers alone: `NAME,...` of "+strings.Join(o.servers, ", ")+" (default all)",
+		func(v string) error { o.servers = strings.Split(v, ","); return nil })
+	fs.Func("programs", "these configurations alone: `NAME,...` of "+strings.Join(o.programs, ", ")+" (default all)",
+		func(v string) error { o.programs = strings.Split(v, ","); return nil })
+	fs.Func("rates", "fixes a second: `HZ,...` (default 1,10)", o.setRates)
+	fs.DurationVar(&o.lasts, "for", time.Minute, "measure for `TIME` with each server")
+	asJSON := fs.Bool("json", false, "print JSON instead of a table")
+	if _, err := c.Parse(w, fs, args, 0); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := netns.Lacks(); err != nil {
+		return fmt.Errorf("networks cannot be made here: %w: run it as root, and %siproute2 util-linux", err, apt)
+	}
+	dir, err := os.MkdirTemp("", "compare")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if *path == "" {
+		if *path, err = buildGpsbridge(ctx, dir); err != nil {
+			return err
+		}
+	}
+	r := wireReport{CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version(), Seconds: o.lasts.Seconds()}
+	if err := r.run(ctx, w.Stderr, o, wirePrograms(*path, *baseline), dir); err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(w.Stdout, r)
+	}
+	return r.print(w.Stdout)
+}
+
+func (o *wireOptions) setRates(v string) error {
+	o.rates = nil
+	for word := range strings.SplitSeq(v, ",") {
+		rate, err := strconv.Atoi(word)
+		if err != nil || rate < 1 || rate > 10 {
+			return fmt.Errorf("%q is not a number of fixes a second from 1 to 10", word)
+		}
+		o.rates = append(o.rates, rate)
+	}
+	return nil
+}
+
+func (o *wireOptions) check() error {
+	for _, name := range o.servers {
+		if !slices.Contains(wireServerNames, name) {
+			return command.Misusef("--servers %q cannot be measured: use some of %s", name, strings.Join(wireServerNames, ", "))
+		}
+	}
+	for _, name := range o.programs {
+		if !slices.Contains(wireProgramNames, name) {
+			return command.Misusef("--programs %q is not a configuration: use some of %s", name, strings.Join(wireProgramNames, ", "))
+		}
+	}
+	if o.lasts < time.Second || o.lasts > time.Hour {
+		return command.Misusef("--for %v: use 1s to 1h", o.lasts)
+	}
+	return nil
+}
+
+// wireProgram is a gpsbridge with a configuration.
+type wireProgram struct {
+	name, title string
+	path        string
+	report      string // lines of [report]
+	uplink      string // lines of [[uplink]]
+	server      string // the one that it is for; "" for any
+	plain       bool   // nothing is compressed
+	together    time.Duration
+	noEcho      bool
+	aim         float64 // bytes a fix on Uvicorn at 1 Hz, or on server
+}
+
+var wireProgramNames = []string{"baseline", "plain", "members"}
+
+func wirePrograms(path, baseline string) []wireProgram {
+	return []wireProgram{
+		{name: "baseline", title: "older program", path: baseline, plain: true},
+		{name: "plain", title: "plain", path: path, plain: true},
+		{name: "members", title: "members", path: path, plain: true, report: `members = ["time", "lat", "lon", "speed", "track"]`},
+	}
+}
+
+// run measures one server after the other: all programs at all rates at the same time, each at a host of its own, so that what
+// disturbs the machine disturbs all.
+func (r *wireReport) run(ctx context.Context, progress io.Writer, o wireOptions, programs []wireProgram, dir string) error {
+	for i, s := range wireServers(programs[len(programs)-1].path) {
+		if !slices.Contains(o.servers, s.name) {
+			continue
+		}
+		fmt.Fprintf(progress, "%s: about %v\n", s.title, (o.lasts + 15*time.Second).Round(time.Second))
+		if missing := s.missing(); missing != nil {
+			r.Rows = append(r.Rows, wireRow{Server: s.title, LeftOut: missing.Error()})
+			continue
+		}
+		own := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return err
+		}
+		rows, err := measureWire(ctx, s, o, programs, own)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+		r.Rows = append(r.Rows, rows...)
+	}
+	if !slices.Contains(o.servers, "other") {
+		return nil
+	}
+	fmt.Fprintln(progress, "other protocols: a few seconds")
+	rows, err := measurePeers(ctx, dir)
+	r.Rows = append(r.Rows, rows...)
+	return err
+}
+
+// measureWire measures programs with one server.
+func measureWire(ctx context.Context, s wireServer, o wireOptions, programs []wireProgram, dir string) (rows []wireRow, err error) {
+	n, err := openNetwork(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer n.close()
+	running, err := s.start(ctx, n, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer running.end()
+	var trackers []*tracker
+	defer func() {
+		for _, t := range trackers {
+			t.close()
+		}
+	}()
+	for _, rate := range o.rates {
+		for _, p := range programs {
+			if p.path == "" || !slices.Contains(o.programs, p.name) || p.server != "" && p.server != s.name {
+				continue
+			}
+			t, err := openTracker(n, running, p, rate, dir)
+			if err != nil {
+				return nil, err
+			}
+			trackers = append(trackers, t)
+		}
+	}
+	rows = make([]wireRow, len(trackers))
+	if err := forEach(ctx, trackers, func(ctx context.Context, i int, t *tracker) (err error) {
+		rows[i], err = t.connect(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	input := make(map[int][]epoch)
+	for _, rate := range o.rates {
+		// More than is measured: until all messages of those are there.
+		if input[rate], err = simulate(sim.Config{Rate: rate, Baud: wireBaud}, rate*int((o.lasts+2*time.Minute).Seconds())); err != nil {
+			return nil, err
+		}
+	}
+	if err := forEach(ctx, trackers, func(ctx context.Context, i int, t *tracker) error {
+		return t.measure(ctx, &rows[i], input[t.rate], o.lasts)
+	}); err != nil {
+		return nil, err
+	}
+	for i, t := range trackers {
+		rows[i].Server = s.title
+		if t.rate == 1 && t.program.aim > 0 && (s.name == t.program.server || t.program.server == "" && s.name == "uvicorn") {
+			rows[i].Aim = t.program.aim
+		}
+		if plain := plainRow(trackers, rows, t); plain != nil {
+			rows[i].Compared, rows[i].Same = sameTexts(rows[i].texts, plain.texts)
+		}
+	}
+	return rows, nil
+}
+
+func forEach(ctx context.Context, trackers []*tracker, do func(ctx context.Context, i int, t *tracker) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for i, t := range trackers {
+		g.Go(func() error {
+			if err := do(ctx, i, t); err != nil {
+				return fmt.Errorf("%s at %d Hz: %w", t.program.title, t.rate, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// plainRow is what a tracker is compared with: the same program without compression at the same rate.
+func plainRow(trackers []*tracker, rows []wireRow, with *tracker) *wireRow {
+	for i, t := range trackers {
+		if t.program.name == "plain" && t != with && t.rate == with.rate && with.program.report == "" && with.program.path == t.program.path {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// sameTexts counts the messages that both have, and those of them with the same text.
+func sameTexts(a, b map[string]string) (compared, same int) {
+	for at, text := range a {
+		if other, both := b[at]; both {
+			compared++
+			if other == text {
+				same++
+			}
+		}
+	}
+	return compared, same
+}
+
+// wireLegend explains the columns.
+const wireLegend = `
+bytes a fix, headers of IP and TCP included, of which text is the message itself; day and month at that rate, all day, 30 days
+floor: what the same text costs at the least, by arithmetic: compressed with all messages before it where the program compresses,
+       in one frame (2 to 8 bytes), one TLS record (22) and one packet (52), the echo likewise, and one packet that acknowledges it
+first, again: bytes of a connection without a fix; again: of the next one, after the server has reset the first
+CPU: ms for 1000 fixes; memory: private (RssAnon), 1e6 bytes; same: of so many texts at another member of the group, those that are
+     byte for byte what the plain program's are, but for the run
+`
+
+func (r wireReport) print(w io.Writer) error {
+	fmt.Fprintf(w, "\n%d CPUs, load %s at the start, %s; %g s each\n\n", r.CPUs, r.Load, r.Go, r.Seconds)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "server\tprogram\tHz\ttext\tup\tdown\ttotal\tpackets\tfloor\taim\tMB a day\tGB a month\tfirst\tagain\tCPU\tmemory\tsame\t")
+	for _, row := range r.Rows {
+		row.print(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, row := range r.Rows {
+		if row.LeftOut != "" {
+			fmt.Fprintf(w, "%s left out: %s\n", row.Server, row.LeftOut)
+		}
+	}
+	_, err := io.WriteString(w, wireLegend)
+	return err
+}
+
+func (r wireRow) print(w io.Writer) {
+	if r.LeftOut != "" {
+		return
+	}
+	fixes := float64(r.Fixes)
+	same := ""
+	if r.Compared > 0 {
+		same = fmt.Sprintf("%d/%d", r.Same, r.Compared)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%.0f\t%.0f\t%.0f\t%.2f\t%s\t%s\t%.1f\t%.2f\t%s\t%s\t%s\t%s\t%s\t\n", r.Server, r.Program, r.Rate,
+		number(r.Text, 0), float64(r.Traffic.Up)/fixes, float64(r.Traffic.Down)/fixes, r.bytes(), float64(r.Traffic.packets())/fixes,
+		number(r.Floor, 0), number(r.Aim, 0), r.perDay()/1e6, r.perDay()*30/1e9, number(float64(r.Connect), 0), number(float64(r.Resumed), 0),
+		number(r.CPU, 0), number(r.Private, 1), same)
+}
+
+var errNoFix = errors.New("no fix came to the group")
+
+// withoutRun returns the time of a fix, and its text without the run, which no other program has.
+func withoutRun(text []byte) (at, rest string, ok bool) {
+	var m struct{ Class, Run, Time string }
+	if json.Unmarshal(text, &m) != nil || m.Class != "TPV" || m.Time == "" {
+		return "", "", false
+	}
+	return m.Time, strings.Replace(string(text), m.Run, "", 1), true
+}

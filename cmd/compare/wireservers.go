@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"gpsbridge/bridge/realtest/django"
+)
+
+// wireServer is a tracking server that serves TLS itself.
+type wireServer struct {
+	name    string // for --servers
+	title   string // in the table
+	missing func() error
+	start   func(ctx context.Context, n *network, dir string) (*wireServing, error)
+}
+
+// wireServerNames are what --servers may name: "other" are the other protocols.
+var wireServerNames = []string{"uvicorn", "hypercorn", "daphne", "relay", "other"}
+
+func wireServers(gpsbridge string) []wireServer {
+	const host, port = serverAddr, serverPort
+	return []wireServer{
+		{"uvicorn", "Uvicorn", lacks("uvicorn python3-websockets", "django", "channels", "uvicorn", "websockets"), asgi(func(cert, key string) []string {
+			return []string{"uvicorn", "--ws", "websockets", "--host", host, "--port", port, "--ssl-certfile", cert, "--ssl-keyfile", key}
+		})},
+		{"hypercorn", "Hypercorn", lacks("python3-hypercorn", "django", "channels", "hypercorn"), asgi(func(cert, key string) []string {
+			return []string{"hypercorn", "--bind", net.JoinHostPort(host, port), "--certfile", cert, "--keyfile", key}
+		})},
+		{"daphne", "Daphne", lacks("daphne python3-openssl python3-service-identity", "django", "channels", "daphne", "OpenSSL", "service_identity"),
+			asgi(func(cert, key string) []string {
+				return []string{"daphne", "-e", "ssl:" + port + ":interface=" + host + ":certKey=" + cert + ":privateKey=" + key}
+			})},
+		{"relay", "gpsbridge relay", func() error { return nil }, func(ctx context.Context, n *network, dir string) (*wireServing, error) {
+			return startWireRelay(ctx, gpsbridge, n, dir)
+		}},
+	}
+}
+
+// lacks returns what finds out whether Python lacks modules, and names the packages that bring them.
+func lacks(packages string, modules ...string) func() error {
+	return func() error {
+		if django.Lacks(modules...) != nil {
+			return fmt.Errorf("not installed: %spython3-django python3-django-channels %s", apt, packages)
+		}
+		return nil
+	}
+}
+
+// asgi returns what starts the project in bridge/django with its plain consumer, by a Python module with arguments.
+func asgi(module func(cert, key string) []string) func(ctx context.Context, n *network, dir string) (*wireServing, error) {
+	return func(ctx context.Context, n *network, dir string) (*wireServing, error) {
+		cmd, err := django.Run(dir, append(append([]string{"-m"}, module(n.cert, n.key)...), "tracking.asgi:application")...)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Env = append(cmd.Env, "TRACKING_CONSUMER=tracking.consumers.TrackingConsumer")
+		return serveWire(ctx, n, cmd)
+	}
+}
+
+func startWireRelay(ctx context.Context, path string, n *network, dir string) (*wireServing, error) {
+	trackers, viewers := filepath.Join(dir, "trackers"), filepath.Join(dir, "viewers")
+	cmd := exec.Command(path, "relay", "--listen", net.JoinHostPort(serverAddr, serverPort), "--publish-token-file", trackers,
+		"--token-file", viewers, "--tls-cert-file", n.cert, "--tls-key-file", n.key)
+	cmd.Env = cleanEnvironment()
+	s, err := serveWire(ctx, n, cmd)
+	if err != nil {
+		return nil, err
+	}
+	token, err := os.ReadFile(viewers)
+	if err != nil {
+		s.end()
+		return nil, fmt.Errorf("read the relay's token: %w", err)
+	}
+	s.uplink = fmt.Sprintf("token_file = %q", trackers)
+	s.viewer = http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}}
+	return s, nil
+}
+
+// serveWire starts a server at the server's host, and returns when it listens.
+func serveWire(ctx context.Context, n *network, cmd *exec.Cmd) (*wireServing, error) {
+	p, err := start("server", n.server.Command(cmd))
+	if err != nil {
+		return nil, err
+	}
+	s := &wireServing{end: func() { stop(p) }}
+	if err := p.Await(ctx, startTimeout, n.listens); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
