@@ -99,7 +99,11 @@ func (l *link) status(feed pipeline.FeedStatus) observe.UplinkStatus {
 	u, started := l.uplink, l.started
 	l.mu.Unlock()
 	st := observe.UplinkStatus{Status: u.Status(), DeviceID: l.deviceID, AckedSeq: acked}
-	st.BytesPerDay = perDay(st.SentBytes+st.ReceivedBytes, time.Since(started))
+	bytes := st.SentBytes + st.ReceivedBytes + st.HeaderBytes
+	st.BytesPerDay = perDay(bytes, time.Since(started))
+	if st.Acked > 0 {
+		st.BytesPerFix = float64(bytes) / float64(st.Acked)
+	}
 	return st
 }
 

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -90,7 +91,10 @@ func TestBytesADay(t *testing.T) {
 	}
 	age(6 * time.Hour)
 	u := d.Status().Uplinks[0]
-	if want := 4 * float64(u.SentBytes+u.ReceivedBytes); u.BytesPerDay < want*0.99 || u.BytesPerDay > want {
+	if u.HeaderBytes == 0 || math.Abs(u.BytesPerFix*float64(u.Acked)-float64(u.SentBytes+u.ReceivedBytes+u.HeaderBytes)) > 1 {
+		t.Errorf("%d bytes of headers, and %v a fix: %+v", u.HeaderBytes, u.BytesPerFix, u)
+	}
+	if want := 4 * float64(u.SentBytes+u.ReceivedBytes+u.HeaderBytes); u.BytesPerDay < want*0.99 || u.BytesPerDay > want {
 		t.Errorf("%d bytes sent and %d received in 6 h make %v a day, want %v", u.SentBytes, u.ReceivedBytes, u.BytesPerDay, want)
 	}
 	if body := get(t, d, "/metrics"); !regexp.MustCompile(`(?m)^gpsbridge_uplink_bytes_per_day\{device_id="van_7",uplink="fleet"\} [1-9]`).MatchString(body) {

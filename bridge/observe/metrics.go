@@ -105,7 +105,9 @@ var uplinkNumbers = []number[UplinkStatus]{
 	{"uplink_quarantined_total", "Messages quarantined because the server does not accept them.", func(u UplinkStatus) any { return u.Quarantined }},
 	{"uplink_sent_bytes_total", "Bytes sent, handshakes and framing included.", func(u UplinkStatus) any { return u.SentBytes }},
 	{"uplink_received_bytes_total", "Bytes received, handshakes and framing included.", func(u UplinkStatus) any { return u.ReceivedBytes }},
-	{"uplink_bytes_per_day", "Bytes a day, both ways, projected; 0 in the first minute.", func(u UplinkStatus) any { return u.BytesPerDay }},
+	{"uplink_header_bytes_total", "Bytes of TCP and IP headers, both ways, and of what TCP sent again.", func(u UplinkStatus) any { return u.HeaderBytes }},
+	{"uplink_bytes_per_day", "Bytes a day as a modem counts them, headers included, both ways, projected; 0 in the first minute.", func(u UplinkStatus) any { return u.BytesPerDay }},
+	{"uplink_bytes_per_fix", "The same for each message acknowledged; 0 before the first.", func(u UplinkStatus) any { return u.BytesPerFix }},
 }
 
 func writeRelay(x *exposition, metrics []relay.Metric) {

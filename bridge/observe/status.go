@@ -47,7 +47,8 @@ type UplinkStatus struct {
 	uplink.Status
 	DeviceID    string  `json:"device_id"`
 	AckedSeq    *uint64 `json:"acked_seq,omitempty"` // every fix of the receiver's run is acknowledged up to this seq; absent with [report] sky
-	BytesPerDay float64 `json:"bytes_per_day"`       // sent and received, projected from the time since the start
+	BytesPerDay float64 `json:"bytes_per_day"`       // as the modem counts them, both ways, headers included; projected from the time since the start
+	BytesPerFix float64 `json:"bytes_per_fix"`       // the same for each message acknowledged, handshakes and pings included; 0 before the first
 }
 
 // ServerStatus is what a tracking server answers GET /api/v1/status with.

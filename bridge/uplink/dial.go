@@ -86,6 +86,7 @@ func (a *attempt) connect(ctx context.Context, addr string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	a.release = func() { stop() }
 	a.conn = &wire{Conn: conn, traffic: a.c.traffic, left: maxHandshake}
+	a.c.traffic.opened(a.conn)
 	return a.conn, nil
 }
 

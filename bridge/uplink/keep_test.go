@@ -51,6 +51,46 @@ func TestBlackHoleIsFoundByPing(t *testing.T) {
 	}
 }
 
+// While a record is echoed every second no ping is needed; a link that dies then is found as soon as another.
+func TestNoPingsBesideEchoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const echoed = 300
+		var pings atomic.Int64
+		var last, lostAt time.Time
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+			conn.SetPingHandler(func(payload string) error {
+				pings.Add(1)
+				return conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(time.Second))
+			})
+			for n > 1 || len(s.got) < echoed {
+				msg, ok := s.receive(conn)
+				if !ok || conn.WriteMessage(websocket.TextMessage, msg) != nil {
+					return
+				}
+				last = time.Now()
+			}
+			io.Copy(io.Discard, conn.NetConn())
+			lostAt = time.Now()
+		})
+		q := newQueue(0)
+		c := s.config()
+		u, stop := start(t, c, q)
+		for seq := 1; seq <= echoed; seq++ {
+			q.add(record(seq))
+			pass(time.Second)
+		}
+		if st := u.Status(); pings.Load() != 0 || st.Acked != echoed {
+			t.Errorf("%d pings in five minutes with an echo each second: %+v", pings.Load(), st)
+		}
+		pass(time.Minute)
+		stop()
+		s.stop()
+		if took := lostAt.Sub(last); took <= 0 || took > 30*time.Second {
+			t.Errorf("dead link found after %s, want within ping + timeout, 30 s", took)
+		}
+	})
+}
+
 // A link that takes nothing more ends by the deadline of the write.
 func TestStuckWriteEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -153,13 +153,13 @@ func (s *session) due(now time.Time) (t todo, err error) {
 	return t, nil
 }
 
-// wantsPing: one each Ping; in pong mode, one after new records as soon as the
-// last one is answered; where a pong is provisional, one for a full window or a
-// record that has waited; in echo mode, one for a record without a key that no
-// later echo covers. Caller holds mu.
+// wantsPing: one after each Ping without an echo or another ping; in pong mode,
+// one after new records as soon as the last one is answered; where a pong is
+// provisional, one for a full window or a record that has waited; in echo mode,
+// one for a record without a key that no later echo covers. Caller holds mu.
 func (s *session) wantsPing(t *todo) bool {
 	u := s.u
-	if s.hurry || t.due(s.ping.at.Add(u.c.Ping)) {
+	if s.hurry || t.due(latest(s.ping.at, s.echo).Add(u.c.Ping)) {
 		s.hurry = false
 		return true
 	}

@@ -133,6 +133,10 @@ func TestTrafficIsCounted(t *testing.T) {
 		if after.SentBytes-before.SentBytes != uint64(sent) || after.ReceivedBytes-before.ReceivedBytes != uint64(received) {
 			t.Errorf("one record: %d sent, %d received, want %d, %d", after.SentBytes-before.SentBytes, after.ReceivedBytes-before.ReceivedBytes, sent, received)
 		}
+		// Without TCP it is by arithmetic: the record, its echo, and an acknowledgement of that, of IPv6 with timestamps.
+		if got := after.HeaderBytes - before.HeaderBytes; before.HeaderBytes == 0 || got != 3*72 {
+			t.Errorf("one record: %d bytes of headers after %d, want %d", got, before.HeaderBytes, 3*72)
+		}
 	})
 }
 
@@ -198,7 +202,7 @@ func TestAbandonedConnectionIsReset(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ours := &wire{Conn: conn}
+			ours := &wire{Conn: conn, traffic: &traffic{}}
 			theirs, err := l.Accept()
 			if err != nil {
 				t.Fatal(err)

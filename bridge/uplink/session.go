@@ -53,6 +53,7 @@ type session struct {
 	// Guarded by u.mu.
 	received    time.Time // when something was received last; written by the reader alone
 	moved       time.Time // when a record was sent or received last
+	echo        time.Time // when an own record was echoed last, which shows as a pong does that the link carries both ways
 	waits       bool      // the writer has a record for which there is no room
 	hurry       bool      // a ping is due now
 	otherPassed bool      // the other record of an experiment has passed
@@ -186,8 +187,8 @@ func (s *session) prepareReading() {
 	})
 }
 
-// alive extends the time in which something must be received from the server again. Pings go out
-// at least every Ping, so a silence of Ping + PongTimeout is a dead link.
+// alive extends the time in which something must be received from the server again. A ping goes out
+// when no echo came for as long as Ping, so a silence of Ping + PongTimeout is a dead link.
 func (s *session) alive() {
 	now := time.Now()
 	s.u.mu.Lock()
@@ -275,7 +276,7 @@ func (u *Uplink) echoesIn(msg []byte) (own []Key) {
 func (s *session) echoed(key Key) {
 	u, now := s.u, time.Now()
 	u.mu.Lock()
-	s.moved = now
+	s.moved, s.echo = now, now
 	u.settle()
 	u.echoes.silences = 0
 	var done []uint64

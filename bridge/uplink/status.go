@@ -49,9 +49,11 @@ type Status struct {
 	TooLong     uint64 `json:"too_long"`    // messages of the group that were longer than 1 MiB, thrown away
 	Connects    uint64 `json:"connects"`
 
-	// As TCP carries them: handshakes, framing and TLS included.
+	// As TCP carries them: handshakes, framing and TLS included. A modem counts the headers of TCP and IP too, and what TCP sent
+	// again: HeaderBytes, both ways.
 	SentBytes     uint64 `json:"sent_bytes"`
 	ReceivedBytes uint64 `json:"received_bytes"`
+	HeaderBytes   uint64 `json:"header_bytes"`
 
 	RTT        float64  `json:"rtt,omitempty"`          // s, of echo or ping, smoothed; absent until measured
 	RetryIn    float64  `json:"retry_in,omitempty"`     // s, while waiting
@@ -65,7 +67,7 @@ func (u *Uplink) Status() Status {
 	defer u.mu.Unlock()
 	s := u.status
 	s.Order, s.Behind = u.c.Order, behind
-	s.SentBytes, s.ReceivedBytes = u.c.traffic.sent.Load(), u.c.traffic.received.Load()
+	s.SentBytes, s.ReceivedBytes, s.HeaderBytes = u.c.traffic.sent.Load(), u.c.traffic.received.Load(), u.c.traffic.headers()
 	if u.tls {
 		s.Clock = u.clock
 	}

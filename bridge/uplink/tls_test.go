@@ -82,6 +82,14 @@ func TestUplinkAsksTheClockAtEachAttempt(t *testing.T) {
 	if st := u.Status(); st.ReceivedBytes < 800 || st.SentBytes < 500 {
 		t.Errorf("bytes without those of TLS: status %+v", st)
 	}
+	// Two connections of six segments at least: three to connect, two for TLS, and more for the record.
+	before := u.Status().HeaderBytes
+	if before < 12*(headersIPv4+timestamps) {
+		t.Errorf("%d bytes of headers", before)
+	}
+	if stop(); u.Status().HeaderBytes < before {
+		t.Errorf("%d bytes of headers, and %d after the end", before, u.Status().HeaderBytes)
+	}
 }
 
 func TestNoClockWithoutTLS(t *testing.T) {

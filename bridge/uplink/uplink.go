@@ -52,7 +52,7 @@ type Config struct {
 	Order  Order         // default live-first
 
 	ConnectTimeout time.Duration // from name look-up to the server's answer, of it at most 10 s to the TCP connection; default 60 s
-	Ping           time.Duration // between pings; default 20 s
+	Ping           time.Duration // without an echo until a ping, and between pings; default DefaultPing
 	PongTimeout    time.Duration // a dead link is found within Ping + PongTimeout; default 10 s
 	WriteTimeout   time.Duration // for each frame; default 10 s
 	Renew          time.Duration // a connection is replaced at this age, give or take a tenth; default 12 h
@@ -105,6 +105,9 @@ type Config struct {
 	traffic *traffic // of all connections
 }
 
+// DefaultPing is how often servers ping their clients.
+const DefaultPing = 20 * time.Second
+
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {
 	def := func(d *time.Duration, v time.Duration) {
@@ -113,8 +116,8 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	def(&c.ConnectTimeout, time.Minute)
-	def(&c.Retain, 10*time.Minute)      // longer than the migrations and database locks that stall an application
-	def(&c.Ping, 20*time.Second)        // as often as servers ping their clients
+	def(&c.Retain, 10*time.Minute) // longer than the migrations and database locks that stall an application
+	def(&c.Ping, DefaultPing)
 	def(&c.PongTimeout, 10*time.Second) // pongs of an overloaded server took up to 0.6 s, those of a bad cellular link some seconds
 	def(&c.WriteTimeout, 10*time.Second)
 	def(&c.Renew, 12*time.Hour) // group memberships of Django Channels expire silently after 24 h

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -32,9 +33,40 @@ func dialTCP(ctx context.Context, addr string, segment int) (net.Conn, error) {
 const readBuffer = 128 << 10
 
 // traffic counts the bytes of all connections as TCP carries them: records,
-// framing, handshakes, pings and TLS. The headers of TCP and IP (40 to 60 bytes
-// a packet, and more on repeats) are the system's and not in it.
-type traffic struct{ sent, received atomic.Uint64 }
+// framing, handshakes, pings and TLS; and, by themselves, what TCP and IP add.
+type traffic struct {
+	sent, received atomic.Uint64
+
+	mu       sync.Mutex
+	open     *wire  // nil while none is
+	overhead uint64 // of those that were closed, in bytes
+}
+
+// opened takes note of the connection that is open.
+func (t *traffic) opened(w *wire) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = w
+}
+
+// closing takes note of the end of a connection, whose socket is still open.
+func (t *traffic) closing(w *wire) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == w {
+		t.open, t.overhead = nil, t.overhead+w.overhead()
+	}
+}
+
+// headers is what TCP and IP have added, both ways, in bytes.
+func (t *traffic) headers() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		return t.overhead
+	}
+	return t.overhead + t.open.overhead()
+}
 
 // maxHandshake bounds what is read before the connection stands: the answer of a proxy, certificates, and the headers of the
 // answer. Servers send a few KiB.
@@ -49,6 +81,8 @@ type wire struct {
 	stands  atomic.Bool
 	left    int     // read by one goroutine at a time until it stands
 	begin   [2]byte // of what was read last, until it stands
+
+	reads, writes atomic.Uint64
 }
 
 // NetConn returns the connection below.
@@ -63,6 +97,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		p = p[:min(len(p), w.left)]
 	}
 	n, err := w.Conn.Read(p)
+	w.reads.Add(1)
 	w.traffic.received.Add(uint64(n))
 	if handshake && n > 0 {
 		w.left -= n
@@ -73,6 +108,12 @@ func (w *wire) Read(p []byte) (int, error) {
 
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
+	w.writes.Add(1)
 	w.traffic.sent.Add(uint64(n))
 	return n, err
+}
+
+func (w *wire) Close() error {
+	w.traffic.closing(w)
+	return w.Conn.Close()
 }

@@ -49,7 +49,7 @@ func report(p command.Process, path string, c config.Config) error {
 	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), c.Secrets())
 	fmt.Fprintf(p.Stdout, "%s is a good configuration of device %s\n", path, c.DeviceID)
 	for _, u := range c.Uplinks {
-		fmt.Fprintln(p.Stdout, folded(p.Stdout, fmt.Sprintf("server %s gets %s", u.Name, dataCost(c.Report))))
+		fmt.Fprintln(p.Stdout, folded(p.Stdout, fmt.Sprintf("server %s gets %s", u.Name, dataCost(c.Report, u.Config))))
 	}
 	return nil
 }

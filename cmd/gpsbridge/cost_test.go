@@ -6,22 +6,32 @@ import (
 	"time"
 
 	"gpsbridge/bridge/pipeline"
+	"gpsbridge/bridge/uplink"
+	"gpsbridge/nmea"
 )
 
 func TestDataCost(t *testing.T) {
+	some, _ := nmea.ParseMembers([]string{"time", "lat", "lon", "speed", "track"})
+	plain, tls := uplink.Config{URL: "ws://a"}, uplink.Config{URL: "wss://a"}
 	for _, test := range []struct {
 		limits pipeline.Limits
+		server uplink.Config
 		want   string
 	}{
-		{pipeline.Limits{}, "every fix: some 61 MB a day, 1.8 GB in 30 days with a receiver at 1 Hz; interval in [report] reduces that"},
-		{pipeline.Limits{Interval: 30 * time.Second}, "a fix every 30s while moving: at most some 2.9 MB a day, 86 MB in 30 days"},
-		{pipeline.Limits{Interval: 30 * time.Second, Turn: 15}, "from some 2.9 MB a day"},
-		{pipeline.Limits{Distance: 100}, "at most some 61 MB a day"},
-		{pipeline.Limits{Interval: 200 * time.Millisecond}, "at most some 303 MB a day"},
-		{pipeline.Limits{Sky: true}, "every fix and satellites: some 407 MB a day, 12.2 GB in 30 days"},
+		{pipeline.Limits{}, tls, "every fix, some 906 bytes each: some 78 MB a day, 2.3 GB in 30 days with a receiver at 1 Hz; interval and members in [report] reduce that"},
+		{pipeline.Limits{}, plain, "every fix, some 862 bytes each: some 74 MB a day, 2.2 GB in 30 days with a receiver at 1 Hz; interval and members in [report] reduce that"},
+		{pipeline.Limits{}, uplink.Config{URL: "wss://a", Ack: uplink.AckPong}, "every fix, some 645 bytes each: some 56 MB a day, 1.7 GB in 30 days with a receiver at 1 Hz; interval and members in [report] reduce that"},
+		{pipeline.Limits{}, uplink.Config{URL: "wss://a", Ack: uplink.AckNone}, "every fix, some 481 bytes each: some 42 MB a day, 1.2 GB in 30 days with a receiver at 1 Hz; interval and members in [report] reduce that"},
+		{pipeline.Limits{Members: some}, tls, "every fix, some 584 bytes each: some 50 MB a day, 1.5 GB in 30 days with a receiver at 1 Hz; interval and members in [report] reduce that"},
+		{pipeline.Limits{Interval: 30 * time.Second}, tls, "a fix every 30s while moving, some 906 bytes each: at most some 3.2 MB a day, 97 MB in 30 days"},
+		{pipeline.Limits{Interval: 30 * time.Second}, uplink.Config{URL: "wss://a", Ping: time.Minute}, "a fix every 30s while moving, some 906 bytes each: at most some 2.6 MB a day, 78 MB in 30 days"},
+		{pipeline.Limits{Interval: 30 * time.Second, Turn: 15}, tls, "a fix every 30s while moving and those that another limit of [report] adds, some 906 bytes each: from some 3.2 MB a day, 97 MB in 30 days"},
+		{pipeline.Limits{Distance: 100}, tls, "the fixes that reach a limit of [report], some 906 bytes each: at most some 78 MB a day, 2.3 GB in 30 days with a receiver at 1 Hz"},
+		{pipeline.Limits{Interval: 200 * time.Millisecond}, tls, "a fix every 200ms while moving, some 906 bytes each: at most some 391 MB a day, 11.7 GB in 30 days"},
+		{pipeline.Limits{Sky: true}, tls, "every fix and satellites: some 451 MB a day, 13.5 GB in 30 days with a receiver at 1 Hz; sky = false saves most of it"},
 	} {
-		if got := dataCost(test.limits); !strings.Contains(got, test.want) {
-			t.Errorf("%+v: %q, want %q in it", test.limits, got, test.want)
+		if got := dataCost(test.limits, test.server); got != test.want {
+			t.Errorf("%+v:\n%s, want\n%s", test.limits, got, test.want)
 		}
 	}
 }
@@ -30,8 +40,8 @@ func TestDataCost(t *testing.T) {
 func TestReferenceStatesTheCost(t *testing.T) {
 	text := strings.ReplaceAll(string(readFile(t, "../../systemd/gpsbridge.toml")), "\n# ", " ")
 	for limits, advice := range map[pipeline.Limits]string{{}: "Without a limit each server costs ", {Interval: 5 * time.Second}: `interval = "5s", which costs at most `} {
-		_, cost, _ := strings.Cut(dataCost(limits), "some ")
-		cost, _, _ = strings.Cut("some "+cost, " with a receiver")
+		_, cost, _ := strings.Cut(dataCost(limits, uplink.Config{URL: "wss://a"}), "bytes each: ")
+		cost, _, _ = strings.Cut(strings.TrimPrefix(cost, "at most "), " with a receiver")
 		if want := advice + cost; !strings.Contains(text, want) {
 			t.Errorf("the reference has no %q", want)
 		}

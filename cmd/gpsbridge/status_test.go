@@ -20,7 +20,7 @@ func TestStatusOfTwoReceivers(t *testing.T) {
 		DeviceID: "van_7", Active: true, Types: types}
 	var out strings.Builder
 	printStatus(&out, observe.Status{Receivers: []pipeline.ReceiverStatus{away, here}, Uplinks: []observe.UplinkStatus{{}}}, nil)
-	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0.0 MB sent, 0.0 MB received\n"} {
+	for _, want := range []string{"receiver  /dev/a waiting unplugged\n", "receiver  /dev/b reading, feeds van_7\n", "0.0 MB sent, 0.0 MB received, 0.0 MB of TCP and IP\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q", want)
 		}

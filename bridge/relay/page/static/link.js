@@ -39,7 +39,7 @@ function uplinkOf(u, several) {
       ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last acknowledged', ago(u.last_ack_age)],
       ['Sent', many(u.sent)], ['Acknowledged', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined],
       ['Repeats', many(u.resent)], ['Lost and sent again', some(u.lost)], ['Sent late', some(u.backlog)], ['Quarantined', some(u.quarantined)], ['Skipped', some(u.skipped)],
-      ['Data a day', size(u.bytes_per_day)], ['Data so far', size((u.sent_bytes ?? 0) + (u.received_bytes ?? 0))],
+      ['Data a day', size(u.bytes_per_day)], ['Data so far', size((u.sent_bytes ?? 0) + (u.received_bytes ?? 0) + (u.header_bytes ?? 0))],
       ['Connects', many(u.connects)], ['Order', u.order], ['Certificates by', u.clock]] };
 }
 

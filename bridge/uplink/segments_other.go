@@ -1,0 +1,7 @@
+//go:build !linux
+
+package uplink
+
+import "net"
+
+func segmentsOf(net.Conn) (s segmentCount, ok bool) { return s, false }
