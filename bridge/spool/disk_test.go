@@ -210,6 +210,90 @@ func TestConnectedWritesNothingToDisk(t *testing.T) {
 	})
 }
 
+// TestLateAcknowledgements has one reader acknowledge up to 3 s later than the other, as its server does: nothing is written while
+// both keep to that. What is missing for longer is on the disk a second later than without, and what comes after it is not later.
+func TestLateAcknowledgements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 3 * time.Second
+		disk := newSimDirectory()
+		s := runOn(t, disk, newSimDirectory(), slog.DiscardHandler, "late", "prompt")
+		begin := disk.written.Load()
+		onDisk := func() int {
+			c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2}
+			c.open(t, "late", "prompt")
+			return len(contents(t, c.spool.Reader("late")))
+		}
+		// second appends ten records; what the late reader acknowledges comes with every fourth.
+		second := func(i int, acks, prompt bool) {
+			for range 10 {
+				time.Sleep(100 * time.Millisecond)
+				pos := mustAppend(t, s, "a fix")
+				if prompt {
+					s.Reader("prompt").Ack(pos)
+				}
+				for p := s.Reader("late").Acked() + 1; acks && i%3 == 0 && p <= pos; p++ {
+					s.Reader("late").Ack(p)
+				}
+			}
+			synctest.Wait()
+		}
+		s.Reader("late").Late(late)
+		for i := range 30 {
+			second(i, true, true)
+		}
+		if n := disk.written.Load() - begin; n != 0 {
+			t.Errorf("%d bytes were written while both readers acknowledged", n)
+		}
+		for i := range 12 { // the connection is dead, and that is not known
+			second(i, false, true)
+			want := 10 * (i - 1) // that were appended a second ago
+			if i < 5 {
+				want = 0
+			}
+			if got := onDisk(); got < want {
+				t.Errorf("%d s after the last acknowledgement %d records are on the disk, want %d", i+1, got, want)
+			}
+		}
+		for i := range 9 {
+			second(i, true, true)
+		}
+		begin = disk.written.Load()
+		for i := range 12 {
+			second(i, true, true)
+		}
+		if n := disk.written.Load() - begin; n != 0 {
+			t.Errorf("%d bytes were written after the acknowledgements came back", n)
+		}
+		s.Reader("late").Late(0) // the connection has ended
+		second(0, false, true)
+		second(0, false, true)
+		if got := onDisk(); got < 10 {
+			t.Errorf("%d records are on the disk two seconds after the connection has ended, want 10", got)
+		}
+		mustClose(t, s)
+	})
+}
+
+// The other reader's records do not wait for one whose acknowledgements come late.
+func TestLateAcknowledgementsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newSimDirectory()
+		s := runOn(t, disk, newSimDirectory(), slog.DiscardHandler, "late", "away")
+		s.Reader("late").Late(time.Hour)
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			mustAppend(t, s, "a fix")
+		}
+		synctest.Wait()
+		c := &machine{disk: onlySynced(disk), tmpfs: newSimDirectory(), boot: 2}
+		c.open(t, "late", "away")
+		if got := len(contents(t, c.spool.Reader("away"))); got < 9 {
+			t.Errorf("%d of 20 records are on the disk after two seconds, want 9", got)
+		}
+		mustClose(t, s)
+	})
+}
+
 // runOn opens a spool with its goroutine on simulated directories.
 func runOn(t testing.TB, disk, tmpfs files, log slog.Handler, readers ...string) *Spool {
 	t.Helper()

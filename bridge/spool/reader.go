@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Reader is one consumer's view of a spool: the records that it has not acknowledged. Its methods may be called from
@@ -12,6 +13,10 @@ type Reader struct {
 	name  string // set once
 
 	acked ranges // changed with spool.out and spool.mu held
+
+	// guarded by spool.mu
+	late  time.Duration // see Late
+	grace time.Duration // late, 0 since an acknowledgement came later than that
 }
 
 // Next returns the first record after a position that this reader has not acknowledged, position 0 when there is none. It
@@ -88,6 +93,35 @@ func (r *Reader) Ack(pos uint64) {
 	}
 }
 
+// Late states by how much acknowledgements may come later than the link needs, while the connection on which that was agreed
+// stands: a record stays off the disk for so much longer where no other reader waits for it. When one is missing for longer, that
+// ends until the next comes, so that a dead link risks no more than a broken one but for its first moments.
+func (r *Reader) Late(by time.Duration) {
+	r.spool.mu.Lock()
+	defer r.spool.mu.Unlock()
+	r.late, r.grace = by, by
+}
+
+// due is how long it is until a record that this reader waits for has to go to the disk, limit at the most. mu is held.
+func (r *Reader) due(limit time.Duration) time.Duration {
+	s := r.spool
+	for pos := s.saved + 1; ; {
+		seg, e, _ := s.recent.find(r.acked.missing(pos))
+		switch {
+		case seg == nil:
+			return limit
+		case r.acked.has(e.pos):
+			pos = e.pos + 1
+			continue
+		}
+		wait := s.every + r.grace - s.clock.age(e.pos, e.at, time.Now())
+		if wait <= 0 {
+			r.grace = 0
+		}
+		return min(wait, limit)
+	}
+}
+
 // acknowledge notes the acknowledgement and reports whether it was the last that the record waited for. out is held.
 func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 	s.mu.Lock()
@@ -96,6 +130,7 @@ func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 		return false
 	}
 	r.acked.add(pos, pos)
+	r.grace = r.late
 	if s.disk != nil {
 		// An error costs a repeat after a restart.
 		_ = s.recent.append(s.last+1, record{kind: kindAck, pos: pos, data: []byte(r.name)})

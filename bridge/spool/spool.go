@@ -79,7 +79,8 @@ type Options struct {
 	Max int64
 	// MinFree is the space in bytes that others are left on the file system of Dir. Below it the spool stops growing.
 	MinFree int64
-	// Sync bounds what a power cut loses: the unacknowledged records of the time before it. 0 means DefaultSync.
+	// Sync bounds what a power cut loses: the unacknowledged records of the time before it, and of what Reader.Late adds. 0 means
+	// DefaultSync.
 	Sync time.Duration
 	// Readers name those that must acknowledge each record, each name once, of 255 bytes at the most. One that the spool
 	// does not know begins at the oldest record that is held. One that is not named any more is forgotten. Without readers

@@ -109,8 +109,8 @@ func (s *Spool) due() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := s.every
-	if seg, e, _ := s.recent.find(s.saved + 1); seg != nil {
-		wait = min(wait, s.every-s.clock.age(e.pos, e.at, time.Now()))
+	for _, r := range s.readers {
+		wait = r.due(wait)
 	}
 	if !s.changed.IsZero() {
 		wait = min(wait, s.every-time.Since(s.changed))
@@ -160,6 +160,29 @@ func (s *Spool) diskProblem(err error) *problem.Problem {
 	return p
 }
 
+// missing returns the newest position up to last that is to be moved: one whose acknowledgement a reader misses already. Without that, what is
+// written would take those with it that come late as agreed, and their acknowledgements would be written next, and so on.
+func (s *Spool) missing(last uint64) (pos uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.recent.size() > s.recent.max/2 { // the disk is to take it over
+		return last
+	}
+	for from := s.saved + 1; ; {
+		seg, e, _ := s.recent.find(from)
+		if seg == nil || e.pos > last {
+			return pos
+		}
+		age := s.clock.age(e.pos, e.at, time.Now())
+		for _, r := range s.readers {
+			if !r.acked.has(e.pos) && age >= r.grace {
+				pos = e.pos
+			}
+		}
+		from = e.pos + 1
+	}
+}
+
 // flush moves to the disk what is unacknowledged by now, in batches, each with one sync. Writing and syncing are done without
 // out and mu, so neither readers nor Append wait for them. What comes meanwhile waits for the next flush: on a slow card
 // there would be a sync for every few records, one after the other.
@@ -168,6 +191,9 @@ func (s *Spool) flush(closing bool) error {
 	defer s.writing.Unlock()
 	end := s.atWork(time.Now())
 	defer s.atWork(time.Time{})
+	if !closing {
+		end = s.missing(end)
+	}
 	for first := true; ; first = false {
 		batch, base, upTo, changed := s.collect(end, first || closing)
 		if len(batch) == 0 {
