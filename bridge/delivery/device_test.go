@@ -295,7 +295,11 @@ func (d *device) die(power bool) {
 	p.feed.done.Wait()
 	p.dead.Store(true)
 	if power {
-		d.ledger.powerCut(d.sync + unsynced)
+		within := d.sync + unsynced
+		if d.server.acks != acksNone {
+			within += ackDelay
+		}
+		d.ledger.powerCut(within)
 		d.network.cut()
 	} else {
 		d.network.kill()

@@ -47,7 +47,7 @@ func TestFoundBefore(t *testing.T) {
 	for _, f := range found {
 		t.Run(fmt.Sprint(f.seed), func(t *testing.T) {
 			t.Parallel()
-			if report(t, f.seed, false); t.Failed() {
+			if report(t, echoing(f.seed), false); t.Failed() {
 				t.Log(f.fault)
 			}
 		})

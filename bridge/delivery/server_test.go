@@ -19,6 +19,7 @@ type habits struct {
 	which which         // messages are echoed
 	delay time.Duration // of the echo, in order
 	twice bool          // each echo is sent two times
+	acks  acks          // in place of echoes, where the device asks
 	each  time.Duration // that a message takes to be processed
 
 	refusesMark refusal // of a message with the member backlog
@@ -63,6 +64,27 @@ func (w which) String() string {
 	return [...]string{"all", "at most one a second", "only those newer than all before", "only those not marked", "none"}[w]
 }
 
+// acks is what a server does with the subprotocol of short acknowledgements.
+type acks int
+
+const (
+	acksNone  acks = iota // it does not know it
+	acksBlind             // it accepts any, and echoes
+	acksShort             // as a relay does
+)
+
+func (a acks) String() string {
+	return [...]string{"", "; accepts any subprotocol", "; acknowledges in short where it is asked"}[a]
+}
+
+// As a relay does: it acknowledges the first message of a connection, one that comes twice in a row, and every fourth, and
+// otherwise holds it back for a time.
+const (
+	ackProtocol = "gpsbridge.ack.v1"
+	ackDelay    = 3 * time.Second
+	ackMost     = 4
+)
+
 // refusal is how an application ends the connection on a message.
 type refusal int
 
@@ -83,6 +105,7 @@ func (h habits) String() string {
 	if h.delay > 0 {
 		s += fmt.Sprintf(", %s late", h.delay)
 	}
+	s += h.acks.String()
 	if h.twice {
 		s += ", twice"
 	}
@@ -197,12 +220,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var up websocket.Upgrader
+	if s.acks != acksNone {
+		up.Subprotocols = []string{ackProtocol}
+	}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		return
 	}
 	group := strings.Trim(strings.TrimPrefix(r.URL.Path, route), "/")
-	c := &connection{server: s, ws: ws, group: group, member: true, more: make(chan struct{}, 1), room: make(chan struct{}, 1), later: make(chan struct{}, 1), gone: make(chan struct{})}
+	c := &connection{server: s, ws: ws, short: s.acks == acksShort && ws.Subprotocol() == ackProtocol, group: group, member: true, more: make(chan struct{}, 1), room: make(chan struct{}, 1), later: make(chan struct{}, 1), gone: make(chan struct{})}
 	s.mu.Lock()
 	s.count++
 	c.number = s.count
@@ -220,6 +246,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type connection struct {
 	server *server
 	ws     *websocket.Conn
+	short  bool // it gets short acknowledgements
 	group  string
 	number int
 	more   chan struct{} // to the application
@@ -232,6 +259,14 @@ type connection struct {
 	member bool
 	queue  []any // in memory: message, or the text of a ping to be answered in order
 	echoes []echo
+	held   held
+}
+
+// held is what is not acknowledged yet.
+type held struct {
+	last  key
+	count int
+	since time.Time // when the first of them was processed
 }
 
 type echo struct {
@@ -259,7 +294,7 @@ const readAhead = 36
 func (c *connection) run() {
 	var others sync.WaitGroup
 	others.Go(c.apply)
-	if c.server.later() {
+	if c.short || c.server.later() {
 		others.Go(c.sendEchoes)
 	}
 	if c.server.pongBehind {
@@ -356,7 +391,10 @@ func (c *connection) apply() {
 			return
 		}
 		c.server.ledger.saw(m.key)
-		if c.isMember() && c.server.wants(m, c.group) {
+		switch {
+		case c.short:
+			c.acknowledge(m)
+		case c.isMember() && c.server.wants(m, c.group):
 			c.echo(m)
 		}
 	}
@@ -461,6 +499,29 @@ func (s *server) wants(m message, group string) bool {
 	return true
 }
 
+// acknowledge enters a message to be acknowledged, now or later.
+func (c *connection) acknowledge(m message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := &c.held
+	first, repeat := h.last == key{}, h.last == m.key
+	h.last = m.key
+	if h.count++; h.count == 1 {
+		h.since = time.Now()
+	}
+	if first || repeat || h.count == ackMost {
+		c.ack()
+	}
+	mark(c.later)
+}
+
+// ack has what is held back go out. mu is held.
+func (c *connection) ack() {
+	c.held.count = 0
+	frame := fmt.Appendf(nil, `{"ack":{"run":%q,"seq":%d}}`, c.held.last.Run, c.held.last.Seq)
+	c.echoes = append(c.echoes, echo{frame, time.Now().Add(c.server.delay)})
+}
+
 // echo sends a message to its sender, now or later.
 func (c *connection) echo(m message) {
 	frame := c.server.form.write(m)
@@ -502,7 +563,7 @@ func (c *connection) send(frame []byte) {
 func (c *connection) sendEchoes() {
 	for !c.over() {
 		frames, next := c.due()
-		if c.server.form == formBatch && len(frames) > 0 {
+		if c.server.form == formBatch && !c.short && len(frames) > 0 {
 			frames = [][]byte{append(append([]byte("["), bytes.Join(frames, []byte(","))...), ']')}
 		}
 		for _, frame := range frames {
@@ -518,9 +579,18 @@ func (c *connection) sendEchoes() {
 func (c *connection) due() (frames [][]byte, next time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.held.count > 0 {
+		next = c.held.since.Add(ackDelay)
+		if !time.Now().Before(next) {
+			c.ack()
+		}
+	}
 	for len(c.echoes) > 0 {
 		if time.Now().Before(c.echoes[0].due) {
-			return frames, c.echoes[0].due
+			if at := c.echoes[0].due; next.IsZero() || at.Before(next) {
+				next = at
+			}
+			return frames, next
 		}
 		frames = append(frames, c.echoes[0].frame)
 		c.echoes = c.echoes[1:]

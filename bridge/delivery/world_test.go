@@ -86,7 +86,20 @@ const (
 	manyFixes = 4000
 )
 
+// newWorld is the world of a seed, with a server that may acknowledge in short.
 func newWorld(seed uint64) *world {
+	w := echoing(seed)
+	switch d := (dice{rand.New(rand.NewPCG(seed, 15))}); {
+	case d.chance(0.25):
+		w.server.acks = acksShort
+	case d.chance(0.1):
+		w.server.acks = acksBlind
+	}
+	return w
+}
+
+// echoing is the same with a server that does not know short acknowledgements.
+func echoing(seed uint64) *world {
 	d := dice{rand.New(rand.NewPCG(seed, 12))}
 	w := &world{seed: seed, every: pick(d, 100*time.Millisecond, time.Second, time.Second, time.Second, 5*time.Second, 10*time.Second, time.Minute)}
 	w.lasts = time.Duration(fewFixes+d.IntN(manyFixes-fewFixes)) * w.every

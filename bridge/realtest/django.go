@@ -46,6 +46,7 @@ type Options struct {
 	Host     string // the one host whose pages may open a WebSocket (ALLOWED_HOSTS and its Origin validator); "" for any
 	Token    string // close a WebSocket without it in Authorization before accepting it; "" for none
 	Device   string // close the WebSocket of any other device ID with 4403 once it is accepted; "" for none
+	Short    bool   // acknowledge in short to trackers that ask
 	Store    bool   // the project's own consumer, with a database and tokens, in place of the plain one with a journal
 }
 
@@ -80,6 +81,9 @@ func StartDjango(t testing.TB, o Options) *Server {
 	}
 	if o.Refuse {
 		values["TEST_REFUSE"] = "1"
+	}
+	if o.Short {
+		values["TRACKING_SHORT_ACKS"] = "1"
 	}
 	if o.Store {
 		delete(values, "TRACKING_CONSUMER")

@@ -29,6 +29,7 @@ type viewer struct {
 	peer      string          // remote address, for the log
 	grant     grant
 	publisher bool // grant allows sending
+	short     bool // gets short acknowledgements in place of its own messages. Set before its goroutines start
 	sky       bool // wants SKY
 	nmea      bool // wants NMEA
 	group     *group
@@ -50,6 +51,7 @@ type viewer struct {
 	live    queue  // from others: loses its oldest
 	raw     queue  // NMEA, apart from live so that it pushes no fix out
 	own     queue  // its own messages: loses nothing, read waits for room instead
+	acks    acks   // of its own messages, with short
 	dropped uint64
 	losing  time.Time // since it first lost a message; zero once it has taken all after that
 	closing bool
@@ -147,10 +149,25 @@ func (v *viewer) add(q *queue, m *message) {
 	m.hold(&v.hub.queued)
 }
 
-// echo queues the publisher's own message.
+// echo queues the publisher's own message, or enters it to be acknowledged.
 func (v *viewer) echo(m *message) {
 	v.mu.Lock()
-	v.add(&v.own, m)
+	due := true
+	if v.short {
+		due = v.acks.add(m.head, v.acknowledge)
+	} else {
+		v.add(&v.own, m)
+	}
+	v.mu.Unlock()
+	if due {
+		signal(v.wake)
+	}
+}
+
+// acknowledge has what is held back acknowledged now.
+func (v *viewer) acknowledge() {
+	v.mu.Lock()
+	v.acks.due = v.acks.count > 0
 	v.mu.Unlock()
 	signal(v.wake)
 }
@@ -180,7 +197,7 @@ const (
 func (v *viewer) take() (control []byte, batch []*message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	control, v.control = v.control, nil
+	control, v.control = v.acks.take(v.control, v.closing), nil
 	batch = v.batch[:0]
 	if v.first.len() == 0 && v.past <= v.until {
 		batch = v.history(batch)

@@ -1,6 +1,8 @@
 package uplink
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -43,6 +45,43 @@ const (
 	RefusesMark  problem.Code = "server-refuses-mark" // of the backlog
 	neverEchoFix              = `have the server send members their own messages; for a server that is meant not to, set ack = "pong"`
 )
+
+// A sender may ask a server by subprotocol for short acknowledgements in place of its own messages:
+//
+//	{"ack":{"run":"5f1c09ae77b2d041","seq":1843}}
+//
+// The group has been given everything that was sent on this connection up to that message. The server holds them back to send
+// fewer; bridge/relay/README.md describes when. One that does not know the subprotocol echoes as ever.
+const (
+	ackProtocol = "gpsbridge.ack.v1"
+	// ackDelay is for how long the server may hold one back.
+	ackDelay = 3 * time.Second
+)
+
+// ackOf returns the message up to which a short acknowledgement acknowledges.
+func ackOf(msg []byte) (key Key, ok bool) {
+	if !bytes.Contains(msg, []byte(`"ack"`)) {
+		return key, false
+	}
+	var m struct{ Ack json.RawMessage }
+	if json.Unmarshal(msg, &m) != nil {
+		return key, false
+	}
+	return keyOf(m.Ack)
+}
+
+// asksShort reports whether to ask for short acknowledgements. With a smaller window each fix would wait for what is held back.
+func (u *Uplink) asksShort() bool {
+	return (u.c.Ack == AckAuto || u.c.Ack == AckEcho) && u.c.Window >= startWindow && !u.path.plain
+}
+
+// acksLate takes note of by how much acknowledgements may be held back on this connection; 0: they are not. Caller holds mu.
+func (u *Uplink) acksLate(by time.Duration) {
+	u.win.delay = by
+	if q, ok := u.queue.(interface{ Late(by time.Duration) }); ok {
+		q.Late(by)
+	}
+}
 
 // warnAfter is how long a server must have answered pings without any echo before that is worth a warning. Echoes of a Django
 // Channels server with a thousand viewers were measured 24 s late (99th percentile).

@@ -45,6 +45,9 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	}
 	bare := *target
 	bare.User = nil // it went into the header
+	if c.short {
+		d.Subprotocols = []string{ackProtocol}
+	}
 	conn, resp, err := d.DialContext(ctx, bare.String(), header)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -101,6 +101,8 @@ type server struct {
 	serve func(s *server, n int, conn *websocket.Conn)
 	stop  func() // it and wait for its end
 
+	protocols []string // subprotocols that it speaks. Set before the first connection
+
 	mu     sync.Mutex
 	n      int
 	times  []time.Time // of the attempts to connect
@@ -136,7 +138,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
-	var up websocket.Upgrader // its default check of Origin stays on
+	up := websocket.Upgrader{Subprotocols: s.protocols} // its default check of Origin stays on
 	conn, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		return

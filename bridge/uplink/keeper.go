@@ -327,15 +327,15 @@ func (s *session) stalled() (at time.Time, ok bool) {
 	if tail == nil || u.mode != AckEcho || u.provisional() || !tail.keyed {
 		return at, false
 	}
-	floor := probeFloor
+	floor, delay := probeFloor, u.win.delay
 	if u.drains > 0 {
-		floor = probeFloorLast
+		floor, delay = probeFloorLast, 0 // a repeat of the last one is acknowledged at once
 	}
 	if u.win.progress.After(s.probe.at) {
 		s.probe = probe{}
 	}
 	at = latest(u.win.progress, latest(tail.at, s.probe.at))
-	return at.Add(max(floor, probeRounds*u.win.timeout()) << s.probe.count), true
+	return at.Add(delay + max(floor, probeRounds*u.win.timeout())<<s.probe.count), true
 }
 
 // probeNow calls for one more record, and for a ping: its answer distinguishes

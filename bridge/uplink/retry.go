@@ -3,6 +3,7 @@ package uplink
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -87,6 +88,8 @@ type path struct {
 
 	segment int // of TCP, in bytes; 0: the system's
 	stalls  int // connections in a row that carried something and stalled then
+
+	plain bool // the handshake asks for no more than a WebSocket: the server or a proxy refused it with more
 }
 
 const (
@@ -105,6 +108,9 @@ func newPath(limit time.Duration) path { return path{allowed: min(allowedFirst, 
 
 // failed takes an attempt that did not connect.
 func (p *path) failed(err error) {
+	if a := (*answer)(nil); errors.As(err, &a) && a.status == http.StatusBadRequest {
+		p.plain = !p.plain // the other kind of handshake next, until one is accepted
+	}
 	if found := problem.Of(err); found.Code == Timeout && found.Key == "connect_timeout" {
 		p.allowed = min(2*p.allowed, p.limit)
 		// A ClientHello with a post-quantum key, like the server's certificates, fills more than one packet. Small segments

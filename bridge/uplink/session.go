@@ -230,10 +230,13 @@ func (v vital) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// message looks whether a message is an echo: of one record or of several.
+// message looks whether a message is an acknowledgement: a short one, or an echo of one record or of several.
 func (s *session) message(msg []byte) {
 	u := s.u
 	if u.c.Ack == AckPong || u.c.Ack == AckNone {
+		return
+	}
+	if key, ok := ackOf(msg); ok && s.acknowledged(key) {
 		return
 	}
 	for _, key := range u.echoesIn(msg) {
@@ -272,6 +275,36 @@ func (u *Uplink) echoesIn(msg []byte) (own []Key) {
 	return slices.SortedFunc(maps.Keys(found), func(a, b Key) int { return cmp.Compare(found[a], found[b]) })
 }
 
+// acknowledged takes a short acknowledgement. It is false where none was agreed on: then it is a message like any other.
+func (s *session) acknowledged(key Key) bool {
+	u, now := s.u, time.Now()
+	u.mu.Lock()
+	if u.win.delay == 0 {
+		u.mu.Unlock()
+		return false
+	}
+	var done []uint64
+	if f := u.win.find(key); f != nil && u.win.has(f.pos) {
+		s.moved = now
+		u.settle()
+		u.echoes.silences = 0
+		for _, f := range u.win.through(f, now) {
+			s.judge(f, true, now)
+			done = append(done, f.pos)
+		}
+	}
+	poke := s.acked == 0
+	s.acked += len(done)
+	u.warnEchoes()
+	u.mu.Unlock()
+	u.ack(done, 0)
+	signal(s.room)
+	if poke {
+		signal(s.poke) // the round trip is known now
+	}
+	return true
+}
+
 // echoed takes an own echo.
 func (s *session) echoed(key Key) {
 	u, now := s.u, time.Now()
@@ -281,8 +314,14 @@ func (s *session) echoed(key Key) {
 	u.echoes.silences = 0
 	var done []uint64
 	var gap []*flight
-	if f := u.win.find(key); f != nil {
+	if f := u.win.find(key); f != nil && f.again && u.win.delay > 0 {
+		u.win.forget(f) // sent to the group on an earlier connection, of which this one is a member; it shows nothing about others
+		done = []uint64{f.pos}
+	} else if f != nil {
 		onItsWay := slices.Contains(u.win.flying(), f)
+		if onItsWay && u.win.delay > 0 {
+			u.acksLate(0) // the server has chosen a subprotocol that it does not know
+		}
 		if done, gap = u.win.echoed(f, now); onItsWay {
 			s.judge(f, true, now)
 			done = append(done, s.missed(gap, f, now)...)

@@ -171,6 +171,9 @@ func (u *Uplink) connected(s *session) {
 	u.failed, u.session = nil, s
 	u.status.Connects++
 	u.win.restart(u.queue.Acked())
+	if s.conn.Subprotocol() == ackProtocol {
+		u.acksLate(ackDelay)
+	}
 	u.echoes.last = time.Time{}
 	if !u.logged.once {
 		u.recovered()
@@ -182,6 +185,7 @@ func (u *Uplink) disconnected(ctx context.Context, err error, useful bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.session = nil
+	u.acksLate(0)
 	if needsPerson(problem.CodeOf(err)) {
 		u.failed = err
 	}

@@ -102,6 +102,7 @@ type Config struct {
 
 	dial    dialFunc // connects over TCP: dialTCP
 	segment int      // of TCP, in bytes; 0: the system's
+	short   bool     // ask for short acknowledgements
 	traffic *traffic // of all connections
 }
 
@@ -289,7 +290,7 @@ func (u *Uplink) attempt() Config {
 	at, source := c.Clock()
 	c.Clock = func() (time.Time, string) { return at, source }
 	c.ConnectTimeout = u.path.allowed
-	c.segment = u.path.segment
+	c.segment, c.short = u.path.segment, u.asksShort()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clock = source
@@ -434,7 +435,7 @@ func (u *Uplink) silenceLimit() time.Duration {
 		return silenceMax
 	}
 	limit := min(max(silenceRounds*u.win.timeout(), silenceMin), silenceMax)
-	return min(limit<<min(u.silent, 3), silenceMax)
+	return min(limit<<min(u.silent, 3), silenceMax) + u.win.delay
 }
 
 // gapsToSilence is how many times the longest pause between two echoes of a

@@ -42,8 +42,9 @@ type flight struct {
 	losses int       // without an echo so far
 	hold   time.Time // not to be sent again before that
 
-	n  uint64    // ordinal of its last sending, across all connections
-	at time.Time // of its last sending; of the pong that covers it
+	n     uint64    // ordinal of its last sending, across all connections
+	first uint64    // of its first on this connection
+	at    time.Time // of its last sending; of the pong that covers it
 }
 
 // window keeps the records that were sent and are not done with. It has no lock and no clock. It outlives connections:
@@ -69,6 +70,7 @@ type window struct {
 	recover uint64 // losses of sendings up to this one belong to a halving already done
 
 	srtt, rttvar time.Duration // smoothed as in RFC 6298; 0 until measured
+	delay        time.Duration // by how much the server may hold back its short acknowledgements on this connection; 0: it echoes
 }
 
 func newWindow(limit int) window {
@@ -188,7 +190,7 @@ func (w *window) sending(f *flight, now time.Time) (again bool) {
 	if len(w.flying()) == 0 {
 		w.progress = now
 	}
-	f.n, f.at = w.n, now
+	f.n, f.at, f.first = w.n, now, cmp.Or(f.first, w.n)
 	w.known[f.pos] = f
 	w.sent = append(w.sent, f)
 	w.limited = w.limited || !w.room() || (f.backlog && !w.backlogRoom())
@@ -250,6 +252,40 @@ func (w *window) echoed(f *flight, now time.Time) (done []uint64, gap []*flight)
 	w.drop(at + 1 - len(kept))
 	delete(w.known, f.pos)
 	return done, gap
+}
+
+// through takes a short acknowledgement: the server has had everything that was sent on this connection up to a record, which
+// is what done are. Where that was sent again later on, its first sending counts.
+//
+// The round trip is at most the time since the record was sent. It is at least the time since the oldest was, less what the server
+// may hold back. In between the estimate stays.
+func (w *window) through(f *flight, now time.Time) (done []*flight) {
+	held := w.held
+	for i, g := range w.sent {
+		if g.first > f.first {
+			continue
+		}
+		done = append(done, g)
+		if i < w.held {
+			held--
+		}
+	}
+	for _, g := range w.lost {
+		if g.first <= f.first {
+			done = append(done, g)
+		}
+	}
+	if oldest := done[0]; !f.again && !oldest.again {
+		least, most := now.Sub(oldest.at)-w.delay, now.Sub(f.at)
+		w.measure(min(max(cmp.Or(w.srtt, most), least), most))
+	}
+	w.acknowledged(f, now, false)
+	isDone := func(g *flight) bool { return g.first <= f.first }
+	w.sent, w.lost, w.held = slices.DeleteFunc(w.sent, isDone), slices.DeleteFunc(w.lost, isDone), held
+	for _, g := range done {
+		delete(w.known, g.pos)
+	}
+	return done
 }
 
 // drop takes the first records out of sent.

@@ -14,7 +14,7 @@ import (
 func TestEveryFixIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]realtest.Options{
-		"Daphne, groups in memory": {},
+		"Daphne, groups in memory": {Short: true},
 		"Uvicorn, groups in Redis": {Server: realtest.Uvicorn, Layer: realtest.Redis},
 	} {
 		t.Run(name, func(t *testing.T) { testStoredOnce(t, o) })

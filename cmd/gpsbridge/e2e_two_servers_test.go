@@ -101,10 +101,15 @@ func TestTwoServers(t *testing.T) {
 		t.Errorf("%d messages were sent to the relay after the restart, want the 100 that it did not have", u.Sent)
 	}
 
+	s.feed(2) // which the relay holds the acknowledgement of back
+	s.viewer.WaitDistinct(s.fed, soon)
 	s.relay.Kill()
 	s.feed(100)
 	s.django.Wake()
-	s.await("the first server to have everything, with the relay gone", 0, 100, 100)
+	s.daemon.waitStatus("the first server to have everything, with the relay gone", func(st observe.Status) bool {
+		first, relay := st.Uplinks[0], st.Uplinks[1]
+		return first.Behind == 0 && relay.Behind >= 100 && relay.Behind <= 102 && st.Spool.Records == int(relay.Behind)
+	})
 	s.daemon.Kill()
 	s.startRelay()
 	s.viewer.WaitJoined(2, soon)

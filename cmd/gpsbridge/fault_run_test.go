@@ -49,7 +49,7 @@ func TestFaultRun(t *testing.T) {
 		runtime bool // the spool has a second directory, for what need not go to the disk
 	}{
 		{"Daphne with Redis", realtest.Options{Layer: realtest.Redis}, true},
-		{"Daphne in memory", realtest.Options{}, false},
+		{"Daphne in memory", realtest.Options{Short: true}, false},
 		{"Uvicorn with Redis", realtest.Options{Layer: realtest.Redis, Server: realtest.Uvicorn}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

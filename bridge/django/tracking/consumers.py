@@ -1,14 +1,16 @@
 """Tracking groups: what a member sends, every member of the group gets, the sender included.
 
 The message that comes back to the sender is its acknowledgement. A tracker deletes its copy of a fix when it sees it, so
-FixConsumer stores the fix first.
+FixConsumer stores the fix first. acks.py has a shorter one for trackers that ask.
 """
 
 import json
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 
+from tracking.acks import PROTOCOL, Acks
 from tracking.models import Fix, Tracker
 
 BAD_MESSAGE = 4400
@@ -19,14 +21,20 @@ class TrackingConsumer(AsyncWebsocketConsumer):
     """The group alone."""
 
     group = None
+    acks = None  # where this member asked for short ones, and settings allow them
 
     async def connect(self):
         self.device_id = self.scope["url_route"]["kwargs"]["device_id"]
         self.group = "gps_tracking_" + self.device_id
         await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.accept()  # after joining: a client that sees its connection open misses nothing
+        if settings.TRACKING_SHORT_ACKS and PROTOCOL in self.scope["subprotocols"]:
+            self.acks = Acks(self.send)
+        # After joining: a client that sees its connection open misses nothing.
+        await self.accept(PROTOCOL if self.acks else None)
 
     async def disconnect(self, code):
+        if self.acks:
+            self.acks.cancel()
         if self.group is not None:
             await self.channel_layer.group_discard(self.group, self.channel_name)
 
@@ -34,10 +42,16 @@ class TrackingConsumer(AsyncWebsocketConsumer):
         await self.broadcast(json.loads(text_data))
 
     async def broadcast(self, message):
-        await self.channel_layer.group_send(self.group, {"type": "gps.message", "message": message})
+        event = {"type": "gps.message", "message": message}
+        if self.acks:
+            event["sender"] = self.channel_name
+        await self.channel_layer.group_send(self.group, event)
+        if self.acks:
+            await self.acks.add(message)
 
     async def gps_message(self, event):
-        await self.send(text_data=json.dumps(event["message"]))
+        if event.get("sender") != self.channel_name:
+            await self.send(text_data=json.dumps(event["message"]))
 
 
 class FixConsumer(TrackingConsumer):

@@ -91,3 +91,6 @@ CHANNEL_LAYERS = {"default": layer}
 
 # The class that serves the route. tracking.consumers.TrackingConsumer is the smallest one: it needs no database and no token.
 TRACKING_CONSUMER = os.environ.get("TRACKING_CONSUMER", "tracking.consumers.FixConsumer")
+# Acknowledge in short to trackers that ask (acks.py). It costs fewer bytes. It shows that a fix is stored and was given to the
+# channel layer; its own message coming back shows that the layer carried it too.
+TRACKING_SHORT_ACKS = os.environ.get("TRACKING_SHORT_ACKS") == "1"

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client, TransactionTestCase, override_settings
 
+from tracking.acks import PROTOCOL
 from tracking.asgi import application
 from tracking.consumers import BAD_MESSAGE, NOT_ALLOWED, TrackingConsumer
 from tracking.models import Fix, Tracker
@@ -30,13 +31,13 @@ class Base(TransactionTestCase):
         self.browser = Client()
         self.browser.force_login(User.objects.create_user("ann"))
 
-    async def join(self, path=GROUP, token=None, cookie=False, origin=b"http://localhost"):
+    async def join(self, path=GROUP, token=None, cookie=False, origin=b"http://localhost", subprotocols=None):
         headers = [(b"origin", origin)]
         if token:
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if cookie:
             headers.append((b"cookie", b"sessionid=" + self.browser.cookies["sessionid"].value.encode()))
-        member = WebsocketCommunicator(application, path, headers)
+        member = WebsocketCommunicator(application, path, headers, subprotocols)
         member.accepted, member.code = await member.connect()
         return member
 
@@ -87,6 +88,36 @@ class DeliveryTests(Base):
         for message in (tpv(1), tpv(1), tpv(1, backlog=True), tpv(2)):
             self.assertEqual(await self.send(tracker, message), message)
         self.assertEqual([row.seq for row in await self.rows()], [1, 2])
+        await tracker.disconnect()
+
+    @override_settings(TRACKING_SHORT_ACKS=True)
+    async def test_short_acknowledgements_are_for_trackers_that_ask(self):
+        short, plain = await self.join(token=self.token, subprotocols=[PROTOCOL]), await self.join(token=self.token)
+        self.assertEqual((short.code, plain.code), (PROTOCOL, None))
+        for seq, acknowledged in ((1, 1), (2, None), (3, None), (4, None), (5, 5), (5, 5), (1, None)):
+            await short.send_to(text_data=json.dumps(tpv(seq)))
+            self.assertEqual(json.loads(await plain.receive_from()), tpv(seq))
+            if acknowledged:
+                ack = {"ack": {"run": tpv(1)["run"], "seq": acknowledged}}
+                self.assertEqual(json.loads(await short.receive_from()), ack)
+        self.assertEqual(await self.send(plain, tpv(6)), tpv(6))
+        self.assertEqual(json.loads(await short.receive_from()), tpv(6))  # another member's
+        self.assertEqual([row.seq for row in await self.rows()], [1, 2, 3, 4, 5, 6])
+        for member in (short, plain):
+            await member.disconnect()
+
+    @override_settings(TRACKING_SHORT_ACKS=True)
+    @mock.patch("tracking.acks.DELAY", 0.01)
+    async def test_a_short_acknowledgement_is_held_back_for_a_time(self):
+        short = await self.join(token=self.token, subprotocols=[PROTOCOL])
+        for seq in (1, 2):
+            self.assertEqual(await self.send(short, tpv(seq)), {"ack": {"run": tpv(1)["run"], "seq": seq}})
+        await short.disconnect()
+
+    async def test_short_acknowledgements_are_off(self):
+        tracker = await self.join(token=self.token, subprotocols=[PROTOCOL])
+        self.assertIsNone(tracker.code)
+        self.assertEqual(await self.send(tracker, tpv(1)), tpv(1))
         await tracker.disconnect()
 
     async def test_another_device_or_run_is_another_fix(self):
