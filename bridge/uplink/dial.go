@@ -32,7 +32,7 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	}
 	a := attempt{c: c, target: target, header: header, release: func() {}}
 	a.now, a.clock = c.Clock()
-	trust, err := c.tlsConfig(a.now)
+	trust, err := c.tlsConfig(a.now, header.Get("Authorization"))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -160,5 +161,84 @@ func echoTLS(w http.ResponseWriter, r *http.Request) {
 		if err != nil || conn.WriteMessage(kind, msg) != nil {
 			return
 		}
+	}
+}
+
+// TestResumedSessions holds that the next connection resumes the session of the last one, and what it must not outlive: the
+// validity of the certificate at Clock, the authorities that are trusted, the token.
+func TestResumedSessions(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	cert, _, _ := ca.sign(nil)
+	for name, tc := range map[string]struct {
+		change  func(c *Config) // before the second connection
+		resumed bool
+		code    problem.Code // of its error
+	}{
+		"nothing changed": {func(*Config) {}, true, ""},
+		"later": {func(c *Config) {
+			c.Clock = func() (time.Time, string) { return time.Now().Add(time.Hour), "receiver" }
+		}, true, ""},
+		"expired at Clock": {func(c *Config) {
+			c.Clock = func() (time.Time, string) { return time.Now().Add(1500 * time.Hour), "receiver" }
+		}, false, CertTime},
+		"not yet valid at Clock": {func(c *Config) {
+			c.Clock = func() (time.Time, string) { return time.Now().Add(-3000 * time.Hour), "receiver" }
+		}, false, CertTime},
+		"another authority": {func(c *Config) { rewriteFile(t, c.CAFile, readAll(t, other.file)) }, false, Untrusted},
+		"one authority more": {func(c *Config) {
+			rewriteFile(t, c.CAFile, append(readAll(t, c.CAFile), readAll(t, other.file)...))
+		}, false, ""},
+		"another token":  {func(c *Config) { rewriteFile(t, c.TokenFile, []byte("another")) }, false, ""},
+		"another uplink": {func(c *Config) { c.tickets = &tickets{} }, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resumed := make(chan bool, 2)
+			url := "wss://" + listen(t, func(w http.ResponseWriter, r *http.Request) {
+				resumed <- r.TLS.DidResume
+				upgrade(w, r)
+			}, &tls.Config{Certificates: []tls.Certificate{cert}}) + "/"
+			dir := t.TempDir()
+			c := Config{URL: url, CAFile: filepath.Join(dir, "ca.pem"), TokenFile: filepath.Join(dir, "token"), tickets: &tickets{}, traffic: &traffic{}}
+			rewriteFile(t, c.CAFile, readAll(t, ca.file))
+			rewriteFile(t, c.TokenFile, []byte("token"))
+			connect := func() (bytes uint64, err error) {
+				before := c.traffic.sent.Load() + c.traffic.received.Load()
+				conn, err := Dial(t.Context(), c)
+				if err == nil {
+					conn.Close()
+				}
+				return c.traffic.sent.Load() + c.traffic.received.Load() - before, err
+			}
+			first, err := connect()
+			if err != nil || <-resumed {
+				t.Fatalf("the first connection was resumed, or %v", err)
+			}
+			tc.change(&c)
+			second, err := connect()
+			switch {
+			case problem.CodeOf(err) != tc.code || (err == nil) != (tc.code == ""):
+				t.Fatalf("%v, want code %q", err, tc.code)
+			case err == nil && <-resumed != tc.resumed:
+				t.Errorf("resumed %t, want %t", !tc.resumed, tc.resumed)
+			case tc.resumed && second >= first-1000:
+				t.Errorf("%d bytes when resumed, %d before", second, first)
+			}
+		})
+	}
+}
+
+func readAll(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func rewriteFile(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -104,6 +104,7 @@ type Config struct {
 	segment int      // of TCP, in bytes; 0: the system's
 	short   bool     // ask for short acknowledgements
 	traffic *traffic // of all connections
+	tickets *tickets // for the next connection
 }
 
 // DefaultPing is how often servers ping their clients.
@@ -148,6 +149,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.dial == nil {
 		c.dial = dialTCP
+	}
+	if c.tickets == nil {
+		c.tickets = &tickets{}
 	}
 	if c.traffic == nil {
 		c.traffic = &traffic{}
