@@ -127,7 +127,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uint64, err error) {
 	defer closeWith(ctx, s)()
 
-	in, rests := source.Reader{Conn: s}, rests{stream: s, consumer: c}
+	in := source.Reader{Conn: s}
 	quiet := &r.silence
 	quiet.opened(time.Now())
 	for {
@@ -137,15 +137,15 @@ func (r *Receiver) read(ctx context.Context, s source.Stream, c Consumer) (n uin
 		if k > 0 {
 			n += uint64(k)
 			now := time.Now()
-			quiet.end(now)
+			quiet.end(s.Came(k, now))
 			r.status.read(k, now)
 			c.Data(r.buf[:k])
 			if lineErr := s.Heard(r.buf[:k], now); lineErr != nil {
 				err = lineErr
 			}
 			r.giveWay(k)
-			if until, ok := rests.after(k, now, quiet.spare()); ok && err == nil {
-				err = s.Rest(until)
+			quiet.due = now.Add(c.Rest())
+			if s.Rest(quiet.rest(), now) {
 				in.Forget()
 			}
 		}

@@ -3,7 +3,6 @@ package receiver_test
 import (
 	"context"
 	"net"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,30 +15,41 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// restStream notes its rests.
+// restStream rests as long as it may, and notes for how long. What it reads after a rest may have come since its begin.
 type restStream struct {
 	net.Conn
 	source.Base
-	most  time.Duration
-	rests []time.Duration
-	shut  chan struct{}
+	rests       []time.Duration
+	from, until time.Time
+	shut        chan struct{}
 }
 
-func (s *restStream) MostRest() time.Duration         { return s.most }
 func (s *restStream) Close() error                    { close(s.shut); return s.Conn.Close() }
 func (s *restStream) Silent() *problem.Problem        { return source.SilentPort(s.Port()) }
 func (s *restStream) Lost(err error) *problem.Problem { return source.LostPort(s.Port(), err) }
-func (s *restStream) Rest(until time.Time) error {
-	s.rests = append(s.rests, time.Until(until))
-	if err := s.Conn.SetReadDeadline(until); err != nil {
-		return err
+
+func (s *restStream) Rest(until, now time.Time) bool {
+	if !until.After(now) {
+		return false
 	}
+	s.rests = append(s.rests, until.Sub(now))
+	s.from, s.until = now, until
+	return true
+}
+
+func (s *restStream) Came(_ int, now time.Time) time.Time {
+	if now.After(s.until) {
+		return now
+	}
+	return s.from
+}
+
+func (s *restStream) Read(p []byte) (int, error) {
 	select {
-	case <-time.After(time.Until(until)):
-		return nil
+	case <-time.After(time.Until(s.until)):
 	case <-s.shut:
-		return os.ErrClosed
 	}
+	return s.Conn.Read(p)
 }
 
 // resting is a source of one restStream.
@@ -49,16 +59,17 @@ func (resting) Traits() source.Traits                                      { ret
 func (s resting) Open(context.Context, source.Host) (source.Stream, error) { return s.stream, nil }
 
 // inRest runs a receiver whose consumer wants rests, for test to write to its line.
-func inRest(t *testing.T, rest, most time.Duration, test func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder)) {
+func inRest(t *testing.T, rest time.Duration, test func(t *testing.T, r *receiver.Receiver, line *restStream, other net.Conn, rec *receivertest.Recorder)) {
 	synctest.Test(t, func(t *testing.T) {
 		mine, other := net.Pipe()
-		line, rec := &restStream{Conn: mine, Base: "/dev/fake", most: most, shut: make(chan struct{})}, receivertest.NewRecorder()
+		line, rec := &restStream{Conn: mine, Base: "/dev/fake", shut: make(chan struct{})}, receivertest.NewRecorder()
 		rec.RestFor = rest
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- receiver.New(resting{line}, receiver.Config{}).Run(ctx, rec) }()
+		r := receiver.New(resting{line}, receiver.Config{})
+		go func() { done <- r.Run(ctx, rec) }()
 		synctest.Wait()
-		test(t, line, other, rec)
+		test(t, r, line, other, rec)
 		began := time.Now()
 		cancel()
 		if err := <-done; err != nil || time.Since(began) != 0 {
@@ -67,78 +78,61 @@ func inRest(t *testing.T, rest, most time.Duration, test func(t *testing.T, line
 	})
 }
 
-// TestRest: how long it is, that what comes in it is read behind it, and that silence is counted from there.
+// TestRest: what comes while the next fix is expected is read when that is due, and a quiet line is of no interest before.
 func TestRest(t *testing.T) {
 	const ms = time.Millisecond
-	tests := []struct {
-		name             string
-		wants, most, got time.Duration
-	}{
-		{"as wanted", 50 * ms, time.Second, 50 * ms},
-		{"not worth it", 5 * ms, time.Second, 0},
-		{"none", 0, time.Second, 0},
-		{"as the line allows", 80 * ms, 30 * ms, 30 * ms},
-		{"at most", time.Hour, time.Hour, 200 * ms},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			inRest(t, test.wants, test.most, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
-				receivertest.Write(t, other, "a")
-				receivertest.Write(t, other, "b") // in the rest
-				time.Sleep(time.Second)
-				synctest.Wait()
-				want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: test.got, What: "b"}, {At: test.got + receiver.DefaultQuiet, What: "quiet"}}
-				if diff := cmp.Diff(want, rec.Events()); diff != "" {
-					t.Errorf("(-want +got):\n%s", diff)
-				}
-				var rests []time.Duration
-				if test.got > 0 {
-					rests = []time.Duration{test.got, test.got}
-				}
-				if diff := cmp.Diff(rests, line.rests); diff != "" {
-					t.Errorf("rests (-want +got):\n%s", diff)
-				}
-			})
+	for _, rest := range []time.Duration{50 * ms, 700 * ms} {
+		inRest(t, rest, func(t *testing.T, _ *receiver.Receiver, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+			receivertest.Write(t, other, "a")
+			receivertest.Write(t, other, "b") // in the rest
+			time.Sleep(rest + 2*time.Second)
+			synctest.Wait()
+			want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: rest, What: "b"}, {At: 2*rest + receiver.DefaultQuiet, What: "quiet"}}
+			if diff := cmp.Diff(want, rec.Events()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]time.Duration{rest, rest}, line.rests); diff != "" {
+				t.Errorf("rests (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
 
-// TestRestLeavesRoomForTheQuiet: of a receiver that pauses for 320 ms the end of each burst is seen.
-func TestRestLeavesRoomForTheQuiet(t *testing.T) {
-	const ms = time.Millisecond
-	inRest(t, time.Hour, time.Hour, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+// TestNoRest: without an expected fix there is none, and the end of a burst is noticed after DefaultQuiet.
+func TestNoRest(t *testing.T) {
+	inRest(t, -time.Second, func(t *testing.T, _ *receiver.Receiver, line *restStream, other net.Conn, rec *receivertest.Recorder) {
 		receivertest.Write(t, other, "a")
-		time.Sleep(320 * ms)
-		receivertest.Write(t, other, "b")
-		receivertest.Write(t, other, "c") // in the rest, so the pause seems to begin when that is over
-		time.Sleep(260 * ms)
-		receivertest.Write(t, other, "d")
-		synctest.Wait()
-		want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: 250 * ms, What: "quiet"}, {At: 320 * ms, What: "b"},
-			{At: 380 * ms, What: "c"}, {At: 630 * ms, What: "quiet"}, {At: 640 * ms, What: "d"}}
-		if diff := cmp.Diff(want, rec.Events()); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+		time.Sleep(time.Second)
+		want := []receivertest.Event{{At: 0, What: "opened"}, {At: 0, What: "a"}, {At: receiver.DefaultQuiet, What: "quiet"}}
+		if diff := cmp.Diff(want, rec.Events()); diff != "" || line.rests != nil {
+			t.Errorf("rests %v, (-want +got):\n%s", line.rests, diff)
 		}
 	})
 }
 
-// TestRestOfAFastLine: a line that fills half the kernel's buffer in a rest is faster than it says, and gets no other.
-func TestRestOfAFastLine(t *testing.T) {
-	inRest(t, 50*time.Millisecond, time.Second, func(t *testing.T, line *restStream, other net.Conn, _ *receivertest.Recorder) {
-		for range 3 {
-			receivertest.Write(t, other, string(make([]byte, 2048)))
-			time.Sleep(time.Second)
-		}
-		synctest.Wait()
-		if len(line.rests) != 1 {
-			t.Errorf("%d rests, want one", len(line.rests))
+// TestSilenceInRest: a receiver that stops is shown as silent as long after its last byte as ever, however far the fix is that was
+// expected, and although nothing was read meanwhile.
+func TestSilenceInRest(t *testing.T) {
+	const notice = 1900 * time.Millisecond
+	inRest(t, time.Second, func(t *testing.T, r *receiver.Receiver, _ *restStream, other net.Conn, _ *receivertest.Recorder) {
+		receivertest.Write(t, other, "a")
+		receivertest.Write(t, other, "b") // read a second later
+		for _, want := range []struct {
+			after time.Duration
+			state receiver.State
+		}{{notice - time.Second - 1, receiver.Reading}, {1, receiver.Silent}} {
+			time.Sleep(want.after)
+			synctest.Wait()
+			if got := r.Status().State; got != want.state {
+				t.Errorf("after another %v: %s, want %s", want.after, got, want.state)
+			}
 		}
 	})
 }
 
 // TestCancelInRest: it ends at once, and what was under way is complete.
 func TestCancelInRest(t *testing.T) {
-	inRest(t, time.Hour, time.Hour, func(t *testing.T, line *restStream, other net.Conn, rec *receivertest.Recorder) {
+	inRest(t, time.Hour, func(t *testing.T, _ *receiver.Receiver, _ *restStream, other net.Conn, rec *receivertest.Recorder) {
 		receivertest.Write(t, other, "a")
 		synctest.Wait()
 		t.Cleanup(func() {

@@ -16,7 +16,8 @@ type silence struct {
 	last     time.Time // when bytes came, or the stream was opened
 	burst    time.Time // when bytes came last from any stream; zero before the first
 	gaps     [2]time.Duration
-	open     bool // bytes have come since the last Quiet
+	due      time.Time // when the next fix is expected; zero or past for not known
+	open     bool      // bytes have come since the last Quiet
 	reported bool
 	asked    time.Time // Elsewhere, last
 }
@@ -32,7 +33,9 @@ const (
 )
 
 // opened begins with another stream.
-func (s *silence) opened(now time.Time) { s.last, s.open, s.reported = now, false, false }
+func (s *silence) opened(now time.Time) {
+	s.last, s.due, s.open, s.reported = now, time.Time{}, false, false
+}
 
 // end notes that bytes came.
 func (s *silence) end(now time.Time) {
@@ -61,20 +64,20 @@ func (s *silence) notice() time.Duration { return min(max(silentNotice, s.gap()*
 // limit is how long it may be silent before the port is opened again: it may be one that sends every 30 s.
 func (s *silence) limit() time.Duration { return max(s.most, s.gap()*3/2) }
 
-// spare is how late the end of a burst may be noticed, with the quiet that has to be seen in the pause after it. A receiver
-// without such a pause, as one that sends several times a second, has no end that could be missed.
-func (s *silence) spare() time.Duration {
-	if gap := s.gap(); gap > 0 {
-		return gap - DefaultQuiet - restMargin
+// rest is until when nothing that comes is needed, and no silence is to be noticed.
+func (s *silence) rest() time.Time {
+	if deadline := s.deadline(); s.due.After(deadline) {
+		return deadline
 	}
-	return maxRest
+	return s.due
 }
 
 // deadline is when a read that gets nothing has to return; zero is never.
 func (s *silence) deadline() time.Time {
 	switch {
 	case s.open:
-		return s.last.Add(DefaultQuiet)
+		// While the next fix is expected the last one is complete: a quiet line is of no interest before that one is overdue.
+		return s.last.Add(max(DefaultQuiet, min(s.due.Sub(s.last)+DefaultQuiet, s.notice())))
 	case s.finite:
 		return time.Time{}
 	case !s.reported:

@@ -13,7 +13,7 @@ import (
 
 // gate reads a terminal that can be left alone for a while. Go's poller wakes the process for every byte on a descriptor
 // that it watches, whether it is being read or not, and it cannot be asked to pause. So it watches an epoll instance
-// instead, which watches the terminal, and does not while the gate is shut. Deadlines are those of a timer of the kernel's
+// instead, which watches the terminal, and does not during a rest. Deadlines are those of a timer of the kernel's
 // that it watches too: a timer of Go's wakes the runtime's monitor thread as well, and again when it was only moved.
 //
 //	Go's poller ──▶ epoll instance ──▶ terminal, clock
@@ -27,12 +27,10 @@ type gate struct {
 
 	// owned by the reader
 	deadline time.Time
+	until    time.Time // rest
 	armed    time.Time // what the clock is set to
-	events   uint32    // of the terminal that are watched
+	watched  bool      // the terminal is
 }
-
-// canRest is whether rest can be used.
-const canRest = true
 
 // newGate becomes the owner of a non-blocking descriptor: it is closed with the gate, or at once on an error.
 func newGate(terminal int) (*gate, error) {
@@ -45,7 +43,7 @@ func newGate(terminal int) (*gate, error) {
 		return nil, errors.Join(err, unix.Close(clock), unix.Close(terminal))
 	}
 	err = unix.SetNonblock(watcher, true) // by which os.NewFile knows that it is for Go's poller
-	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll"), events: unix.EPOLLIN}
+	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll"), watched: true}
 	for _, fd := range []int{terminal, clock} {
 		if err == nil {
 			err = unix.EpollCtl(watcher, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
@@ -72,21 +70,36 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// passed reports whether the deadline has. The clock need not be read: it only wakes.
-func (g *gate) passed() bool { return !g.deadline.IsZero() && !time.Now().Before(g.deadline) }
+// rest lets what arrives before a time wait in the kernel: the next Read does not return before, unless the line hangs up.
+func (g *gate) rest(until time.Time) { g.until = until }
 
-// Read reads what has come, and waits in Go's poller until something has. p must not be empty.
+// rested reports whether what was read last may have come in a rest.
+func (g *gate) rested() bool { return !g.until.IsZero() }
+
+// Read reads what has come, and waits in Go's poller until something has. What has come by a deadline is read first. p must not be
+// empty.
 func (g *gate) Read(p []byte) (n int, err error) {
+	resting := time.Now().Before(g.until)
+	look := g.watched && !resting // a line that is watched from now on wakes for what has come already
 	waitErr := g.raw.Read(func(watcher uintptr) bool {
-		n, err = readNow(g.terminal, p)
-		switch {
-		case err != syscall.EAGAIN:
-			return true
-		case g.passed():
-			err = os.ErrDeadlineExceeded
-			return true
+		if look {
+			n, err = readNow(g.terminal, p)
+			switch {
+			case err != syscall.EAGAIN:
+				return true
+			case !g.deadline.IsZero() && !time.Now().Before(g.deadline):
+				err = os.ErrDeadlineExceeded
+				return true
+			}
+			resting = false
 		}
-		err = g.await(int(watcher), unix.EPOLLIN)
+		look = true
+		if resting {
+			err = g.await(int(watcher), false, g.until)
+			return err != nil
+		}
+		g.until = time.Time{}
+		err = g.await(int(watcher), true, g.deadline)
 		return err != nil
 	})
 	if waitErr != nil {
@@ -95,35 +108,26 @@ func (g *gate) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Rest lets what arrives wait in the kernel until a time, or until the gate is closed, which is an error. It changes the
-// deadline. The terminal is not watched again before a Read has to wait for it.
-func (g *gate) Rest(until time.Time) (err error) {
-	g.deadline = until
-	waitErr := g.raw.Read(func(watcher uintptr) bool {
-		if g.passed() {
-			return true
+// await sets what wakes the reader: bytes or not, beside a hangup, which always does, and a time, zero for none. The clock need not
+// be read: it only wakes.
+func (g *gate) await(watcher int, bytes bool, at time.Time) error {
+	if bytes != g.watched {
+		var events uint32
+		if bytes {
+			events = unix.EPOLLIN
 		}
-		err = g.await(int(watcher), 0)
-		return err != nil
-	})
-	return errors.Join(waitErr, err)
-}
-
-// await sets what wakes the reader: events of the terminal, beside a hangup, which always does, and the deadline.
-func (g *gate) await(watcher int, events uint32) error {
-	if events != g.events {
 		if err := unix.EpollCtl(watcher, unix.EPOLL_CTL_MOD, g.terminal, &unix.EpollEvent{Events: events}); err != nil {
 			return err
 		}
-		g.events = events
+		g.watched = bytes
 	}
-	if g.deadline.Equal(g.armed) {
+	if at.Equal(g.armed) && (at.IsZero() || time.Now().Before(at)) {
 		return nil
 	}
-	g.armed = g.deadline
+	g.armed = at
 	var in unix.ItimerSpec // zero stops the clock
-	if !g.deadline.IsZero() {
-		in.Value = unix.NsecToTimespec(int64(max(time.Until(g.deadline), 1)))
+	if !at.IsZero() {
+		in.Value = unix.NsecToTimespec(int64(max(time.Until(at), 1)))
 	}
 	return unix.TimerfdSettime(g.clock, 0, &in, nil)
 }

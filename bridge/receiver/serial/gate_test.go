@@ -60,25 +60,25 @@ func TestRestLosesNothing(t *testing.T) {
 	}
 }
 
-// TestGate: a rest lasts as long as it should although bytes come, they are there behind it, and Close ends it at once.
+// TestGate: a rest lasts as long as it should although bytes come, they are there after it, and Close ends it at once.
 func TestGate(t *testing.T) {
 	l := newLine(t)
 	g, err := openSerial(l.path, 115200)
 	if err != nil {
 		t.Fatal(err)
 	}
+	buf := make([]byte, 100)
 	const rest = 50 * time.Millisecond
 	until := time.Now().Add(rest)
-	go func() { _, _ = l.master.WriteString("hello") }()
-	if err := g.Rest(until); err != nil || time.Now().Before(until) {
-		t.Errorf("rest: %v, %v too early", err, time.Until(until))
+	g.rest(until)
+	if _, err := l.master.WriteString("hello"); err != nil {
+		t.Fatal(err)
 	}
-	buf := make([]byte, 100)
 	if err := g.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := g.Read(buf); string(buf[:n]) != "hello" || err != nil {
-		t.Errorf("behind the rest: %q, %v", buf[:n], err)
+	if n, err := g.Read(buf); string(buf[:n]) != "hello" || err != nil || time.Now().Before(until) {
+		t.Errorf("after the rest: %q, %v, %v too early", buf[:n], err, time.Until(until))
 	}
 	if err := g.SetReadDeadline(time.Now().Add(rest)); err != nil {
 		t.Fatal(err)
@@ -94,19 +94,118 @@ func TestGate(t *testing.T) {
 		_, _ = l.master.WriteString("again")
 	}()
 	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil {
-		t.Errorf("what wakes a read behind a rest: %q, %v", buf[:n], err)
+		t.Errorf("what wakes a read after a rest: %q, %v", buf[:n], err)
 	}
-	ended := make(chan error)
-	go func() { ended <- g.Rest(time.Now().Add(time.Hour)) }()
+	ended := readInRest(g, time.Now().Add(time.Hour))
 	if err := g.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("a rest that was broken off returned nil")
+			t.Error("a read that was broken off in a rest returned no error")
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("Close did not end a rest")
+	}
+}
+
+// readInRest reads from a line that rests until then.
+func readInRest(g *tty, until time.Time) <-chan error {
+	g.rest(until)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := g.Read(make([]byte, 100))
+		ended <- err
+	}()
+	return ended
+}
+
+// TestUnpluggedInRest: that is noticed before the rest is over.
+func TestUnpluggedInRest(t *testing.T) {
+	t.Parallel()
+	for range 20 { // a machine that is so busy that the read begins after the unplugging finds it when the rest is over
+		l := newLine(t)
+		g, err := openSerial(l.path, 115200)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until := time.Now().Add(5 * time.Second)
+		ended := readInRest(g, until)
+		<-time.After(10 * time.Millisecond) // most likely it waits by then
+		l.unplug()
+		err = <-ended
+		early := time.Now().Before(until)
+		if err == nil {
+			t.Error("a read of an unplugged line returned no error")
+		}
+		if err := g.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if early {
+			return
+		}
+	}
+	t.Error("never noticed before the rest was over")
+}
+
+// TestHowLongALineRests: until the next fix, but for no longer than it takes to fill half of what the kernel holds; and not twice
+// for that long, nor for a moment, nor on a line that sends more than its speed allows.
+func TestHowLongALineRests(t *testing.T) {
+	const ms = time.Millisecond
+	begin := time.Now()
+	tests := []struct {
+		name        string
+		baud        int
+		want, after time.Duration // how long, and for how long the line rested before; 0 for not at all
+		read        int           // bytes, then
+		rest        time.Duration
+	}{
+		{"until the next fix", 9600, 998 * ms, 0, 72, 998 * ms},
+		{"again", 9600, 998 * ms, 998 * ms, 960, 998 * ms},
+		{"10 Hz", 115200, 98 * ms, 98 * ms, 700, 98 * ms},
+		{"half of the buffer", 115200, 980 * ms, 0, 100, 2048 * 10 * time.Second / 115200},
+		{"idle after it", 115200, 800 * ms, 177 * ms, 500, 0},
+		{"a moment", 115200, 9 * ms, 0, 100, 0},
+		{"no fix is expected", 9600, -ms, 0, 100, 0},
+		{"faster than its speed", 9600, 500 * ms, 500 * ms, 2048, 0},
+		{"a read that was late", 9600, 500 * ms, 0, 2048, 500 * ms},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			host, _ := receivertest.NewHost()
+			s := newStream(&tty{gate: new(gate), baud: test.baud}, Port{}, system{}, found{}, true, host)
+			s.health.count = nil
+			now := begin
+			s.health.begin(now)
+			if test.after > 0 {
+				s.Rest(now.Add(test.after), now)
+				now = now.Add(test.after)
+			}
+			if err := s.Heard(make([]byte, test.read), now); err != nil {
+				t.Fatal(err)
+			}
+			rests := s.Rest(now.Add(test.want), now)
+			if got := s.until.Sub(now); rests != (test.rest > 0) || rests && got.Round(ms) != test.rest.Round(ms) {
+				t.Errorf("rests: %v, for %v, want %v", rests, got, test.rest)
+			}
+		})
+	}
+}
+
+// TestWhenTheLastByteCame: bytes that waited in a rest came one after the other from its begin, for all that is known; others now.
+func TestWhenTheLastByteCame(t *testing.T) {
+	const ms = time.Millisecond
+	host, _ := receivertest.NewHost()
+	s := newStream(&tty{gate: new(gate), baud: 9600}, Port{}, system{}, found{}, true, host)
+	now := time.Now()
+	if got := s.Came(480, now); got != now {
+		t.Errorf("without a rest %v before they were read, want 0", now.Sub(got))
+	}
+	s.Rest(now.Add(time.Second), now)
+	for n, want := range map[int]time.Duration{480: 500 * ms, 1000: time.Second} { // 960 a second
+		if got := s.Came(n, now.Add(time.Second)).Sub(now); got != want {
+			t.Errorf("%d bytes: %v after the rest began, want %v", n, got, want)
+		}
 	}
 }

@@ -153,6 +153,9 @@ type stream struct {
 	health *health
 	left   []byte // heard before it was read
 	silent *problem.Problem
+	// restFrom is when the last rest began. A line that is fast sends faster than its speed, as a USB port may: no rest is safe.
+	restFrom time.Time
+	fast     bool
 	// elsewhere reports whether there is another port; nil for never.
 	elsewhere func() bool
 	// yield reports whether another port is to be tried because this receiver has never had a fix; nil for never.
@@ -186,6 +189,7 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 func (s *stream) Heard(p []byte, now time.Time) error {
+	s.fast = s.fast || s.rested() && len(p) >= restBuffer
 	err := s.health.heard(p, now)
 	if err == nil && s.yield != nil && s.yield(s.health.recogniser.Fixed, now) {
 		return source.ErrElsewhere
@@ -317,13 +321,36 @@ func (t *tty) setSpeed(baud int) error {
 	return t.line.ResetInputBuffer()
 }
 
-// lineBuffer is what the kernel holds of a line that is not read (n_tty).
-const lineBuffer = 4096
+const (
+	// restBuffer is what the line may fill in a rest at the most: half of what the kernel holds of one that is not read (n_tty, 4096
+	// bytes).
+	restBuffer = 2048
+	// leastRest: a rest costs about what two wake-ups do, and a line at 115200 baud causes one every few milliseconds.
+	leastRest = 10 * time.Millisecond
+)
 
-// MostRest is in how long the line fills half of that, 10 bits a byte: no rest may be longer.
-func (t *tty) MostRest() time.Duration {
-	if !canRest {
-		return 0
+// Rest is of source.Stream. A rest is no longer than the line takes to fill restBuffer. After one of that length the burst is most
+// likely over, and an idle line costs nothing while it is watched: so there is another one only if it lasts until the end.
+func (s *stream) Rest(until, now time.Time) bool {
+	d, most := until.Sub(now), s.takes(restBuffer)
+	if s.fast || d < leastRest || d > most && s.rested() {
+		s.rest(time.Time{})
+		return false
 	}
-	return lineBuffer / 2 * 10 * time.Second / time.Duration(t.baud)
+	s.restFrom = now
+	s.rest(now.Add(min(d, most)))
+	return true
+}
+
+// Came is of source.Stream. Bytes come no faster than the line's speed.
+func (s *stream) Came(n int, now time.Time) time.Time {
+	if came := s.restFrom.Add(s.takes(n)); s.rested() && came.Before(now) {
+		return came
+	}
+	return now
+}
+
+// takes is for how long the line needs for n bytes.
+func (t *tty) takes(n int) time.Duration {
+	return time.Duration(n) * bitsPerByte * time.Second / time.Duration(t.baud)
 }

@@ -14,11 +14,10 @@ const getTermios, setTermios = unix.TIOCGETA, unix.TIOCSETA
 // gate is a terminal in Go's poller, which cannot be left alone for a while as on Linux.
 type gate struct{ *os.File }
 
-const canRest = false
-
 func newGate(fd int) (*gate, error) { return &gate{os.NewFile(uintptr(fd), "port")}, nil }
 
-func (*gate) Rest(time.Time) error { return nil }
+func (*gate) rest(time.Time) {}
+func (*gate) rested() bool   { return false }
 
 // lineErrors are not counted by these systems.
 func (t *tty) lineErrors() (lineCounts, bool) { return lineCounts{}, false }

@@ -23,7 +23,7 @@ const (
 	graceMost = 250 * time.Millisecond
 )
 
-// Forget notes that the conn's deadline was changed by others.
+// Forget lets the next Read set the deadline, where that costs nothing.
 func (r *Reader) Forget() { r.set = false }
 
 // Read reads what has come, or comes until the deadline. That a process did not run is no silence of the source: what has come by

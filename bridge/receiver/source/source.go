@@ -37,7 +37,7 @@ var (
 var ErrNothing = errors.New("reads return nothing")
 
 // Stream is an open source. All methods but Close are called by one goroutine. Close may be called by another one and more
-// than once; it ends a blocked Read or Rest at once.
+// than once; it ends a blocked Read at once.
 type Stream interface {
 	Conn
 	// Port is what is open, for the status: the path of a device or a file, or a URL.
@@ -45,10 +45,11 @@ type Stream interface {
 	// Heard takes what was read, and Quiet notes the end of a burst. An error ends the stream.
 	Heard(p []byte, now time.Time) error
 	Quiet(now time.Time) error
-	// Rest returns at a time, or with an error when the stream is closed. What comes meanwhile wakes nothing. It changes the
-	// read deadline. MostRest is for how long nothing is lost; 0 where a stream cannot rest.
-	Rest(until time.Time) error
-	MostRest() time.Duration
+	// Rest allows the next Read to return no earlier than a time, so that what comes until then does not wake the process. It reports
+	// whether that Read rests, which it does for as long as nothing is lost.
+	Rest(until, now time.Time) bool
+	// Came is when the last of n bytes came that were read now, at the earliest: now, unless they waited in a rest.
+	Came(n int, now time.Time) time.Time
 	// Elsewhere reports whether another port may have the receiver. It is asked about once a second while nothing comes.
 	Elsewhere() bool
 	// Silent is the problem of an open stream that sends nothing.
@@ -70,8 +71,8 @@ type Base string
 func (b Base) Port() string                      { return string(b) }
 func (Base) Heard(p []byte, now time.Time) error { return nil }
 func (Base) Quiet(now time.Time) error           { return nil }
-func (Base) Rest(until time.Time) error          { return nil }
-func (Base) MostRest() time.Duration             { return 0 }
+func (Base) Rest(until, now time.Time) bool      { return false }
+func (Base) Came(n int, now time.Time) time.Time { return now }
 func (Base) Elsewhere() bool                     { return false }
 
 // Host is what the receiver gives to a source that it opens.
