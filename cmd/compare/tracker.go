@@ -26,6 +26,7 @@ import (
 type tracker struct {
 	program wireProgram
 	rate    int
+	noEcho  bool // the server acknowledges in short
 	host    *clientHost
 	line    *line
 	daemon  *program.Program
@@ -42,7 +43,7 @@ type tracker struct {
 const wireBaud = 115200
 
 func openTracker(n *network, s *wireServing, p wireProgram, rate int, dir string) (*tracker, error) {
-	t := &tracker{program: p, rate: rate, done: make(chan struct{})}
+	t := &tracker{program: p, rate: rate, noEcho: s.short && !p.echo, done: make(chan struct{})}
 	var err error
 	if t.host, err = n.addClient(); err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func openTracker(n *network, s *wireServing, p wireProgram, rate int, dir string
 	if t.line, err = openLine(); err != nil {
 		return nil, err
 	}
-	id := fmt.Sprintf("%s_%d", p.name, rate)
+	id := fmt.Sprintf("van_%03d", len(n.clients)) // of one length, which is in every text
 	if err := t.view(s, id); err != nil {
 		t.close()
 		return nil, err
@@ -119,8 +120,8 @@ func (t *tracker) close() {
 }
 
 const (
-	// handshakeLeast is below what any connection with TLS exchanges.
-	handshakeLeast = 1000
+	// handshakeLeast is below what any connection with TLS exchanges, and above what its end does.
+	handshakeLeast = 500
 	// handshakePause is longer than a round trip here and the thought of a server, and shorter than the time between pings.
 	handshakePause = time.Second
 	// reconnectTimeout is above the longest pause of the daemon before another attempt, 30 s.
@@ -231,18 +232,18 @@ func (t *tracker) measure(ctx context.Context, row *wireRow, epochs []epoch, las
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return row.describe(t.program, t.texts, from.seen, to.seen)
+	return row.describe(t, t.texts, from.seen, to.seen)
 }
 
 // describe adds what the messages from one to another show.
-func (r *wireRow) describe(p wireProgram, texts [][]byte, from, to int) error {
+func (r *wireRow) describe(t *tracker, texts [][]byte, from, to int) error {
 	r.texts = make(map[string]string)
-	size, err := payloads(texts[:to], from, p.plain)
+	size, err := payloads(texts[:to], from, t.program.plain)
 	if err != nil {
 		return err
 	}
 	for _, text := range texts[from:to] {
-		if at, rest, ok := withoutRun(text); ok {
+		if at, rest, ok := withoutNames(text); ok {
 			r.texts[at] = rest
 		}
 	}
@@ -251,7 +252,7 @@ func (r *wireRow) describe(p wireProgram, texts [][]byte, from, to int) error {
 	}
 	plain, err := payloads(texts[:to], from, true)
 	r.Text = plain
-	r.Floor = floorOf(size, max(1, int(p.together.Seconds()*float64(r.Rate))), p.noEcho)
+	r.Floor = floorOf(size, max(1, int(t.program.together.Seconds()*float64(r.Rate))), t.noEcho)
 	return err
 }
 
@@ -317,5 +318,6 @@ func floorOf(size float64, together int, noEcho bool) float64 {
 type wireServing struct {
 	uplink string      // lines of [[uplink]] that it needs
 	viewer http.Header // of members that only read
+	short  bool        // it acknowledges in short to those that ask
 	end    func()
 }

@@ -57,11 +57,11 @@ type wireRow struct {
 	CPU     float64 `json:"cpu_ms_per_1000_fixes,omitempty"`
 	Private float64 `json:"private_mb,omitempty"` // at the end
 	// Compared is of how many messages the text was compared with that of the program without compression, and Same of how many it
-	// was the same, byte for byte, but for the run.
+	// was the same, byte for byte, but for the run and the device ID.
 	Compared int `json:"compared_texts,omitempty"`
 	Same     int `json:"same_texts,omitempty"`
 
-	texts map[string]string // by the time of the fix, without the run
+	texts map[string]string // by the time of the fix
 }
 
 func (r wireRow) bytes() float64 { return float64(r.Traffic.total()) / float64(r.Fixes) }
@@ -141,25 +141,34 @@ func (o *wireOptions) check() error {
 
 // wireProgram is a gpsbridge with a configuration.
 type wireProgram struct {
-	name, title string
-	path        string
+	name, title string // name for --programs
+	path        string // "" leaves it out
 	report      string // lines of [report]
 	uplink      string // lines of [[uplink]]
-	server      string // the one that it is for; "" for any
+	servers     string // names of those that it is measured with; "" for all
 	plain       bool   // nothing is compressed
+	echo        bool   // it does not ask for short acknowledgements
 	together    time.Duration
-	noEcho      bool
-	aim         float64 // bytes a fix on Uvicorn at 1 Hz, or on server
+	aim         float64 // bytes a fix at 1 Hz on aimOn
+	aimOn       string
 }
 
-var wireProgramNames = []string{"baseline", "plain", "members"}
+var wireProgramNames = []string{"baseline", "plain", "members", "ack"}
 
 func wirePrograms(path, baseline string) []wireProgram {
+	// With a window below 8 the daemon does not ask for short acknowledgements.
+	const echo, off = "window = 7\n", ""
 	return []wireProgram{
-		{name: "baseline", title: "older program", path: baseline, plain: true},
-		{name: "plain", title: "plain", path: path, plain: true},
-		{name: "members", title: "members", path: path, plain: true, report: `members = ["time", "lat", "lon", "speed", "track"]`},
+		{name: "baseline", title: "older program", path: baseline, plain: true, echo: true, servers: "uvicorn hypercorn daphne relay"},
+		{name: "plain", title: "without compression", path: path, plain: true, echo: true, uplink: echo + off},
+		{name: "members", title: "and five members", path: path, plain: true, echo: true, uplink: echo, report: `members = ["time", "lat", "lon", "speed", "track"]`},
+		{name: "ack", title: "and short acks", path: path, plain: true, servers: "uvicorn-ack relay", aim: 200, aimOn: "uvicorn-ack"},
 	}
+}
+
+// measuredWith reports whether the program is measured with a server.
+func (p wireProgram) measuredWith(s wireServer, o wireOptions) bool {
+	return p.path != "" && slices.Contains(o.programs, p.name) && (p.servers == "" || slices.Contains(strings.Fields(p.servers), s.name))
 }
 
 // run measures one server after the other: all programs at all rates at the same time, each at a host of its own, so that what
@@ -213,7 +222,7 @@ func measureWire(ctx context.Context, s wireServer, o wireOptions, programs []wi
 	}()
 	for _, rate := range o.rates {
 		for _, p := range programs {
-			if p.path == "" || !slices.Contains(o.programs, p.name) || p.server != "" && p.server != s.name {
+			if !p.measuredWith(s, o) {
 				continue
 			}
 			t, err := openTracker(n, running, p, rate, dir)
@@ -244,7 +253,7 @@ func measureWire(ctx context.Context, s wireServer, o wireOptions, programs []wi
 	}
 	for i, t := range trackers {
 		rows[i].Server = s.title
-		if t.rate == 1 && t.program.aim > 0 && (s.name == t.program.server || t.program.server == "" && s.name == "uvicorn") {
+		if t.rate == 1 && t.program.aimOn == s.name {
 			rows[i].Aim = t.program.aim
 		}
 		if plain := plainRow(trackers, rows, t); plain != nil {
@@ -297,7 +306,7 @@ floor: what the same text costs at the least, by arithmetic: compressed with all
        in one frame (2 to 8 bytes), one TLS record (22) and one packet (52), the echo likewise, and one packet that acknowledges it
 first, again: bytes of a connection without a fix; again: of the next one, after the server has reset the first
 CPU: ms for 1000 fixes; memory: private (RssAnon), 1e6 bytes; same: of so many texts at another member of the group, those that are
-     byte for byte what the plain program's are, but for the run
+     byte for byte those of the program without compression, but for the run and the device ID
 `
 
 func (r wireReport) print(w io.Writer) error {
@@ -336,11 +345,14 @@ func (r wireRow) print(w io.Writer) {
 
 var errNoFix = errors.New("no fix came to the group")
 
-// withoutRun returns the time of a fix, and its text without the run, which no other program has.
-func withoutRun(text []byte) (at, rest string, ok bool) {
-	var m struct{ Class, Run, Time string }
+// withoutNames returns the time of a fix, and its text without the run and the device ID, which no other program has.
+func withoutNames(text []byte) (at, rest string, ok bool) {
+	var m struct {
+		Class, Run, Time string
+		Device           string `json:"device_id"`
+	}
 	if json.Unmarshal(text, &m) != nil || m.Class != "TPV" || m.Time == "" {
 		return "", "", false
 	}
-	return m.Time, strings.Replace(string(text), m.Run, "", 1), true
+	return m.Time, strings.Replace(strings.Replace(string(text), m.Run, "", 1), m.Device, "", 1), true
 }

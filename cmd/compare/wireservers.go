@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gpsbridge/bridge/realtest/django"
@@ -22,14 +23,17 @@ type wireServer struct {
 }
 
 // wireServerNames are what --servers may name: "other" are the other protocols.
-var wireServerNames = []string{"uvicorn", "hypercorn", "daphne", "relay", "other"}
+var wireServerNames = []string{"uvicorn", "uvicorn-ack", "hypercorn", "daphne", "relay", "other"}
 
 func wireServers(gpsbridge string) []wireServer {
 	const host, port = serverAddr, serverPort
+	uvicorn := func(cert, key string) []string {
+		return []string{"uvicorn", "--ws", "websockets", "--host", host, "--port", port, "--ssl-certfile", cert, "--ssl-keyfile", key}
+	}
+	lacksUvicorn := lacks("uvicorn python3-websockets", "django", "channels", "uvicorn", "websockets")
 	return []wireServer{
-		{"uvicorn", "Uvicorn", lacks("uvicorn python3-websockets", "django", "channels", "uvicorn", "websockets"), asgi(func(cert, key string) []string {
-			return []string{"uvicorn", "--ws", "websockets", "--host", host, "--port", port, "--ssl-certfile", cert, "--ssl-keyfile", key}
-		})},
+		{"uvicorn", "Uvicorn", lacksUvicorn, asgi(uvicorn)},
+		{"uvicorn-ack", "Uvicorn, short acks", lacksUvicorn, asgi(uvicorn, shortAcks)},
 		{"hypercorn", "Hypercorn", lacks("python3-hypercorn", "django", "channels", "hypercorn"), asgi(func(cert, key string) []string {
 			return []string{"hypercorn", "--bind", net.JoinHostPort(host, port), "--certfile", cert, "--keyfile", key}
 		})},
@@ -53,15 +57,22 @@ func lacks(packages string, modules ...string) func() error {
 	}
 }
 
-// asgi returns what starts the project in bridge/django with its plain consumer, by a Python module with arguments.
-func asgi(module func(cert, key string) []string) func(ctx context.Context, n *network, dir string) (*wireServing, error) {
+// shortAcks has the project in bridge/django acknowledge in short to those that ask.
+const shortAcks = "TRACKING_SHORT_ACKS=1"
+
+// asgi returns what starts that project with its plain consumer, by a Python module with arguments, and with further settings.
+func asgi(module func(cert, key string) []string, settings ...string) func(ctx context.Context, n *network, dir string) (*wireServing, error) {
 	return func(ctx context.Context, n *network, dir string) (*wireServing, error) {
 		cmd, err := django.Run(dir, append(append([]string{"-m"}, module(n.cert, n.key)...), "tracking.asgi:application")...)
 		if err != nil {
 			return nil, err
 		}
-		cmd.Env = append(cmd.Env, "TRACKING_CONSUMER=tracking.consumers.TrackingConsumer")
-		return serveWire(ctx, n, cmd)
+		cmd.Env = append(append(cmd.Env, "TRACKING_CONSUMER=tracking.consumers.TrackingConsumer"), settings...)
+		s, err := serveWire(ctx, n, cmd)
+		if err == nil {
+			s.short = slices.Contains(settings, shortAcks)
+		}
+		return s, err
 	}
 }
 
@@ -79,6 +90,7 @@ func startWireRelay(ctx context.Context, path string, n *network, dir string) (*
 		s.end()
 		return nil, fmt.Errorf("read the relay's token: %w", err)
 	}
+	s.short = true
 	s.uplink = fmt.Sprintf("token_file = %q", trackers)
 	s.viewer = http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}}
 	return s, nil
