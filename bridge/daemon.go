@@ -17,6 +17,7 @@ import (
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
+	"gpsbridge/bridge/uplink"
 )
 
 // drainTimeout bounds the wait for acknowledgements at shutdown. An echo takes milliseconds to a second or two; a person who
@@ -107,7 +108,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.relay != nil {
 		downstream.Go(func() error { return d.tokenFiles().watch(dctx, d.applyTokens, d.log) })
 	}
-	downstream.Go(func() error { return watchNetwork(dctx, network, d.networkChanged()...) })
+	downstream.Go(func() error { return watchNetwork(dctx, network, d.linksUp, d.networkChanged()...) })
 
 	intake, ictx := errgroup.WithContext(ctx)
 	for _, dv := range d.devices {
@@ -168,6 +169,18 @@ func (d *Daemon) networkChanged() (all []chan struct{}) {
 		}
 	}
 	return all
+}
+
+// linksUp reports whether every server is connected.
+func (d *Daemon) linksUp() bool {
+	for _, dv := range d.devices {
+		for _, l := range dv.links {
+			if l.current().Status().State != uplink.Connected {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Ready is closed when the receivers are being read and the relay has tried to listen.

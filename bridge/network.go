@@ -11,16 +11,26 @@ import (
 // no netlink, which would report changes.
 var networkFiles = []string{"/proc/self/net/route", "/proc/self/net/ipv6_route", "/proc/self/net/if_inet6"}
 
-// networkPoll is how often they are read: a second is little beside the seconds that a modem needs to connect.
-const networkPoll = time.Second
+// How often they are read. While a link is down a second, which is little beside the seconds that a modem needs to connect. While
+// all are up a change only has them checked, which takes longer than that; and a look costs half of what a fix does.
+const (
+	networkPoll     = time.Second
+	networkPollIdle = 5 * time.Second
+)
 
 // watchNetwork sends on each channel, without waiting, whenever the routes or addresses have changed, until ctx ends. So
 // an uplink that backs off tries again at once when the network is back. Without channels it reads nothing.
-func watchNetwork(ctx context.Context, look func() string, changed ...chan struct{}) error {
+func watchNetwork(ctx context.Context, look func() string, up func() bool, changed ...chan struct{}) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	return onChange(ctx, networkPoll, look, func() {
+	pause := func() time.Duration {
+		if up() {
+			return networkPollIdle
+		}
+		return networkPoll
+	}
+	return onChange(ctx, pause, look, func() {
 		for _, c := range changed {
 			select {
 			case c <- struct{}{}:
@@ -31,14 +41,12 @@ func watchNetwork(ctx context.Context, look func() string, changed ...chan struc
 }
 
 // onChange calls changed whenever what look returns is another than before, until ctx ends.
-func onChange(ctx context.Context, every time.Duration, look func() string, changed func()) error {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+func onChange(ctx context.Context, pause func() time.Duration, look func() string, changed func()) error {
 	for last := look(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(pause()):
 		}
 		if now := look(); now != last {
 			last = now

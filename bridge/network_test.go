@@ -14,10 +14,11 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var routes atomic.Value
 		routes.Store("eth0")
+		var up atomic.Bool
 		one, other := make(chan struct{}, 1), make(chan struct{}, 1)
 		ended := make(chan error, 1)
 		go func() {
-			ended <- watchNetwork(ctx, func() string { return routes.Load().(string) }, one, other)
+			ended <- watchNetwork(ctx, func() string { return routes.Load().(string) }, up.Load, one, other)
 		}()
 		for _, step := range []struct {
 			routes    string
@@ -34,6 +35,20 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 				<-other
 			}
 		}
+		up.Store(true) // a change is noticed in the poll that is under way, and in 5 s after it
+		time.Sleep(networkPoll)
+		synctest.Wait()
+		for _, step := range []struct {
+			after     time.Duration
+			signalled int
+		}{{networkPollIdle - 1, 0}, {1, 1}} {
+			routes.Store("eth0")
+			time.Sleep(step.after)
+			synctest.Wait()
+			if len(one) != step.signalled {
+				t.Errorf("while all links are up: signalled %d times after another %v, want %d", len(one), step.after, step.signalled)
+			}
+		}
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -44,7 +59,7 @@ func TestNetworkChangesAreToldOnce(t *testing.T) {
 func TestNobodyToTellOfTheNetwork(t *testing.T) {
 	t.Parallel()
 	look := func() string { t.Error("looked without a channel"); return "" }
-	if err := watchNetwork(t.Context(), look); err != nil {
+	if err := watchNetwork(t.Context(), look, func() bool { return true }); err != nil {
 		t.Error(err)
 	}
 }

@@ -44,9 +44,12 @@ func (f tokenFiles) apply(r *relay.Relay) error {
 // tokenPoll is how often it is checked whether the files have changed: a revoked token works for so long at most.
 const tokenPoll = 5 * time.Second
 
-// watch calls apply after each change of the files, until ctx ends.
+// watch calls apply after each change of the files, until ctx ends. Without files it returns at once.
 func (f tokenFiles) watch(ctx context.Context, apply func() error, log *slog.Logger) error {
-	return onChange(ctx, tokenPoll, f.versions, func() {
+	if f == (tokenFiles{}) {
+		return nil
+	}
+	return onChange(ctx, func() time.Duration { return tokenPoll }, f.versions, func() {
 		if err := apply(); err != nil {
 			log.Error("changed tokens are not used, the old ones are kept", "err", err)
 			return
