@@ -53,7 +53,7 @@ type session struct {
 	// Guarded by u.mu.
 	received    time.Time // when something was received last; written by the reader alone
 	moved       time.Time // when a record was sent or received last
-	echo        time.Time // when an own record was echoed last, which shows as a pong does that the link carries both ways
+	echo        time.Time // when an own record was echoed or acknowledged in short last, which shows as a pong does that the link carries both ways
 	waits       bool      // the writer has a record for which there is no room
 	hurry       bool      // a ping is due now
 	otherPassed bool      // the other record of an experiment has passed
@@ -285,7 +285,7 @@ func (s *session) acknowledged(key Key) bool {
 	}
 	var done []uint64
 	if f := u.win.find(key); f != nil && u.win.has(f.pos) {
-		s.moved = now
+		s.moved, s.echo = now, now
 		u.settle()
 		u.echoes.silences = 0
 		for _, f := range u.win.through(f, now) {

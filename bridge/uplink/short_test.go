@@ -22,12 +22,14 @@ func short(t *testing.T, serve func(s *server, n int, conn *websocket.Conn)) *se
 // ackFrame acknowledges up to a record.
 func ackFrame(seq int) []byte { return fmt.Appendf(nil, `{"ack":{"run":"r1","seq":%d}}`, seq) }
 
-// TestShortAcknowledgement holds acknowledgements back for 3 s: nothing is repeated, the round trip is the link's, and no
-// connection is given up, live and with a backlog.
+// TestShortAcknowledgement holds acknowledgements back for 3 s: nothing is repeated, the round trip is the link's, no ping is
+// needed, and no connection is given up, live and with a backlog.
 func TestShortAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rtt, records = 100 * time.Millisecond, 40
+		var pings atomic.Int64
 		s := short(t, func(s *server, _ int, conn *websocket.Conn) {
+			conn.SetPingHandler(func(string) error { pings.Add(1); return nil })
 			last := 0
 			for {
 				msg, ok := s.receive(conn)
@@ -51,6 +53,9 @@ func TestShortAcknowledgement(t *testing.T) {
 		st := u.Status()
 		if st.Acked != records+1 || st.Unechoed != 0 || st.Resent != 0 || st.Connects != 1 || st.Warning != nil || st.Ack != AckEcho {
 			t.Errorf("status %+v, want %d records acknowledged, none sent again, on one connection", st, records+1)
+		}
+		if n := pings.Load(); n > 0 {
+			t.Errorf("%d pings beside acknowledgements", n)
 		}
 		if st.RTT < 0.09 || st.RTT > 0.25 {
 			t.Errorf("round trip %.3f s, want that of the link, %s", st.RTT, rtt)
