@@ -126,6 +126,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 // end by themselves, and once ctx has ended for drainTimeout at the most, by uplinks whose server can be reached.
 func (d *Daemon) drain(ctx, dctx context.Context) {
 	for _, dv := range d.devices {
+		for _, l := range dv.links {
+			l.queue.Release()
+		}
+	}
+	for _, dv := range d.devices {
 		dv.drained(ctx)
 	}
 	limited, cancel := context.WithTimeout(dctx, drainTimeout)

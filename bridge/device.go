@@ -115,7 +115,7 @@ func (d *device) openSpool(c *config.Config, beat func(time.Duration)) error {
 
 func (d *device) addLinks(c *config.Config, s surroundings) error {
 	for i, u := range c.Uplinks {
-		l, err := newLink(d, u, s)
+		l, err := newLink(d, u, c.Report.Batch, s)
 		if err != nil {
 			return c.Explain(fmt.Sprintf("uplink[%d]", i), err)
 		}
@@ -128,6 +128,11 @@ func (d *device) addReceivers(c *config.Config, s surroundings) error {
 	fc := pipeline.FeedConfig{DeviceID: d.id, Limits: c.Report, Keep: d.spool.Append, Show: func(string, string, []byte) {}, Log: s.log}
 	if s.relay != nil {
 		fc.Show = s.relay.Publish
+	}
+	fc.Kept = func(atOnce bool) {
+		for _, l := range d.links {
+			l.queue.Kept(atOnce)
+		}
 	}
 	if d.day != nil {
 		fc.Track = func(f *nmea.Fix) { d.day.Add(point(f)) }
@@ -222,7 +227,7 @@ func (d *device) reportDrops(logged uint64) uint64 {
 // drained waits until every server has acknowledged everything, or ctx ends.
 func (d *device) drained(ctx context.Context) {
 	for _, l := range d.links {
-		l.reader.Drained(ctx)
+		l.queue.Drained(ctx)
 	}
 }
 

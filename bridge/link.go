@@ -19,7 +19,7 @@ type link struct {
 	name       string // of the server
 	deviceID   string
 	final      bool // of a former device ID
-	reader     *spool.Reader
+	queue      *spool.Collector
 	changed    chan struct{} // the network is another
 	quarantine *quarantine
 	echoes     *echoServers
@@ -33,17 +33,19 @@ type link struct {
 	stop    func()    // ends this uplink's run; nil while none runs
 }
 
-// An uplink whose queue counts reports exactly how many messages wait.
+// An uplink whose queue counts reports exactly how many messages wait, and states how late acknowledgements may be.
 var _ interface {
 	uplink.Queue
 	Waiting() uint64
-} = (*spool.Reader)(nil)
+	Late(by time.Duration)
+} = (*spool.Collector)(nil)
 
-func newLink(d *device, c config.Uplink, s surroundings) (*link, error) {
+func newLink(d *device, c config.Uplink, batch time.Duration, s surroundings) (*link, error) {
 	l := &link{
-		name: c.Name, deviceID: d.id, final: d.former, reader: d.spool.Reader(c.Name), changed: make(chan struct{}, 1),
+		name: c.Name, deviceID: d.id, final: d.former, changed: make(chan struct{}, 1),
 		quarantine: d.quarantine, echoes: d.echoes, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
 	}
+	l.queue = spool.NewCollector(d.spool.Reader(c.Name), func() bool { return l.current().Steady() }, batch)
 	return l, l.set(c)
 }
 
@@ -68,7 +70,7 @@ func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	u.Final, u.Backlog, u.Quarantine = l.final, pipeline.Late, l.quarantine.of(c.Name, u.URL)
 	u.Echoes, u.SawEcho = l.echoes.from(u.URL), func() { l.echoes.saw(u.URL) }
 	u.Changed, u.Clock, u.Beat, u.Log = l.changed, l.clock, l.beat, l.log
-	return uplink.New(u, l.reader)
+	return uplink.New(u, l.queue)
 }
 
 // run runs the uplink, and after a replacement the next one, until ctx ends.
@@ -94,11 +96,13 @@ func (l *link) current() *uplink.Uplink {
 }
 
 func (l *link) status(feed pipeline.FeedStatus) observe.UplinkStatus {
-	acked := feed.Through(l.reader.Acked())
+	acked := feed.Through(l.queue.Acked())
 	l.mu.Lock()
 	u, started := l.uplink, l.started
 	l.mu.Unlock()
 	st := observe.UplinkStatus{Status: u.Status(), DeviceID: l.deviceID, AckedSeq: acked}
+	held, batch := l.queue.Held()
+	st.HeldBack, st.Batch = held, batch.Seconds()
 	bytes := st.SentBytes + st.ReceivedBytes + st.HeaderBytes
 	st.BytesPerDay = perDay(bytes, time.Since(started))
 	if st.Acked > 0 {

@@ -33,6 +33,9 @@ func (d *Daemon) Reload(c config.Config) (needRestart []string, err error) {
 	if c.Report != old.Report {
 		for _, t := range d.devices {
 			t.feed.Limit(c.Report)
+			for _, l := range t.links {
+				l.queue.Collect(c.Report.Batch)
+			}
 		}
 		d.config.Report = c.Report
 	}

@@ -180,8 +180,19 @@ func (s ReportSection) check(p *problems) pipeline.Limits {
 		Distance: p.limit("report.distance", s.Distance, math.MaxFloat64, "metres, 0 or more"),
 		Turn:     p.limit("report.turn", s.Turn, 180, "degrees, 0 to 180"),
 		Speed:    p.limit("report.speed", s.Speed, math.MaxFloat64, "metres a second, 0 or more"),
-		Sky:      s.Sky, Members: s.members(p),
+		Sky:      s.Sky, Members: s.members(p), Batch: s.batch(p),
 	}
+}
+
+// maxBatch is as long as a fix is useful to a person who looks where the vehicle is.
+const maxBatch = 5 * time.Minute
+
+func (s ReportSection) batch(p *problems) time.Duration {
+	batch := p.duration("report.batch", s.Batch)
+	if batch > maxBatch {
+		p.value("report.batch", fmt.Sprintf("%q is too long", s.Batch), "use at most 5m, or interval for fewer fixes")
+	}
+	return batch
 }
 
 // members reads the names of the members that are sent.

@@ -57,6 +57,7 @@ type ReportSection struct {
 	NoFix    string  `toml:"no_fix"`   // duration
 	Sky      bool    `toml:"sky"`
 
+	Batch   string   `toml:"batch"`   // duration
 	Members []string `toml:"members"` // of nmea.MemberNames; empty for all
 }
 

@@ -32,10 +32,11 @@ type settings struct {
 	retain time.Duration
 	max    int64 // bytes of the spool
 	sync   time.Duration
+	batch  time.Duration
 }
 
 func (s settings) String() string {
-	return fmt.Sprintf("ack %s, order %s, window %d, retain %s, spool %d KiB, sync %s", s.ack, s.order, s.window, s.retain, s.max>>10, s.sync)
+	return fmt.Sprintf("ack %s, order %s, window %d, retain %s, spool %d KiB, sync %s, batch %s", s.ack, s.order, s.window, s.retain, s.max>>10, s.sync, s.batch)
 }
 
 // device is what outlives the processes of the daemon: a disk, a tmpfs, and the configuration.
@@ -80,13 +81,14 @@ type line struct {
 	full    bool   // the disk had no space left when it was opened
 
 	uplink *uplink.Uplink
+	live   atomic.Pointer[uplink.Uplink] // the same, for the receiver
 	stop   func()
 	done   chan struct{}
 }
 
 // queue is a spool's reader that enters acknowledgements in the ledger.
 type queue struct {
-	*spool.Reader
+	*spool.Collector
 	line *line
 
 	mu   sync.Mutex
@@ -103,7 +105,7 @@ func (q *queue) Ack(pos uint64) {
 	if known && !q.line.process.dead.Load() {
 		d.ledger.acked(k, d.retain)
 	}
-	q.Reader.Ack(pos)
+	q.Collector.Ack(pos)
 }
 
 const reader = "server"
@@ -148,7 +150,8 @@ func (p *process) open(id string) (*line, error) {
 		d.spools[id] = map[uint64]key{}
 	}
 	l := &line{process: p, id: id, spool: s, dropped: s.Stats().Dropped, full: d.full}
-	l.queue = &queue{Reader: s.Reader(reader), line: l, keys: d.spools[id]}
+	steady := func() bool { return l.live.Load().Steady() }
+	l.queue = &queue{Collector: spool.NewCollector(s.Reader(reader), steady, d.batch), line: l, keys: d.spools[id]}
 	return l, nil
 }
 
@@ -173,6 +176,7 @@ func (l *line) connect() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l.uplink, l.stop, l.done = u, stop, make(chan struct{})
+	l.live.Store(u)
 	done := l.done
 	go func() {
 		defer close(done)
@@ -260,6 +264,7 @@ func (q *queue) give(messages *pipeline.Messages, n int) {
 		return
 	}
 	q.keys[pos] = k
+	q.Kept(n%97 == 96)
 }
 
 // terminate is a stop by SIGTERM: what is on its way gets 5 seconds.
@@ -270,6 +275,7 @@ func (d *device) terminate() {
 	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
 	defer done()
 	for _, l := range p.lines {
+		l.queue.Release()
 		_ = l.uplink.Drain(ctx) // what stays is in the spool
 	}
 	for _, l := range p.lines {
@@ -295,7 +301,7 @@ func (d *device) die(power bool) {
 	p.feed.done.Wait()
 	p.dead.Store(true)
 	if power {
-		within := d.sync + unsynced
+		within := d.sync + unsynced + d.batch
 		if d.server.acks != acksNone {
 			within += ackDelay
 		}

@@ -106,7 +106,7 @@ func (p *Progress) sending(st Status, now time.Time) error {
 	}
 	var errs []error
 	for i, u := range st.Uplinks {
-		idle := u.State == uplink.Connected && u.Behind > 0 && u.Outstanding == 0 && u.Sent == p.sent[i]
+		idle := u.State == uplink.Connected && u.Behind > u.HeldBack && u.Outstanding == 0 && u.Sent == p.sent[i]
 		if !idle {
 			p.sent[i], p.since[i] = u.Sent, now
 		} else if stuck := now.Sub(p.since[i]); stuck > idleSender {

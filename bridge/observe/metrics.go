@@ -93,6 +93,7 @@ var uplinkNumbers = []number[UplinkStatus]{
 	{"uplink_connected", "1 while there is a connection.", func(u UplinkStatus) any { return u.State == uplink.Connected }},
 	{"uplink_connects_total", "Connections made.", func(u UplinkStatus) any { return u.Connects }},
 	{"uplink_behind", "Messages not acknowledged.", func(u UplinkStatus) any { return u.Behind }},
+	{"uplink_held_back", "Of those, collected and not due yet.", func(u UplinkStatus) any { return u.HeldBack }},
 	{"uplink_window", "Limit of messages on the way.", func(u UplinkStatus) any { return u.Window }},
 	{"uplink_outstanding", "Messages on the way.", func(u UplinkStatus) any { return u.Outstanding }},
 	{"uplink_round_trip_seconds", "From sending to acknowledgement, smoothed; 0 until measured.", func(u UplinkStatus) any { return u.RTT }},

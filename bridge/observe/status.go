@@ -46,6 +46,8 @@ type DeviceStatus struct {
 type UplinkStatus struct {
 	uplink.Status
 	DeviceID    string  `json:"device_id"`
+	HeldBack    uint64  `json:"held_back"`           // of those behind: collected, and not due yet
+	Batch       float64 `json:"batch"`               // s, for how long they are collected
 	AckedSeq    *uint64 `json:"acked_seq,omitempty"` // every fix of the receiver's run is acknowledged up to this seq; absent with [report] sky
 	BytesPerDay float64 `json:"bytes_per_day"`       // as the modem counts them, both ways, headers included; projected from the time since the start
 	BytesPerFix float64 `json:"bytes_per_fix"`       // the same for each message acknowledged, handshakes and pings included; 0 before the first
@@ -105,7 +107,7 @@ func Health(st Status) error {
 		switch {
 		case u.State != uplink.Connected:
 			stands(CodeNotConnected, "uplink %s: %s", u.Name, join(string(u.State), u.Problem))
-		case u.Behind > 0 && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck):
+		case u.Behind > u.HeldBack && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck+u.Batch):
 			stands(CodeNotAcknowledged, "uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck)
 		}
 	}

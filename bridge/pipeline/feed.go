@@ -18,9 +18,10 @@ type Feed struct {
 	failover *failover
 	messages *Messages
 	report   reporter
-	ahead    int64  // by how much the spool's position of each fix of the run is ahead of its seq
-	mixed    bool   // that is not the same for all of them: satellites lie between them
-	refused  uint64 // messages that the spool refused
+	urgent   reporter // reports what does not wait for a batch
+	ahead    int64    // by how much the spool's position of each fix of the run is ahead of its seq
+	mixed    bool     // that is not the same for all of them: satellites lie between them
+	refused  uint64   // messages that the spool refused
 }
 
 // FeedConfig is what a feed needs.
@@ -28,6 +29,7 @@ type FeedConfig struct {
 	DeviceID string
 	Limits   Limits
 	Keep     func(msg []byte) (pos uint64, err error) // the spool's Append
+	Kept     func(atOnce bool)                        // is called after Keep: the message does not wait for others ([report] batch); nil for none
 	Show     func(device, class string, msg []byte)   // the relay's Publish
 	Track    func(f *nmea.Fix)                        // gets every fix that viewers get, before it is encoded; nil for none
 	Log      *slog.Logger
@@ -38,7 +40,10 @@ func NewFeed(c FeedConfig) *Feed {
 	if c.Track == nil {
 		c.Track = func(*nmea.Fix) {}
 	}
-	return &Feed{FeedConfig: c, failover: newFailover(0), messages: NewMessages(c.DeviceID), report: reporter{limits: c.Limits}}
+	if c.Kept == nil {
+		c.Kept = func(bool) {}
+	}
+	return &Feed{FeedConfig: c, failover: newFailover(0), messages: NewMessages(c.DeviceID), report: reporter{limits: c.Limits}, urgent: reporter{limits: c.Limits.atOnce()}}
 }
 
 // add registers another receiver of the device ID and returns its number.
@@ -52,7 +57,7 @@ func (fd *Feed) add(name string) int {
 func (fd *Feed) Limit(l Limits) {
 	fd.mu.Lock()
 	defer fd.mu.Unlock()
-	fd.report.limits = l
+	fd.report.limits, fd.urgent.limits = l, l.atOnce()
 }
 
 // fix handles an epoch of one of the receivers.
@@ -70,6 +75,7 @@ func (fd *Feed) fix(receiver int, f *nmea.Fix, now time.Time) {
 // forward makes a message of an epoch, for the servers if it is one to report, and for the viewers, who get all of its members.
 func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	fd.Track(f)
+	atOnce := fd.urgent.wants(f, now)
 	if !fd.report.wants(f, now) {
 		fd.Show(fd.DeviceID, "TPV", fd.messages.unreported(f))
 		return
@@ -79,7 +85,7 @@ func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	if set := fd.report.limits.Members; set != 0 {
 		kept = fd.messages.fix(f, set)
 	}
-	ahead, first := int64(fd.spool(kept))-int64(fd.messages.Seq), fd.messages.Seq == 1
+	ahead, first := int64(fd.spool(kept, atOnce))-int64(fd.messages.Seq), fd.messages.Seq == 1
 	fd.mixed = fd.mixed || !first && ahead != fd.ahead
 	fd.ahead = ahead
 	fd.Show(fd.DeviceID, "TPV", msg)
@@ -94,19 +100,20 @@ func (fd *Feed) sky(receiver int, s *nmea.Sky) {
 	}
 	msg := fd.messages.sky(s)
 	if fd.report.limits.Sky {
-		fd.spool(msg)
+		fd.spool(msg, false)
 	}
 	fd.Show(fd.DeviceID, "SKY", msg)
 }
 
 // spool keeps a message until the servers have it, and returns its position; 0 when the spool refuses it, which is logged once.
-func (fd *Feed) spool(msg []byte) (pos uint64) {
+func (fd *Feed) spool(msg []byte, atOnce bool) (pos uint64) {
 	pos, err := fd.Keep(msg)
 	if err != nil {
 		if fd.refused++; fd.refused == 1 {
 			fd.Log.Error("message not kept", "device_id", fd.DeviceID, "err", err)
 		}
 	}
+	fd.Kept(atOnce)
 	return pos
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,4 +109,44 @@ func members(t *testing.T, msg string) string {
 		names = append(names, m[1])
 	}
 	return strings.Join(names, " ")
+}
+
+// TestAtOnce holds which fixes do not wait for a batch: the first, the start, a turn, the stop, the loss of the fix and its return.
+func TestAtOnce(t *testing.T) {
+	drive := newDrive().during(10, at(0)).during(60, at(14)).during(20, course(20)).during(20, course(40)).
+		during(30, at(0)).during(5, lost).during(10, found)
+	for name, test := range map[string]struct {
+		limits Limits
+		want   []int // seconds of those that go at once
+	}{
+		"every fix":           {Limits{}, []int{0, 10, 90, 115, 140, 145}},
+		"with a turn":         {Limits{Turn: 15}, []int{0, 10, 70, 90, 115, 140, 145}},
+		"a fix each 5 s":      {Limits{Interval: 5 * time.Second}, []int{0, 10, 90, 115, 140, 145}},
+		"each 7 s, and turns": {Limits{Interval: 7 * time.Second, Turn: 45}, []int{0, 10, 115, 140, 145}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []int
+			kept, at := 0, 0
+			fd := NewFeed(FeedConfig{
+				DeviceID: "van_7", Limits: test.limits, Keep: func([]byte) (uint64, error) { kept++; return uint64(kept), nil },
+				Show: func(string, string, []byte) {},
+				Kept: func(atOnce bool) {
+					if atOnce {
+						got = append(got, at)
+					}
+				},
+			})
+			fd.add("receiver")
+			for i, f := range drive.fixes {
+				at = i
+				fd.forward(&f, f.Time)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("at once %v, want %v", got, test.want)
+			}
+			if test.limits == (Limits{}) && kept != len(drive.fixes) {
+				t.Errorf("%d of %d fixes are kept", kept, len(drive.fixes))
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -18,11 +19,12 @@ type Limits struct {
 	NoFix    time.Duration // since the last report, while there is no fix; 0: Interval, without that a minute
 	Sky      bool          // satellites too, not only fixes; no limit
 	Members  nmea.Members  // of those fixes that go; no limit
+	Batch    time.Duration // for how long those are collected, but for what is not to wait; no limit
 }
 
 // everything reports that no limit is set.
 func (l Limits) everything() bool {
-	l.Sky, l.Members = false, 0
+	l.Sky, l.Members, l.Batch = false, 0, 0
 	return l == Limits{}
 }
 
@@ -43,6 +45,13 @@ const (
 	// noFixInterval is the pause between signs of life while there is no fix, where no limit in time is set.
 	noFixInterval = time.Minute
 )
+
+// batchTurn is the turn in degrees that does not wait for a batch, where [report] names none: less than a corner, and more than a
+// lane change.
+const batchTurn = 30
+
+// atOnce are the limits by which a fix does not wait for a batch: those of a turn, and what every reporter reports.
+func (l Limits) atOnce() Limits { return Limits{Turn: cmp.Or(l.Turn, batchTurn)} }
 
 // reporter decides which fixes are reported. It has no clock: time comes with the fix, or from the caller while the
 // receiver does not know it.

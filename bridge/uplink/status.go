@@ -84,6 +84,14 @@ func (u *Uplink) Status() Status {
 	return s
 }
 
+// Steady reports whether records that come may be held back: there is a connection, and no record is looked for on which the server
+// breaks it, for which new ones are needed.
+func (u *Uplink) Steady() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.session != nil && !u.isolation.searching()
+}
+
 // counter is a queue that knows how many of its records are not acknowledged.
 type counter interface{ Waiting() uint64 }
 
