@@ -289,8 +289,9 @@ func (s UplinkSection) check(p *problems, section string, several bool, of servi
 		Retain: p.duration(section+".retain", s.Retain), ConnectTimeout: p.duration(section+".connect_timeout", s.Connect),
 		URL:       strings.ReplaceAll(server.String(), "%7Bdevice_id%7D", deviceIDPlace), // String has escaped the braces
 		TokenFile: of.expand(s.Token), CAFile: of.expand(s.CA), CertFile: of.expand(s.Cert), KeyFile: of.expand(s.Key),
-		Ack:   uplink.AckMode(p.choice(section+".ack", s.Ack, string(uplink.AckAuto), string(uplink.AckEcho), string(uplink.AckPong), string(uplink.AckNone))),
-		Order: uplink.Order(p.choice(section+".order", s.Order, string(uplink.LiveFirst), string(uplink.OldestFirst))),
+		Ack:      uplink.AckMode(p.choice(section+".ack", s.Ack, string(uplink.AckAuto), string(uplink.AckEcho), string(uplink.AckPong), string(uplink.AckNone))),
+		Order:    uplink.Order(p.choice(section+".order", s.Order, string(uplink.LiveFirst), string(uplink.OldestFirst))),
+		Compress: uplink.Compress(p.choice(section+".compress", s.Compress, string(uplink.CompressAuto), string(uplink.CompressOff))),
 	}}
 	for name, value := range s.Headers {
 		u.Header.Set(name, value)

@@ -63,20 +63,21 @@ type ReportSection struct {
 
 // UplinkSection is one [[uplink]].
 type UplinkSection struct {
-	Name    string            `toml:"name"`   // default: the server's host
-	Server  string            `toml:"server"` // WebSocket URL; {device_id} is replaced, without a path the tracking route is used
-	Origin  string            `toml:"origin"`
-	Headers map[string]string `toml:"headers"`
-	Token   string            `toml:"token_file"`
-	CA      string            `toml:"ca_file"`
-	Cert    string            `toml:"cert_file"`
-	Key     string            `toml:"key_file"`
-	Ack     string            `toml:"ack"`
-	Order   string            `toml:"order"`
-	Window  int               `toml:"window"`
-	Ping    string            `toml:"ping"`            // duration
-	Retain  string            `toml:"retain"`          // duration
-	Connect string            `toml:"connect_timeout"` // duration
+	Name     string            `toml:"name"`   // default: the server's host
+	Server   string            `toml:"server"` // WebSocket URL; {device_id} is replaced, without a path the tracking route is used
+	Origin   string            `toml:"origin"`
+	Headers  map[string]string `toml:"headers"`
+	Token    string            `toml:"token_file"`
+	CA       string            `toml:"ca_file"`
+	Cert     string            `toml:"cert_file"`
+	Key      string            `toml:"key_file"`
+	Ack      string            `toml:"ack"`
+	Order    string            `toml:"order"`
+	Compress string            `toml:"compress"`
+	Window   int               `toml:"window"`
+	Ping     string            `toml:"ping"`            // duration
+	Retain   string            `toml:"retain"`          // duration
+	Connect  string            `toml:"connect_timeout"` // duration
 }
 
 // SpoolSection is [spool], see spool.Options.

@@ -36,7 +36,7 @@ func (h *Handshake) NetConn() net.Conn { return h.Conn }
 // Params returns what was agreed on, nil for no compression. It may be called when the answer was read.
 func (h *Handshake) Params() *Params { return h.params }
 
-// Read returns the answer and then frames. A wrong answer to [Offer] is a problem, [BadAnswer].
+// Read returns the answer and then frames. A wrong answer to [Offer] is a problem, [BadAnswer], in its place.
 func (h *Handshake) Read(p []byte) (n int, err error) {
 	if !h.decided {
 		h.decided = true
@@ -60,9 +60,12 @@ func (h *Handshake) answer() {
 	if accepted, h.err = h.readHead(); !accepted || h.err != nil {
 		return
 	}
-	head, extensions := cut(h.head)
-	h.head = head
-	if h.params, h.err = Answer(extensions); h.err == nil && h.params != nil {
+	var extensions []string
+	h.head, extensions = cut(h.head)
+	switch h.params, h.err = Answer(extensions); {
+	case h.err != nil:
+		h.head = nil
+	case h.params != nil:
 		h.then = newReader(h.src, Client, *h.params)
 	}
 }
@@ -83,7 +86,7 @@ func (h *Handshake) readHead() (accepted bool, err error) {
 			return false, nil
 		case bytes.HasSuffix(h.head, []byte("\n\r\n")), bytes.HasSuffix(h.head, []byte("\n\n")):
 			return true, nil
-		case n >= maxHead:
+		case n > maxHead:
 			return false, errHead
 		}
 	}

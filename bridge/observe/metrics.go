@@ -92,6 +92,7 @@ var deviceNumbers = []number[DeviceStatus]{
 var uplinkNumbers = []number[UplinkStatus]{
 	{"uplink_connected", "1 while there is a connection.", func(u UplinkStatus) any { return u.State == uplink.Connected }},
 	{"uplink_connects_total", "Connections made.", func(u UplinkStatus) any { return u.Connects }},
+	{"uplink_compressed", "1 while there is a connection on which messages are compressed.", func(u UplinkStatus) any { return u.Compressed }},
 	{"uplink_behind", "Messages not acknowledged.", func(u UplinkStatus) any { return u.Behind }},
 	{"uplink_held_back", "Of those, collected and not due yet.", func(u UplinkStatus) any { return u.HeldBack }},
 	{"uplink_window", "Limit of messages on the way.", func(u UplinkStatus) any { return u.Window }},

@@ -2,11 +2,13 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/deflate"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/secret"
 )
@@ -36,17 +39,20 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.trust = trust
 	defer func() { a.release() }()
 	d := websocket.Dialer{
-		NetDialContext:   func(_ context.Context, _, addr string) (net.Conn, error) { return a.connect(ctx, addr) },
-		Proxy:            http.ProxyFromEnvironment,
-		TLSClientConfig:  trust,
+		NetDialContext:   func(limited context.Context, _, _ string) (net.Conn, error) { return a.open(ctx, limited) },
 		HandshakeTimeout: c.ConnectTimeout,
 	}
 	bare := *target
-	bare.User = nil // it went into the header
+	bare.User = nil    // it went into the header
+	bare.Scheme = "ws" // open does TLS
 	if c.short {
 		d.Subprotocols = []string{ackProtocol}
+	}
+	if c.Compress != CompressOff {
+		header[deflate.Header] = []string{deflate.Offer}
 	}
 	conn, resp, err := d.DialContext(ctx, bare.String(), header)
 	if err != nil {
@@ -59,11 +65,20 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	return conn, nil
 }
 
+// agreed is the compression of a connection that Dial has opened, nil for none.
+func agreed(conn *websocket.Conn) *deflate.Params {
+	if h, ok := conn.NetConn().(*deflate.Handshake); ok {
+		return h.Params()
+	}
+	return nil
+}
+
 // attempt is one try to connect.
 type attempt struct {
 	c      Config
 	target *url.URL
 	header http.Header
+	trust  *tls.Config
 	now    time.Time // at which certificates are verified
 	clock  string    // the source of now
 
@@ -71,6 +86,38 @@ type attempt struct {
 	linked  atomic.Bool // TCP is connected: what fails later is the handshake
 	conn    *wire
 	release func()
+}
+
+// open makes the connection on which gorilla does the handshake: TCP, through the proxy of the environment if there is one, TLS,
+// and the compression. limited is ctx with the time for all that.
+func (a *attempt) open(ctx, limited context.Context) (net.Conn, error) {
+	conn, err := a.route(ctx, limited)
+	if err == nil && a.target.Scheme == "wss" {
+		conn, err = a.secure(limited, conn)
+	}
+	if err == nil && a.c.Compress != CompressOff {
+		conn = deflate.NewHandshake(conn)
+	}
+	return conn, err
+}
+
+// secure does the TLS handshake.
+func (a *attempt) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	a.trust.ServerName = a.target.Hostname()
+	over := tls.Client(conn, a.trust)
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := over.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(over.ConnectionState(), err)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return over, nil
 }
 
 // connect makes the TCP connection. The WebSocket handshake on it knows a deadline only, so the end of ctx closes the

@@ -1,8 +1,10 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -66,10 +68,10 @@ func (s *session) keep(ctx context.Context) error {
 			s.u.ack(todo.matured, len(todo.matured))
 			signal(s.room)
 		}
-		if err := s.control(websocket.PongMessage, todo.pong); err != nil {
+		if err := s.control(ctx, websocket.PongMessage, todo.pong); err != nil {
 			return err
 		}
-		if err := s.control(websocket.PingMessage, todo.ping); err != nil {
+		if err := s.control(ctx, websocket.PingMessage, todo.ping); err != nil {
 			return err
 		}
 		wait := time.Until(todo.next)
@@ -79,12 +81,16 @@ func (s *session) keep(ctx context.Context) error {
 }
 
 // control writes a control frame, if there is one.
-func (s *session) control(kind int, payload *string) error {
+func (s *session) control(ctx context.Context, kind int, payload *string) error {
 	if payload == nil {
 		return nil
 	}
-	err := s.conn.WriteControl(kind, []byte(*payload), time.Now().Add(s.u.c.WriteTimeout))
-	if err != nil {
+	deadline := time.Now().Add(s.u.c.WriteTimeout)
+	if !s.acquire(ctx.Done(), deadline) {
+		return writeProblem(cmp.Or(ctx.Err(), os.ErrDeadlineExceeded))
+	}
+	defer s.release()
+	if err := s.conn.WriteControl(kind, []byte(*payload), deadline); err != nil {
 		return writeProblem(err)
 	}
 	return nil

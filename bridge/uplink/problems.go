@@ -29,6 +29,8 @@ const (
 	BadOrder  problem.Code = "bad-order"
 	BadCA     problem.Code = "bad-ca-file"
 	BadCert   problem.Code = "bad-client-certificate-file"
+
+	BadCompress problem.Code = "bad-compress"
 )
 
 // Problems of connecting, which Dial reports.
@@ -72,6 +74,8 @@ const (
 	Overloaded    problem.Code = "server-overloaded"   // 1013
 	AgeReached    problem.Code = "connection-renewed"  // by this side, for its age
 	QueueFailed   problem.Code = "queue-failed"        // the queue cannot be read
+
+	CompressionBroke problem.Code = "compression-broken" // connections break with compression, and it is not offered
 )
 
 // The close codes with which applications refuse a client after having accepted the connection: the private codes that are
@@ -146,6 +150,8 @@ func readRetryAfter(h http.Header, now time.Time) time.Duration {
 func (a *attempt) explain(resp *http.Response, err error) *problem.Problem {
 	var p *problem.Problem
 	switch {
+	case errors.As(err, &p):
+		return p
 	case errors.Is(err, errHandshakeSize):
 		p = &problem.Problem{Code: HandshakeSize, Key: "server",
 			Cause: fmt.Sprintf("the answer to the handshake does not end after %d KiB: this is not a tracking server", maxHandshake>>10), Fix: "check the address"}
@@ -406,7 +412,10 @@ const pingTimeout = "keepalive ping timeout"
 // ExplainLoss turns the error of a read from a connection that [Dial] has opened into a problem that names the cause.
 func ExplainLoss(err error) *problem.Problem {
 	var closed *websocket.CloseError
+	var found *problem.Problem
 	switch {
+	case errors.As(err, &found): // with what was compressed
+		return found
 	case errors.As(err, &closed):
 		return explainClose(closed)
 	case errors.Is(err, syscall.ECONNRESET):

@@ -11,10 +11,12 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/deflate"
 	"gpsbridge/bridge/problem"
 )
 
@@ -43,12 +45,20 @@ type session struct {
 	conn    *websocket.Conn
 	since   time.Time
 	renewAt time.Time
-	room    chan struct{}           // to the writer: look at the window again
-	poke    chan struct{}           // to the keeper: look at the deadlines again
-	end     context.CancelCauseFunc // ends the session for a reason
+
+	compressed bool
+	writing    chan struct{}           // holds a value while something is written
+	room       chan struct{}           // to the writer: look at the window again
+	poke       chan struct{}           // to the keeper: look at the deadlines again
+	end        context.CancelCauseFunc // ends the session for a reason
+	closing    atomic.Bool             // a close frame was sent, or is about to be
 
 	// Owned by the writer.
-	lanes lanes // places in the queue
+	lanes  lanes // places in the queue
+	frames *deflate.Writer
+	out    []byte   // frames that were not written yet
+	batch  []uint64 // positions of the records in it that the write acknowledges
+	pokes  bool     // the keeper is to look after the write
 
 	// Guarded by u.mu.
 	received    time.Time // when something was received last; written by the reader alone
@@ -63,17 +73,24 @@ type session struct {
 
 	pong       *string // payload of a server's ping to be answered; the newest is enough
 	acked      int     // records, on this connection, provisionally at least
+	wrote      bool    // a record
 	recovered  bool    // it was of use, and the log knows
 	lossLogged bool
 }
 
-func newSession(u *Uplink, conn *websocket.Conn) *session {
+// newSession is for a connection on which this compression was agreed on, nil for none.
+func newSession(u *Uplink, conn *websocket.Conn, agreed *deflate.Params) *session {
 	age := u.retry.between(u.c.Renew*9/10, u.c.Renew*11/10)
 	now := time.Now()
 	return &session{
-		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age),
-		room: make(chan struct{}, 1), poke: make(chan struct{}, 1),
+		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age), compressed: agreed != nil, writing: make(chan struct{}, 1),
+		room: make(chan struct{}, 1), poke: make(chan struct{}, 1), frames: deflate.NewWriter(deflate.Client, agreed),
 	}
+}
+
+// early reports whether records were written and none was acknowledged, as far as acknowledgements come. Caller holds mu.
+func (s *session) early() bool {
+	return s.wrote && (s.acked == 0 || s.u.mode == AckNone && time.Since(s.since) < usefulAfter)
 }
 
 // run returns when the connection has ended, and why. No goroutine is left.
@@ -129,10 +146,38 @@ func within(limit time.Duration, done <-chan struct{}) bool {
 // closeHandshake does the closing handshake. Echoes that come in meanwhile still count.
 func (s *session) closeHandshake(code int, read <-chan struct{}) {
 	deadline := time.Now().Add(closeWait)
-	if s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil {
+	if s.sendClose(code, deadline) {
 		within(time.Until(deadline), read)
 	}
 }
+
+// sendClose writes a close frame, and reports whether it has. Nothing may follow that, so the right to write is not given back.
+func (s *session) sendClose(code int, deadline time.Time) bool {
+	if s.closing.Swap(true) || !s.acquire(nil, deadline) {
+		return false
+	}
+	return s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), deadline) == nil
+}
+
+// acquire takes the right to write; release gives it back. It fails when done is closed, or at a time.
+func (s *session) acquire(done <-chan struct{}, until time.Time) bool {
+	select {
+	case s.writing <- struct{}{}:
+		return true
+	default:
+	}
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case s.writing <- struct{}{}:
+		return true
+	case <-done:
+	case <-t.C:
+	}
+	return false
+}
+
+func (s *session) release() { <-s.writing }
 
 // abandon has the coming close of a connection that was given up forget what it
 // has not got rid of. The kernel would go on to send it for minutes, and on a
@@ -178,6 +223,10 @@ func (s *session) prepareReading() {
 		s.pong = &payload
 		s.u.mu.Unlock()
 		signal(s.poke)
+		return nil
+	})
+	s.conn.SetCloseHandler(func(code int, _ string) error {
+		s.sendClose(code, time.Now().Add(closeWait))
 		return nil
 	})
 	s.conn.SetPongHandler(func(payload string) error {

@@ -31,6 +31,9 @@ type Status struct {
 
 	Clock string `json:"clock,omitempty"` // the source of the time at which certificates were verified; absent without TLS
 
+	Compressed  bool             `json:"compressed"`            // messages of this connection are
+	Compression *problem.Problem `json:"compression,omitempty"` // why it is not offered although it may be
+
 	Ack         AckMode `json:"ack"` // in force; auto: no echo was seen yet
 	Order       Order   `json:"order"`
 	Behind      uint64  `json:"behind"`      // records not acknowledged, outstanding ones included
@@ -71,6 +74,8 @@ func (u *Uplink) Status() Status {
 	if u.tls {
 		s.Clock = u.clock
 	}
+	s.Compressed = u.session != nil && u.session.compressed
+	s.Compression = u.compression.why
 	s.Name, s.URL, s.Ack = u.c.Name, u.url, u.mode
 	s.Window, s.Outstanding, s.Provisional = u.win.size, u.win.outstanding(), u.win.held
 	s.RTT = u.win.srtt.Seconds()

@@ -51,6 +51,8 @@ type Config struct {
 	Window int           // upper limit of unacknowledged records, 1 to 99; default 32
 	Order  Order         // default live-first
 
+	Compress Compress // default auto
+
 	ConnectTimeout time.Duration // from name look-up to the server's answer, of it at most 10 s to the TCP connection; default 60 s
 	Ping           time.Duration // without an echo until a ping, and between pings; default DefaultPing
 	PongTimeout    time.Duration // a dead link is found within Ping + PongTimeout; default 10 s
@@ -132,6 +134,9 @@ func (c Config) withDefaults() Config {
 	if c.Order == "" {
 		c.Order = defaultOrder
 	}
+	if c.Compress == "" {
+		c.Compress = CompressAuto
+	}
 	if c.Clock == nil {
 		c.Clock = systemClock
 	}
@@ -179,6 +184,7 @@ type Uplink struct {
 	win            window
 	echoes         echoes
 	isolation      isolation
+	compression    compression
 	runs           map[string]bool // of the records sent
 	sentFirst      time.Time       // when the first record was sent
 	stuck          bool            // the last record to be quarantined could not be, and that was logged
@@ -217,6 +223,9 @@ func New(c Config, q Queue) (*Uplink, error) {
 		return nil, &problem.Problem{Code: BadCert, Key: "cert_file", Cause: "cert_file and key_file are needed together", Fix: "set both or none"}
 	}
 	if c.Order, err = ParseOrder(string(c.Order)); err != nil {
+		return nil, err
+	}
+	if c.Compress, err = ParseCompress(string(c.Compress)); err != nil {
 		return nil, err
 	}
 	mode := c.Ack
@@ -270,10 +279,11 @@ func (u *Uplink) connect(ctx context.Context) error {
 		if ctx.Err() == nil {
 			u.path.failed(err)
 			u.refused(err)
+			u.uncompress(nil, err)
 		}
 		return err
 	}
-	s := newSession(u, conn)
+	s := newSession(u, conn, agreed(conn))
 	u.connected(s)
 	err = s.run(ctx)
 	useful := s.useful()
@@ -283,7 +293,9 @@ func (u *Uplink) connect(ctx context.Context) error {
 	}
 	u.path.ended(err, u.outstanding() > 0)
 	err = s.explainIdle(err)
-	u.judge(s, err)
+	if !u.uncompress(s, err) {
+		u.judge(s, err)
+	}
 	u.disconnected(ctx, err, useful)
 	return err
 }
@@ -298,7 +310,35 @@ func (u *Uplink) attempt() Config {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.clock = source
+	if !u.compression.offered(time.Now()) {
+		c.Compress = CompressOff
+	}
 	return c
+}
+
+// uncompress looks whether compression may be why an attempt failed or a connection ended. Then the next one does without it,
+// and no record is the cause.
+func (u *Uplink) uncompress(s *session, err error) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	early := s != nil && s.early()
+	if s != nil && s.compressed && s.acked > 0 {
+		u.compression.works()
+	}
+	switch {
+	case s != nil && !s.compressed:
+		if u.compression.why != nil {
+			u.compression.plainFailed(err, early)
+		}
+		return false
+	case u.isolation.searching(): // it has begun without compression as the cause
+		early = false
+	}
+	if !u.compression.failed(err, early, time.Now()) {
+		return false
+	}
+	u.log.Warn("compression is off for an hour", "reason", reason(err), "code", CompressionBroke)
+	return true
 }
 
 // judge looks what the end of a connection shows about the records outstanding.

@@ -2,13 +2,13 @@ package uplink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 	"unicode/utf8"
-
-	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/problem"
 )
@@ -91,14 +91,20 @@ func (s *session) write(ctx context.Context) error {
 	for {
 		arrival := s.u.queue.Arrival()
 		f, err := s.pick()
+		if f != nil {
+			s.put(f)
+		}
 		switch {
-		case err != nil:
-			return err
-		case f != nil:
-			if err := s.send(f); err != nil {
-				return err
-			}
+		case f != nil && len(s.out) < maxBatch:
 			continue
+		case len(s.out) > 0:
+			err = cmp.Or(s.flush(ctx), err)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
 		}
 		select {
 		case <-s.room:
@@ -126,30 +132,57 @@ func (s *session) skip(pos uint64, data []byte) {
 	u.notify()
 }
 
-// send writes one record. It is in the window before it is on the wire, because its echo may be quicker than the return of the
-// write.
-func (s *session) send(f *flight) error {
-	u := s.u
-	start := time.Now()
+// maxBatch is from where on frames that leave together are written, in bytes: with one more frame they still fit into a segment of
+// TCP where they are compressed. The first of them waits for no more.
+const maxBatch = 1200
+
+// send writes one record.
+func (s *session) send(ctx context.Context, f *flight) error {
+	s.put(f)
+	return s.flush(ctx)
+}
+
+// put makes the frame of a record ready. The record is in the window before it is on the wire, because its echo may be quicker than
+// the return of the write.
+func (s *session) put(f *flight) {
 	data := f.data // not f's after a pong
-	mode, poke := s.sending(f, start)
+	mode, poke := s.sending(f, time.Now())
 	if f.marked {
-		data = u.c.Backlog(data)
+		data = s.u.c.Backlog(data)
 	}
-	s.conn.SetWriteDeadline(start.Add(u.c.WriteTimeout))
-	if err := s.conn.WriteMessage(websocket.TextMessage, data); err != nil {
+	s.out = s.frames.AppendText(s.out, data)
+	if mode == AckNone {
+		s.batch = append(s.batch, f.pos)
+	}
+	s.pokes = s.pokes || poke && mode != AckNone
+}
+
+// flush writes what is ready, in one piece: records that leave together share a record of TLS and a segment of TCP. It goes past
+// gorilla, whose control frames come in one piece too.
+func (s *session) flush(ctx context.Context) error {
+	if len(s.out) == 0 {
+		return nil
+	}
+	u, deadline := s.u, time.Now().Add(s.u.c.WriteTimeout)
+	if !s.acquire(ctx.Done(), deadline) {
+		return writeProblem(cmp.Or(ctx.Err(), os.ErrDeadlineExceeded))
+	}
+	conn := s.conn.NetConn()
+	conn.SetWriteDeadline(deadline)
+	_, err := conn.Write(s.out)
+	s.release()
+	if err != nil {
 		return writeProblem(err)
 	}
+	acked, poke := s.batch, s.pokes
+	s.out, s.batch, s.pokes = s.out[:0], s.batch[:0], false
 	u.mu.Lock()
+	s.wrote = true
 	s.written = u.win.n // no other goroutine sends
-	if mode == AckNone {
-		s.acked++
-	}
+	s.acked += len(acked)
 	u.mu.Unlock()
-	switch {
-	case mode == AckNone:
-		u.ack([]uint64{f.pos}, 0)
-	case poke:
+	u.ack(acked, 0)
+	if poke {
 		signal(s.poke)
 	}
 	return nil
@@ -333,7 +366,7 @@ func (s *session) experiments(ctx context.Context) error {
 				continue
 			}
 			f.unmarked = bare
-			if err := s.send(f); err != nil {
+			if err := s.send(ctx, f); err != nil {
 				return err
 			}
 		}
@@ -375,7 +408,7 @@ func (s *session) others(ctx context.Context, t experiment) error {
 		case pos == 0:
 			pos = last
 		case f != nil && !slices.Contains(t.candidates, pos):
-			if err := s.send(f); err != nil {
+			if err := s.send(ctx, f); err != nil {
 				return err
 			}
 			n++

@@ -231,7 +231,7 @@ func TestNothingIsTakenTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSession(u, nil)
+	s := newSession(u, nil, nil)
 	for pos := uint64(1); pos <= 3; pos++ {
 		_, f, err := s.look(pos - 1)
 		if err != nil || f == nil || !f.keyed {
