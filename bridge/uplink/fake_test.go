@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
+
+	"gpsbridge/bridge/deflate"
 )
 
 func TestMain(m *testing.M) {
@@ -103,15 +106,18 @@ type server struct {
 
 	protocols []string // subprotocols that it speaks. Set before the first connection
 
-	mu     sync.Mutex
-	n      int
-	times  []time.Time // of the attempts to connect
-	got    []int       // seq of each record, in the order of arrival
-	late   []bool      // of each of them: it was marked
-	gotAt  []time.Time // when each of them came
-	closes []int       // codes of the close frames received
-	refuse int         // answer this status in place of a connection
-	ended  sync.WaitGroup
+	mu       sync.Mutex
+	n        int
+	times    []time.Time // of the attempts to connect
+	got      []int       // seq of each record, in the order of arrival
+	late     []bool      // of each of them: it was marked
+	gotAt    []time.Time // when each of them came
+	closes   []int       // codes of the close frames received
+	offers   []string    // of compression, of each connection
+	declines bool        // compression
+	answers  string      // to the offer, where that is not what it should be
+	refuse   int         // answer this status in place of a connection
+	ended    sync.WaitGroup
 }
 
 // newServer starts one, which ends with the test.
@@ -139,7 +145,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	up := websocket.Upgrader{Subprotocols: s.protocols} // its default check of Origin stays on
-	conn, err := up.Upgrade(w, r, nil)
+	agreed := deflate.Accept(r.Header.Values(deflate.Header), deflate.WindowBits)
+	answer := http.Header{}
+	if s.declines {
+		agreed = nil
+	}
+	if agreed != nil {
+		answer[deflate.Header] = []string{agreed.String()}
+	}
+	s.mu.Lock()
+	s.offers = append(s.offers, r.Header.Get(deflate.Header))
+	if offered := s.offers[len(s.offers)-1] != ""; s.answers != "" && offered {
+		answer[deflate.Header] = []string{s.answers}
+	}
+	s.mu.Unlock()
+	conn, err := up.Upgrade(inflating{w, agreed}, r, answer)
 	if err != nil {
 		return
 	}
@@ -152,6 +172,27 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	s.serve(s, n, conn)
 }
+
+// inflating lets gorilla read what was compressed, as agreed on.
+type inflating struct {
+	http.ResponseWriter
+	agreed *deflate.Params
+}
+
+func (i inflating) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := i.ResponseWriter.(http.Hijacker).Hijack()
+	if err == nil && i.agreed != nil {
+		c = inflated{c, deflate.NewReader(c, deflate.Server, *i.agreed)}
+	}
+	return c, rw, err
+}
+
+type inflated struct {
+	net.Conn
+	reader *deflate.Reader
+}
+
+func (i inflated) Read(p []byte) (int, error) { return i.reader.Read(p) }
 
 func (s *server) setRefuse(status int) {
 	s.mu.Lock()

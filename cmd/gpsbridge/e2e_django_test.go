@@ -42,7 +42,7 @@ func startInOrder(t *testing.T, line *realtest.Pty, server *realtest.Server) *da
 
 func TestEveryFixReachesTheGroup(t *testing.T) {
 	t.Parallel()
-	reaches := func(t *testing.T, server *realtest.Server) {
+	reaches := func(t *testing.T, server *realtest.Server, compressed bool) {
 		line, v := realtest.OpenPty(t), newVehicle()
 		member := realtest.Join(t, server.GroupURL(deviceID))
 		d := startInOrder(t, line, server)
@@ -55,10 +55,13 @@ func TestEveryFixReachesTheGroup(t *testing.T) {
 			t.Errorf("%d dropped, %d waiting, acknowledged by %s; want none, none, echo",
 				st.Spool.Dropped, st.Spool.Records, st.Uplinks[0].Ack)
 		}
+		if u := st.Uplinks[0]; u.Compressed != compressed || compressed != (u.SentBytes < fixes*100) {
+			t.Errorf("%d bytes sent, compressed %t, want %t", u.SentBytes, u.Compressed, compressed)
+		}
 	}
-	servers(t, reaches)
+	servers(t, func(t *testing.T, server *realtest.Server) { reaches(t, server, false) }) // Daphne declines
 	t.Run("Uvicorn with Redis", func(t *testing.T) {
-		reaches(t, realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, Server: realtest.Uvicorn}))
+		reaches(t, realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, Server: realtest.Uvicorn}), true)
 	})
 }
 
