@@ -31,14 +31,8 @@ func (a *attempt) route(ctx, limited context.Context) (net.Conn, error) {
 		return nil, err
 	case via == nil:
 		return direct(server)
-	case via.Scheme == "http":
-		return direct.tunnel(via, server)
 	}
-	socks, err := proxy.FromURL(via, direct)
-	if err != nil {
-		return nil, err
-	}
-	return socks.(proxy.ContextDialer).DialContext(limited, "tcp", server)
+	return direct.through(limited, via, server)
 }
 
 // forward connects over TCP, for what goes through a proxy.
@@ -49,6 +43,18 @@ func (f forward) Dial(_, addr string) (net.Conn, error) { return f(addr) }
 
 // DialContext is for [proxy.FromURL]. The connection has a deadline.
 func (f forward) DialContext(_ context.Context, _, addr string) (net.Conn, error) { return f(addr) }
+
+// through connects to a server through a proxy of HTTP or SOCKS 5.
+func (f forward) through(ctx context.Context, via *url.URL, server string) (net.Conn, error) {
+	if via.Scheme == "http" {
+		return f.tunnel(via, server)
+	}
+	socks, err := proxy.FromURL(via, f)
+	if err != nil {
+		return nil, err
+	}
+	return socks.(proxy.ContextDialer).DialContext(ctx, "tcp", server)
+}
 
 // tunnel asks a proxy of HTTP for a connection (RFC 9110, 9.3.6).
 func (f forward) tunnel(via *url.URL, server string) (net.Conn, error) {
