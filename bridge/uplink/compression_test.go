@@ -52,6 +52,7 @@ func TestCompressedRecordsArriveAsTheyAre(t *testing.T) {
 						conn.WriteMessage(websocket.TextMessage, msg)
 					}
 				})
+				s.accepts = true
 				c := s.config()
 				c.Compress = compress
 				q := newQueue(0)
@@ -116,15 +117,15 @@ func TestCompressionThatBreaksIsLeft(t *testing.T) {
 					}
 					echo(s, n, conn)
 				})
-				s.answers = tc.answer
+				s.accepts, s.answers = true, tc.answer
 				c, away := s.quarantining()
 				var log logBuffer
 				c.Ack, c.Echoes, c.Log, c.Renew = AckAuto, true, log.logger(), 50*time.Minute
 				q := newQueue(0)
 				u := run(t, c, q)
-				q.addEach(time.Second, 3600)
-				q.await(t, 3600, time.Minute)
-				s.wantOrder(t, 3600, false)
+				q.addEach(10*time.Second, 360)
+				q.await(t, 360, time.Minute)
+				s.wantOrder(t, 360, false)
 				away.want(t)
 				offered := s.offered()
 				if len(offered) < 3 || !offered[0] || offered[1] || offered[2] {
@@ -136,7 +137,7 @@ func TestCompressionThatBreaksIsLeft(t *testing.T) {
 				if n := strings.Count(log.String(), string(CompressionBroke)); n != 1 {
 					t.Errorf("logged %d times:\n%s", n, log.String())
 				}
-				q.addEach(time.Second, 2*3600)
+				q.addEach(10*time.Second, 720)
 				if offered := s.offered(); !slices.Contains(offered[1:], true) {
 					t.Errorf("not offered again after an hour: %v", offered)
 				}
@@ -155,6 +156,7 @@ func TestCompressionIsKeptWhereItIsNotTheCause(t *testing.T) {
 			}
 			echo(s, n, conn)
 		})
+		s.accepts = true
 		q := newQueue(10)
 		u := run(t, s.config(), q)
 		q.await(t, 10, time.Minute)
@@ -198,6 +200,7 @@ func (c counting) Write(p []byte) (int, error) {
 func TestRecordsLeaveInOneWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, distant(100*time.Millisecond, 0))
+		s.accepts = true
 		var writes atomic.Int64
 		c := s.config()
 		c.dial = func(ctx context.Context, addr string, segment int) (net.Conn, error) {

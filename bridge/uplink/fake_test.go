@@ -3,6 +3,7 @@ package uplink
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,18 +107,18 @@ type server struct {
 
 	protocols []string // subprotocols that it speaks. Set before the first connection
 
-	mu       sync.Mutex
-	n        int
-	times    []time.Time // of the attempts to connect
-	got      []int       // seq of each record, in the order of arrival
-	late     []bool      // of each of them: it was marked
-	gotAt    []time.Time // when each of them came
-	closes   []int       // codes of the close frames received
-	offers   []string    // of compression, of each connection
-	declines bool        // compression
-	answers  string      // to the offer, where that is not what it should be
-	refuse   int         // answer this status in place of a connection
-	ended    sync.WaitGroup
+	mu      sync.Mutex
+	n       int
+	times   []time.Time // of the attempts to connect
+	got     []int       // seq of each record, in the order of arrival
+	late    []bool      // of each of them: it was marked
+	gotAt   []time.Time // when each of them came
+	closes  []int       // codes of the close frames received
+	offers  []string    // of compression, of each connection
+	accepts bool        // compression
+	answers string      // to the offer, where that is not what it should be
+	refuse  int         // answer this status in place of a connection
+	ended   sync.WaitGroup
 }
 
 // newServer starts one, which ends with the test.
@@ -145,20 +146,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	up := websocket.Upgrader{Subprotocols: s.protocols} // its default check of Origin stays on
-	agreed := deflate.Accept(r.Header.Values(deflate.Header), deflate.WindowBits)
-	answer := http.Header{}
-	if s.declines {
-		agreed = nil
+	offer, answer := r.Header.Get(deflate.Header), http.Header{}
+	s.mu.Lock()
+	s.offers = append(s.offers, offer)
+	s.mu.Unlock()
+	var agreed *deflate.Params
+	if s.accepts {
+		agreed = deflate.Accept([]string{offer}, deflate.WindowBits)
 	}
 	if agreed != nil {
-		answer[deflate.Header] = []string{agreed.String()}
+		answer[deflate.Header] = []string{cmp.Or(s.answers, agreed.String())}
 	}
-	s.mu.Lock()
-	s.offers = append(s.offers, r.Header.Get(deflate.Header))
-	if offered := s.offers[len(s.offers)-1] != ""; s.answers != "" && offered {
-		answer[deflate.Header] = []string{s.answers}
-	}
-	s.mu.Unlock()
 	conn, err := up.Upgrade(inflating{w, agreed}, r, answer)
 	if err != nil {
 		return

@@ -117,7 +117,6 @@ func TestNetworkChangeChecksTheConnection(t *testing.T) {
 func TestTrafficIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, echo)
-		s.declines = true
 		q := newQueue(0)
 		u := run(t, s.config(), q)
 		synctest.Wait()
