@@ -26,6 +26,7 @@ import (
 type tracker struct {
 	program wireProgram
 	rate    int
+	plain   bool // nothing is compressed
 	noEcho  bool // the server acknowledges in short
 	host    *clientHost
 	line    *line
@@ -42,8 +43,8 @@ type tracker struct {
 // wireBaud is fast enough for ten epochs a second.
 const wireBaud = 115200
 
-func openTracker(n *network, s *wireServing, p wireProgram, rate int, dir string) (*tracker, error) {
-	t := &tracker{program: p, rate: rate, noEcho: s.short && !p.echo, done: make(chan struct{})}
+func openTracker(n *network, server wireServer, s *wireServing, p wireProgram, rate int, dir string) (*tracker, error) {
+	t := &tracker{program: p, rate: rate, plain: p.plain || server.declines, noEcho: server.short && !p.echo, done: make(chan struct{})}
 	var err error
 	if t.host, err = n.addClient(); err != nil {
 		return nil, err
@@ -238,7 +239,7 @@ func (t *tracker) measure(ctx context.Context, row *wireRow, epochs []epoch, las
 // describe adds what the messages from one to another show.
 func (r *wireRow) describe(t *tracker, texts [][]byte, from, to int) error {
 	r.texts = make(map[string]string)
-	size, err := payloads(texts[:to], from, t.program.plain)
+	size, err := payloads(texts[:to], from, t.plain)
 	if err != nil {
 		return err
 	}
@@ -318,6 +319,5 @@ func floorOf(size float64, together int, noEcho bool) float64 {
 type wireServing struct {
 	uplink string      // lines of [[uplink]] that it needs
 	viewer http.Header // of members that only read
-	short  bool        // it acknowledges in short to those that ask
 	end    func()
 }

@@ -146,23 +146,25 @@ type wireProgram struct {
 	report      string // lines of [report]
 	uplink      string // lines of [[uplink]]
 	servers     string // names of those that it is measured with; "" for all
-	plain       bool   // nothing is compressed
+	plain       bool   // it does not offer compression
 	echo        bool   // it does not ask for short acknowledgements
 	together    time.Duration
 	aim         float64 // bytes a fix at 1 Hz on aimOn
 	aimOn       string
 }
 
-var wireProgramNames = []string{"baseline", "plain", "members", "ack"}
+var wireProgramNames = []string{"baseline", "plain", "deflate", "members", "ack", "batch"}
 
 func wirePrograms(path, baseline string) []wireProgram {
 	// With a window below 8 the daemon does not ask for short acknowledgements.
-	const echo, off = "window = 7\n", ""
+	const echo, off = "window = 7\n", "compress = \"off\"\n"
 	return []wireProgram{
 		{name: "baseline", title: "older program", path: baseline, plain: true, echo: true, servers: "uvicorn hypercorn daphne relay"},
 		{name: "plain", title: "without compression", path: path, plain: true, echo: true, uplink: echo + off},
-		{name: "members", title: "and five members", path: path, plain: true, echo: true, uplink: echo, report: `members = ["time", "lat", "lon", "speed", "track"]`},
-		{name: "ack", title: "and short acks", path: path, plain: true, servers: "uvicorn-ack relay", aim: 200, aimOn: "uvicorn-ack"},
+		{name: "deflate", title: "with compression", path: path, echo: true, uplink: echo, aim: 280, aimOn: "uvicorn"},
+		{name: "members", title: "and five members", path: path, echo: true, uplink: echo, report: `members = ["time", "lat", "lon", "speed", "track"]`},
+		{name: "ack", title: "and short acks", path: path, servers: "uvicorn-ack relay", aim: 200, aimOn: "uvicorn-ack"},
+		{name: "batch", title: "and batch = 10s", path: path, report: `batch = "10s"`, together: 10 * time.Second, aim: 110, aimOn: "uvicorn"},
 	}
 }
 
@@ -225,7 +227,7 @@ func measureWire(ctx context.Context, s wireServer, o wireOptions, programs []wi
 			if !p.measuredWith(s, o) {
 				continue
 			}
-			t, err := openTracker(n, running, p, rate, dir)
+			t, err := openTracker(n, s, running, p, rate, dir)
 			if err != nil {
 				return nil, err
 			}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"gpsbridge/bridge/realtest/django"
@@ -16,10 +15,12 @@ import (
 
 // wireServer is a tracking server that serves TLS itself.
 type wireServer struct {
-	name    string // for --servers
-	title   string // in the table
-	missing func() error
-	start   func(ctx context.Context, n *network, dir string) (*wireServing, error)
+	name     string // for --servers
+	title    string // in the table
+	missing  func() error
+	short    bool // it acknowledges in short to those that ask
+	declines bool // it does not compress
+	start    func(ctx context.Context, n *network, dir string) (*wireServing, error)
 }
 
 // wireServerNames are what --servers may name: "other" are the other protocols.
@@ -32,18 +33,20 @@ func wireServers(gpsbridge string) []wireServer {
 	}
 	lacksUvicorn := lacks("uvicorn python3-websockets", "django", "channels", "uvicorn", "websockets")
 	return []wireServer{
-		{"uvicorn", "Uvicorn", lacksUvicorn, asgi(uvicorn)},
-		{"uvicorn-ack", "Uvicorn, short acks", lacksUvicorn, asgi(uvicorn, shortAcks)},
-		{"hypercorn", "Hypercorn", lacks("python3-hypercorn", "django", "channels", "hypercorn"), asgi(func(cert, key string) []string {
+		{name: "uvicorn", title: "Uvicorn", missing: lacksUvicorn, start: asgi(uvicorn)},
+		{name: "uvicorn-ack", title: "Uvicorn, short acks", missing: lacksUvicorn, short: true, start: asgi(uvicorn, "TRACKING_SHORT_ACKS=1")},
+		{name: "hypercorn", title: "Hypercorn", missing: lacks("python3-hypercorn", "django", "channels", "hypercorn"), start: asgi(func(cert, key string) []string {
 			return []string{"hypercorn", "--bind", net.JoinHostPort(host, port), "--certfile", cert, "--keyfile", key}
 		})},
-		{"daphne", "Daphne", lacks("daphne python3-openssl python3-service-identity", "django", "channels", "daphne", "OpenSSL", "service_identity"),
-			asgi(func(cert, key string) []string {
+		{name: "daphne", title: "Daphne", declines: true,
+			missing: lacks("daphne python3-openssl python3-service-identity", "django", "channels", "daphne", "OpenSSL", "service_identity"),
+			start: asgi(func(cert, key string) []string {
 				return []string{"daphne", "-e", "ssl:" + port + ":interface=" + host + ":certKey=" + cert + ":privateKey=" + key}
 			})},
-		{"relay", "gpsbridge relay", func() error { return nil }, func(ctx context.Context, n *network, dir string) (*wireServing, error) {
-			return startWireRelay(ctx, gpsbridge, n, dir)
-		}},
+		{name: "relay", title: "gpsbridge relay", missing: func() error { return nil }, short: true,
+			start: func(ctx context.Context, n *network, dir string) (*wireServing, error) {
+				return startWireRelay(ctx, gpsbridge, n, dir)
+			}},
 	}
 }
 
@@ -57,10 +60,7 @@ func lacks(packages string, modules ...string) func() error {
 	}
 }
 
-// shortAcks has the project in bridge/django acknowledge in short to those that ask.
-const shortAcks = "TRACKING_SHORT_ACKS=1"
-
-// asgi returns what starts that project with its plain consumer, by a Python module with arguments, and with further settings.
+// asgi returns what starts the project in bridge/django with its plain consumer, by a Python module with arguments, and with further settings.
 func asgi(module func(cert, key string) []string, settings ...string) func(ctx context.Context, n *network, dir string) (*wireServing, error) {
 	return func(ctx context.Context, n *network, dir string) (*wireServing, error) {
 		cmd, err := django.Run(dir, append(append([]string{"-m"}, module(n.cert, n.key)...), "tracking.asgi:application")...)
@@ -68,11 +68,7 @@ func asgi(module func(cert, key string) []string, settings ...string) func(ctx c
 			return nil, err
 		}
 		cmd.Env = append(append(cmd.Env, "TRACKING_CONSUMER=tracking.consumers.TrackingConsumer"), settings...)
-		s, err := serveWire(ctx, n, cmd)
-		if err == nil {
-			s.short = slices.Contains(settings, shortAcks)
-		}
-		return s, err
+		return serveWire(ctx, n, cmd)
 	}
 }
 
@@ -90,7 +86,6 @@ func startWireRelay(ctx context.Context, path string, n *network, dir string) (*
 		s.end()
 		return nil, fmt.Errorf("read the relay's token: %w", err)
 	}
-	s.short = true
 	s.uplink = fmt.Sprintf("token_file = %q", trackers)
 	s.viewer = http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}}
 	return s, nil
