@@ -10,8 +10,13 @@ import (
 // 115200 baud and more is every millisecond or so.
 const restMargin = 2 * time.Millisecond
 
-// rhythmFixes is the number of fixes that make a rhythm.
-const rhythmFixes = 16
+const (
+	// rhythmLeast is how many steps from fix to fix make a rhythm: enough to see that a recording is played faster. Until then each
+	// fix costs what twenty do later.
+	rhythmLeast = 4
+	// rhythmMost is of how many of the last fixes the least delay counts: on a busy machine not all are late.
+	rhythmMost = 16
+)
 
 // rhythm predicts when the next fix is complete, whichever sentence ends an epoch: fixes come as regularly as the receiver's
 // own clock runs, each some time after the time that it states. Nothing that comes between two of them is needed before the
@@ -19,40 +24,46 @@ const rhythmFixes = 16
 // delay of the last ones counts. A clock that does not run as this machine's does, as in a recording that is played faster,
 // makes no rhythm.
 type rhythm struct {
-	began, first time.Time                  // when the first fix was complete, and the receiver's time in it
-	stated       time.Duration              // the receiver's time in the last one, from first
-	steps        [rhythmFixes]time.Duration // from fix to fix, by the receiver's time; a change of rate is seen in one
-	delays       [rhythmFixes]time.Duration // of each, how much later than the first it was, by its time
-	drift        time.Duration              // how much more the newest is delayed than the one rhythmFixes earlier
-	fixes        int
+	began, first time.Time       // when the first fix was complete, and the receiver's time in it
+	stated       time.Duration   // the receiver's time in the last one, from first
+	steps        []time.Duration // from fix to fix, by the receiver's time; a change of rate is seen in one
+	delays       []time.Duration // of each, how much later than the first it was, by its time
 }
 
 // fix notes a fix that is complete and states a time. Without a time there is no rhythm.
 func (r *rhythm) fix(stated, now time.Time) {
-	if stated.IsZero() || r.fixes == 0 {
-		*r = rhythm{began: now, first: stated}
+	switch {
+	case stated.IsZero():
+		*r = rhythm{}
+	case r.began.IsZero():
+		*r = rhythm{began: now, first: stated, delays: []time.Duration{0}}
+	default:
+		before := r.stated
+		r.stated = stated.Sub(r.first)
+		r.steps = lastOf(r.steps, r.stated-before)
+		r.delays = lastOf(r.delays, now.Sub(r.began)-r.stated)
 	}
-	if stated.IsZero() {
-		return
+}
+
+// lastOf appends to the last of some durations.
+func lastOf(all []time.Duration, d time.Duration) []time.Duration {
+	if len(all) == rhythmMost {
+		all = slices.Delete(all, 0, 1)
 	}
-	i, before := r.fixes%rhythmFixes, r.stated
-	r.stated = stated.Sub(r.first)
-	delay := now.Sub(r.began) - r.stated
-	r.drift = delay - r.delays[i]
-	r.steps[i], r.delays[i] = r.stated-before, delay
-	r.fixes++
+	return append(all, d)
 }
 
 // rest is how long nothing is needed if the next fix is as early as the earliest of the last ones. It is zero or less without a
 // rhythm.
 func (r *rhythm) rest(now time.Time) time.Duration {
-	if r.fixes <= rhythmFixes {
-		return 0 // the first has no step
-	}
-	step := slices.Min(r.steps[:])
-	if r.drift.Abs() > rhythmFixes*step/2 {
+	n := len(r.delays) - 1
+	if n < rhythmLeast {
 		return 0
 	}
-	due := r.stated + step + slices.Min(r.delays[:])
+	step := slices.Min(r.steps)
+	if drift := r.delays[n] - r.delays[0]; drift.Abs() >= time.Duration(n)*step/2 {
+		return 0
+	}
+	due := r.stated + step + slices.Min(r.delays)
 	return due - restMargin - now.Sub(r.began)
 }
