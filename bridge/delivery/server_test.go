@@ -1,16 +1,20 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/deflate"
 )
 
 // habits are how the application of a server is written.
@@ -20,7 +24,9 @@ type habits struct {
 	delay time.Duration // of the echo, in order
 	twice bool          // each echo is sent two times
 	acks  acks          // in place of echoes, where the device asks
-	each  time.Duration // that a message takes to be processed
+
+	inflates bool          // it accepts compression
+	each     time.Duration // that a message takes to be processed
 
 	refusesMark refusal // of a message with the member backlog
 	poison      int     // the application fails on each fix whose seq is a multiple; 0: on none
@@ -106,6 +112,9 @@ func (h habits) String() string {
 		s += fmt.Sprintf(", %s late", h.delay)
 	}
 	s += h.acks.String()
+	if h.inflates {
+		s += "; accepts compression"
+	}
 	if h.twice {
 		s += ", twice"
 	}
@@ -223,7 +232,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.acks != acksNone {
 		up.Subprotocols = []string{ackProtocol}
 	}
-	ws, err := up.Upgrade(w, r, nil)
+	var agreed *deflate.Params
+	answer := http.Header{}
+	if s.inflates {
+		agreed = deflate.Accept(r.Header.Values(deflate.Header), deflate.WindowBits)
+	}
+	if agreed != nil {
+		answer[deflate.Header] = []string{agreed.String()}
+	}
+	ws, err := up.Upgrade(inflating{w, agreed}, r, answer)
 	if err != nil {
 		return
 	}
@@ -241,6 +258,27 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	delete(s.open, c)
 	s.mu.Unlock()
 }
+
+// inflating hands gorilla a connection that inflates what was compressed, as agreed on.
+type inflating struct {
+	http.ResponseWriter
+	agreed *deflate.Params
+}
+
+func (i inflating) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := i.ResponseWriter.(http.Hijacker).Hijack()
+	if err == nil && i.agreed != nil {
+		c = inflated{c, deflate.NewReader(c, deflate.Server, *i.agreed)}
+	}
+	return c, rw, err
+}
+
+type inflated struct {
+	net.Conn
+	reader *deflate.Reader
+}
+
+func (i inflated) Read(p []byte) (int, error) { return i.reader.Read(p) }
 
 // connection is one of the server's: one goroutine reads into its memory, one is the application's, one sends echoes.
 type connection struct {

@@ -86,7 +86,7 @@ const (
 	manyFixes = 4000
 )
 
-// newWorld is the world of a seed, with a server that may acknowledge in short.
+// newWorld is the world of a seed, with a server that may acknowledge in short, and may accept compression.
 func newWorld(seed uint64) *world {
 	w := echoing(seed)
 	switch d := (dice{rand.New(rand.NewPCG(seed, 15))}); {
@@ -95,10 +95,11 @@ func newWorld(seed uint64) *world {
 	case d.chance(0.1):
 		w.server.acks = acksBlind
 	}
+	w.server.inflates = dice{rand.New(rand.NewPCG(seed, 17))}.chance(0.2)
 	return w
 }
 
-// echoing is the same with a server that does not know short acknowledgements.
+// echoing is the same with a server that knows neither.
 func echoing(seed uint64) *world {
 	d := dice{rand.New(rand.NewPCG(seed, 12))}
 	w := &world{seed: seed, every: pick(d, 100*time.Millisecond, time.Second, time.Second, time.Second, 5*time.Second, 10*time.Second, time.Minute)}
