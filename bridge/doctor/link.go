@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 
+	"gpsbridge/bridge/deflate"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver/source"
 	"gpsbridge/bridge/uplink"
@@ -143,7 +144,7 @@ var linkOfCode = map[problem.Code]string{
 	uplink.Refused:      "tcp", uplink.NoRoute: "tcp", uplink.ProxyProblem: "tcp",
 	uplink.Untrusted: "tls", uplink.CertTime: "tls", uplink.ClientCert: "tls", uplink.WrongTLS: "tls",
 	uplink.Unauthorized: "upgrade", uplink.Forbidden: "upgrade", uplink.NotFound: "upgrade", uplink.Redirect: "upgrade",
-	uplink.ServerError: "upgrade", uplink.BadStatus: "upgrade", uplink.HandshakeSize: "upgrade",
+	uplink.ServerError: "upgrade", uplink.BadStatus: "upgrade", uplink.HandshakeSize: "upgrade", deflate.BadAnswer: "upgrade",
 }
 
 // linkOf is the link of a receiver that a problem breaks, "" for no problem.

@@ -35,6 +35,8 @@ const (
 	Daphne ASGI = iota
 	// Uvicorn runs with the websockets library.
 	Uvicorn
+	// Hypercorn speaks WebSocket through wsproto.
+	Hypercorn
 )
 
 // Options choose which tracking server [StartDjango] starts. The zero value is Daphne with the in-memory layer.
@@ -65,8 +67,11 @@ type Server struct {
 func StartDjango(t testing.TB, o Options) *Server {
 	t.Helper()
 	Need(t, Django)
-	if o.Server == Uvicorn {
+	switch o.Server {
+	case Uvicorn:
 		Need(t, UvicornServer)
+	case Hypercorn:
+		Need(t, HypercornServer)
 	}
 	if o.Layer == Redis {
 		Need(t, ChannelsRedis)
@@ -104,7 +109,11 @@ func (s *Server) start() {
 	s.t.Helper()
 	name := "Daphne"
 	cmd, err := django.Daphne(s.dir, s.port)
-	if s.options.Server == Uvicorn {
+	switch s.options.Server {
+	case Hypercorn:
+		name = "Hypercorn"
+		cmd, err = django.Run(s.dir, "-m", "hypercorn", "--bind", hostPort(s.port), "tracking.asgi:application")
+	case Uvicorn:
 		name = "Uvicorn"
 		cmd, err = django.Run(s.dir, "-m", "uvicorn", "--ws", "websockets", "--host", "127.0.0.1", "--port", strconv.Itoa(s.port),
 			"tracking.asgi:application")

@@ -1,5 +1,5 @@
 // Package realtest gives tests the real parts that gpsbridge works with: a Django Channels tracking server under
-// Daphne or Uvicorn, Redis, Chromium, pseudo-terminals, a network that fails, and a member of a tracking group that
+// Daphne, Uvicorn or Hypercorn, Redis, Chromium, pseudo-terminals, a network that fails, and a member of a tracking group that
 // keeps what it receives.
 //
 // It owns finding, starting, killing and ending those parts, and reports in one line what to install when one is missing

@@ -30,22 +30,23 @@ type Part string
 
 // The parts that [Need] can find.
 const (
-	Django        Part = "Django Channels with Daphne"
-	UvicornServer Part = "Uvicorn with websockets"
-	Websockets    Part = "Python with websockets"
-	ChannelsRedis Part = "channels_redis"
-	RedisServer   Part = "redis-server"
-	Browser       Part = "Chromium"
-	GPSD          Part = "gpsd"
-	GPSPipe       Part = "gpspipe"
-	GPSBabel      Part = "GPSBabel"
-	Corpus        Part = "the recorded receiver logs"
-	Root          Part = "root, who may run a program as another user"
-	Mount         Part = "a loop device to mount ext4 from"
-	Namespaces    Part = "network namespaces"
-	GeneratedMap  Part = "the page's generated map"
-	Nspawn        Part = "systemd-nspawn with a root file system"
-	QEMU          Part = "QEMU"
+	Django          Part = "Django Channels with Daphne"
+	UvicornServer   Part = "Uvicorn with websockets"
+	HypercornServer Part = "Hypercorn"
+	Websockets      Part = "Python with websockets"
+	ChannelsRedis   Part = "channels_redis"
+	RedisServer     Part = "redis-server"
+	Browser         Part = "Chromium"
+	GPSD            Part = "gpsd"
+	GPSPipe         Part = "gpspipe"
+	GPSBabel        Part = "GPSBabel"
+	Corpus          Part = "the recorded receiver logs"
+	Root            Part = "root, who may run a program as another user"
+	Mount           Part = "a loop device to mount ext4 from"
+	Namespaces      Part = "network namespaces"
+	GeneratedMap    Part = "the page's generated map"
+	Nspawn          Part = "systemd-nspawn with a root file system"
+	QEMU            Part = "QEMU"
 )
 
 // part says how to find one Part (an error names what is missing) and how to install it.
@@ -56,16 +57,17 @@ type part struct {
 
 // parts finds each part at most once in a test binary: starting an interpreter needs a tenth of a second.
 var parts = map[Part]part{
-	Django:        {sync.OnceValue(pythonHas("django", "channels", "daphne")), apt("python3-django python3-django-channels daphne")},
-	UvicornServer: {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
-	Websockets:    {sync.OnceValue(pythonHas("websockets")), apt("python3-websockets")},
-	ChannelsRedis: {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
-	RedisServer:   {sync.OnceValue(inPath("redis-server")), apt("redis-server")},
-	Browser:       {sync.OnceValue(inPath("chromium")), apt("chromium fonts-dejavu-core")},
-	GPSD:          {sync.OnceValue(inPath("gpsd")), apt("gpsd")},
-	GPSPipe:       {sync.OnceValue(inPath("gpspipe")), apt("gpsd-clients")},
-	GPSBabel:      {sync.OnceValue(inPath("gpsbabel")), apt("gpsbabel")},
-	GeneratedMap:  {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
+	Django:          {sync.OnceValue(pythonHas("django", "channels", "daphne")), apt("python3-django python3-django-channels daphne")},
+	UvicornServer:   {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
+	HypercornServer: {sync.OnceValue(pythonHas("hypercorn")), apt("python3-hypercorn")},
+	Websockets:      {sync.OnceValue(pythonHas("websockets")), apt("python3-websockets")},
+	ChannelsRedis:   {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
+	RedisServer:     {sync.OnceValue(inPath("redis-server")), apt("redis-server")},
+	Browser:         {sync.OnceValue(inPath("chromium")), apt("chromium fonts-dejavu-core")},
+	GPSD:            {sync.OnceValue(inPath("gpsd")), apt("gpsd")},
+	GPSPipe:         {sync.OnceValue(inPath("gpspipe")), apt("gpsd-clients")},
+	GPSBabel:        {sync.OnceValue(inPath("gpsbabel")), apt("gpsbabel")},
+	GeneratedMap:    {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},
 	QEMU: {sync.OnceValue(inPath("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},

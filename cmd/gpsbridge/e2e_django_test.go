@@ -40,29 +40,36 @@ func startInOrder(t *testing.T, line *realtest.Pty, server *realtest.Server) *da
 	return startDaemon(t, "-c", config, "--device", line.Path()+"?baud=115200")
 }
 
+// reaches feeds a drive, and checks that all of it arrives, compressed or not.
+func reaches(t *testing.T, server *realtest.Server, compressed bool) {
+	line, v := realtest.OpenPty(t), newVehicle()
+	member := realtest.Join(t, server.GroupURL(deviceID))
+	d := startInOrder(t, line, server)
+	d.waitOpen()
+	v.feed(d, line, 0, fixes)
+	v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
+
+	st := d.waitStatus("everything to be acknowledged", func(st observe.Status) bool { return st.Uplinks[0].Acked == fixes })
+	if st.Spool.Dropped != 0 || st.Spool.Records != 0 || st.Uplinks[0].Ack != "echo" {
+		t.Errorf("%d dropped, %d waiting, acknowledged by %s; want none, none, echo",
+			st.Spool.Dropped, st.Spool.Records, st.Uplinks[0].Ack)
+	}
+	if u := st.Uplinks[0]; u.Compressed != compressed || compressed != (u.SentBytes < fixes*100) {
+		t.Errorf("%d bytes sent, compressed %t, want %t", u.SentBytes, u.Compressed, compressed)
+	}
+}
+
 func TestEveryFixReachesTheGroup(t *testing.T) {
 	t.Parallel()
-	reaches := func(t *testing.T, server *realtest.Server, compressed bool) {
-		line, v := realtest.OpenPty(t), newVehicle()
-		member := realtest.Join(t, server.GroupURL(deviceID))
-		d := startInOrder(t, line, server)
-		d.waitOpen()
-		v.feed(d, line, 0, fixes)
-		v.checkAll(t, member.WaitDistinct(fixes, delivery), fixes)
-
-		st := d.waitStatus("everything to be acknowledged", func(st observe.Status) bool { return st.Uplinks[0].Acked == fixes })
-		if st.Spool.Dropped != 0 || st.Spool.Records != 0 || st.Uplinks[0].Ack != "echo" {
-			t.Errorf("%d dropped, %d waiting, acknowledged by %s; want none, none, echo",
-				st.Spool.Dropped, st.Spool.Records, st.Uplinks[0].Ack)
-		}
-		if u := st.Uplinks[0]; u.Compressed != compressed || compressed != (u.SentBytes < fixes*100) {
-			t.Errorf("%d bytes sent, compressed %t, want %t", u.SentBytes, u.Compressed, compressed)
-		}
-	}
 	servers(t, func(t *testing.T, server *realtest.Server) { reaches(t, server, false) }) // Daphne declines
 	t.Run("Uvicorn with Redis", func(t *testing.T) {
 		reaches(t, realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, Server: realtest.Uvicorn}), true)
 	})
+}
+
+func TestEveryFixReachesHypercorn(t *testing.T) {
+	t.Parallel()
+	reaches(t, realtest.StartDjango(t, realtest.Options{Server: realtest.Hypercorn}), true)
 }
 
 // The fixes of a second in which the server is killed are on their way, in its memory or in the daemon's: those that

@@ -210,12 +210,16 @@ func (r rows) uplink(u observe.UplinkStatus) {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
 	r.row("delivery", "%d messages acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Quarantined)
-	perFix, perDay := "", ""
+	r.row("compression", "%s", u.Compression.Text())
+	perFix, perDay, compressed := "", "", ""
+	if u.Compressed {
+		compressed = "compressed"
+	}
 	if u.BytesPerFix > 0 {
 		perFix = fmt.Sprintf("%.0f bytes a message", u.BytesPerFix)
 	}
 	if u.BytesPerDay > 0 { // not in its first minute
 		perDay = megabytes(u.BytesPerDay) + " a day"
 	}
-	r.row("traffic", "%s", list(megabytes(float64(u.SentBytes))+" sent", megabytes(float64(u.ReceivedBytes))+" received", megabytes(float64(u.HeaderBytes))+" of TCP and IP", perFix, perDay))
+	r.row("traffic", "%s", list(megabytes(float64(u.SentBytes))+" sent", megabytes(float64(u.ReceivedBytes))+" received", megabytes(float64(u.HeaderBytes))+" of TCP and IP", perFix, perDay, compressed))
 }
