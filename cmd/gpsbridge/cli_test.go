@@ -277,7 +277,7 @@ func TestCheckNamesTheDeviceAndTheCost(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const cost = "server tracking.example.org gets a fix every 30s while moving, some 906 bytes each: at most some 3.2 MB a day, 97 MB in 30 days\n"
+	const cost = "server tracking.example.org gets a fix every 30s while moving, some 906 bytes each, 282 where the server compresses: at most 3.2 MB a day, 97 MB in 30 days\n"
 	if code, stdout, stderr := invoke(t, "", "check", "-c", file); code != exitDone || !strings.Contains(stdout, "of device van_7\n"+cost) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}

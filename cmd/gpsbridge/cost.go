@@ -20,7 +20,9 @@ const (
 	bytesOfTLS      = 22
 	bytesOfOutgoing = 8
 	bytesOfIncoming = 4
-	bytesOfPing     = 8 // and as many of its pong, with their frames
+	bytesOfPing     = 8    // and as many of its pong, with their frames
+	bytesCompressed = 35   // of a fix after others
+	bytesTogether   = 1200 // at most, of frames in one segment
 )
 
 // typicalFix is what a receiver of several constellations states, and typicalSky how long its list of satellites is.
@@ -44,59 +46,61 @@ func lengthOf(set nmea.Members) int {
 	}))
 }
 
-// wireCost is what a server costs, in bytes as a modem counts them, both ways.
-type wireCost struct{ fix, sky, ping float64 }
-
-// costOf reckons what messages of a length cost that go to a server one at a time: a segment, its echo or else what acknowledges it,
-// and the acknowledgement of TCP for that.
-func costOf(u uplink.Config, length int) wireCost {
-	segment := bytesOfSegment
+// costOf reckons what one of several messages of a length costs that leave together, in bytes as a modem counts them, both ways: its
+// part of a segment, its echo or else what acknowledges it, and the acknowledgement of TCP for that; and what a ping costs.
+func costOf(u uplink.Config, length, together float64) (message, ping float64) {
+	segment := float64(bytesOfSegment)
 	if strings.HasPrefix(u.URL, "wss:") {
 		segment += bytesOfTLS
 	}
-	ping := 2*(segment+bytesOfPing) + bytesOfSegment
-	there := func(length int) int { return segment + bytesOfOutgoing + length }
-	back := func(length int) int { return segment + bytesOfIncoming + length + bytesOfSegment }
-	c := wireCost{ping: float64(ping)}
+	ping = 2*(segment+bytesOfPing) + bytesOfSegment
+	message = segment/together + bytesOfOutgoing + length
 	switch u.Ack {
 	case uplink.AckPong: // a ping that comes right after the message
-		c.fix, c.sky = float64(there(length)+ping), float64(there(typicalSky)+bytesOfSegment)
+		return message + ping/together, ping
 	case uplink.AckNone:
-		c.fix, c.sky = float64(there(length)+bytesOfSegment), float64(there(typicalSky)+bytesOfSegment)
-	default:
-		c.fix, c.sky = float64(there(length)+back(length)), float64(there(typicalSky)+back(typicalSky)+2*bytesOfSegment)
+		return message + bytesOfSegment/together, ping
 	}
-	return c
+	return message + segment + bytesOfIncoming + length + bytesOfSegment/min(together, 2), ping // TCP acknowledges every other segment
 }
 
 // dataCost is what a configuration sends to a server and receives from it for each fix, in a day and in 30 days, while the vehicle is
 // on the road all day.
 func dataCost(l pipeline.Limits, u uplink.Config) string {
-	cost := costOf(u, lengthOf(l.Members))
-	ping := cmp.Or(u.Ping, uplink.DefaultPing)
-	perDay := func(every time.Duration, more float64) float64 {
-		pings := max(0, math.Ceil(every.Seconds()/ping.Seconds())-1) // after a fix whose echo shows that the link is alive
-		return float64(24*time.Hour/every) * (cost.fix + more + pings*cost.ping)
+	length := float64(lengthOf(l.Members))
+	every := cmp.Or(l.Interval, time.Second)
+	together := max(1, min(l.Batch.Seconds()/every.Seconds(), math.Floor(bytesTogether/length)))
+	fix, ping := costOf(u, length, together)
+	pings := max(0, math.Ceil(every.Seconds()/cmp.Or(u.Ping, uplink.DefaultPing).Seconds())-1) // what is echoed in time needs none
+	perFix := fix + pings*ping
+	each := fmt.Sprintf("some %.0f bytes each", fix)
+	if u.Compress != uplink.CompressOff {
+		compressed, _ := costOf(u, bytesCompressed, max(1, l.Batch.Seconds()/every.Seconds()))
+		each += fmt.Sprintf(", %.0f where the server compresses", compressed)
 	}
-	each := fmt.Sprintf("some %.0f bytes each", cost.fix)
+	if l.Sky {
+		sky, _ := costOf(u, typicalSky, 1)
+		perFix += sky
+	}
+	cost := month(float64(24*time.Hour/every) * perFix)
 	limited := l.Distance > 0 || l.Turn > 0 || l.Speed > 0
 	switch {
 	case l.Sky:
-		return "every fix and satellites: " + month(perDay(time.Second, cost.sky)) + " with a receiver at 1 Hz; sky = false saves most of it"
+		return "every fix and satellites: at most " + month(86400*perFix) + " with a receiver at 1 Hz; sky = false saves most of it"
 	case l.Interval > 0 && !limited:
-		return fmt.Sprintf("a fix every %v while moving, %s: at most %s", l.Interval, each, month(perDay(l.Interval, 0)))
+		return fmt.Sprintf("a fix every %v while moving, %s: at most %s", l.Interval, each, cost)
 	case l.Interval > 0:
-		return fmt.Sprintf("a fix every %v while moving and those that another limit of [report] adds, %s: from %s", l.Interval, each, month(perDay(l.Interval, 0)))
+		return fmt.Sprintf("a fix every %v while moving and those that another limit of [report] adds, %s: some %s without compression", l.Interval, each, cost)
 	case limited:
-		return "the fixes that reach a limit of [report], " + each + ": at most " + month(perDay(time.Second, 0)) + " with a receiver at 1 Hz"
+		return "the fixes that reach a limit of [report], " + each + ": at most " + cost + " with a receiver at 1 Hz"
 	}
-	return "every fix, " + each + ": " + month(perDay(time.Second, 0)) + " with a receiver at 1 Hz; interval and members in [report] reduce that"
+	return "every fix, " + each + ": at most " + cost + " with a receiver at 1 Hz; interval, members and batch in [report] reduce that"
 }
 
 // month prints a number of bytes a day, and in 30 days.
 func month(perDay float64) string {
 	if perDay*30 >= 1e9 {
-		return fmt.Sprintf("some %.0f MB a day, %.1f GB in 30 days", perDay/1e6, perDay*30/1e9)
+		return fmt.Sprintf("%.0f MB a day, %.1f GB in 30 days", perDay/1e6, perDay*30/1e9)
 	}
-	return fmt.Sprintf("some %.1f MB a day, %.0f MB in 30 days", perDay/1e6, perDay*30/1e6)
+	return fmt.Sprintf("%.1f MB a day, %.0f MB in 30 days", perDay/1e6, perDay*30/1e6)
 }
