@@ -36,7 +36,7 @@ func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
 	if err := s.tokens.read(&r); err != nil {
 		return nil, err
 	}
-	r.Status, r.Log = func() any { return s.Status() }, log
+	r.Status, r.Log, r.Compress = func() any { return s.Status() }, log, true
 	r.Metrics = observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() })
 	var failed error
 	if s.relay, failed = relay.New(r); failed != nil {

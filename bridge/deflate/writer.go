@@ -60,6 +60,9 @@ func (w *Writer) AppendText(dst, message []byte) []byte {
 	return dst
 }
 
+// maxKept is what a Writer keeps of its buffer for the next message, in bytes: a fix needs some tens.
+const maxKept = 4 << 10
+
 // syncTail is the end of what was flushed, which is left out on the wire (RFC 7692, 7.2.1).
 var syncTail = []byte{0, 0, 0xff, 0xff}
 
@@ -68,6 +71,9 @@ var syncTail = []byte{0, 0, 0xff, 0xff}
 func (w *Writer) pack(message []byte) []byte {
 	if w.noTakeover {
 		w.window.data = w.window.data[:0]
+	}
+	if w.out.Cap() > maxKept {
+		w.out = bytes.Buffer{}
 	}
 	w.out.Reset()
 	for len(message) > 0 {

@@ -47,10 +47,10 @@ func (a *acks) add(h header, expired func()) (due bool) {
 	return a.due
 }
 
-// take appends the frame of an acknowledgement, if one is due, or if there is anything to acknowledge and it is the last moment.
-func (a *acks) take(frames []byte, last bool) []byte {
+// take returns an acknowledgement, if one is due, or if there is anything to acknowledge and it is the last moment; else nil.
+func (a *acks) take(last bool) []byte {
 	if a.count == 0 || !a.due && !last {
-		return frames
+		return nil
 	}
 	a.count, a.due = 0, false
 	type message struct {
@@ -58,5 +58,5 @@ func (a *acks) take(frames []byte, last bool) []byte {
 		Seq uint64 `json:"seq"`
 	}
 	text, _ := json.Marshal(map[string]message{"ack": {a.run, a.seq}}) // strings and numbers always encode
-	return appendFrame(frames, textFrame, text)
+	return text
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gpsbridge/bridge/deflate"
 )
 
 // BenchmarkFanout measures one fix on its way to all viewers, over loopback
@@ -77,9 +79,16 @@ func benchmarkFanout(b *testing.B, viewers int) {
 	}
 }
 
-// BenchmarkIdleViewer measures what a viewer costs that has nothing to read: heap
-// and stacks, with the socket of the other side, which is a socket alone.
+// BenchmarkIdleViewer measures what a viewer costs that has nothing to read after its first 20 messages: heap and stacks, with the
+// socket of the other side, which is a socket alone.
 func BenchmarkIdleViewer(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchmarkIdleViewer(b, "") })
+	b.Run("compressed", func(b *testing.B) {
+		benchmarkIdleViewer(b, deflate.Header+": permessage-deflate; client_max_window_bits\r\n")
+	})
+}
+
+func benchmarkIdleViewer(b *testing.B, header string) {
 	const viewers = 1000
 	memory := func() uint64 {
 		runtime.GC()
@@ -89,13 +98,17 @@ func BenchmarkIdleViewer(b *testing.B) {
 		return m.HeapAlloc + m.StackInuse
 	}
 	for range b.N {
-		r := start(b, Config{})
+		r := compressing(b, Config{})
 		before := memory()
 		conns := make([]net.Conn, viewers)
 		for i := range conns {
-			conns[i] = joinBare(b, r)
+			conns[i] = joinBare(b, r, header)
 		}
 		until(b, "all joined", func() bool { return r.Status().Viewers == viewers })
+		for seq := range 20 {
+			r.tpv(seq + 1)
+		}
+		until(b, "all delivered", func() bool { return r.hub.delivered.Load() == 20*viewers })
 		b.ReportMetric(float64(memory()-before)/viewers, "B/viewer")
 		for _, conn := range conns {
 			conn.Close()
@@ -105,13 +118,13 @@ func BenchmarkIdleViewer(b *testing.B) {
 }
 
 // joinBare joins without a client that takes memory of its own.
-func joinBare(b *testing.B, r *Relay) net.Conn {
+func joinBare(b *testing.B, r *Relay, header string) net.Conn {
 	conn, err := net.Dial("tcp", r.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
 	io.WriteString(conn, "GET /ws/gps-tracking/van_7/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+header+"\r\n")
 	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		b.Fatalf("handshake: %v %v", answer, err)

@@ -83,6 +83,9 @@ type Config struct {
 	MaxMessage int
 	// MaxConns bounds the WebSockets that are open at a time; default DefaultMaxConns. Above it a join is answered with 503.
 	MaxConns int
+	// Compress allows permessage-deflate (RFC 7692): to publishers that offer it, and to viewers that do and whose round trip is 20 ms or
+	// more, up to 2,048 connections at a time.
+	Compress bool
 	// Status gives what GET /api/v1/status answers with, as JSON. It is required, and asked once the relay serves.
 	Status func() any
 	// Ready reports whether GET /healthz is true; nil is always ready.
@@ -167,6 +170,9 @@ type limits struct {
 	totalBytes  int // all that the groups keep: the whole history of 120 devices, or 10 kB each for 6,500
 	groups      int // groups at a time
 
+	packed int           // members with compression, which needs 9 kB for each (BenchmarkIdleViewer)
+	far    time.Duration // round trip from which a viewer gets it: more than that of Wi-Fi, less than that of mobile networks
+
 	ping   time.Duration // between pings: below the 30 s after which the strictest mobile networks forget an idle TCP connection
 	pong   time.Duration // silence that means a dead peer: two pings may go unanswered
 	linger time.Duration // for the close handshake
@@ -174,7 +180,12 @@ type limits struct {
 }
 
 func (c Config) limits() limits {
+	packed := 0
+	if c.Compress {
+		packed = 2048
+	}
 	return limits{
+		packed: packed, far: 20 * time.Millisecond,
 		history: c.History, queue: c.Queue, message: c.MaxMessage, conns: c.MaxConns, slow: c.SlowTimeout,
 		queueBytes: 1 << 20, queuedBytes: 32 << 20, publishers: 8, answers: 32 << 20, totalBytes: 64 << 20, groups: 10_000,
 		ping: 20 * time.Second, pong: 50 * time.Second, linger: time.Second, forget: 7 * 24 * time.Hour,

@@ -203,6 +203,9 @@ func (g *group) leave(v *viewer) {
 	g.mu.Unlock()
 	v.discard()
 	g.hub.conns.Add(-1)
+	if v.packed {
+		g.hub.packed.Add(-1)
+	}
 	if unused {
 		g.hub.mu.Lock()
 		g.hub.forget(g, func() bool { return g.messages == 0 })

@@ -214,13 +214,14 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	if v.publisher {
 		up.ReadBufferSize, up.Subprotocols = 4096, []string{ackProtocol, subprotocol}
 	}
-	conn, err := up.Upgrade(wiring{w}, q, nil) // answers by itself on error
+	params, answer := r.compression(v, q)
+	conn, err := up.Upgrade(wiring{w}, q, answer) // answers by itself on error
 	if err != nil {
 		v.group.leave(v)
 		return nil
 	}
 	v.short = conn.Subprotocol() == ackProtocol
-	if err := r.hub.start(v, conn); err != nil {
+	if err := r.hub.start(v, conn, params); err != nil {
 		frame := websocket.FormatCloseMessage(websocket.CloseGoingAway, closeReason(err))
 		conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(r.hub.limits.linger))
 		conn.Close()

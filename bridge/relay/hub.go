@@ -12,6 +12,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
+
+	"gpsbridge/bridge/deflate"
 )
 
 var (
@@ -41,6 +43,7 @@ type hub struct {
 	closedLog  rate.Sometimes
 	queued     atomic.Int64 // bytes of messages in queues of members, each message once
 	kept       atomic.Int64 // bytes in all histories
+	packed     atomic.Int64 // members with compression
 	crowded    atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
@@ -238,14 +241,18 @@ func (h *hub) join(v *viewer, device string, want int) error {
 	return nil
 }
 
-// start gives a member its connection and its two goroutines.
-func (h *hub) start(v *viewer, conn *websocket.Conn) error {
+// start gives a member its connection, on which params are agreed on, and its two goroutines.
+func (h *hub) start(v *viewer, conn *websocket.Conn, params *deflate.Params) error {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.closing {
 		return errClosing
 	}
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
+	if params != nil {
+		v.packer = deflate.NewWriter(deflate.Server, params)
+		v.wire.inflater = deflate.NewReader((*compressed)(v.wire), deflate.Server, *params)
+	}
 	v.wire.closing = func(code int, reason string) { v.shut(code, reason) }
 	v.wire.limit(v.budget, v.publisher)
 	h.running.Go(v.write)

@@ -153,7 +153,9 @@ func fixAt(seq int) []byte {
 // serveOn serves until the returned function is called.
 func serveOn(t *testing.T, c Config) (*Relay, func()) {
 	t.Helper()
+	c.Compress = true
 	r := newRelay(t, c)
+	r.hub.limits.far = 0 // a browser offers compression always
 	if err := r.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +197,9 @@ func testLife(t *testing.T, p *tab) {
 	r.Publish("van_7", "TPV", fixAt(2))
 	p.condition("live")
 	p.shows("speed", "72")
+	if r.hub.packed.Load() != 1 {
+		t.Error("the page's messages are not compressed")
+	}
 	p.shows("used", "9")
 	at := eval[float64](p, `gpsbridge.map.vehicle[1]`)
 	r.Publish("van_7", "TPV", fixAt(3))

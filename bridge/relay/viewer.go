@@ -17,6 +17,9 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
+
+	"gpsbridge/bridge/deflate"
+	"gpsbridge/bridge/problem"
 )
 
 // viewer is one member of a group: one goroutine writes to its connection, one reads from it. With publisher set it may
@@ -28,10 +31,12 @@ type viewer struct {
 	wire      *wire           // below conn
 	peer      string          // remote address, for the log
 	grant     grant
-	publisher bool // grant allows sending
-	short     bool // gets short acknowledgements in place of its own messages. Set before its goroutines start
-	sky       bool // wants SKY
-	nmea      bool // wants NMEA
+	publisher bool            // grant allows sending
+	short     bool            // gets short acknowledgements in place of its own messages. Set before its goroutines start
+	packed    bool            // counts in hub.packed
+	packer    *deflate.Writer // compresses what it gets; nil for none. Owned by write
+	sky       bool            // wants SKY
+	nmea      bool            // wants NMEA
 	group     *group
 	budget    *rate.Limiter // of the bytes that it sends
 	lossLimit time.Duration // for how long it may go on losing messages
@@ -193,17 +198,18 @@ const (
 	batchMessages = 16
 )
 
-// take returns what is to be written next, messages in the order of the group. They are released after that.
-func (v *viewer) take() (control []byte, batch []*message) {
+// take returns what is to be written next, an acknowledgement and messages in the order of the group. They are released after that.
+func (v *viewer) take() (control, ack []byte, batch []*message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	control, v.control = v.acks.take(v.control, v.closing), nil
+	control, v.control = v.control, nil
+	ack = v.acks.take(v.closing)
 	batch = v.batch[:0]
 	if v.first.len() == 0 && v.past <= v.until {
 		batch = v.history(batch)
 	}
 	if len(batch) > 0 {
-		return control, batch
+		return control, ack, batch
 	}
 	for size := 0; size < batchBytes && len(batch) < batchMessages; {
 		m := v.next()
@@ -216,7 +222,7 @@ func (v *viewer) take() (control []byte, batch []*message) {
 	if len(batch) == 0 {
 		v.losing = time.Time{}
 	}
-	return control, batch
+	return control, ack, batch
 }
 
 // history appends messages of the history that are due, none where others must go out before them. It holds no list of them: a
@@ -352,17 +358,20 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // send writes what is queued, as much as goes out at once, until the time that it is given. more is false when nothing was
 // queued.
 func (v *viewer) send(until time.Time) (more bool, err error) {
-	control, batch := v.take()
+	control, ack, batch := v.take()
 	switch {
-	case len(control) == 0 && len(batch) == 0:
+	case len(control) == 0 && ack == nil && len(batch) == 0:
 		return false, nil
-	case len(control) == 0 && len(batch) == 1:
+	case len(control) == 0 && ack == nil && len(batch) == 1 && v.packer == nil:
 		err = v.wire.send(batch[0].frame, until)
 	default:
 		all := buffers.Get().(*bytes.Buffer)
 		all.Write(control)
+		if ack != nil {
+			v.frame(all, ack, nil)
+		}
 		for _, m := range batch {
-			all.Write(m.frame)
+			v.frame(all, m.data, m.frame)
 		}
 		err = v.wire.send(all.Bytes(), until)
 		if all.Reset(); all.Cap() <= 4*batchBytes {
@@ -377,6 +386,17 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 	}
 	clear(batch)
 	return true, err
+}
+
+// frame writes a text as a frame: as it is made for all, if it is, or compressed for this member.
+func (v *viewer) frame(all *bytes.Buffer, text, made []byte) {
+	switch {
+	case v.packer != nil:
+		made = v.packer.AppendText(all.AvailableBuffer(), text)
+	case made == nil:
+		made = appendFrame(all.AvailableBuffer(), textFrame, text)
+	}
+	all.Write(made)
 }
 
 // finish sends what is queued and the close frame, within limits.linger in all, and leaves the reader as long again to see
@@ -409,6 +429,10 @@ func (v *viewer) read() {
 	switch {
 	case errors.Is(err, errFlood):
 		v.shut(websocket.ClosePolicyViolation, closeReason(err))
+	case problem.CodeOf(err) == deflate.BadData:
+		v.shut(websocket.CloseInvalidFramePayloadData, "not as RFC 7692 compresses")
+	case problem.CodeOf(err) == deflate.TooMuch:
+		v.shut(websocket.CloseMessageTooBig, "")
 	case errors.Is(err, websocket.ErrReadLimit): // gorilla sends no close frame where the length is absurd
 		v.shut(websocket.CloseMessageTooBig, "")
 	case !v.isClosing(): // the peer is gone

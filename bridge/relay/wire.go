@@ -15,6 +15,8 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
+
+	"gpsbridge/bridge/deflate"
 )
 
 // wire is the connection of a member below gorilla's, which reads frames from it. Frames are written past gorilla, by one
@@ -28,7 +30,9 @@ type wire struct {
 	budget  *rate.Limiter                 // of the bytes that are read
 	waits   bool                          // for the budget; otherwise the connection ends where it is not enough
 
-	tail [6]byte // the last bytes that were read. Owned by the reading goroutine
+	// Owned by the reading goroutine.
+	inflater *deflate.Reader // of what the peer compresses; nil for none. Set before the first frame is read
+	tail     [6]byte         // the last bytes that were read
 
 	// Owned by the goroutine that writes.
 	pending []byte
@@ -66,8 +70,10 @@ func newWire(c net.Conn) *wire {
 }
 
 // tcp is the connection below, nil for none.
-func (w *wire) tcp() *net.TCPConn {
-	c := w.Conn
+func (w *wire) tcp() *net.TCPConn { return tcpOf(w.Conn) }
+
+// tcpOf is the TCP connection below c, nil for none.
+func tcpOf(c net.Conn) *net.TCPConn {
 	if secure, ok := c.(*tls.Conn); ok {
 		c = secure.NetConn()
 	}
@@ -90,21 +96,44 @@ func (w *wire) limit(budget *rate.Limiter, publisher bool) {
 const largestRead = 32 << 10
 
 func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p[:min(len(p), largestRead)])
+	var n int
+	var err error
+	if w.inflater == nil {
+		n, err = (*compressed)(w).Read(p)
+	} else {
+		n, err = w.inflater.Read(p)
+		err = w.charge(n, err)
+	}
 	if n >= len(w.tail) {
 		copy(w.tail[:], p[n-len(w.tail):n])
 	} else {
 		copy(w.tail[:], w.tail[n:])
 		copy(w.tail[len(w.tail)-n:], p[:n])
 	}
+	return n, err
+}
+
+// compressed is a wire as the source of its inflater. What it reads and what that becomes both cost: one frame that grows a hundred
+// times is as much work as many, and many that grow to nothing are work too.
+type compressed wire
+
+func (c *compressed) Read(p []byte) (int, error) {
+	w := (*wire)(c)
+	n, err := w.Conn.Read(p[:min(len(p), largestRead)])
+	return n, w.charge(n, err)
+}
+
+// charge takes n bytes that were read from the budget, and waits for them where the peer is a publisher. It returns err, or that
+// the budget is not enough.
+func (w *wire) charge(n int, err error) error {
 	switch {
 	case w.budget == nil || err != nil: // nil: this is still the handshake
 	case w.waits:
 		time.Sleep(w.budget.ReserveN(time.Now(), n).Delay())
 	case !w.budget.AllowN(time.Now(), n):
-		err = errFlood
+		return errFlood
 	}
-	return n, err
+	return err
 }
 
 // emptyClose reports whether the last frame that was read is a close frame without content: two bytes and a mask. gorilla
