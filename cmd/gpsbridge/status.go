@@ -209,7 +209,11 @@ func (r rows) uplink(u observe.UplinkStatus) {
 	if u.Clock != "" {
 		r.row("clock", "certificates are verified at the time of the %s", u.Clock)
 	}
-	r.row("delivery", "%d messages acknowledged (%s), %d waiting, %d of them sent, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, u.Resent, u.Quarantined)
+	held := ""
+	if u.HeldBack > 0 {
+		held = fmt.Sprintf(" and %d held back for a batch", u.HeldBack)
+	}
+	r.row("delivery", "%d messages acknowledged (%s), %d waiting, %d of them sent%s, %d sent again, %d quarantined", u.Acked, u.Ack, u.Behind, u.Outstanding, held, u.Resent, u.Quarantined)
 	r.row("compression", "%s", u.Compression.Text())
 	perFix, perDay, compressed := "", "", ""
 	if u.Compressed {

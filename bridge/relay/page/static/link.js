@@ -35,7 +35,7 @@ function spoolOf(s, delivery) {
 function uplinkOf(u, several) {
   return { title: `Uplink ${several ? u.name ?? '' : ''}`, word: u.state, level: u.state === 'connected' && !u.warning ? 'ok' : u.state === 'connected' || u.state === 'connecting' ? 'warn' : 'bad', notes: [u.problem, u.warning],
     rows: [['Next try in', isNumber(u.retry_in) ? `${u.retry_in.toFixed(1)} s` : undefined], ['Server', u.url],
-      ['Not acknowledged', many(u.behind)], ['Under way', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
+      ['Not acknowledged', many(u.behind)], ['Of those, held back', some(u.held_back)], ['Under way', isNumber(u.outstanding) ? `${u.outstanding} of ${u.window ?? '–'}` : undefined],
       ['Round trip', u.rtt > 0 ? u.rtt < 0.001 ? '< 1 ms' : `${Math.round(u.rtt * 1000)} ms` : undefined], ['Last acknowledged', ago(u.last_ack_age)],
       ['Sent', many(u.sent)], ['Acknowledged', isNumber(u.acked) ? `${count(u.acked)}${u.ack ? ` by ${u.ack}` : ''}` : undefined],
       ['Repeats', many(u.resent)], ['Lost and sent again', some(u.lost)], ['Sent late', some(u.backlog)], ['Quarantined', some(u.quarantined)], ['Skipped', some(u.skipped)],
