@@ -14,7 +14,7 @@ import (
 func TestWire(t *testing.T) {
 	realtest.Need(t, realtest.Namespaces)
 	t.Parallel()
-	code, stdout, stderr := invoke(t.Context(), "wire", "--servers", "relay,other", "--rates", "10", "--for", "2s", "--json")
+	code, stdout, stderr := invoke(t.Context(), "wire", "--servers", "relay,other", "--programs", "plain,deflate,members,ack", "--rates", "10", "--for", "2s", "--json")
 	if code != command.Done {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
