@@ -310,6 +310,8 @@ const (
 	// probeFloorLast is the same where no later record is coming: during a
 	// drain, which is bounded by some seconds.
 	probeFloorLast = time.Second
+	// probeFloorHeld is the same where the server holds its acknowledgement back: it comes at once for a repeat of the last record.
+	probeFloorHeld = 100 * time.Millisecond
 	// probeRounds is how many times the expected upper limit of a round trip a
 	// silence is long; silenceRounds, after which the connection is given up,
 	// is more than twice that.
@@ -334,8 +336,11 @@ func (s *session) stalled() (at time.Time, ok bool) {
 		return at, false
 	}
 	floor, delay := probeFloor, u.win.delay
-	if u.drains > 0 {
-		floor, delay = probeFloorLast, 0 // a repeat of the last one is acknowledged at once
+	switch {
+	case u.drains > 0 && delay > 0:
+		floor, delay = probeFloorHeld, 0
+	case u.drains > 0:
+		floor = probeFloorLast
 	}
 	if u.win.progress.After(s.probe.at) {
 		s.probe = probe{}

@@ -174,3 +174,32 @@ func TestWhoAsksForShortAcknowledgements(t *testing.T) {
 		})
 	}
 }
+
+// TestDrainAsksForTheShortAcknowledgement: a repeat of the last record is acknowledged at once, so that a stop takes no 3 s.
+func TestDrainAsksForTheShortAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := short(t, func(s *server, _ int, conn *websocket.Conn) {
+			for last := 0; ; {
+				msg, ok := s.receive(conn)
+				if !ok {
+					return
+				}
+				if seq := seqOf(msg); seq == 1 || seq == last {
+					pass(50 * time.Millisecond)
+					conn.WriteMessage(websocket.TextMessage, ackFrame(seq))
+				}
+				last = seqOf(msg)
+			}
+		})
+		q := newQueue(3)
+		u := run(t, s.config(), q)
+		pass(time.Second)
+		begin := time.Now()
+		if err := u.Drain(t.Context()); err != nil || time.Since(begin) > 500*time.Millisecond {
+			t.Errorf("drained after %s: %v", time.Since(begin), err)
+		}
+		if st := u.Status(); st.Acked != 3 || st.Resent > 2 {
+			t.Errorf("status %+v, want 3 records acknowledged", st)
+		}
+	})
+}
