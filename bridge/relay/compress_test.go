@@ -162,6 +162,9 @@ func TestCompressionIsBounded(t *testing.T) {
 	}
 }
 
+// deflateOffer is the header with which browsers offer compression.
+const deflateOffer = deflate.Header + ": permessage-deflate; client_max_window_bits\r\n"
+
 // packed is a text as the payload of a compressed message.
 func packed(t testing.TB, text string) string {
 	var b bytes.Buffer
@@ -177,7 +180,6 @@ func packed(t testing.TB, text string) string {
 // What breaks the compression ends as RFC 7692 and RFC 6455 have it, and costs the others nothing.
 func TestCloseCodesWithCompression(t *testing.T) {
 	r := compressing(t, Config{PublishToken: "pub"})
-	const offer = deflate.Header + ": permessage-deflate; client_max_window_bits\r\n"
 	const text, noFin, rsv1 = 0xc1, 0x41, 0x40
 	zeros := strings.Repeat("0", 10*DefaultMaxMessage)
 	largest := packed(t, `"`+strings.Repeat("x", DefaultMaxMessage-2)+`"`)
@@ -206,7 +208,7 @@ func TestCloseCodesWithCompression(t *testing.T) {
 		{"close of none after a message", masked(text, packed(t, tpv(1))) + masked(0x88, ""), true, 1005},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			header := offer
+			header := deflateOffer
 			if c.publish {
 				header += "Authorization: Bearer pub\r\n"
 			}

@@ -166,16 +166,21 @@ func TestViewerBudget(t *testing.T) {
 // publisher. The relay must not panic (it would end the test), must end the
 // connection or answer, and must go on serving a bystander.
 func FuzzFrames(f *testing.F) {
-	f.Add([]byte(masked(0x81, tpv(1))), true)
-	f.Add([]byte(masked(0x81, `{"class":"NMEA"}`)+masked(0x89, "x")+masked(0x88, "\x03\xe8")), true)
-	f.Add([]byte(masked(0x01, `{"a":`)+masked(0x80, `1}`)), true)
-	f.Add([]byte("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), false)
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), false)
-	r := start(f, Config{PublishToken: "pub"})
-	f.Fuzz(func(t *testing.T, data []byte, publish bool) {
+	f.Add([]byte(masked(0x81, tpv(1))), true, false)
+	f.Add([]byte(masked(0x81, `{"class":"NMEA"}`)+masked(0x89, "x")+masked(0x88, "\x03\xe8")), true, false)
+	f.Add([]byte(masked(0x01, `{"a":`)+masked(0x80, `1}`)), true, false)
+	f.Add([]byte("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), false, false)
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), false, false)
+	f.Add([]byte(masked(0xc1, packed(f, tpv(1)))+masked(0xc1, packed(f, tpv(2)))), true, true)
+	f.Add([]byte(masked(0x41, packed(f, tpv(1))[:9])+masked(0x89, "x")+masked(0x80, packed(f, tpv(1))[9:])), true, true)
+	r := compressing(f, Config{PublishToken: "pub"})
+	f.Fuzz(func(t *testing.T, data []byte, publish, compress bool) {
 		header := ""
 		if publish {
 			header = "Authorization: Bearer pub\r\n"
+		}
+		if compress {
+			header += deflateOffer
 		}
 		raw := dialRaw(t, r, header)
 		raw.Write(data)
