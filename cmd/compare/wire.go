@@ -57,7 +57,7 @@ type wireRow struct {
 	CPU     float64 `json:"cpu_ms_per_1000_fixes,omitempty"`
 	Private float64 `json:"private_mb,omitempty"` // at the end
 	// Compared is of how many messages the text was compared with that of the program without compression, and Same of how many it
-	// was the same, byte for byte, but for the run and the device ID.
+	// was the same, byte for byte, but for what identifies the message.
 	Compared int `json:"compared_texts,omitempty"`
 	Same     int `json:"same_texts,omitempty"`
 
@@ -308,7 +308,7 @@ floor: what the same text costs at the least, by arithmetic: compressed with all
        in one frame (2 to 8 bytes), one TLS record (22) and one packet (52), the echo likewise, and one packet that acknowledges it
 first, again: bytes of a connection without a fix; again: of the next one, after the server has reset the first
 CPU: ms for 1000 fixes; memory: private (RssAnon), 1e6 bytes; same: of so many texts at another member of the group, those that are
-     byte for byte those of the program without compression, but for the run and the device ID
+     byte for byte those of the program without compression, but for what identifies the message
 `
 
 func (r wireReport) print(w io.Writer) error {
@@ -347,14 +347,21 @@ func (r wireRow) print(w io.Writer) {
 
 var errNoFix = errors.New("no fix came to the group")
 
-// withoutNames returns the time of a fix, and its text without the run and the device ID, which no other program has.
+// withoutNames returns the time of a fix, and its text without what identifies the message, which no other program's has: the device
+// ID, the run, and the number in it, which is another after an epoch that a busy machine has cut in two.
 func withoutNames(text []byte) (at, rest string, ok bool) {
 	var m struct {
 		Class, Run, Time string
 		Device           string `json:"device_id"`
+		Seq              json.Number
 	}
 	if json.Unmarshal(text, &m) != nil || m.Class != "TPV" || m.Time == "" {
 		return "", "", false
 	}
-	return m.Time, strings.Replace(strings.Replace(string(text), m.Run, "", 1), m.Device, "", 1), true
+	rest = string(text)
+	for _, name := range []string{m.Device, m.Run, m.Seq.String()} { // in their order
+		before, after, _ := strings.Cut(rest, name)
+		rest = before + after
+	}
+	return m.Time, rest, true
 }
