@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"gpsbridge/bridge/problem"
 )
@@ -21,12 +22,15 @@ const (
 	chunkSize = 1 << 10
 	// inputSize is how much is read at a time, in bytes.
 	inputSize = 2 << 10
-	// allowance and ratio bound what is inflated: ratio times the bytes that came compressed, and allowance beyond that. Deflate
-	// reaches 1032. A text of some hundred bytes that repeats the one before reaches 40, one of some thousand 90 (8 bits for each
-	// 258, and 15 for the distance), so 128 is more than any but a bomb needs; and a single message of zeros may be as long as the
-	// longest that the uplink looks at.
+	// ratio, perSecond and allowance bound what is inflated, in bytes: ratio times what came compressed, perSecond beyond that, and at
+	// most allowance of it at a time. Deflate reaches 1032. A fix that repeats the one before but for its time and number, as a server
+	// sends them back after an outage as fast as it can, reaches 17, and 31 if it repeats all of it. What repeats more than that, as
+	// texts of some kB with the same content do, comes each second and not as fast as it can. And a single message may be as long
+	// as the longest that the uplink looks at, whatever it holds. So the other end has this machine inflate 32 times what the link
+	// carries at most, where it could be a thousand times.
+	ratio     = 32
+	perSecond = 256 << 10
 	allowance = 1 << 20
-	ratio     = 128
 	// restart is what it costs to begin to inflate again within a message, in inflated bytes, window aside.
 	restart = 1 << 10
 	// maxQueued bounds the control frames that come in the middle of a message, in bytes: a few are usual.
@@ -62,8 +66,9 @@ type Reader struct {
 	failed   error  // of the connection
 	queued   []byte // control frames that came meanwhile
 	buf      [maxHeader + chunkSize]byte
-	filled   int // bytes of the chunk
-	budget   int // inflated bytes that are allowed now
+	filled   int       // bytes of the chunk
+	budget   int       // inflated bytes that are allowed now
+	since    time.Time // when that was filled up
 }
 
 // NewReader returns a Reader of what an end of a connection with p receives from src.
@@ -72,7 +77,7 @@ func NewReader(src io.Reader, role Role, p Params) *Reader {
 }
 
 func newReader(src *bufio.Reader, role Role, p Params) *Reader {
-	r := &Reader{src: src, masked: role == Server, budget: allowance}
+	r := &Reader{src: src, masked: role == Server, budget: allowance, since: time.Now()}
 	bits, noTakeover := p.ServerBits, p.ServerNoTakeover
 	if role == Server {
 		bits, noTakeover = p.ClientBits, p.ClientNoTakeover
@@ -142,6 +147,9 @@ func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
 func (r *Reader) begin(f frame) {
 	r.inflater = inflaters.Get().(io.ReadCloser)
 	r.reset()
+	now := time.Now()
+	r.budget = min(allowance, r.budget+int(min(now.Sub(r.since), time.Minute).Seconds()*perSecond))
+	r.since = now
 	r.opcode, r.filled, r.tail, r.queued = f.opcode(), 0, endTail, r.queued[:0]
 	r.enter(f)
 }

@@ -5,10 +5,13 @@ import (
 	"compress/flate"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"pgregory.net/rapid"
@@ -251,34 +254,69 @@ func TestWriterCompressesForAnother(t *testing.T) {
 func TestReaderBoundsBombs(t *testing.T) {
 	t.Parallel()
 	pack := newPacker(false)
-	zeros := strings.Repeat("\x00", 64<<20)
+	zeros := strings.Repeat("\x00", 16<<20)
 	one := pack.pack(zeros)
 	part := pack.pack(zeros[:1<<20])
 	last, _ := hex.DecodeString("0300") // an empty block that is the last one
 	for name, wire := range map[string][]byte{
 		"one message":        append(appendHeader(nil, finBit|compressedBit|text, len(one), nil), one...),
-		"many messages":      bytes.Repeat(append(appendHeader(nil, finBit|compressedBit|text, len(part), nil), part...), 64),
+		"many messages":      bytes.Repeat(append(appendHeader(nil, finBit|compressedBit|text, len(part), nil), part...), 16),
 		"one that restarts":  append(appendHeader(nil, finBit|compressedBit|text, 2<<16, nil), bytes.Repeat(last, 1<<16)...),
 		"many control frame": append(appendHeader(nil, compressedBit|text, 0, nil), bytes.Repeat([]byte{finBit | 9, 0}, 1<<16)...),
 	} {
+		begin := time.Now()
 		n, err := io.Copy(io.Discard, NewReader(bytes.NewReader(wire), Client, Params{}))
 		if code := problem.CodeOf(err); code != TooMuch && code != BadData {
 			t.Errorf("%s: %v", name, err)
 		}
-		if most := int64(allowance + ratio*len(wire)); n > most {
+		if most := bound(wire, begin); n > most {
 			t.Errorf("%s: %d bytes came, want %d at most", name, n, most)
 		}
 	}
-	// What repeats itself exactly is not a bomb.
-	same := NewWriter(Server, &Params{})
-	message := []byte(strings.Repeat(`{"time":"2026-11-23T09:00:01.200Z","lat":51.5}`, 40))
+}
+
+// bound is how much may come of what arrived since a time: frames without compression, and what is inflated.
+func bound(wire []byte, since time.Time) int64 {
+	return int64(allowance + (ratio+2*maxHeader)*(len(wire)+1) + perSecond*int(time.Since(since).Seconds()+1))
+}
+
+// What repeats itself is not a bomb: fixes of a parked vehicle as fast as they come, and a long text twice a second.
+func TestReaderTakesRepetition(t *testing.T) {
+	t.Parallel()
 	var wire []byte
-	for range 5000 {
-		wire = same.AppendText(wire, message)
+	w, sent := NewWriter(Server, &Params{}), 0
+	for seq := range 20_000 {
+		parked := fmt.Appendf(nil, `{"class":"TPV","device_id":"van_7","run":"5f1c09ae77b2d041","seq":%d,"mode":3,"status":1,"time":"2026-11-23T09:%02d:%02d.000Z","lat":51.50336350,"lon":-0.12762480,"altMSL":11.2,"altHAE":57.9,"geoidSep":46.7,"speed":0,"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.2,"epv":25.3,"uSat":9,"nSat":14}`,
+			seq, seq/60%60, seq%60)
+		sent += len(parked)
+		wire = w.AppendText(wire, parked)
 	}
-	if n, err := io.Copy(io.Discard, NewReader(bytes.NewReader(wire), Client, Params{})); err != nil || n < int64(5000*len(message)) {
-		t.Errorf("repeated messages: %d bytes, %v", n, err)
+	if n, err := io.Copy(io.Discard, NewReader(bytes.NewReader(wire), Client, Params{})); err != nil || n < int64(sent) {
+		t.Errorf("parked, compressed to a %dth: %d bytes of %d, %v", sent/len(wire), n, sent, err)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		long := []byte(strings.Repeat(`{"time":"2026-11-23T09:00:01.200Z","lat":51.5}`, 2000))
+		w := NewWriter(Server, &Params{})
+		r := NewReader(&paced{func() []byte { return w.AppendText(nil, long) }, 200}, Client, Params{})
+		if n, err := io.Copy(io.Discard, r); err != nil || n < int64(200*len(long)) {
+			t.Errorf("long texts: %d bytes of %d, %v", n, 200*len(long), err)
+		}
+	})
+}
+
+// paced reads a number of frames, two a second.
+type paced struct {
+	frame func() []byte
+	left  int
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	p.left--
+	<-time.After(time.Second / 2)
+	return copy(b, p.frame()), nil
 }
 
 // What breaks the protocol comes out such that gorilla reports it, and what is cut off ends as it does without compression.
@@ -342,9 +380,10 @@ func FuzzReader(f *testing.F) {
 		f.Add(seed, true, byte(200))
 	}
 	f.Fuzz(func(t *testing.T, wire []byte, server bool, step byte) {
+		begin := time.Now()
 		r := NewReader(&stepReader{bytes.NewReader(wire), int(step) + 1}, Role(server), Params{ServerBits: 9})
 		got, err := io.ReadAll(r)
-		if most := allowance + (ratio+2*maxHeader)*(len(wire)+1); len(got) > most {
+		if int64(len(got)) > bound(wire, begin) {
 			t.Fatalf("%d bytes of %d", len(got), len(wire))
 		}
 		compressed := false
