@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gpsbridge/bridge/problem"
@@ -89,12 +90,17 @@ func (u *Uplink) Status() Status {
 	return s
 }
 
-// Steady reports whether records that come may be held back: there is a connection, and no record is looked for on which the server
-// breaks it, for which new ones are needed.
+// Steady reports whether records that come may be held back. They may not while there is no connection, while one waits for room,
+// was sent late or again, or is without an acknowledgement for long, and while a record is looked for on which the server breaks
+// the connection: the acknowledgement of a new one shows what has become of those.
 func (u *Uplink) Steady() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.session != nil && !u.isolation.searching()
+	s, flying := u.session, u.win.flying()
+	if s == nil || s.waits || u.isolation.searching() || len(u.win.lost) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(flying, func(f *flight) bool { return f.late || f.again || time.Since(f.at) > probeFloor+u.win.delay })
 }
 
 // counter is a queue that knows how many of its records are not acknowledged.
