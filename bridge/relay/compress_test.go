@@ -1,11 +1,17 @@
 package relay
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -160,6 +166,35 @@ func TestCompressionIsBounded(t *testing.T) {
 	if third := dialPeer(t, r, ""); third.extensions == "" {
 		t.Error("no compression after one has left")
 	}
+}
+
+// What a tracker sends compressed costs it what it grows to: a message of 60 KiB is 100 bytes on the wire, and as much work as one
+// that is not compressed. The group has some at once, and then 1 MiB a second.
+func TestCompressedMessagesCostWhatTheyGrowTo(t *testing.T) {
+	inBubble(t, Config{PublishToken: "pub", Compress: true}, func(t *testing.T, r *Relay, p *pipes) {
+		conn, there := net.Pipe()
+		p.conns <- there
+		fmt.Fprintf(conn, "GET /ws/gps-tracking/van_7/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer pub\r\n"+deflateOffer+"\r\n")
+		in := bufio.NewReader(conn)
+		if answer, err := http.ReadResponse(in, nil); err != nil || answer.Header.Get(deflate.Header) == "" {
+			t.Fatalf("%v, %v", answer, err)
+		}
+		go io.Copy(io.Discard, in)
+		frame := masked(0xc1, packed(t, `{"class":"NOTE","text":"`+strings.Repeat("x", 60<<10)+`"}`))
+		go conn.Write([]byte(strings.Repeat(frame, 14)))
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if n := r.hub.messages.Load(); n > 4 {
+			t.Errorf("%d messages of 60 KiB came in 0.1 s", n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := r.hub.messages.Load(); n != 14 {
+			t.Errorf("%d messages came, want 14", n)
+		}
+		conn.Close()
+	})
 }
 
 // deflateOffer is the header with which browsers offer compression.
