@@ -22,10 +22,11 @@ func (r *Relay) compression(v *viewer, q *http.Request) (*deflate.Params, http.H
 	if !v.publisher && roundTrip(conn) < r.hub.limits.far {
 		return nil, nil
 	}
-	v.packed = true
 	if r.hub.packed.Add(1) > int64(r.hub.limits.packed) {
+		r.hub.packed.Add(-1)
 		return nil, nil
 	}
+	v.packed = true // leave gives the place back
 	if !v.publisher {
 		params.ClientNoTakeover = true // it has nothing to send for which a window would have to be kept
 	}
