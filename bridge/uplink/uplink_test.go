@@ -370,3 +370,60 @@ func TestStatusSince(t *testing.T) {
 		want(Stopped, stopped)
 	})
 }
+
+// TestSteady holds when records may be held back: on a connection on which nothing waits, or waits for long.
+func TestSteady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		echoes := make(chan struct{}, 100)
+		s := newServer(t, func(s *server, _ int, conn *websocket.Conn) {
+			got := make(chan []byte, 100)
+			go func() {
+				for msg := range got {
+					<-echoes
+					conn.WriteMessage(websocket.TextMessage, msg)
+				}
+			}()
+			defer close(got)
+			for {
+				msg, ok := s.receive(conn)
+				if !ok {
+					return
+				}
+				got <- msg
+			}
+		})
+		defer close(echoes)
+		s.setRefuse(http.StatusServiceUnavailable)
+		q := newQueue(0)
+		c := s.config()
+		c.Ack, c.Order, c.Backlog = AckEcho, LiveFirst, markLate
+		u := run(t, c, q)
+		steady := func(when string, want bool) {
+			t.Helper()
+			synctest.Wait()
+			if got := u.Steady(); got != want {
+				t.Errorf("%s: %t, want %t", when, got, want)
+			}
+		}
+		steady("without a connection", false)
+		s.setRefuse(0)
+		pass(time.Minute)
+		steady("on a connection", true)
+		q.add(record(1))
+		steady("with a record on its way", true)
+		pass(probeFloor + time.Second)
+		steady("with a record on its way for long", false)
+		echoes <- struct{}{}
+		steady("after its echo", true)
+		for seq := 2; seq <= 20; seq++ {
+			q.add(record(seq))
+		}
+		steady("with more than a window", false)
+		for range 50 { // with repeats
+			echoes <- struct{}{}
+			pass(10 * time.Millisecond)
+		}
+		pass(time.Second)
+		steady("after all echoes", true)
+	})
+}
