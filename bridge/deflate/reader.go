@@ -291,7 +291,7 @@ func (p *payload) Read(b []byte) (n int, err error) {
 // advance goes on to the next frame of the message.
 func (r *Reader) advance() error {
 	for {
-		f, raw, err := peekFrame(r.src)
+		f, _, err := peekFrame(r.src)
 		switch {
 		case err != nil:
 			r.failed = unexpected(err)
@@ -306,7 +306,8 @@ func (r *Reader) advance() error {
 		case len(r.queued) > maxQueued:
 			return errQueued
 		}
-		if raw, err = r.src.Peek(f.size + int(f.length)); err != nil {
+		raw, err := r.src.Peek(f.size + int(f.length))
+		if err != nil {
 			r.failed = unexpected(err)
 			return r.failed
 		}
