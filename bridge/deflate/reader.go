@@ -39,7 +39,7 @@ const (
 
 // Reader inflates the frames that an end of a connection receives. What it returns is frames without compression: a
 // message that came compressed in one frame or more, of at most 1 KiB each, and all others as they came, those that break the protocol
-// included. It needs some kB, the window of the other end, and 44 kB while it inflates.
+// included. A control frame in the middle of a compressed message comes out before the part of it that is inflated next. It needs some kB, the window of the other end, and 44 kB while it inflates.
 //
 // An error of the connection comes out after everything that was read before it. An error of Reader's own is a problem, after which the
 // connection must be closed.

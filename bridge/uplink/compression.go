@@ -34,12 +34,15 @@ const plainFor = time.Hour
 
 // compression decides whether the next connection offers compression. What breaks on compressed frames (a proxy that changes or checks
 // frames, a server with a fault of its own) looks like a server that breaks the connection on a record. So the first connection that
-// breaks before anything was acknowledged is followed by one without compression. If that breaks too, compression was not the
-// cause, and is offered again. It has no lock and no clock.
+// breaks before anything was acknowledged is followed by one without compression; the second in a row where compression has
+// worked, because servers restart. If the one without breaks too, compression was not the cause, and is offered again. It has no
+// lock and no clock.
 type compression struct {
 	until   time.Time        // not offered; zero: it is offered
 	why     *problem.Problem // not offered
-	cleared bool             // a connection broke without it as well, and nothing was acknowledged with it since
+	cleared time.Time        // until then it is not the cause: a connection broke without it as well
+	worked  bool             // something was acknowledged with it
+	breaks  int              // in a row with it, on the first frames
 }
 
 // offered reports whether the next connection offers compression.
@@ -52,16 +55,18 @@ func (c *compression) offered(now time.Time) bool {
 }
 
 // works takes an acknowledgement on a compressed connection.
-func (c *compression) works() { c.cleared = false }
+func (c *compression) works() { c.worked, c.breaks = true, 0 }
 
 // failed takes the end of a connection that was compressed, or on which compression was offered, and reports whether compression
 // may be the cause: then it is not offered. early is that it broke on its first frames, before anything was acknowledged.
 func (c *compression) failed(err error, early bool, now time.Time) bool {
 	code := problem.CodeOf(err)
-	switch {
-	case code == deflate.BadAnswer || code == deflate.BadData || code == deflate.TooMuch: // it is the cause
-	case early && !c.cleared && (blameOf(code) != blameNone && code != ClosedPolicy || code == ReadFailed || code == Unresponsive || code == NoEcho):
-	default:
+	broken := code == deflate.BadAnswer || code == deflate.BadData || code == deflate.TooMuch // it is the cause
+	if early && breaksFrames(code) {
+		c.breaks++
+		broken = broken || now.After(c.cleared) && (!c.worked || c.breaks > 1)
+	}
+	if !broken {
 		return false
 	}
 	c.until = now.Add(plainFor)
@@ -70,9 +75,14 @@ func (c *compression) failed(err error, early bool, now time.Time) bool {
 	return true
 }
 
+// breaksFrames reports whether the end of a connection may be the answer to its first frames: it names no other reason.
+func breaksFrames(code problem.Code) bool {
+	return blameOf(code) != blameNone && code != ClosedPolicy || code == ReadFailed || code == Unresponsive || code == NoEcho
+}
+
 // plainFailed takes the end of a connection on which compression was not offered for that.
-func (c *compression) plainFailed(err error, early bool) {
-	if early && blameOf(problem.CodeOf(err)) != blameNone {
-		*c = compression{cleared: true}
+func (c *compression) plainFailed(err error, early bool, now time.Time) {
+	if early && breaksFrames(problem.CodeOf(err)) {
+		*c = compression{cleared: now.Add(plainFor)}
 	}
 }

@@ -182,6 +182,30 @@ func TestCompressionAfterAnEnd(t *testing.T) {
 		if c.failed(&problem.Problem{Code: code}, false, now) {
 			t.Errorf("%s: compression is the cause though records were acknowledged", code)
 		}
+		c = compression{}
+		c.works()
+		first, second := c.failed(&problem.Problem{Code: code}, true, now), c.failed(&problem.Problem{Code: code}, true, now)
+		if first || second != want {
+			t.Errorf("%s: %t, then %t, where it has worked; want false, %t", code, first, second, want)
+		}
+	}
+}
+
+// A connection that broke without compression as well clears it, for as long as it would have been left.
+func TestCompressionIsCleared(t *testing.T) {
+	now, end := time.Now(), &problem.Problem{Code: Ended}
+	var c compression
+	c.failed(end, true, now)
+	c.plainFailed(end, false, now)
+	if c.offered(now) {
+		t.Error("cleared though records were acknowledged without it")
+	}
+	c.plainFailed(end, true, now)
+	if !c.offered(now) || c.failed(end, true, now.Add(plainFor)) {
+		t.Error("not cleared")
+	}
+	if !c.failed(end, true, now.Add(plainFor+time.Second)) {
+		t.Error("cleared for longer")
 	}
 }
 

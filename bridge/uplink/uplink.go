@@ -325,14 +325,11 @@ func (u *Uplink) uncompress(s *session, err error) bool {
 	if s != nil && s.compressed && s.acked > 0 {
 		u.compression.works()
 	}
-	switch {
-	case s != nil && !s.compressed:
+	if s != nil && !s.compressed {
 		if u.compression.why != nil {
-			u.compression.plainFailed(err, early)
+			u.compression.plainFailed(err, early, time.Now())
 		}
 		return false
-	case u.isolation.searching(): // it has begun without compression as the cause
-		early = false
 	}
 	if !u.compression.failed(err, early, time.Now()) {
 		return false
