@@ -104,6 +104,9 @@ asyncio.run(main(*sys.argv[1:]))
 `
 
 func TestCompressionWithPython(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second")
+	}
 	realtest.Need(t, realtest.Websockets)
 	r := compressing(t, Config{PublishToken: "pub"})
 	args, want := []string{r.url("ws", "/ws/gps-tracking/van_7/")}, "1\n"
@@ -245,6 +248,9 @@ func TestCloseCodesWithCompression(t *testing.T) {
 		{"close of none after a message", masked(text, packed(t, tpv(1))) + masked(0x88, ""), true, 1005},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && len(c.bytes) > DefaultMaxMessage {
+				t.Skip("its sender is made to wait for a second")
+			}
 			header := deflateOffer
 			if c.publish {
 				header += "Authorization: Bearer pub\r\n"
