@@ -18,8 +18,8 @@ type Consumer interface {
 	// where it may not. Nothing that comes meanwhile is lost, it is only late; and it is read with one wake-up of the process
 	// instead of one for every few bytes.
 	Rest() time.Duration
-	// Quiet reports that the line has been silent for DefaultQuiet, or has ended: a burst that was under way is complete. It
-	// is called once for each silence, and only after Data.
+	// Quiet reports that the line has been silent for DefaultQuiet, since the end of a Rest at the earliest, or has ended: a burst that
+	// was under way is complete. It is called once for each silence, and only after Data.
 	Quiet()
 }
 
