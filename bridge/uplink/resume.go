@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// tickets has the session with which the next connection may resume TLS: it saves the certificates, and the numbers of a key exchange that
-// withstands quantum computers, which the secret of the session has withstood already. It is a tls.ClientSessionCache for one server,
-// in memory alone.
+// tickets has the session with which the next connection may resume TLS. It is a tls.ClientSessionCache for one server, in memory
+// alone. What is resumed needs no certificates, and no key exchange that withstands quantum computers, 2.3 kB: its keys are made
+// of the secret of the session too, which was exchanged so.
 //
 // crypto/tls verifies what it resumes as of [tls.Config.Time], with the certificates that were trusted then and now. A session is
 // used once: a server sends another one on the connection, and one that it does not like is not in the way of the next attempt.
