@@ -33,8 +33,9 @@ func TestWire(t *testing.T) {
 		}
 		return float64(row.Traffic.Up-packet*row.Traffic.PacketsUp) / float64(row.Fixes)
 	}
-	// Pings are some bytes more, and so is what a machine with much other work sends again.
-	if text, sent := rows["without compression"].Text, up("without compression"); sent < text+tlsRecord || sent > 1.5*text+tlsRecord {
+	// Pings are some bytes more, and so is what a machine with much other work sends again; there the bytes of the first or the last
+	// fix may be on the other side of a mark.
+	if text, sent := rows["without compression"].Text, up("without compression"); sent < 0.8*text || sent > 1.5*text+tlsRecord {
 		t.Errorf("%.0f bytes are sent for a text of %.0f", sent, text)
 	}
 	const beside = 2 + maskKey + tlsRecord
