@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,13 @@ func TestInterruptEndsTheServer(t *testing.T) {
 
 // A message counts once however its frame is cut, in the form that Python gives it too; those from before do not count.
 func TestViewersCountMessages(t *testing.T) {
+	for name, size := range map[string]int{"byte by byte": 1, "with the answer": 1 << 20} {
+		t.Run(name, func(t *testing.T) { viewersCountMessages(t, size) })
+	}
+}
+
+// viewersCountMessages has the server send so many bytes at a time.
+func viewersCountMessages(t *testing.T, size int) {
 	from := time.Now()
 	frame := func(msg string) []byte {
 		if len(msg) < 126 {
@@ -123,11 +131,10 @@ func TestViewersCountMessages(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n"+string(stream[:3]))
-		for _, b := range stream[3:] {
-			_, _ = conn.Write([]byte{b})
+		answer := "HTTP/1.1 101 Switching Protocols\r\nA: b\r\n\r\n" + string(stream) + string([]byte{pingFrame, 2}) + "hi"
+		for piece := range slices.Chunk([]byte(answer), size) {
+			_, _ = conn.Write(piece)
 		}
-		_, _ = conn.Write([]byte{pingFrame, 2, 'h', 'i'})
 		pong := make([]byte, 8)
 		if _, err := io.ReadFull(rw, pong); err != nil || pong[0] != pongFrame || string(pong[6:]) != "hi" {
 			t.Errorf("the ping is answered with %q, %v", pong, err)

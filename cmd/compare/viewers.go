@@ -77,7 +77,9 @@ func (v *viewers) Join(j Join, _ *struct{}) error {
 			}
 			v.mu.Lock()
 			defer v.mu.Unlock()
-			v.rest[fd] = bytes.Clone(after)
+			if err := v.take(fd, after); err != nil {
+				return err
+			}
 			return unix.EpollCtl(v.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)})
 		})
 	}
@@ -134,32 +136,42 @@ func (v *viewers) read(fd int, buffer []byte) {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return
 	}
+	if err == nil && n > 0 {
+		err = v.take(fd, buffer[:n])
+	}
+	if err != nil || n <= 0 {
+		_ = unix.Close(fd) // which epoll sees
+		delete(v.rest, fd)
+		v.sight.Closed++
+	}
+}
+
+// take handles the frames that are complete with data, and keeps the rest. v.mu is held.
+func (v *viewers) take(fd int, data []byte) error {
 	now := time.Now().UnixNano()
-	data := buffer[:max(0, n)]
 	if rest := v.rest[fd]; len(rest) > 0 {
 		data = append(rest, data...)
 	}
-	for err == nil && n > 0 {
-		frame, payload, cutErr := cutFrame(data)
-		if cutErr != nil || frame == 0 {
-			err = cutErr
+	for {
+		frame, payload, err := cutFrame(data)
+		if err != nil {
+			return err
+		}
+		if frame == 0 {
 			break
 		}
 		switch data[0] {
 		case textFrame:
 			v.count(now, payload)
 		case pingFrame:
-			_, err = unix.Write(fd, append([]byte{pongFrame, masked | byte(len(payload)), 0, 0, 0, 0}, payload...))
+			if _, err := unix.Write(fd, append([]byte{pongFrame, masked | byte(len(payload)), 0, 0, 0, 0}, payload...)); err != nil {
+				return err
+			}
 		}
 		data = data[frame:]
 	}
-	if err != nil || n <= 0 {
-		_ = unix.Close(fd) // which epoll sees
-		delete(v.rest, fd)
-		v.sight.Closed++
-		return
-	}
 	v.rest[fd] = append(v.rest[fd][:0], data...)
+	return nil
 }
 
 // count counts one message that was read at a time. v.mu is held.
