@@ -19,6 +19,7 @@ type Feed struct {
 	messages *Messages
 	report   reporter
 	urgent   reporter // reports what does not wait for a batch
+	atOnce   bool     // one was seen that does not, and nothing was reported since
 	ahead    int64    // by how much the spool's position of each fix of the run is ahead of its seq
 	mixed    bool     // that is not the same for all of them: satellites lie between them
 	refused  uint64   // messages that the spool refused
@@ -75,7 +76,7 @@ func (fd *Feed) fix(receiver int, f *nmea.Fix, now time.Time) {
 // forward makes a message of an epoch, for the servers if it is one to report, and for the viewers, who get all of its members.
 func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	fd.Track(f)
-	atOnce := fd.urgent.wants(f, now)
+	fd.atOnce = fd.urgent.wants(f, now) || fd.atOnce
 	if !fd.report.wants(f, now) {
 		fd.Show(fd.DeviceID, "TPV", fd.messages.unreported(f))
 		return
@@ -85,7 +86,8 @@ func (fd *Feed) forward(f *nmea.Fix, now time.Time) {
 	if set := fd.report.limits.Members; set != 0 {
 		kept = fd.messages.fix(f, set)
 	}
-	ahead, first := int64(fd.spool(kept, atOnce))-int64(fd.messages.Seq), fd.messages.Seq == 1
+	ahead, first := int64(fd.spool(kept, fd.atOnce))-int64(fd.messages.Seq), fd.messages.Seq == 1
+	fd.atOnce = false
 	fd.mixed = fd.mixed || !first && ahead != fd.ahead
 	fd.ahead = ahead
 	fd.Show(fd.DeviceID, "TPV", msg)

@@ -122,6 +122,7 @@ func TestAtOnce(t *testing.T) {
 		"every fix":           {Limits{}, []int{0, 10, 90, 115, 140, 145}},
 		"with a turn":         {Limits{Turn: 15}, []int{0, 10, 70, 90, 115, 140, 145}},
 		"a fix each 5 s":      {Limits{Interval: 5 * time.Second}, []int{0, 10, 90, 115, 140, 145}},
+		"each 7 s":            {Limits{Interval: 7 * time.Second}, []int{0, 10, 94, 115, 140, 145}}, // the first after the turn
 		"each 7 s, and turns": {Limits{Interval: 7 * time.Second, Turn: 45}, []int{0, 10, 115, 140, 145}},
 	} {
 		t.Run(name, func(t *testing.T) {
