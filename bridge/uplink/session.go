@@ -72,6 +72,7 @@ type session struct {
 	probe       probe
 
 	pong       *string // payload of a server's ping to be answered; the newest is enough
+	short      bool    // a short acknowledgement came
 	acked      int     // records, on this connection, provisionally at least
 	wrote      bool    // a record
 	recovered  bool    // it was of use, and the log knows
@@ -326,11 +327,14 @@ func (u *Uplink) echoesIn(msg []byte) (own []Key) {
 
 // acknowledged takes a short acknowledgement. It is false where none was agreed on: then it is a message like any other.
 func (s *session) acknowledged(key Key) bool {
+	if s.conn.Subprotocol() != ackProtocol {
+		return false
+	}
 	u, now := s.u, time.Now()
 	u.mu.Lock()
-	if u.win.delay == 0 {
-		u.mu.Unlock()
-		return false
+	if u.runs[key.Run] && !s.short {
+		s.short = true
+		u.acksLate(ackDelay) // again, where a copy that came before looked like an echo
 	}
 	var done []uint64
 	if f := u.win.find(key); f != nil && u.win.has(f.pos) {
@@ -363,10 +367,13 @@ func (s *session) echoed(key Key) {
 	u.echoes.silences = 0
 	var done []uint64
 	var gap []*flight
-	if f := u.win.find(key); f != nil && f.again && u.win.delay > 0 {
+	switch f := u.win.find(key); {
+	case f == nil:
+	case s.short && u.win.has(f.pos): // another member sent it too, as a second uplink to this server does
+	case f.again && u.win.delay > 0:
 		u.win.forget(f) // sent to the group on an earlier connection, of which this one is a member; it shows nothing about others
 		done = []uint64{f.pos}
-	} else if f != nil {
+	default:
 		onItsWay := slices.Contains(u.win.flying(), f)
 		if onItsWay && u.win.delay > 0 {
 			u.acksLate(0) // the server has chosen a subprotocol that it does not know

@@ -102,6 +102,41 @@ func TestShortAcknowledgementOfWhatWasSentLater(t *testing.T) {
 	})
 }
 
+// TestCopiesBesideShortAcknowledgements has another member of the group send the same records, as a second uplink to the same server
+// does: its copies say nothing about this connection, whether they come before the acknowledgement or after it.
+func TestCopiesBesideShortAcknowledgements(t *testing.T) {
+	for _, behind := range []int{0, 2, 6} {
+		synctest.Test(t, func(t *testing.T) {
+			const records = 200
+			s := short(t, func(s *server, _ int, conn *websocket.Conn) {
+				var all [][]byte
+				for {
+					msg, ok := s.receive(conn)
+					if !ok {
+						return
+					}
+					if all = append(all, msg); len(all) > behind {
+						conn.WriteMessage(websocket.TextMessage, all[len(all)-1-behind])
+					}
+					if n := seqOf(msg); n%4 == 1 {
+						conn.WriteMessage(websocket.TextMessage, ackFrame(n))
+					}
+				}
+			})
+			q := newQueue(0)
+			u := run(t, s.config(), q)
+			for i := range records + 1 {
+				q.add(record(i + 1))
+				pass(200 * time.Millisecond)
+			}
+			synctest.Wait()
+			if st := u.Status(); st.Acked != records+1 || st.Resent != 0 || st.Lost != 0 || st.Connects != 1 || st.Warning != nil {
+				t.Errorf("copies %d records behind: status %+v, want %d records acknowledged, none sent again", behind, st, records+1)
+			}
+		})
+	}
+}
+
 // TestBlindSubprotocol has a server accept the subprotocol that it is offered, whatever it is, and echo.
 func TestBlindSubprotocol(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -275,6 +275,9 @@ func (w *window) through(f *flight, now time.Time) (done []*flight) {
 			done = append(done, g)
 		}
 	}
+	if len(done) == 0 { // it is about to be sent again
+		return nil
+	}
 	if oldest := done[0]; !f.again && !oldest.again {
 		least, most := now.Sub(oldest.at)-w.delay, now.Sub(f.at)
 		w.measure(min(max(cmp.Or(w.srtt, most), least), most))
