@@ -77,8 +77,9 @@ func (s *source) pageNotices() (string, error) {
 	return "\n" + strings.Repeat("-", 78) + "\nThe viewer page. " + string(text), err
 }
 
-// commonLicence is a text that every Debian system has, to which packages refer by policy.
-var commonLicence = regexp.MustCompile(`(?s)^\s*Apache License\s+Version 2\.0, January 2004`)
+// commonLicence is a text that every Debian system has, to which packages refer by policy. A file may have it beside others.
+var commonLicence = regexp.MustCompile(`(?s)[ \t]*Apache License\s+Version 2\.0, January 2004.*?END OF TERMS AND CONDITIONS[ \t]*\n` +
+	`(\s*APPENDIX: .*?third-party archives\.[ \t]*\n)?`)
 
 // licenceFiles returns the files in a directory whose names match a pattern.
 func licenceFiles(dir string, patterns ...string) (paths []string, err error) {
@@ -107,8 +108,8 @@ func notices(dir string, inDebian bool) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if inDebian && commonLicence.Match(text) {
-			text = []byte("Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0\n")
+		if inDebian {
+			text = commonLicence.ReplaceAllLiteral(text, []byte("Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0\n"))
 		}
 		b.Write(text)
 	}
