@@ -25,18 +25,17 @@ func MemberNames() []string {
 	return names
 }
 
-// ParseMembers returns the set of some names, all of them for none. A name that no member has is returned as unknown, ""
-// where there is none.
-func ParseMembers(names []string) (m Members, unknown string) {
+// ParseMembers returns the set of some names, all of them for none. It is not ok where no member has one of them, the unknown.
+func ParseMembers(names []string) (m Members, unknown string, ok bool) {
 	known := MemberNames()
 	for _, name := range names {
 		i := slices.Index(known, name)
 		if i < 0 {
-			return 0, name
+			return 0, name, false
 		}
 		m |= 1 << i
 	}
-	return m, ""
+	return m, "", true
 }
 
 // has reports whether members of the set are to be written.

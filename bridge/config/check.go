@@ -197,8 +197,8 @@ func (s ReportSection) batch(p *problems) time.Duration {
 
 // members reads the names of the members that are sent.
 func (s ReportSection) members(p *problems) nmea.Members {
-	set, unknown := nmea.ParseMembers(s.Members)
-	if unknown != "" {
+	set, unknown, ok := nmea.ParseMembers(s.Members)
+	if !ok {
 		known := nmea.MemberNames()
 		p.value("report.members", fmt.Sprintf("%q is not a member of a fix", unknown), problem.Suggest(unknown, known)+
 			"use some of "+strings.Join(known, ", ")+"; those that identify the message are always sent")

@@ -115,6 +115,7 @@ func TestLoadRefusesInOneLine(t *testing.T) {
 		"server without URL":  {file: "[[uplink]]\nname = \"x\"", want: `gpsbridge\.toml:1: uplink\.server: it is empty`},
 		"unknown ack":         {file: "[[uplink]]\nserver = \"ws://a\"\nack = \"maybe\"", want: `gpsbridge\.toml:3: uplink\.ack: "maybe" is unknown`},
 		"unknown member":      {file: "[report]\nmembers = [\"lat\", \"sped\"]", want: `gpsbridge\.toml:2: report\.members: "sped" is not a member of a fix: did you mean speed\? use some of mode, status, time, lat, lon, altMSL, `},
+		"empty member":        {file: "[report]\nmembers = [\"\"]", want: `gpsbridge\.toml:2: report\.members: "" is not a member of a fix: use some of mode, `},
 		"unknown compress":    {file: "[[uplink]]\nserver = \"ws://a\"\ncompress = \"yes\"", want: `uplink\.compress: "yes" is unknown`},
 		"unknown order":       {file: "[[uplink]]\nserver = \"ws://a\"\norder = \"lifo\"", want: `uplink\.order: "lifo" is unknown`},
 		"same name twice":     {file: "[[uplink]]\nserver = \"ws://a\"\n[[uplink]]\nserver = \"ws://a\"", want: `gpsbridge\.toml:3: uplink\.name: two \[\[uplink\]\] sections are called "a"`},

@@ -80,8 +80,8 @@ func TestMembers(t *testing.T) {
 		{"mode", "class device_id run seq mode"},
 		{"", all},
 	} {
-		set, unknown := nmea.ParseMembers(strings.Fields(tt.members))
-		if unknown != "" {
+		set, unknown, ok := nmea.ParseMembers(strings.Fields(tt.members))
+		if !ok {
 			t.Fatalf("%q is unknown", unknown)
 		}
 		fd.Limit(Limits{Members: set})

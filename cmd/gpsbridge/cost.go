@@ -39,7 +39,7 @@ var typicalMember = regexp.MustCompile(`,"(\w+)":[^,}]+`)
 func lengthOf(set nmea.Members) int {
 	return len(typicalMember.ReplaceAllStringFunc(typicalFix, func(m string) string {
 		name := typicalMember.FindStringSubmatch(m)[1]
-		if one, unknown := nmea.ParseMembers([]string{name}); unknown == "" && name != "mode" && set != 0 && one&set == 0 {
+		if one, _, known := nmea.ParseMembers([]string{name}); known && name != "mode" && set != 0 && one&set == 0 {
 			return ""
 		}
 		return m

@@ -11,7 +11,7 @@ import (
 )
 
 func TestDataCost(t *testing.T) {
-	some, _ := nmea.ParseMembers([]string{"time", "lat", "lon", "speed", "track"})
+	some, _, _ := nmea.ParseMembers([]string{"time", "lat", "lon", "speed", "track"})
 	plain, tls := uplink.Config{URL: "ws://a"}, uplink.Config{URL: "wss://a"}
 	for _, test := range []struct {
 		limits pipeline.Limits
