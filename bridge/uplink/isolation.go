@@ -1,6 +1,9 @@
 package uplink
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // One bad record must not stop the rest: a server that breaks the connection on it, and would again each time, never gets to
 // what follows it. But a broken connection is weak evidence. It costs every record that was on its way, so that all of them
@@ -23,7 +26,8 @@ import "slices"
 //
 // A candidate that failed after another one with the mark of the backlog is sent so without it once: a server with a strict
 // schema refuses the mark and not the record. Two such records in a row show that, if none with the mark was acknowledged. A
-// server that ends every connection after some records does so without the mark as well: it has to fail more often with it.
+// server that ends every connection after some records does so without the mark as well: it has to fail more often with it, and the
+// record without it must come as late on its connection.
 const (
 	// breaksToIsolate is the number of breaks in a row that start the isolation.
 	breaksToIsolate = 3
@@ -62,6 +66,7 @@ type evidence struct {
 	first, behind int  // its failures of each kind
 	silent        bool // one of them came without a close frame that states a failure
 	marked        bool // it failed with the mark of the backlog
+	place         int  // so behind another one, as which record of its connection at the earliest; 0: not yet
 	tried         bool // it was sent without the mark
 }
 
@@ -75,7 +80,10 @@ type experiment struct {
 }
 
 // unmarked is when to send without the mark of the backlog: as it failed with it, so that nothing but the mark differs.
-type unmarked struct{ first, behind bool }
+type unmarked struct {
+	first  bool
+	behind int // as this record of the connection or a later one; 0: not
+}
 
 // failure is the end of a connection that a record may have caused.
 type failure struct {
@@ -83,6 +91,7 @@ type failure struct {
 	first       bool     // nothing else was sent on this connection
 	behind      bool     // another one passed before, as an experiment has it
 	marked      bool     // the first of them was sent with the mark of the backlog
+	place       int      // as which record of the connection it was sent, from 1
 	plain       bool     // none of them was
 	blame       blame    // of blamePossible or blameStated
 }
@@ -132,6 +141,9 @@ func (e *evidence) add(f failure) bool {
 	if f.behind {
 		e.behind++
 	}
+	if f.behind && f.marked {
+		e.place = min(cmp.Or(e.place, f.place), f.place)
+	}
 	e.silent, e.marked = e.silent || f.blame == blamePossible, e.marked || f.marked
 	needed := failuresNeeded
 	if e.silent {
@@ -180,7 +192,10 @@ func (i *isolation) next(most int) (t experiment, ok bool) {
 		t.records, t.behind = t.candidates[:1], e.first > e.behind
 		if e.marked && !e.tried {
 			t.behind, t.fresh = true, true
-			t.unmarked = unmarked{first: e.first >= failuresNeeded, behind: e.behind > i.plain}
+			t.unmarked.first = e.first >= failuresNeeded
+			if e.behind > i.plain {
+				t.unmarked.behind = e.place
+			}
 		}
 		return t, true
 	}

@@ -140,9 +140,9 @@ func TestIsolationFindsARefusedMark(t *testing.T) {
 		if experiment, ok := i.next(8); !ok || !experiment.behind || !experiment.fresh || experiment.unmarked != (unmarked{}) {
 			t.Fatalf("experiment %+v, %t", experiment, ok)
 		}
-		with.behind = true
+		with.behind, with.place = true, 2
 		i.broke(with)
-		if experiment, ok := i.next(8); !ok || !experiment.behind || experiment.unmarked != (unmarked{behind: true}) || i.marksRefused() {
+		if experiment, ok := i.next(8); !ok || !experiment.behind || experiment.unmarked != (unmarked{behind: 2}) || i.marksRefused() {
 			t.Fatalf("experiment %+v, %t; refused %t", experiment, ok, i.marksRefused())
 		}
 		i.tryUnmarked()
@@ -171,13 +171,16 @@ func TestIsolationComparesTheMark(t *testing.T) {
 	i.broke(with)
 	with.behind = true
 	for n := range plain + 1 {
-		if experiment, _ := i.next(8); experiment.unmarked.behind {
+		if experiment, _ := i.next(8); experiment.unmarked.behind > 0 {
 			t.Errorf("without the mark after %d failures", n)
 		}
+		with.place = 5 - n
 		i.broke(with)
 	}
-	if experiment, _ := i.next(8); !experiment.unmarked.behind {
-		t.Errorf("%+v", experiment)
+	with.place = 9
+	i.broke(with)
+	if experiment, _ := i.next(8); experiment.unmarked != (unmarked{behind: 5 - plain}) {
+		t.Errorf("%+v, want as it failed with the mark, or later on the connection", experiment)
 	}
 }
 

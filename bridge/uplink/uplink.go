@@ -357,8 +357,10 @@ func (u *Uplink) judge(s *session, err error) {
 	for _, flight := range out {
 		f.outstanding = append(f.outstanding, flight.pos)
 	}
-	f.first = u.win.n == u.win.begin+1
-	f.marked = len(out) > 0 && out[0].marked
+	f.first = u.win.place(u.win.n) == 1
+	if len(out) > 0 {
+		f.marked, f.place = out[0].marked, u.win.place(out[0].n)
+	}
 	f.plain = !slices.ContainsFunc(out, func(f *flight) bool { return f.marked })
 	searched := u.isolation.searching()
 	starts, quarantine := u.isolation.broke(f)

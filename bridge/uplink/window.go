@@ -117,6 +117,9 @@ func (w *window) has(pos uint64) bool {
 	return f != nil && f.n > w.begin
 }
 
+// place is as which record of this connection a sending went out, from 1.
+func (w *window) place(n uint64) int { return int(n - w.begin) }
+
 // outstanding is the number of records sent and not acknowledged, held ones included.
 func (w *window) outstanding() int { return len(w.sent) + len(w.lost) }
 

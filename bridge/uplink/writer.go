@@ -351,7 +351,7 @@ func (s *session) experiments(ctx context.Context) error {
 			}
 		}
 		s.u.mu.Lock()
-		bare := s.otherPassed && t.unmarked.behind || !s.otherPassed && t.unmarked.first
+		bare := !s.otherPassed && t.unmarked.first || s.otherPassed && t.unmarked.behind > 0 && s.u.win.place(s.u.win.n+1) >= t.unmarked.behind
 		if bare {
 			s.u.isolation.tryUnmarked()
 		}
