@@ -370,12 +370,11 @@ func (s *session) experiments(ctx context.Context) error {
 				return err
 			}
 		}
-		sent := time.Now()
 		if err := s.landed(ctx); err != nil {
 			return err
 		}
 		if bare {
-			if err := s.stands(ctx, sent); err != nil {
+			if err := s.stands(ctx); err != nil {
 				return err
 			}
 			s.u.mu.Lock()
@@ -395,7 +394,7 @@ func (s *session) others(ctx context.Context, t experiment) error {
 	if last > after+size {
 		after = last - 1
 	}
-	start, n := time.Now(), 0
+	n := 0
 	if after >= last && t.behind && !t.fresh {
 		after, last = s.u.queue.Acked(), after
 		size = 1
@@ -418,7 +417,7 @@ func (s *session) others(ctx context.Context, t experiment) error {
 	if err := s.landed(ctx); err != nil || n == 0 || !t.behind {
 		return err
 	}
-	if err := s.stands(ctx, start); err != nil {
+	if err := s.stands(ctx); err != nil {
 		return err
 	}
 	s.u.mu.Lock()
@@ -427,13 +426,17 @@ func (s *session) others(ctx context.Context, t experiment) error {
 	return nil
 }
 
-// stands waits until the server would have failed on what was sent at a time.
-func (s *session) stands(ctx context.Context, sent time.Time) error {
+// stands waits until the server would have failed on what has landed. It has processed what it has acknowledged, and a pong may be
+// ahead of that by a round trip.
+func (s *session) stands(ctx context.Context) error {
 	s.u.mu.Lock()
-	until := sent.Add(failWait + s.u.win.timeout())
+	wait := failWait
+	if s.u.win.held > 0 {
+		wait += s.u.win.timeout()
+	}
 	s.u.mu.Unlock()
 	select {
-	case <-time.After(time.Until(until)):
+	case <-time.After(wait):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
