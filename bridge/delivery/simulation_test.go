@@ -226,13 +226,18 @@ func TestWorlds(t *testing.T) {
 	t.Logf("%d worlds, %.0f simulated hours, %d fixes, %d repeats, %d live fixes of which %d late", worlds.Load(), time.Duration(hours.Load()).Hours(), fixes.Load(), repeats.Load(), live.Load(), late.Load())
 }
 
-// sometimesInBatches is the world of a seed, in every fourth with fixes that are collected.
+// sometimesInBatches is the world of a seed, in every second with fixes that are collected.
 func sometimesInBatches(seed uint64) *world {
 	w := newWorld(seed)
-	if seed%4 == 2 {
+	w.collects(seed%2 == 0)
+	return w
+}
+
+// collects has the device collect fixes for a time, or not.
+func (w *world) collects(does bool) {
+	if does {
 		w.device.batch = 10 * time.Second
 	}
-	return w
 }
 
 // report simulates a world, and shows it when something was found.
