@@ -64,12 +64,14 @@ func TestNoticesAreThereOrSaid(t *testing.T) {
 	if _, err := notices(dir, true); err == nil {
 		t.Error("a module without a licence is no error")
 	}
-	text := "\n                                 Apache License\n                           Version 2.0, January 2004\n and so on"
+	text := "Files: a/*\n\n                                 Apache License\n                           Version 2.0, January 2004\n and so on\n" +
+		"   END OF TERMS AND CONDITIONS\n\n   APPENDIX: How to apply it:\n\n identification within third-party archives.\n\n   Copyright of one\n\nFiles: b/*\n"
 	if err := os.WriteFile(filepath.Join(dir, "LICENSE"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := notices(dir, true); err != nil || !strings.Contains(got, "common-licenses/Apache-2.0") || strings.Contains(got, "and so on") {
-		t.Errorf("got %q, %v, want the name of the common text", got, err)
+	if got, err := notices(dir, true); err != nil || !strings.Contains(got, "common-licenses/Apache-2.0") || strings.Contains(got, "and so on") ||
+		!strings.Contains(got, "Copyright of one\n\nFiles: b/*") || strings.Contains(got, "archives") {
+		t.Errorf("got %q, %v, want the name of the common text, and what is beside it", got, err)
 	}
 	if got, err := notices(dir, false); err != nil || got != text {
 		t.Errorf("outside Debian: %q, %v, want the text", got, err)
