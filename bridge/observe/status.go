@@ -79,8 +79,8 @@ const (
 	// stuckEpoch is the age in seconds of the last epoch from which the receiver's part of the chain stands still: receivers are
 	// set to one every five seconds at the slowest.
 	stuckEpoch = 12.0
-	// stuckAck is that of the last acknowledgement while something waits for one. An uplink that gets none for ten seconds
-	// connects again; twice that has not helped.
+	// stuckAck is that of the last acknowledgement while something waits for one for as long. An uplink that gets none for ten
+	// seconds connects again; twice that has not helped.
 	stuckAck = 30.0
 )
 
@@ -104,10 +104,10 @@ func Health(st Status) error {
 		}
 	}
 	for _, u := range st.Uplinks {
-		switch {
+		switch limit := stuckAck + u.Batch; {
 		case u.State != uplink.Connected:
 			stands(CodeNotConnected, "uplink %s: %s", u.Name, join(string(u.State), u.Problem))
-		case u.Behind > u.HeldBack && st.Now.Sub(u.Since).Seconds() > stuckAck && (u.LastAckAge == nil || *u.LastAckAge > stuckAck+u.Batch):
+		case u.Behind > u.HeldBack && st.Now.Sub(u.Since).Seconds() > stuckAck && st.Spool.Oldest > limit && (u.LastAckAge == nil || *u.LastAckAge > limit):
 			stands(CodeNotAcknowledged, "uplink %s: %d messages wait and none was acknowledged for %.0f s", u.Name, u.Behind, stuckAck)
 		}
 	}

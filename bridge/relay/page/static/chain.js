@@ -52,7 +52,7 @@ function trackerChain(status, device, silent) {
     list.push({ ...station('Uplink', 'off', 'none', 'no server is configured: fixes stay here (set uplink.server, or --server)'), beyond: true });
     return list;
   }
-  const beyond = [...uplinks.map((u) => uplinkStation(nameOf('Uplink', uplinks, u.name), u, silent)), serverStation(uplinks)];
+  const beyond = [...uplinks.map((u) => uplinkStation(nameOf('Uplink', uplinks, u.name), u, silent)), serverStation(uplinks, status.spool)];
   return [...list, ...beyond.map((s) => ({ ...s, beyond: true }))]; // after this page's own source
 }
 
@@ -104,14 +104,15 @@ function uplinkStation(name, u, silent) {
   }
 }
 
-// serverStation judges by acknowledgements: a connection alone proves nothing.
-function serverStation(uplinks) {
+// serverStation judges by acknowledgements: a connection alone proves nothing. They come late where fixes are collected or the server
+// acknowledges in short, and seldom where there are few fixes.
+function serverStation(uplinks, spool) {
   const u = uplinks.find((x) => x.state !== 'connected') ?? uplinks[0];
   if (u.state !== 'connected') return station('Server', 'unknown', 'not reached', isNumber(u.last_ack_age) ? `last acknowledged ${roughSpan(u.last_ack_age)} ago` : 'nothing was acknowledged yet');
   if (u.ack === 'none') return station('Server', 'unknown', 'off', 'acknowledgements are switched off (uplink.ack = "none")');
   const age = u.last_ack_age;
   if (!isNumber(age)) return station('Server', u.outstanding ? 'warn' : 'unknown', 'none yet', 'nothing was acknowledged yet');
-  if (u.outstanding && age > 10) return station('Server', 'warn', 'silent', `${count(u.outstanding)} sent and not acknowledged, the last acknowledgement ${roughSpan(age)} ago`);
+  if (u.outstanding && Math.min(age, spool?.oldest_age ?? age) > 10 + (u.batch ?? 0)) return station('Server', 'warn', 'silent', `${count(u.outstanding)} sent and not acknowledged, the last acknowledgement ${roughSpan(age)} ago`);
   return station('Server', 'ok', 'acknowledges', `by ${u.ack}, ${roughSpan(age)} ago`);
 }
 
