@@ -97,14 +97,21 @@ func (d *daemon) uplink(name, id string) (observe.UplinkStatus, bool) {
 	return observe.UplinkStatus{}, false
 }
 
-// newFix returns a test of whether a message is a fix that the daemon has made since its status was taken; it gives its seq.
-// A server may greet with older ones.
+// newFix returns a test of whether a message is a fix that the daemon has sent since its status was taken; it gives its seq.
+// A server may greet with older ones. What is held back for a batch was not sent; where satellites are among that, it is not known
+// how many fixes those are.
 func (d *daemon) newFix(id string) func(msg []byte) uint64 {
 	made := map[string]uint64{}
 	if d.status != nil {
+		held := uint64(0)
+		for _, u := range d.status.Uplinks {
+			if u.DeviceID == id && u.AckedSeq != nil {
+				held = max(held, u.HeldBack)
+			}
+		}
 		for _, r := range d.status.Receivers {
 			if r.DeviceID == id {
-				made[r.Run] = max(made[r.Run], r.Reported)
+				made[r.Run] = max(made[r.Run], r.Reported-min(held, r.Reported))
 			}
 		}
 	}

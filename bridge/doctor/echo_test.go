@@ -60,7 +60,10 @@ func listenOnly(t *testing.T) func(*websocket.Conn) {
 
 func TestFollow(t *testing.T) {
 	t.Parallel()
-	d := &daemon{status: &observe.Status{Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 7}}}}
+	d := &daemon{status: &observe.Status{
+		Receivers: []pipeline.ReceiverStatus{{DeviceID: "van_7", Run: "a1", Reported: 11}},
+		Uplinks:   []observe.UplinkStatus{{DeviceID: "van_7", HeldBack: 4, AckedSeq: new(uint64(7))}},
+	}}
 	send := func(conn *websocket.Conn, text string) {
 		if err := conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 			t.Error(err)
