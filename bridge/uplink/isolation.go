@@ -72,11 +72,10 @@ type evidence struct {
 
 // experiment is what a connection begins with.
 type experiment struct {
-	records    []uint64 // the first of the candidates
-	candidates []uint64
-	behind     bool // after another record, which is no candidate, and some time
-	fresh      bool // that one must be new: one sent late would have the mark too
-	unmarked   unmarked
+	records  []uint64 // the first of the candidates
+	behind   bool     // after another record, and some time
+	fresh    bool     // that one must be new: one sent late would have the mark too
+	unmarked unmarked
 }
 
 // unmarked is when to send without the mark of the backlog: as it failed with it, so that nothing but the mark differs.
@@ -186,10 +185,9 @@ func (i *isolation) next(most int) (t experiment, ok bool) {
 	if !i.active {
 		return t, false
 	}
-	t.candidates = slices.Clone(i.candidates)
 	if i.group == 1 {
 		e := &i.evidence
-		t.records, t.behind = t.candidates[:1], e.first > e.behind
+		t.records, t.behind = slices.Clone(i.candidates[:1]), e.first > e.behind
 		if e.marked && !e.tried {
 			t.behind, t.fresh = true, true
 			t.unmarked.first = e.first >= failuresNeeded
@@ -202,8 +200,8 @@ func (i *isolation) next(most int) (t experiment, ok bool) {
 	if i.group > 1 { // the whole group would show nothing new
 		most = min(most, i.group-1)
 	}
-	i.size = min(max(1, 2*i.size), most, len(t.candidates))
-	t.records = t.candidates[:i.size]
+	i.size = min(max(1, 2*i.size), most, len(i.candidates))
+	t.records = slices.Clone(i.candidates[:i.size])
 	return t, true
 }
 

@@ -234,6 +234,21 @@ func TestLoneRecordIsNotQuarantined(t *testing.T) {
 	})
 }
 
+// A vehicle that is parked gives no new record to compare a bad one with: those that wait with it are compared, and do not wait longer.
+func TestBadRecordAmongTheLast(t *testing.T) {
+	for _, records := range []int{2, 3, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, poisoned(fails, 20*time.Millisecond, 1))
+			c, _ := s.quarantining()
+			u := run(t, c, newQueue(records))
+			pass(10 * time.Minute)
+			if acked := u.Status().Acked; acked != uint64(records-1) {
+				t.Errorf("%d of %d good records acknowledged", acked, records-1)
+			}
+		})
+	}
+}
+
 // When the evidence ends, the uplink is back at full speed: a server that failed on everything for a while, as with its Redis
 // down, costs one record per round trip no longer than the next window.
 func TestFullSpeedAfterTheEvidenceEnds(t *testing.T) {

@@ -406,7 +406,7 @@ func (s *session) others(ctx context.Context, t experiment) error {
 			return err
 		case pos == 0:
 			pos = last
-		case f != nil && !slices.Contains(t.candidates, pos):
+		case f != nil && !slices.Contains(t.records, pos):
 			if err := s.send(ctx, f); err != nil {
 				return err
 			}
