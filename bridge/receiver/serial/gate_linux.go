@@ -82,6 +82,11 @@ func (g *gate) Read(p []byte) (n int, err error) {
 	resting := time.Now().Before(g.until)
 	look := g.watched && !resting // a line that is watched from now on wakes for what has come already
 	waitErr := g.raw.Read(func(watcher uintptr) bool {
+		if look && resting && time.Now().Before(g.until) && !hungUp(g.terminal) {
+			// Go's poller was woken by what came before the rest, and the line was watched still.
+			g.armed = time.Time{}
+			look = false
+		}
 		if look {
 			n, err = readNow(g.terminal, p)
 			switch {
@@ -130,6 +135,12 @@ func (g *gate) await(watcher int, bytes bool, at time.Time) error {
 		in.Value = unix.NsecToTimespec(int64(max(time.Until(at), 1)))
 	}
 	return unix.TimerfdSettime(g.clock, 0, &in, nil)
+}
+
+func hungUp(terminal int) bool {
+	fds := []unix.PollFd{{Fd: int32(terminal)}} // a hangup needs no asking
+	n, err := unix.Poll(fds, 0)
+	return err != nil || n > 0
 }
 
 func readNow(fd int, p []byte) (int, error) {
