@@ -14,7 +14,7 @@ var receivers = []string{
 }
 
 // The parts know no other part, but the leaves and what is listed.
-var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/track", "bridge/relay", "bridge/relay/api", "bridge/relay/page"}, receivers...)
+var parts = append([]string{"bridge/spool", "bridge/uplink", "bridge/track", "bridge/relay", "bridge/layer", "bridge/layer/event", "bridge/relay/api", "bridge/relay/page"}, receivers...)
 
 // daemon are the packages that put the parts together, and the parts.
 var daemon = append([]string{"bridge/config", "bridge/pipeline", "bridge/observe"}, parts...)
@@ -25,6 +25,8 @@ var mayImport = map[string][]string{
 	"nmea":                         {},
 	"nmea/nmeatest":                {"nmea"},
 	"bridge/deflate":               {},
+	"bridge/group":                 {},
+	"bridge/layer":                 {"bridge/layer/event"},
 	"bridge/directory":             {},
 	"bridge/problem":               {},
 	"bridge/secret":                {},
@@ -74,7 +76,7 @@ var mustNotImport = map[string][]string{
 }
 
 // leaves are what every package may depend on.
-var leaves = []string{"bridge/deflate", "bridge/directory", "bridge/problem", "bridge/secret"}
+var leaves = []string{"bridge/deflate", "bridge/directory", "bridge/group", "bridge/problem", "bridge/secret"}
 
 // pkg is a package of this module: its name in the module, what it imports itself, and what it depends on.
 type pkg struct {
