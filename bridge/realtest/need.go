@@ -143,7 +143,7 @@ func generatedMap() error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Stat(filepath.Join(root, "bridge", "relay", "page", "dist", "map.js"))
+	_, err = os.Stat(filepath.Join(root, "bridge", "relay", "page", "dist", "map.js.gz"))
 	return err
 }
 

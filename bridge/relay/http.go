@@ -3,13 +3,16 @@ package relay
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"mime"
 	"net/http"
 	"os"
 	"path"
@@ -362,7 +365,7 @@ func (r *Relay) serveMetrics(w http.ResponseWriter, q *http.Request) error {
 	return nil
 }
 
-// serveFiles serves files below a path, index.html at /, with a header. They carry a hash of their content, so that a
+// serveFiles serves files below a path, index.html at /, with a header; what ends in .gz under the name without, as gzip. They carry a hash of their content, so that a
 // browser asks again after an upgrade and is answered "not modified" otherwise.
 func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Header) {
 	fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -373,6 +376,7 @@ func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Heade
 		if err != nil {
 			return err
 		}
+		name, packed := strings.CutSuffix(name, ".gz")
 		sum := sha256.Sum256(data)
 		own := http.Header{"Etag": {`"` + hex.EncodeToString(sum[:8]) + `"`}, "Cache-Control": {"no-cache"}}
 		maps.Copy(own, header)
@@ -388,10 +392,29 @@ func serveFiles(mux *http.ServeMux, files fs.FS, below string, header http.Heade
 		}
 		mux.HandleFunc("GET "+where, func(w http.ResponseWriter, q *http.Request) {
 			maps.Copy(w.Header(), own)
-			http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(data))
+			if !packed {
+				http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(data))
+				return
+			}
+			servePacked(w, q, name, data)
 		})
 		return nil
 	})
+}
+
+// servePacked serves a file that is compressed in the program: as it is to clients that take gzip, which all browsers do.
+func servePacked(w http.ResponseWriter, q *http.Request, name string, packed []byte) {
+	w.Header().Set("Vary", "Accept-Encoding")
+	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	if strings.Contains(q.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		http.ServeContent(w, q, name, time.Time{}, bytes.NewReader(packed))
+		return
+	}
+	w.Header().Del("Etag") // that of the compressed file
+	if text, err := gzip.NewReader(bytes.NewReader(packed)); err == nil {
+		io.Copy(w, text)
+	}
 }
 
 // serveBasemap serves the base map as it is on disk now, with range requests, which is how a PMTiles archive is read.

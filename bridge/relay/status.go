@@ -125,7 +125,7 @@ type PageStatus struct {
 }
 
 func (r *Relay) pageStatus() PageStatus {
-	_, err := fs.Stat(page.Dist(), "map.js")
+	_, err := fs.Stat(page.Dist(), "map.js.gz")
 	s := PageStatus{Map: err == nil, Track: r.config.Track != nil}
 	if r.config.Basemap != "" {
 		_, err = os.Stat(r.config.Basemap)

@@ -140,7 +140,7 @@ func testContents(t *testing.T, dir string) {
 	for _, m := range info.Deps {
 		want = append(want, "pkg:golang/"+m.Path+"@"+m.Version)
 	}
-	if _, err := os.Stat("../../" + page + "/dist/map.js"); err == nil {
+	if _, err := os.Stat("../../" + page + "/dist/map.js.gz"); err == nil {
 		var about struct{ Dependencies map[string]string }
 		if err := json.Unmarshal(read(t, "../../"+page, "package.json"), &about); err != nil || len(about.Dependencies) == 0 {
 			t.Fatal("no dependencies in package.json", err)

@@ -1,14 +1,16 @@
 // Makes what the page can do without into dist/: the map with OpenLayers in it,
 // the outlines of countries, and the notices that the licences of all that ask for.
+// What is large is compressed: it is part of the program, and browsers take it so.
 
-import { copyFile, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const directory = new URL('.', import.meta.url);
 const at = (path) => new URL(path, directory);
 const DATA = 'world-atlas'; // copied, not bundled
 
-const { metafile } = await build({
+const { metafile, outputFiles: [map] } = await build({
   absWorkingDir: at('.').pathname,
   entryPoints: ['src/map.js'],
   outfile: 'dist/map.js',
@@ -20,10 +22,20 @@ const { metafile } = await build({
   banner: { js: '// OpenLayers, PMTiles and what they need: see NOTICES.txt beside this file.' },
   legalComments: 'none', // NOTICES.txt has them all
   metafile: true,
+  write: false,
 });
-await copyFile(at(`node_modules/${DATA}/countries-50m.json`), at('dist/countries-50m.json'));
-await writeFile(at('dist/NOTICES.txt'), await notices(packagesIn(metafile).add(DATA)));
-for (const name of ['map.js', 'countries-50m.json', 'NOTICES.txt']) console.log(`dist/${name}: ${(await stat(at(`dist/${name}`))).size} bytes`);
+const large = {
+  'map.js': map.contents,
+  'countries-50m.json': await readFile(at(`node_modules/${DATA}/countries-50m.json`)),
+};
+for (const old of await readdir(at('dist'))) if (!old.startsWith('.')) await rm(at(`dist/${old}`));
+for (const [name, contents] of Object.entries(large)) await write(`${name}.gz`, gzipSync(contents, { level: 9 }));
+await write('NOTICES.txt', await notices(packagesIn(metafile).add(DATA)));
+
+async function write(name, contents) {
+  await writeFile(at(`dist/${name}`), contents);
+  console.log(`dist/${name}: ${contents.length} bytes`);
+}
 
 // packagesIn names the packages of which something is in the bundle.
 function packagesIn({ outputs }) {
