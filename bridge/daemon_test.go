@@ -133,7 +133,7 @@ func trackingServer(t *testing.T) (config.UplinkSection, string) {
 	if _, err := secret.ReadOrCreate(path); err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(ServerConfig{Config: relay.Config{Listen: "127.0.0.1:0"}, PublishTokenFile: path},
+	s, err := NewServer(config.Server{Config: relay.Config{Listen: "127.0.0.1:0"}, PublishTokenFile: path},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

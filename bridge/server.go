@@ -5,19 +5,12 @@ import (
 	"log/slog"
 	"time"
 
+	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/relay"
 
 	"golang.org/x/sync/errgroup"
 )
-
-// ServerConfig is what the relay needs to be a tracking server of its own. Its tokens are read from files, "" for none.
-type ServerConfig struct {
-	relay.Config
-	TokenFile        string // with the viewers' token
-	PublishTokenFile string // with the token that trackers present
-	DeviceTokensFile string // with a device ID and its token a line; see relay.ReadDeviceTokens
-}
 
 // Server is a tracking server: groups, publishers and viewers, no receiver.
 type Server struct {
@@ -29,7 +22,7 @@ type Server struct {
 
 // NewServer puts a tracking server together and listens. Its errors are problems with the keys of [relay]. With one of listening
 // the server is returned too.
-func NewServer(c ServerConfig, log *slog.Logger) (*Server, error) {
+func NewServer(c config.Server, log *slog.Logger) (*Server, error) {
 	s := &Server{log: log, started: time.Now()}
 	s.tokens = tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}
 	r := c.Config

@@ -46,7 +46,7 @@ func TestServerReloadsItsTokens(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
 	writeToken(t, path, "van_7 "+oldToken)
-	s, err := NewServer(ServerConfig{Config: relay.Config{Listen: "127.0.0.1:0"}, DeviceTokensFile: path}, slog.New(slog.DiscardHandler))
+	s, err := NewServer(config.Server{Config: relay.Config{Listen: "127.0.0.1:0"}, DeviceTokensFile: path}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@
 //   - check.go: what is wrong with the values, and what is made of them.
 //   - config.go: the checked configuration, made of the parts' own settings.
 //   - origin.go: where a value was given, for errors.
+//   - server.go: the same for a tracking server (gpsbridge relay), whose keys systemd/relay.toml documents.
 //   - service.go: the directories that systemd gives the service.
 //   - files.go: the files that keys name.
 //

@@ -298,14 +298,14 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key := range keys() {
+	for key := range keys(reflect.TypeFor[File]()) {
 		key = key[strings.LastIndexByte(key, '.')+1:]
 		if !regexp.MustCompile(`(?m)^#?(` + key + ` = |\[\[?` + key + `\]\]?$)`).Match(text) {
 			t.Errorf("key %q is not in the reference", key)
 		}
 	}
 	for _, s := range Settings {
-		if kind := keys()[s.key]; kind == nil || kind.Kind() != reflect.String {
+		if kind := keys(reflect.TypeFor[File]())[s.key]; kind == nil || kind.Kind() != reflect.String {
 			t.Errorf("%s sets %s, which is %v and not a text", s.Env, s.key, kind)
 		}
 		if !regexp.MustCompile(s.Env + `[,.]`).Match(text) {

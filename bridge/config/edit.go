@@ -73,7 +73,7 @@ func put(all map[string]any, section, name, value string) {
 
 // repeats reports whether a section may be there several times.
 func repeats(section string) bool {
-	t := keys()[section]
+	t := keys(reflect.TypeFor[File]())[section]
 	return t != nil && t.Kind() == reflect.Slice
 }
 

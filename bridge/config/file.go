@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -156,17 +157,17 @@ const (
 	CodeUnreadable problem.Code = "config-file-not-for-service" // a file that the service's user cannot read
 )
 
-// readFile returns the text of a configuration file.
-func readFile(path string) ([]byte, error) {
+// readFile returns the text of a configuration file, which a flag names.
+func readFile(path, flag string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	fail := func(cause, fix string) ([]byte, error) {
 		return nil, &problem.Problem{Code: CodeFile, Cause: fmt.Sprintf("configuration %q %s", path, cause), Fix: fix, Err: err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail("does not exist", "name the file with -c FILE")
+		return fail("does not exist", "name the file with "+flag+" FILE")
 	case errors.Is(err, syscall.EISDIR):
-		return fail("is a directory", "name a file in it with -c FILE")
+		return fail("is a directory", "name a file in it with "+flag+" FILE")
 	case errors.Is(err, fs.ErrPermission):
 		return fail("may not be read by this user", "use sudo, or let the file be read")
 	case err != nil:
@@ -175,52 +176,45 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
-// parse reads the text of the file at path over f and notes where its values were given.
-func (f *File) parse(path string, text []byte, o origins) error {
+// parse reads the text of the file at path over what file points to, and notes where its values were given. reference is the name of
+// the file that documents every key.
+func parse(path string, text []byte, file any, reference string, o origins) error {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // what editors on Windows begin a file with
-	if line, err := f.decode(text); err != nil {
+	if line, err := decode(text, file, reference); err != nil {
 		return &located{err, lineOf(path, line)}
 	}
 	o.readFile(path, text)
 	return nil
 }
 
-// decode reads a TOML text over f. A problem comes with its line.
-func (f *File) decode(text []byte) (line int, p *problem.Problem) {
+// decode reads a TOML text over what file points to. A problem comes with its line.
+func decode(text []byte, file any, reference string) (line int, p *problem.Problem) {
 	var wrong *toml.DecodeError
 	if err := toml.Unmarshal(text, new(map[string]any)); errors.As(err, &wrong) {
 		line, _ = wrong.Position()
 		return line, &problem.Problem{Code: CodeSyntax, Cause: strings.TrimPrefix(wrong.Error(), "toml: "), Err: err}
 	}
-	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(f)
+	known := keys(reflect.TypeOf(file).Elem())
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(file)
 	var unknown *toml.StrictMissingError
 	switch {
 	case errors.As(err, &unknown):
 		line, _ = unknown.Errors[0].Position()
-		return line, unknownKey(strings.Join(unknown.Errors[0].Key(), "."))
+		key := strings.Join(unknown.Errors[0].Key(), ".")
+		return line, &problem.Problem{Code: CodeUnknown, Cause: fmt.Sprintf("unknown key %q", key),
+			Fix: problem.Suggest(key, slices.Sorted(maps.Keys(known))) + reference + ", the reference, has every key"}
 	case errors.As(err, &wrong):
 		line, _ = wrong.Position()
 		key, kind := strings.Join(wrong.Key(), "."), reflect.Struct
-		if t := keys()[key]; t != nil {
+		if t := known[key]; t != nil {
 			kind = t.Kind()
 		}
 		return line, &problem.Problem{Code: CodeType, Key: key, Cause: "the value is not " + cmp.Or(wanted[kind], "a section"), Err: err,
-			Fix: "gpsbridge.toml, the reference, shows how it is written"}
+			Fix: reference + ", the reference, shows how it is written"}
 	case err != nil:
 		return 1, problem.Of(err)
 	}
 	return 0, nil
-}
-
-func unknownKey(key string) *problem.Problem {
-	known := keys()
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return &problem.Problem{Code: CodeUnknown, Cause: fmt.Sprintf("unknown key %q", key),
-		Fix: problem.Suggest(key, names) + "gpsbridge.toml, the reference, has every key"}
 }
 
 // wanted describes the values of a kind to a person.
@@ -229,10 +223,11 @@ var wanted = map[reflect.Kind]string{
 	reflect.Bool:   "true or false", reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Slice: "a list",
 }
 
-// keys are all keys of a file with their types: "device_id", "uplink.server". Those of repeated sections have no number.
-func keys() map[string]reflect.Type {
+// keys are all keys of a file, which is a struct, with their types: "device_id", "uplink.server". Those of repeated sections have no
+// number.
+func keys(file reflect.Type) map[string]reflect.Type {
 	all := map[string]reflect.Type{}
-	collectKeys(all, "", reflect.TypeFor[File]())
+	collectKeys(all, "", file)
 	return all
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gpsbridge/bridge/problem"
@@ -17,50 +18,87 @@ type Setting struct {
 	Name  string // of the flag, without dashes
 	Env   string // of the environment variable
 	Usage string // of the flag; "" for what is no flag
-	key   string // whose value is a text; receiver and uplink are the only ones of their kind
+	key   string // receiver and uplink are the only ones of their kind
+	Form  Form
 }
+
+// Form is how a value is written in a flag and a variable.
+type Form int
+
+// The forms of values. Switch is true or false, and a flag without a value is true; List is words with white space between them, and a
+// flag that is given again adds one.
+const (
+	Text Form = iota
+	Number
+	Switch
+	List
+)
 
 // Settings are the values that the environment, and some of them the command line, may give over the file.
 var Settings = []Setting{
-	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA (default " + kinds.Default + "): " + kinds.Forms(), "receiver.source"},
-	{"device-id", "GPSBRIDGE_DEVICE_ID", "`ID` of this tracker, which names its group: 1 to 80 letters, digits and underscores (default from the host name)", "device_id"},
-	{"server", "GPSBRIDGE_SERVER", "`URL` of the tracking server, such as wss://tracking.example.org (default none)", "uplink.server"},
-	{"listen", "GPSBRIDGE_LISTEN", "`ADDRESS` at which viewers are served, off for none (default " + relay.DefaultListen + ")", "relay.listen"},
-	{"record", "GPSBRIDGE_RECORD", "`FILE` in which what the receiver sends is kept; --device file:FILE plays it back", "receiver.record"},
-	{"log-level", "GPSBRIDGE_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default info)", "log.level"},
-	{"token-file", "GPSBRIDGE_TOKEN_FILE", "`FILE` with the token for the tracking server", "uplink.token_file"},
-	{"ca-file", "GPSBRIDGE_CA_FILE", "`FILE` with a certificate to trust for the tracking server, besides the system's authorities", "uplink.ca_file"},
-	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", "", "relay.token_file"},
-	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", "", "spool.dir"},
-	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "", "spool.max"},
+	{"device", "GPSBRIDGE_DEVICE", "`SOURCE` of NMEA (default " + kinds.Default + "): " + kinds.Forms(), "receiver.source", Text},
+	{"device-id", "GPSBRIDGE_DEVICE_ID", "`ID` of this tracker, which names its group: 1 to 80 letters, digits and underscores (default from the host name)", "device_id", Text},
+	{"server", "GPSBRIDGE_SERVER", "`URL` of the tracking server, such as wss://tracking.example.org (default none)", "uplink.server", Text},
+	{"listen", "GPSBRIDGE_LISTEN", "`ADDRESS` at which viewers are served, off for none (default " + relay.DefaultListen + ")", "relay.listen", Text},
+	{"record", "GPSBRIDGE_RECORD", "`FILE` in which what the receiver sends is kept; --device file:FILE plays it back", "receiver.record", Text},
+	{"log-level", "GPSBRIDGE_LOG_LEVEL", "`LEVEL` of the log: debug, info, warn or error (default info)", "log.level", Text},
+	{"token-file", "GPSBRIDGE_TOKEN_FILE", "`FILE` with the token for the tracking server", "uplink.token_file", Text},
+	{"ca-file", "GPSBRIDGE_CA_FILE", "`FILE` with a certificate to trust for the tracking server, besides the system's authorities", "uplink.ca_file", Text},
+	{"relay-token-file", "GPSBRIDGE_RELAY_TOKEN_FILE", "", "relay.token_file", Text},
+	{"spool-dir", "GPSBRIDGE_SPOOL_DIR", "", "spool.dir", Text},
+	{"spool-max", "GPSBRIDGE_SPOOL_MAX", "", "spool.max", Text},
 }
 
-// set sets the value in a file and notes where it was given. A source replaces all receivers; an uplink need not be there yet.
-func (s Setting) set(f *File, value, where string, o origins) error {
-	section, key, nested := strings.Cut(s.key, ".")
-	in := reflect.ValueOf(f).Elem()
+// set sets the value in a file of the daemon. A source replaces all receivers; an uplink need not be there yet.
+func (f *File) set(s Setting, value, where string, o origins) error {
 	switch {
-	case !nested:
-		key = section
 	case s.key == "receiver.source":
 		f.Receivers = []ReceiverSection{{}}
 		maps.DeleteFunc(o, func(k string, _ origin) bool { return strings.HasPrefix(k, "receiver") })
-	case section == "uplink" && len(f.Uplinks) == 0:
+	case strings.HasPrefix(s.key, "uplink.") && len(f.Uplinks) == 0:
 		f.Uplinks = []UplinkSection{{}}
 	}
-	path := s.key
-	if nested {
-		in = byTag(in, section)
-	}
-	if in.Kind() == reflect.Slice {
-		if n := in.Len(); n != 1 {
-			things := map[string]string{"receiver": "receivers", "uplink": "servers"}[section]
-			return &located{&problem.Problem{Code: CodeRepeated, Cause: fmt.Sprintf("the configuration names %d %s", n, things), Fix: "change them in the file"}, origin{text: where}}
+	return s.set(f, value, where, o)
+}
+
+// set sets the value in a file, of which file points to the struct, and notes where it was given.
+func (s Setting) set(file any, value, where string, o origins) error {
+	in, path := reflect.ValueOf(file).Elem(), ""
+	for part := range strings.SplitSeq(s.key, ".") {
+		if in.Kind() == reflect.Slice {
+			if n := in.Len(); n != 1 {
+				things := map[string]string{"receiver": "receivers", "uplink": "servers"}[path]
+				return &located{&problem.Problem{Code: CodeRepeated, Cause: fmt.Sprintf("the configuration names %d %s", n, things), Fix: "change them in the file"}, origin{text: where}}
+			}
+			in, path = in.Index(0), numbered(path, 0)
 		}
-		in, path = in.Index(0), numbered(section, 0)+"."+key
+		in, path = byTag(in, part), strings.TrimPrefix(path+"."+part, ".")
 	}
-	byTag(in, key).SetString(value)
+	if p := s.Form.read(in, value); p != nil {
+		return &located{p.In(s.key), origin{text: where}}
+	}
 	o[path] = origin{text: where}
+	return nil
+}
+
+// read reads a text into a value.
+func (f Form) read(into reflect.Value, text string) *problem.Problem {
+	var v any
+	var err error
+	switch f {
+	case Text:
+		v = text
+	case Number:
+		v, err = strconv.Atoi(text)
+	case Switch:
+		v, err = strconv.ParseBool(text)
+	case List:
+		v = strings.Fields(text)
+	}
+	if err != nil {
+		return &problem.Problem{Code: CodeType, Cause: fmt.Sprintf("%q is not %s", text, wanted[into.Kind()]), Err: err}
+	}
+	into.Set(reflect.ValueOf(v))
 	return nil
 }
 
@@ -81,7 +119,7 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 	if path == "" {
 		return Parse(path, nil, environ, flags)
 	}
-	text, err := readFile(path)
+	text, err := readFile(path, "-c")
 	if err != nil {
 		return Config{}, err
 	}
@@ -92,35 +130,44 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 func Parse(path string, text []byte, environ []string, flags map[string]string) (Config, error) {
 	f, o := Default(), origins{}
 	f.service, f.outside = serviceOf(environ, path)
-	if err := f.parse(path, text, o); err != nil {
+	if err := parse(path, text, &f, "gpsbridge.toml", o); err != nil {
 		return Config{}, err
 	}
-	for _, e := range environ {
-		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "GPSBRIDGE_") {
-			continue
-		}
-		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Env == name })
-		if i < 0 {
-			return Config{}, unknownVariable(name)
-		}
-		if err := Settings[i].set(&f, value, "environment variable "+name, o); err != nil {
-			return Config{}, err
-		}
-	}
-	for _, s := range Settings {
-		if value, given := flags[s.Name]; given {
-			if err := s.set(&f, value, "--"+s.Name, o); err != nil {
-				return Config{}, err
-			}
-		}
+	err := lay(Settings, "GPSBRIDGE_", environ, flags, func(s Setting, value, where string) error { return f.set(s, value, where, o) })
+	if err != nil {
+		return Config{}, err
 	}
 	return f.check(o)
 }
 
-func unknownVariable(name string) *problem.Problem {
-	names := make([]string, len(Settings))
-	for i, s := range Settings {
+// lay sets what the variables of environ whose names begin with prefix give, and over them what the flags give.
+func lay(settings []Setting, prefix string, environ []string, flags map[string]string, set func(s Setting, value, where string) error) error {
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Env == name })
+		if i < 0 {
+			return unknownVariable(name, settings)
+		}
+		if err := set(settings[i], value, "environment variable "+name); err != nil {
+			return err
+		}
+	}
+	for _, s := range settings {
+		if value, given := flags[s.Name]; given {
+			if err := set(s, value, "--"+s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func unknownVariable(name string, settings []Setting) *problem.Problem {
+	names := make([]string, len(settings))
+	for i, s := range settings {
 		names[i] = s.Env
 	}
 	return &problem.Problem{Code: CodeUnknown, Cause: fmt.Sprintf("environment variable %s is not known", name),

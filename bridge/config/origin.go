@@ -99,11 +99,13 @@ func (l *located) Unwrap() error { return l.Problem }
 
 // Explain returns the problems of an error that concerns a section ("relay", "uplink[1]", "" for the keys before all sections),
 // one line each that begins with where the value was given. errors.As finds the *problem.Problem in it, whose key is complete.
-func (c *Config) Explain(section string, err error) error {
+func (c *Config) Explain(section string, err error) error { return c.origins.explain(section, err) }
+
+func (o origins) explain(section string, err error) error {
 	var all []error
 	for _, p := range problem.All(err) {
 		p = p.In(section)
-		all = append(all, &located{p, c.origins.of(p.Key)})
+		all = append(all, &located{p, o.of(p.Key)})
 	}
 	return errors.Join(all...)
 }

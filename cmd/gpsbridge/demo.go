@@ -39,7 +39,7 @@ func runDemo(ctx context.Context, p command.Process, c command.Command, args []s
 	case err != nil && server == nil:
 		return command.Misusef("--listen %q: the demo serves only this machine: use host:port, such as %q", *listen, relay.DefaultListen)
 	case err != nil:
-		return serverError(server, err)
+		return byFlag(err)
 	}
 	van := config.Default()
 	van.DeviceID = "demo_van"
@@ -83,7 +83,7 @@ func runTogether(ctx context.Context, p command.Process, server *bridge.Server, 
 // demoServer listens at an address; without one at the usual, or where that is in use at any free port.
 func demoServer(listen, token string, log *slog.Logger) (*bridge.Server, error) {
 	open := func(listen string) (*bridge.Server, error) {
-		return bridge.NewServer(bridge.ServerConfig{Config: relay.Config{Listen: listen}, PublishTokenFile: token}, log)
+		return bridge.NewServer(config.Server{Config: relay.Config{Listen: listen}, PublishTokenFile: token}, log)
 	}
 	if listen != "" {
 		return open(listen)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/directory"
@@ -27,10 +28,32 @@ func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 	fs.StringVar(&f.path, "c", "", "configuration `FILE`")
 	for _, s := range config.Settings {
 		if slices.Contains(settings, s.Name) {
-			fs.Func(s.Name, s.Usage, func(v string) error { return f.give(s.Name, v) })
+			f.add(fs, s)
 		}
 	}
 	return f
+}
+
+// addServerFlags registers --config, and all of config.ServerSettings.
+func addServerFlags(fs *flag.FlagSet) *configFlags {
+	f := &configFlags{values: map[string]string{}}
+	fs.StringVar(&f.path, "config", "", "configuration `FILE`")
+	for _, s := range config.ServerSettings {
+		f.add(fs, s)
+	}
+	return f
+}
+
+// add registers a setting.
+func (f *configFlags) add(fs *flag.FlagSet, s config.Setting) {
+	switch s.Form {
+	case config.Switch:
+		fs.BoolFunc(s.Name, s.Usage, func(v string) error { return f.give(s.Name, v) })
+	case config.List:
+		fs.Func(s.Name, s.Usage, func(v string) error { return f.give(s.Name, strings.TrimSpace(f.values[s.Name]+" "+v)) })
+	default:
+		fs.Func(s.Name, s.Usage, func(v string) error { return f.give(s.Name, v) })
+	}
 }
 
 // askedAt describes --listen for a command that asks the daemon.
@@ -78,3 +101,17 @@ func readable(files ...string) error {
 }
 
 const notReadable problem.Code = "file-not-readable-by-user"
+
+// byFlag names the flags whose values the problems of an error are about, for commands without a configuration: they have the names
+// of the configuration's keys.
+func byFlag(err error) error {
+	var all []error
+	for _, p := range problem.All(err) {
+		text := p.Text()
+		if p.Key != "" {
+			text = "--" + strings.ReplaceAll(p.Key, "_", "-") + ": " + text
+		}
+		all = append(all, errors.New(text))
+	}
+	return errors.Join(all...)
+}
