@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"bridge/deflate":               {},
 	"bridge/group":                 {},
 	"bridge/layer":                 {"bridge/layer/event"},
+	"bridge/layer/event":           {},
 	"bridge/directory":             {},
 	"bridge/problem":               {},
 	"bridge/secret":                {},

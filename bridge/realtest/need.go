@@ -61,7 +61,7 @@ var parts = map[Part]part{
 	UvicornServer:   {sync.OnceValue(pythonHas("uvicorn", "websockets")), apt("uvicorn python3-websockets")},
 	HypercornServer: {sync.OnceValue(pythonHas("hypercorn")), apt("python3-hypercorn")},
 	Websockets:      {sync.OnceValue(pythonHas("websockets")), apt("python3-websockets")},
-	ChannelsRedis:   {sync.OnceValue(pythonHas("channels_redis")), apt("python3-channels-redis")},
+	ChannelsRedis:   {sync.OnceValue(pythonHas("channels_redis", "msgpack", "cryptography")), apt("python3-channels-redis")},
 	RedisServer:     {sync.OnceValue(inPath("redis-server")), apt("redis-server")},
 	Browser:         {sync.OnceValue(inPath("chromium")), apt("chromium fonts-dejavu-core")},
 	GPSD:            {sync.OnceValue(inPath("gpsd")), apt("gpsd")},
