@@ -25,9 +25,10 @@ type Message struct {
 type Layer interface {
 	// Run serves until ctx ends, and gives what comes to r. It is called once.
 	Run(ctx context.Context, r Receiver) error
-	// Join returns when the node gets the messages of the group of device: what is sent from then on is received.
+	// Join returns when the node gets the messages of the group of device: what is sent from then on is received. It waits while Ready has a
+	// problem, as long as ctx lets it.
 	Join(ctx context.Context, device string) error
-	// Leave is the opposite of Join. Messages may still come for a while.
+	// Leave undoes one Join that returned nil. Messages may still come for a while after the last.
 	Leave(device string)
 	// Publish gives messages to the group of device in their order. It returns when they are as durable as is configured, and
 	// the group has them: they come back through Receive. After an error it is not known which of them the group has.

@@ -25,3 +25,11 @@ type kind interface {
 	// does with the session. An error ends the session. deliver does not block; data is one JSON text.
 	receive(ctx context.Context, s *session, deliver func(group string, data []byte)) error
 }
+
+// newKind returns a kind by its name.
+func newKind(name string, c Config, _ *counters) kind {
+	switch name {
+	default:
+		return &pubsub{prefix: c.Prefix}
+	}
+}

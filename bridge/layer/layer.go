@@ -1,0 +1,253 @@
+package layer
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/maphash"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"gpsbridge/bridge/group"
+	"gpsbridge/bridge/problem"
+)
+
+// grace is for how long a layer without a session still counts as ready: a failover that Redis' Sentinels do quickly is not reported.
+const grace = 3 * time.Second
+
+// retryMost is the longest pause between two attempts to begin a session: thousands of trackers wait.
+const retryMost = time.Second
+
+// farewell bounds what is done at the end of Run.
+const farewell = time.Second
+
+// Layer is a group.Layer on Redis.
+type Layer struct {
+	config   Config
+	node     string // names this process on its own channel
+	seed     maphash.Seed
+	members  *memberships
+	workers  []*worker
+	store    store
+	counters counters
+
+	kind     kind           // set before the first session carries anything
+	receiver group.Receiver // set by Run
+	session  atomic.Pointer[session]
+
+	mu      sync.Mutex
+	trouble *problem.Problem // why there is no session
+	since   time.Time        // since when; zero is before the first one
+}
+
+var _ group.Layer = (*Layer)(nil)
+
+// Open returns a layer that connects to Redis when Run is called. It fails where Config.Check does.
+func Open(c Config) (*Layer, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.defaults()
+	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), trouble: starting}
+	l.store = newStore(c, func() { l.receiver.Lost() })
+	for range runtime.GOMAXPROCS(0) {
+		l.workers = append(l.workers, newWorker())
+	}
+	return l, nil
+}
+
+// Run is that of group.Layer. It returns nil when ctx ends.
+func (l *Layer) Run(ctx context.Context, r group.Receiver) error {
+	l.receiver = r
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	for _, w := range l.workers {
+		parts.Go(func() { w.run(ctx, l.handle) })
+	}
+	pause := backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: retryMost}
+	pause.Reset()
+	for ctx.Err() == nil {
+		if l.runSession(ctx) > retryMost {
+			pause.Reset()
+		}
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// runSession begins a session and serves until it or ctx has ended, and returns for how long it stood.
+func (l *Layer) runSession(ctx context.Context) time.Duration {
+	s, err := l.config.newSession(ctx)
+	if err != nil {
+		l.down(err)
+		return 0
+	}
+	if err := l.begin(ctx, s); err != nil {
+		s.close(err)
+		l.down(err)
+		return 0
+	}
+	began := time.Now()
+	l.up(s)
+	l.serve(ctx, s)
+	l.down(context.Cause(s.ctx))
+	s.close(closed)
+	return time.Since(began)
+}
+
+// begin makes a session ready to carry messages: connected, and all groups joined.
+func (l *Layer) begin(ctx context.Context, s *session) error {
+	defer context.AfterFunc(ctx, func() { s.end(closed) })()
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if err := l.chooseKind(s); err != nil {
+		return err
+	}
+	for _, h := range s.hosts {
+		if err := l.listen(s, h); err != nil {
+			return err
+		}
+	}
+	if err := l.store.begin(s.ctx, s); err != nil {
+		return err
+	}
+	l.members.restart()
+	return l.joinAll(s.ctx, s)
+}
+
+// serve runs what goes on during a session, until it or ctx has ended.
+func (l *Layer) serve(ctx context.Context, s *session) {
+	var parts sync.WaitGroup
+	run := func(part func(context.Context, *session) error) {
+		parts.Go(func() {
+			if err := part(s.ctx, s); err != nil {
+				s.end(fault(s.addresses(), err))
+			}
+		})
+	}
+	for _, h := range s.hosts {
+		parts.Go(func() { l.watch(s.ctx, s, h) })
+		if h.target.master != "" {
+			parts.Go(func() { h.watchSentinels(s.ctx, s) })
+		}
+	}
+	run(l.keepMembership)
+	run(l.store.run)
+	run(func(ctx context.Context, s *session) error { return l.kind.receive(ctx, s, l.deliver) })
+	select {
+	case <-s.ctx.Done():
+	case <-ctx.Done():
+		l.takeLeave(s)
+	}
+	parts.Wait()
+}
+
+// takeLeave leaves all groups and ends the session.
+func (l *Layer) takeLeave(s *session) {
+	ctx, cancel := context.WithTimeout(s.ctx, farewell)
+	defer cancel()
+	if err := l.kind.leave(ctx, s, l.members.all()); err != nil {
+		l.config.Log.Warn("groups are not left", "err", err)
+	}
+	s.end(closed)
+}
+
+// up makes a session the one that carries messages.
+func (l *Layer) up(s *session) {
+	l.counters.sessions.Add(1)
+	l.session.Store(s)
+	l.mu.Lock()
+	l.trouble = nil
+	l.mu.Unlock()
+	l.config.Log.Info("layer ready", "redis", s.addresses(), "groups", len(l.members.all()))
+}
+
+// down notes why there is no session. It logs what it has not logged before.
+func (l *Layer) down(err error) {
+	l.session.Store(nil)
+	p := fault("", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trouble == nil {
+		l.since = time.Now()
+	}
+	if !p.Same(l.trouble) && p != closed {
+		l.config.Log.Warn("layer not ready", slog.Any("problem", p))
+	}
+	l.trouble = p
+}
+
+// Ready is that of group.Layer: a problem before the first session, and when there has been none for three seconds.
+func (l *Layer) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trouble == nil || !l.since.IsZero() && time.Since(l.since) < grace {
+		return nil
+	}
+	return l.trouble
+}
+
+// current returns the session, and a problem where there is none.
+func (l *Layer) current() (*session, error) {
+	if s := l.session.Load(); s != nil {
+		return s, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trouble == nil { // up is about to store it
+		return nil, starting
+	}
+	return nil, l.trouble
+}
+
+// Join is that of group.Layer. Each Join that returns nil is undone by one Leave. It waits for a session when there is none.
+func (l *Layer) Join(ctx context.Context, device string) error {
+	joined := l.members.join(device)
+	select {
+	case <-joined:
+		return nil
+	case <-ctx.Done():
+		l.members.leave(device, time.Now())
+		if _, err := l.current(); err != nil {
+			return err
+		}
+		return ctx.Err()
+	}
+}
+
+// Leave is that of group.Layer. The group is left half a minute after the last member.
+func (l *Layer) Leave(device string) { l.members.leave(device, time.Now()) }
+
+// Publish is that of group.Layer. It fails with a problem, at once when there is no session, and tries nothing again: the publisher has
+// what was not acknowledged.
+func (l *Layer) Publish(ctx context.Context, device string, messages []group.Message) error {
+	s, err := l.current()
+	if err != nil {
+		return err
+	}
+	if err := l.store.commit(ctx, s, device, messages); err != nil {
+		return err
+	}
+	if err := l.send(ctx, s, device, messages); err != nil {
+		return err
+	}
+	l.counters.published.Add(uint64(len(messages)))
+	return nil
+}
+
+// History is that of group.Layer.
+func (l *Layer) History(ctx context.Context, device string, after group.Key, most int) ([]group.Message, bool, error) {
+	s, err := l.current()
+	if err != nil {
+		return nil, false, err
+	}
+	return l.store.history(ctx, s, device, after, most)
+}

@@ -1,0 +1,32 @@
+package layer
+
+import "sync/atomic"
+
+// Stats are what a Layer has done since it was opened.
+type Stats struct {
+	Published    uint64 // messages that Publish carried
+	Received     uint64 // messages given to the receiver, own ones too
+	Undecodable  uint64 // messages on a group's channel that were none: something else writes there, or keys differ
+	Dropped      uint64 // messages that came faster than this node could handle
+	OverCapacity uint64 // times that a queue of the Django application was full
+	Sessions     uint64 // sessions begun: 1, and 1 more for each failover or broken connection
+	Groups       uint64 // groups joined now
+}
+
+// counters are Stats while they grow.
+type counters struct {
+	published, received, undecodable, dropped, overCapacity, sessions atomic.Uint64
+}
+
+// Stats returns the counters.
+func (l *Layer) Stats() Stats {
+	return Stats{
+		Published:    l.counters.published.Load(),
+		Received:     l.counters.received.Load(),
+		Undecodable:  l.counters.undecodable.Load(),
+		Dropped:      l.counters.dropped.Load(),
+		OverCapacity: l.counters.overCapacity.Load(),
+		Sessions:     l.counters.sessions.Load(),
+		Groups:       uint64(len(l.members.all())),
+	}
+}
