@@ -53,3 +53,7 @@ type Receiver interface {
 // SendAgain is the reason in the close frame (code 1012, service restart) by which a server asks a tracker to send again what it has
 // acknowledged and the tracker still has.
 const SendAgain = "send again what was acknowledged"
+
+// RetainHeader is a header of the answer to a tracker's handshake: for how many seconds, a whole number, the server may ask for what it
+// has acknowledged with SendAgain. Without it the tracker keeps nothing that is acknowledged.
+const RetainHeader = "Gpsbridge-Retain"
