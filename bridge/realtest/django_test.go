@@ -189,16 +189,14 @@ func TestRedisFlushedGoesDeaf(t *testing.T) {
 
 func TestRedisRestart(t *testing.T) {
 	store := StartRedis(t)
-	if err := store.command("SET x 1", "+OK"); err != nil {
-		t.Fatal(err)
-	}
+	store.Do("SET", "x", "1")
 	store.Kill()
-	if err := store.command("PING", "+PONG"); err == nil {
+	if _, err := store.Command("PING"); err == nil {
 		t.Fatal("a killed Redis answered")
 	}
 	store.Restart()
-	if err := store.command("EXISTS x", ":0"); err != nil {
-		t.Errorf("restarted: %v", err)
+	if got := store.Do("EXISTS", "x"); got != "0" {
+		t.Errorf("restarted, it has %s of the keys", got)
 	}
 }
 

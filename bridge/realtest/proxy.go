@@ -26,7 +26,7 @@ const (
 // be called from any goroutine; each disturbance ends the one before it, and Restore ends them all.
 type Proxy struct {
 	listener net.Listener
-	target   string
+	dial     func(context.Context) (net.Conn, error) // to the server
 	ctx      context.Context
 	running  sync.WaitGroup
 
@@ -51,13 +51,20 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatalf("start a proxy to %s: %v", target, err)
 	}
-	return proxyOn(t, l, target)
+	return proxyOn(t, l, dialer(target))
+}
+
+// dialer returns a function that connects to host:port.
+func dialer(target string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{Timeout: startTimeout}).DialContext(ctx, "tcp", target)
+	}
 }
 
 // proxyOn is a Proxy on a listener.
-func proxyOn(t testing.TB, l net.Listener, target string) *Proxy {
+func proxyOn(t testing.TB, l net.Listener, dial func(context.Context) (net.Conn, error)) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{listener: l, target: target, ctx: ctx, changed: make(chan struct{}), links: make(map[*link]bool)}
+	p := &Proxy{listener: l, dial: dial, ctx: ctx, changed: make(chan struct{}), links: make(map[*link]bool)}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		cancel()
@@ -156,7 +163,7 @@ func (p *Proxy) serve(l *link) {
 		_, _ = io.Copy(io.Discard, l.client) // until the client gives up
 		return
 	}
-	c, err := (&net.Dialer{Timeout: startTimeout}).DialContext(p.ctx, "tcp", p.target)
+	c, err := p.dial(p.ctx)
 	if err != nil {
 		reset(l.client) // as near as a proxy comes to a refusal
 		return

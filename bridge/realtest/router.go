@@ -50,7 +50,7 @@ func StartRouter(t testing.TB, target string) *Router {
 	if err != nil {
 		t.Fatalf("listen at %s: %v", serverHost, err)
 	}
-	r.proxy = proxyOn(t, l, target)
+	r.proxy = proxyOn(t, l, dialer(target))
 	return r
 }
 

@@ -79,7 +79,7 @@ func (a ca) listen(target string, c *tls.Config) *Proxy {
 	if err != nil {
 		a.t.Fatalf("start TLS in front of %s: %v", target, err)
 	}
-	return proxyOn(a.t, l, target)
+	return proxyOn(a.t, l, dialer(target))
 }
 
 // file writes a certificate.
