@@ -30,6 +30,6 @@ type kind interface {
 func newKind(name string, c Config, _ *counters) kind {
 	switch name {
 	default:
-		return &pubsub{prefix: c.Prefix}
+		return newPubsub(c)
 	}
 }

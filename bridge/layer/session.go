@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 	"golang.org/x/sync/errgroup"
 
+	"gpsbridge/bridge/layer/event"
 	"gpsbridge/bridge/secret"
 )
 
@@ -91,7 +92,7 @@ func (c Config) readPassword(targets []target) error {
 }
 
 // host returns the host that Django's ring gives for the name of a key or channel.
-func (s *session) host(name string) *host { return s.hosts[ring(name, len(s.hosts))] }
+func (s *session) host(name string) *host { return s.hosts[event.Host(name, len(s.hosts))] }
 
 // check takes the error of each command: nil, Redis' nil and the error of a context stay what they are. One which shows that the
 // connection is broken, or that the server is no longer the master, ends the session. What it returns otherwise is a problem, which wraps
