@@ -22,7 +22,7 @@ const maxDepth = 500
 // appendMsgpack appends to dst, as msgpack, the value that Python's json.loads makes of a JSON text: integers in the fewest bytes, other
 // numbers as float64, members in their order, of equal names the last value in the place of the first. What Python cannot write is
 // refused: integers outside -2^63 to 2^64-1 and surrogates without their other half. So is what is not JSON, NaN and numbers beyond
-// float64 among it, and text that is not UTF-8.
+// float64 among it, and text that is not UTF-8; all of this also in values that are replaced.
 func appendMsgpack(dst, text []byte) ([]byte, error) {
 	var room [32]member
 	e := encoder{in: text, out: dst, members: room[:0]}
