@@ -16,6 +16,8 @@ type Message struct {
 	Data []byte
 	// Key is that of a fix. A message without one cannot be told from its repeat, and is stored nowhere.
 	Key Key
+	// Backlog is of a fix that Publish gets late: newer ones may have gone first.
+	Backlog bool
 	// From is the publisher, as Publish was given it, where this node published the message; nil for what another node or the
 	// Django application sent.
 	From any

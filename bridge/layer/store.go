@@ -35,4 +35,9 @@ func (nothing) history(context.Context, *session, string, group.Key, int) ([]gro
 }
 
 // newStore returns the store of a configuration. lost is called when what was stored may be lost.
-func newStore(Config, func()) store { return nothing{} }
+func newStore(c Config, lost func()) store {
+	if c.Durable == "none" {
+		return nothing{}
+	}
+	return newStreams(c, lost)
+}

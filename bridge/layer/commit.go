@@ -1,0 +1,263 @@
+package layer
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"gpsbridge/bridge/group"
+	"gpsbridge/bridge/problem"
+)
+
+// Codes of the problems that keep a fix from being acknowledged.
+const (
+	CodeNotReplicated problem.Code = "layer-not-replicated"
+	CodeNotOnDisk     problem.Code = "layer-not-on-disk"
+	CodeFull          problem.Code = "layer-full"
+	CodeCannotSave    problem.Code = "layer-cannot-save"
+	CodeDataLost      problem.Code = "layer-data-lost"
+)
+
+const (
+	// scriptFixes is how many fixes one call of the script stores: other commands of Redis wait for it, some 2 ms.
+	scriptFixes = 256
+	// commitBytes bounds what one commit holds beside its first request: 12,000 fixes of 335 B, which are what comes while WAITAOF waits
+	// for a disk that is written to once a second.
+	commitBytes = 4 << 20
+	// replicaWait bounds the wait for a replica. One that is there answers in a round trip.
+	replicaWait = time.Second
+	// diskWait bounds that for disks: with appendfsync everysec the master's and then the replica's take up to a second each.
+	diskWait = 3 * time.Second
+	// answerWait bounds the time that Redis has to answer, beside those.
+	answerWait = 2 * time.Second
+)
+
+//go:embed commit.lua
+var commitText string
+var commitScript = rueidis.NewLuaScript(commitText)
+
+// request is fixes of one device that are stored together, as the script takes them.
+type request struct {
+	keys, args []string
+	bytes      int
+	done       chan error // takes one error without blocking
+}
+
+// newRequest makes a request of those messages that have a key; nil when none has.
+func (sh *shard) newRequest(device string, messages []group.Message) *request {
+	p := strconv.Itoa(partition(device))
+	stream, last, seen := sh.prefix+":"+p, sh.prefix+":"+p+":last", sh.prefix+":"+p+":"+device+":"
+	r := &request{done: make(chan error, 1)}
+	for _, m := range messages {
+		if m.Key == (group.Key{}) {
+			continue
+		}
+		backlog := ""
+		if m.Backlog {
+			backlog = "1"
+		}
+		r.keys = append(r.keys, stream, last, seen+m.Key.Run+":"+strconv.FormatUint(m.Key.Seq/seenBits, 10))
+		r.args = append(r.args, device, m.Key.Run, strconv.FormatUint(m.Key.Seq, 10), strconv.FormatUint(m.Key.Seq%seenBits, 10), backlog,
+			rueidis.BinaryString(m.Data))
+		r.bytes += len(m.Data)
+	}
+	if len(r.keys) == 0 {
+		return nil
+	}
+	return r
+}
+
+// commit returns when the messages of a device are stored as durably as is configured.
+func (sh *shard) commit(ctx context.Context, s *session, device string, messages []group.Message) error {
+	r := sh.newRequest(device, messages)
+	if r == nil {
+		return nil
+	}
+	select {
+	case sh.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+}
+
+// serve commits what comes until ctx ends. It has one commit on its way and collects for the next one meanwhile: a lone request waits for
+// no other, and the more there are the larger are the commits.
+func (sh *shard) serve(ctx context.Context, s *session, h *host) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case first := <-sh.requests:
+			if err := sh.store(ctx, s, h, sh.collect(first)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// collect returns first and the requests that wait beside it, in the order in which they came, divided into calls of the script.
+func (sh *shard) collect(first *request) [][]*request {
+	runtime.Gosched() // to the publishers that the last commit has woken
+	calls, fixes, size := [][]*request{{first}}, len(first.keys)/keysOfFix, first.bytes
+	for size < commitBytes {
+		select {
+		case r := <-sh.requests:
+			if fixes += len(r.keys) / keysOfFix; fixes > scriptFixes {
+				calls, fixes = append(calls, nil), len(r.keys)/keysOfFix
+			}
+			calls[len(calls)-1] = append(calls[len(calls)-1], r)
+			size += r.bytes
+		default:
+			return calls
+		}
+	}
+	return calls
+}
+
+// keysOfFix is how many keys a fix has in the script's call.
+const keysOfFix = 3
+
+// store makes one commit and answers its requests. An error ends the session.
+func (sh *shard) store(ctx context.Context, s *session, h *host, calls [][]*request) error {
+	epoch, proof := sh.epoch.Load().(string), sh.proof.Load()
+	answers := sh.send(ctx, h, calls, epoch, proof)
+	for _, answer := range answers {
+		if refusal, is := rueidis.IsRedisErr(answer.Error()); is && refusal.IsNoScript() { // another master, or SCRIPT FLUSH
+			if err := sh.load(ctx, h); err != nil {
+				return s.check(err)
+			}
+			answers = sh.send(ctx, h, calls, epoch, proof)
+			break
+		}
+	}
+	var unproven error
+	if proof.mode != memory {
+		unproven = proof.check(answers[len(calls)], h)
+	}
+	var broken error
+	for i, requests := range calls {
+		stored, err := answers[i].AsStrSlice()
+		if err == nil {
+			err = unproven
+		}
+		switch {
+		case err == nil && stored[1] != "":
+			sh.newest.Store(&entry{stream: stored[0], id: stored[1], at: time.Now()})
+		case reply(err) == replyEpoch:
+			broken = sh.verify(ctx, h)
+		}
+		if err = refused(err, h); err != nil && problem.CodeOf(err) == "" {
+			if reply(err) == "" { // nothing that Redis answered
+				broken = err
+			}
+			err = s.check(err)
+		}
+		for _, r := range requests {
+			r.done <- err
+		}
+	}
+	return s.check(broken)
+}
+
+// send writes the calls of a commit and the proof that is asked for, all on one connection: WAIT waits for what its own has written.
+func (sh *shard) send(ctx context.Context, h *host, calls [][]*request, epoch string, p *proof) []rueidis.RedisResult {
+	ctx, cancel := context.WithTimeout(ctx, p.wait+answerWait)
+	defer cancel()
+	commands := make([]rueidis.Completed, 0, len(calls)+1)
+	ttl := strconv.FormatInt(max(sh.keep, seenFor).Milliseconds(), 10)
+	for _, requests := range calls {
+		keys, args := []string{sh.prefix + ":epoch"}, []string{epoch, ttl}
+		for _, r := range requests {
+			keys, args = append(keys, r.keys...), append(args, r.args...)
+		}
+		commands = append(commands, h.client.B().Evalsha().Sha1(sh.sha).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())
+	}
+	if p.mode != memory {
+		commands = append(commands, p.command(h))
+	}
+	return h.client.DoMulti(ctx, commands...)
+}
+
+// proof is what shows that a commit is as durable as is asked for.
+type proof struct {
+	mode     string // memory, replicated or fsync
+	replicas int64  // how many must have it
+	waitAOF  bool   // Redis can tell what is on disk, as from 7.2 on
+	wait     time.Duration
+}
+
+func (p *proof) command(h *host) rueidis.Completed {
+	ms := p.wait.Milliseconds()
+	if p.waitAOF {
+		return h.client.B().Waitaof().Numlocal(1).Numreplicas(p.replicas).Timeout(ms).Build()
+	}
+	return h.client.B().Wait().Numreplicas(p.replicas).Timeout(ms).Build()
+}
+
+// check returns why the answer to command is no proof.
+func (p *proof) check(answer rueidis.RedisResult, h *host) error {
+	var disks, replicas int64
+	if p.waitAOF {
+		counts, err := answer.AsIntSlice()
+		if err != nil {
+			return err
+		}
+		disks, replicas = counts[0], counts[1]
+	} else {
+		count, err := answer.AsInt64()
+		if err != nil {
+			return err
+		}
+		disks, replicas = 1, count
+	}
+	switch {
+	case disks < 1:
+		return &problem.Problem{Code: CodeNotOnDisk, Key: "durable", Cause: fmt.Sprintf("%s has not written to its disk within %v", h.address, p.wait),
+			Fix: "look at its disk and at appendfsync in redis.conf"}
+	case replicas < p.replicas:
+		return &problem.Problem{Code: CodeNotReplicated, Key: "durable", Cause: fmt.Sprintf("no replica of %s has confirmed within %v", h.address, p.wait),
+			Fix: "look at its replicas (redis-cli info replication)"}
+	}
+	return nil
+}
+
+// The first words of the errors with which Redis and commit.lua refuse a commit.
+const (
+	replyEpoch      = "EPOCH"
+	replyFull       = "OOM"
+	replyNoReplicas = "NOREPLICAS"
+	replyCannotSave = "MISCONF"
+)
+
+// refused returns the problem in an error with which Redis refuses a commit, and any other error as it is.
+func refused(err error, h *host) error {
+	switch reply(err) {
+	case replyEpoch:
+		return &problem.Problem{Code: CodeDataLost, Cause: h.address + " has lost its data", Fix: "nothing: trackers send again what they still have", Err: err}
+	case replyFull:
+		return &problem.Problem{Code: CodeFull, Key: "keep", Cause: "the memory of " + h.address + " is full",
+			Fix: "raise maxmemory in redis.conf, or make keep shorter", Err: err}
+	case replyNoReplicas:
+		return &problem.Problem{Code: CodeNotReplicated, Cause: h.address + " has fewer replicas than its min-replicas-to-write",
+			Fix: "look at its replicas (redis-cli info replication)", Err: err}
+	case replyCannotSave:
+		return &problem.Problem{Code: CodeCannotSave, Cause: h.address + " cannot write its data to disk",
+			Fix: "free space there, or set stop-writes-on-bgsave-error no in redis.conf", Err: err}
+	}
+	return err
+}
