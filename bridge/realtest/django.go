@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -50,6 +51,7 @@ type Options struct {
 	Device   string // close the WebSocket of any other device ID with 4403 once it is accepted; "" for none
 	Short    bool   // acknowledge in short to trackers that ask
 	Store    bool   // the project's own consumer, with a database and tokens, in place of the plain one with a journal
+	At       *Host  // where its programs run; nil for this machine
 }
 
 // Server is a running tracking server of bridge/django on a port of its own, with the route ws/gps-tracking/DEVICE_ID/.
@@ -58,6 +60,7 @@ type Server struct {
 	options Options
 	dir     string // holds the database or the journal
 	port    int
+	addr    string   // where this machine reaches it
 	env     []string // beside this process's
 	process *Process
 }
@@ -80,6 +83,10 @@ func StartDjango(t testing.TB, o Options) *Server {
 		}
 	}
 	s := &Server{t: t, options: o, dir: t.TempDir(), port: FreePort(t)}
+	s.addr = hostPort(s.port)
+	if o.At != nil {
+		s.addr = o.At.Forward(s.addr).Addr()
+	}
 	values := map[string]string{"TRACKING_HOSTS": o.Host, "TEST_TOKEN": o.Token, "TEST_DEVICE": o.Device, "TRACKING_CONSUMER": "journal.JournalConsumer"}
 	if o.Layer == Redis {
 		values["TRACKING_REDIS_URL"] = o.RedisURL
@@ -121,17 +128,37 @@ func (s *Server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd.Env = append(cmd.Env, s.env...)
-	s.process = Start(s.t, name, cmd)
+	s.process = Start(s.t, name, s.at(cmd))
 	// Both load the application before they listen, so a connection accepted is a server that can serve.
-	if err := s.process.Await(s.t.Context(), startTimeout, program.Listens(s.port)); err != nil {
+	if err := s.process.Await(s.t.Context(), startTimeout, s.listens); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
+// at has a program of the project run with the server's settings where the server runs.
+func (s *Server) at(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Env = append(cmd.Env, s.env...)
+	if s.options.At != nil {
+		return s.options.At.Command(cmd)
+	}
+	return cmd
+}
+
+// listens returns why the server does not accept connections.
+func (s *Server) listens() error {
+	if s.options.At == nil {
+		return program.Listens(s.port)()
+	}
+	c, err := s.options.At.Dial(s.t.Context(), "tcp", hostPort(s.port))
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
 // URL returns the server's address, ws://127.0.0.1:PORT, without a path.
 func (s *Server) URL() string {
-	return "ws://" + hostPort(s.port)
+	return "ws://" + s.addr
 }
 
 // GroupURL returns the address of a device's tracking group.
@@ -182,7 +209,7 @@ func (s *Server) Manage(args ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd.Env = append(cmd.Env, s.env...)
+	cmd = s.at(cmd)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
@@ -190,6 +217,16 @@ func (s *Server) Manage(args ...string) string {
 		s.t.Fatalf("manage.py %q: %v: %s", args, err, complaint.String())
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// Run starts a command of the project's manage.py that does not end by itself, beside the server.
+func (s *Server) Run(args ...string) *Process {
+	s.t.Helper()
+	cmd, err := django.Run(s.dir, append([]string{"manage.py"}, args...)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return Start(s.t, "manage.py "+args[0], s.at(cmd))
 }
 
 // Rows returns the stored fixes of a device, by run and seq, each as often as it is stored. It needs Options.Store.

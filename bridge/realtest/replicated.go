@@ -181,3 +181,12 @@ func (r *Replicated) await(what string, reached func() error) {
 		}
 	}
 }
+
+// Failover has a Sentinel make another Redis the master.
+func (r *Replicated) Failover() {
+	r.t.Helper()
+	r.await("a Sentinel to begin a failover", func() error {
+		_, err := r.Sentinels[0].Command("SENTINEL", "FAILOVER", masterName)
+		return err
+	})
+}
