@@ -247,8 +247,8 @@ func TestTypeScriptIsTheSchema(t *testing.T) {
 	}
 	all := readSchemas(t)
 	found := tsInterface.FindAllStringSubmatch(string(text), -1)
-	if len(found) != 3 {
-		t.Fatalf("%d interfaces, want TPV, SKY and Satellite", len(found))
+	if len(found) != 4 {
+		t.Fatalf("%d interfaces, want TPV, SKY, HISTORY and Satellite", len(found))
 	}
 	for _, one := range found {
 		_, schema := all.at("message.schema.json", "#/$defs/"+one[1])

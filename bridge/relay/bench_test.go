@@ -133,13 +133,13 @@ func joinBare(b *testing.B, r *Relay, header string) net.Conn {
 func BenchmarkFullHub(b *testing.B) {
 	for _, devices := range []int{100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
-			h := newHub(Config{History: 600, Queue: 4, MaxConns: devices}.limits(), slog.New(slog.DiscardHandler))
+			h := newHub(Config{History: 600, Queue: 4, MaxConns: devices}.limits(), slog.New(slog.DiscardHandler), nil)
 			h.limits.totalBytes = devices * 2000
 			names := make([]string, devices)
 			for i := range names {
 				names[i] = fmt.Sprintf("van_%d", i)
 				v, _, _ := newViewer(h, "", grant{role: sender}, nil)
-				if err := h.join(v, names[i], 0); err != nil {
+				if err := h.join(v, names[i], ask{}); err != nil {
 					b.Fatal(err)
 				}
 			}

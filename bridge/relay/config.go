@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	shared "gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/track"
 )
@@ -83,6 +84,11 @@ type Config struct {
 	MaxMessage int
 	// MaxConns bounds the WebSockets that are open at a time; default DefaultMaxConns. Above it a join is answered with 503.
 	MaxConns int
+	// Layer carries the messages of groups between several relays; nil where this one has groups of its own. Serve runs it.
+	Layer shared.Layer
+	// Admit bounds the WebSockets that are opened a second; 0 for no bound. Above it a client is answered with 503 and when to come
+	// again.
+	Admit int
 	// Compress allows permessage-deflate (RFC 7692): to publishers that offer it, and to viewers that do and whose round trip is 20 ms or
 	// more, up to 2,048 connections at a time.
 	Compress bool
@@ -168,7 +174,7 @@ type limits struct {
 	publishers  int // members of one group that send with one token. A tracker has one; others may be left from a lost network
 	answers     int // bytes of large answers that clients have not read yet: the track of 100,000 fixes, or 500 of a default history
 	totalBytes  int // all that the groups keep: the whole history of 120 devices, or 10 kB each for 6,500
-	groups      int // groups at a time
+	groups      int // groups at a time: no fewer than members
 
 	packed int           // members with compression, which needs 9 kB for each (BenchmarkIdleViewer)
 	far    time.Duration // round trip from which a viewer gets it: more than that of Wi-Fi, less than that of mobile networks
@@ -176,7 +182,7 @@ type limits struct {
 	ping   time.Duration // between pings: below the 30 s after which the strictest mobile networks forget an idle TCP connection
 	pong   time.Duration // silence that means a dead peer: two pings may go unanswered
 	linger time.Duration // for the close handshake
-	forget time.Duration // a group without members and messages for so long is forgotten: a vehicle parked over a weekend is not
+	forget time.Duration // a group without members and messages for so long is forgotten; with a layer, one without members
 }
 
 func (c Config) limits() limits {
@@ -184,10 +190,16 @@ func (c Config) limits() limits {
 	if c.Compress {
 		packed = 2048
 	}
+	// Without a layer nothing else keeps a group's messages: those of a vehicle that is parked over a weekend stay. With one, others
+	// need what a group costs there, and a page that is opened again finds it.
+	forget := 7 * 24 * time.Hour
+	if c.Layer != nil {
+		forget = 30 * time.Second
+	}
 	return limits{
 		packed: packed, far: 20 * time.Millisecond,
 		history: c.History, queue: c.Queue, message: c.MaxMessage, conns: c.MaxConns, slow: c.SlowTimeout,
-		queueBytes: 1 << 20, queuedBytes: 32 << 20, publishers: 8, answers: 32 << 20, totalBytes: 64 << 20, groups: 10_000,
-		ping: 20 * time.Second, pong: 50 * time.Second, linger: time.Second, forget: 7 * 24 * time.Hour,
+		queueBytes: 1 << 20, queuedBytes: 32 << 20, publishers: 8, answers: 32 << 20, totalBytes: 64 << 20, groups: max(10_000, c.MaxConns),
+		ping: 20 * time.Second, pong: 50 * time.Second, linger: time.Second, forget: forget,
 	}
 }

@@ -7,13 +7,17 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
+
+	shared "gpsbridge/bridge/group"
 )
 
 // group is the members of one device ID and what the group keeps for those that join later.
 type group struct {
 	// Set once.
-	hub    *hub
-	device string
+	hub     *hub
+	device  string
+	entered chan struct{} // closed when the layer has joined the group, or could not; nil without a layer
+	failed  error         // why it could not; set before entered is closed
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -23,6 +27,7 @@ type group struct {
 	n        uint64    // messages, with repeats
 	messages uint64    // without repeats
 	heard    time.Time // the last message; the making of the group before
+	emptied  time.Time // when the last member left; the making of the group before
 	fixed    time.Time // the last TPV
 	seen     seen
 	history  queue // TPV
@@ -42,16 +47,17 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.heard = now
 	if from != nil {
 		from.echo(m)
-		if key := m.head.key(); key != 0 && g.seen.add(key) {
-			g.hub.repeats.Add(1)
-			return true
-		}
+	}
+	key := m.head.key()
+	if key != 0 && g.seen.add(key) {
+		g.hub.repeats.Add(1)
+		return true
 	}
 	g.messages++
 	g.hub.messages.Add(1)
 	g.keep(m, now)
 	for _, v := range g.members {
-		if v != from && v.wants(m.head.Class) {
+		if v != from && v.wants(m.head.Class) && !v.skips(key, now) {
 			v.push(m, now)
 		}
 	}
@@ -120,28 +126,41 @@ func (g *group) trim(bytes int, now time.Time) {
 	g.hub.kept.Add(int64(g.kept() - before))
 }
 
-// join makes v a member that gets the last SKY (if it wants any), the newest want TPV, and then what comes: all under one
-// lock, so nothing is missing in between and nothing is there twice. It is false when the group was forgotten meanwhile.
-func (g *group) join(v *viewer, want int) bool {
+// join makes v a member that gets, if it asked for what came after a fix, whether it is all, the last SKY (if it wants any), the TPV
+// that it asked for, of the store or else of the history, and then what comes: all under one lock, so nothing is missing in between
+// and nothing is there twice. It is false when the group was forgotten meanwhile.
+func (g *group) join(v *viewer, want ask, from *stored) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone {
 		return false
 	}
 	v.group, v.budget = g, g.budgetOf(v)
+	var first, list []*message // list is of the history
+	complete := false
+	if from != nil {
+		first, complete = g.merge(v, from), from.complete
+	} else {
+		var fix *message
+		if fix, list, complete = g.past(want); fix != nil {
+			first = []*message{fix}
+		}
+	}
 	v.mu.Lock()
+	if want.after != (shared.Key{}) {
+		v.add(&v.first, historyMessage(g.device, complete))
+	}
 	if v.sky && g.sky != nil {
 		v.add(&v.first, g.sky)
 	}
-	fix, list := g.newest(want)
-	if fix != nil {
-		v.add(&v.first, fix)
+	for _, m := range first {
+		v.add(&v.first, m)
 	}
 	if len(list) > 0 {
 		v.past, v.until = list[0].n, list[len(list)-1].n
 	}
 	// As much again for each queueful that comes before what is live.
-	v.lossLimit = g.hub.limits.slow * time.Duration(1+len(list)/g.hub.limits.queue)
+	v.lossLimit = g.hub.limits.slow * time.Duration(1+(len(first)+len(list))/g.hub.limits.queue)
 	v.mu.Unlock()
 	g.members = append(g.members, v)
 	if v.nmea {
@@ -177,29 +196,17 @@ func (g *group) crowd(v *viewer) {
 	}
 }
 
-// newest returns the last want TPV in the order they came, and before them the last fix where it is not among them: a backlog
-// that came after it fills the history. Under g.mu, as the list is the group's.
-func (g *group) newest(want int) (fix *message, list []*message) {
-	list = g.history.messages()
-	list = list[len(list)-min(want, len(list)):]
-	if want == 0 || g.fix == nil || len(list) > 0 && list[0].n <= g.fix.n {
-		return nil, list
-	}
-	if len(list) == want {
-		list = list[1:]
-	}
-	return g.fix, list
-}
-
 // leave removes v. It is called once. A group that has no members then and never had a message is forgotten.
 func (g *group) leave(v *viewer) {
 	g.mu.Lock()
 	i := slices.Index(g.members, v)
 	g.members = slices.Delete(g.members, i, i+1)
+	v.left = true
+	g.emptied = time.Now()
 	if v.nmea {
 		g.raw--
 	}
-	unused := len(g.members) == 0 && g.messages == 0
+	unused := len(g.members) == 0 && g.messages == 0 && g.entered == nil
 	g.mu.Unlock()
 	v.discard()
 	g.hub.conns.Add(-1)
@@ -220,11 +227,27 @@ func (g *group) wantsRaw() bool {
 	return g.raw > 0
 }
 
-// idleSince is when a group without members had its last message.
+// idleSince is when a group without members had its last message. One that the layer is still to join will have members.
 func (g *group) idleSince() (time.Time, bool) {
+	if g.entered != nil {
+		select {
+		case <-g.entered:
+		default:
+			return time.Time{}, false
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.heard, len(g.members) == 0
+}
+
+// unused is for how long nothing needs the group. With a layer that is since it has no members: then the layer leaves it, and its
+// messages are in the store. Under g.mu.
+func (g *group) unused(now time.Time) time.Duration {
+	if g.entered != nil {
+		return now.Sub(g.emptied)
+	}
+	return now.Sub(g.heard)
 }
 
 // lastFix is the last TPV as it was published; nil when there was none.
@@ -235,15 +258,4 @@ func (g *group) lastFix() []byte {
 		return nil
 	}
 	return g.fix.data
-}
-
-// fixes are all TPV that are kept, in the order they came.
-func (g *group) fixes() []*message {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	fix, list := g.newest(max(1, g.history.len()))
-	if fix == nil {
-		return slices.Clone(list)
-	}
-	return append([]*message{fix}, list...)
 }

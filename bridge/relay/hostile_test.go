@@ -233,7 +233,7 @@ func FuzzMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		h := newHub(Config{History: 4, Queue: 4}.limits(), slog.New(slog.DiscardHandler))
+		h := newHub(Config{History: 4, Queue: 4}.limits(), slog.New(slog.DiscardHandler), nil)
 		if err := h.publish("van_7", newMessage(head, data), nil); err != nil {
 			t.Error(err)
 		}

@@ -12,12 +12,14 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"os"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -98,6 +100,18 @@ type denied struct {
 
 func (d denied) Error() string { return d.text }
 
+// busy is a 503 with a reason of its own, and when to come again.
+type busy struct {
+	why   refusal
+	after time.Duration
+	text  string
+}
+
+func (b busy) Error() string { return b.text }
+
+// errApart is for clients whose group the layer cannot reach. After that time it mostly can: it is what a failover of Redis takes.
+var errApart = busy{refusedLayer, 5 * time.Second, errLayer.Error() + ": come again"}
+
 var errTooMany = denied{http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds"}
 
 // refusalOf has the codes that count as a refusal, with the header that goes with them.
@@ -120,8 +134,13 @@ func (r *Relay) explained(do answering) http.Handler {
 			return
 		}
 		d := denied{http.StatusInternalServerError, err.Error()}
+		var b busy
 		errors.As(err, &d)
-		if refused, ok := refusalOf[d.code]; ok {
+		if errors.As(err, &b) {
+			d = denied{http.StatusServiceUnavailable, b.text}
+			r.hub.refuse(b.why, q.RemoteAddr)
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(b.after.Seconds()))))
+		} else if refused, ok := refusalOf[d.code]; ok {
 			r.hub.refuse(refused.why, q.RemoteAddr)
 			w.Header().Set(refused.header, refused.value)
 		}
@@ -201,7 +220,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, history, err := newViewer(r.hub, q.RemoteAddr, granted, q.URL.Query())
+	v, want, err := newViewer(r.hub, q.RemoteAddr, granted, q.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -210,7 +229,13 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 		w.Header().Set("Upgrade", "websocket")
 		return denied{http.StatusUpgradeRequired, "this is a WebSocket route: open it with ws:// or wss://"}
 	}
-	if err := r.hub.join(v, device, history); err != nil {
+	if layer := r.config.Layer; v.publisher && layer != nil && layer.Ready() != nil {
+		return errApart
+	}
+	switch err := r.hub.join(v, device, want); {
+	case errors.Is(err, errLayer):
+		return errApart
+	case err != nil:
 		return denied{http.StatusServiceUnavailable, err.Error()}
 	}
 	up := upgrader
@@ -343,17 +368,28 @@ func (r *Relay) serveFix(w http.ResponseWriter, q *http.Request) error {
 func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	r.hub.pass()
-	if r.config.Ready != nil {
-		if err := r.config.Ready(); err != nil {
-			text := "not healthy: ask with a token for the reason"
-			if _, wrong := r.granted(q, ""); wrong == nil {
-				text = err.Error()
-			}
-			http.Error(w, text, http.StatusServiceUnavailable) // not a refusal
-			return nil
+	if err := r.ready(); err != nil {
+		text := "not healthy: ask with a token for the reason"
+		if _, wrong := r.granted(q, ""); wrong == nil {
+			text = err.Error()
 		}
+		http.Error(w, text, http.StatusServiceUnavailable) // not a refusal
+		return nil
 	}
 	fmt.Fprintln(w, "ok")
+	return nil
+}
+
+// ready is why no client should come here now; nil where all may.
+func (r *Relay) ready() error {
+	if r.config.Ready != nil {
+		if err := r.config.Ready(); err != nil {
+			return err
+		}
+	}
+	if r.config.Layer != nil {
+		return r.config.Layer.Ready()
+	}
 	return nil
 }
 

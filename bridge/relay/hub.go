@@ -14,11 +14,13 @@ import (
 	"golang.org/x/time/rate"
 
 	"gpsbridge/bridge/deflate"
+	shared "gpsbridge/bridge/group"
 )
 
 var (
 	errClosing = errors.New("the relay is shutting down")
 	errGroups  = errors.New("the relay holds as many groups as it can")
+	errLayer   = errors.New("the group that the relays share cannot be reached")
 	errConns   = errors.New("the relay holds as many connections as it can (relay.max_conns)")
 )
 
@@ -27,6 +29,7 @@ type hub struct {
 	// Set once.
 	limits limits
 	log    *slog.Logger
+	layer  shared.Layer // nil for groups of this node alone
 
 	// Counters.
 	conns      atomic.Int64 // members, and clients that are about to be one
@@ -38,15 +41,23 @@ type hub struct {
 	repeats    atomic.Int64 // messages that a publisher sent again
 	refused    [refusals]atomic.Int64
 
+	unpublished atomic.Int64 // publishers closed because the layer did not take their messages
+
 	refusedLog [refusals]rate.Sometimes
 	slowLog    rate.Sometimes
 	closedLog  rate.Sometimes
-	queued     atomic.Int64 // bytes of messages in queues of members, each message once
-	kept       atomic.Int64 // bytes in all histories
-	packed     atomic.Int64 // members with compression
-	crowded    atomic.Int64 // unix seconds at which no group could make room
+
+	layerLog, storeLog, foreignLog rate.Sometimes
+	queued                         atomic.Int64 // bytes of messages in queues of members, each message once
+	kept                           atomic.Int64 // bytes in all histories
+	packed                         atomic.Int64 // members with compression
+	crowded                        atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
+
+	publishing     context.Context // ends when nothing may wait for the layer any more
+	stopPublishing func()
+	asking         chan struct{} // a place for each member that waits for the store
 
 	// Guarded by mu.
 	mu      sync.RWMutex
@@ -54,9 +65,12 @@ type hub struct {
 	closing bool
 }
 
-func newHub(l limits, log *slog.Logger) *hub {
-	h := &hub{limits: l, log: log, groups: make(map[string]*group)}
-	h.slowLog.Interval, h.closedLog.Interval = time.Minute, time.Minute
+func newHub(l limits, log *slog.Logger, layer shared.Layer) *hub {
+	h := &hub{limits: l, log: log, layer: layer, groups: make(map[string]*group), asking: make(chan struct{}, storeAsks)}
+	h.publishing, h.stopPublishing = context.WithCancel(context.Background())
+	for _, often := range []*rate.Sometimes{&h.slowLog, &h.closedLog, &h.layerLog, &h.storeLog, &h.foreignLog} {
+		often.Interval = time.Minute
+	}
 	for why := range h.refusedLog {
 		h.refusedLog[why].Interval = time.Minute
 	}
@@ -71,10 +85,11 @@ const (
 	refusedOrigin                // a page of another site, or a name that is not this machine's
 	refusedRate                  // too many requests from one address
 	refusedFull                  // too many connections or groups
+	refusedLayer                 // the layer cannot be reached
 	refusals                     // how many there are
 )
 
-var refusalNames = [refusals]string{"token", "origin", "rate", "full"}
+var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer"}
 
 // refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
 // token must be found, and a flood must not fill the log.
@@ -97,7 +112,8 @@ func (h *hub) all() []*group {
 	return slices.Collect(maps.Values(h.groups))
 }
 
-// in calls do with the group of device, made if need be. A group that was forgotten in between makes do return false.
+// in calls do with the group of device, made if need be, once the layer has joined it. A group that was forgotten in between makes do
+// return false.
 func (h *hub) in(device string, do func(*group) bool) error {
 	for {
 		g := h.lookup(device)
@@ -105,6 +121,12 @@ func (h *hub) in(device string, do func(*group) bool) error {
 			var err error
 			if g, err = h.make(device); err != nil {
 				return err
+			}
+		}
+		if g.entered != nil {
+			<-g.entered
+			if g.failed != nil {
+				return g.failed
 			}
 		}
 		if do(g) {
@@ -126,10 +148,35 @@ func (h *hub) make(device string) (*group, error) {
 	case len(h.groups) >= h.limits.groups && !h.forgetOne(""):
 		return nil, errGroups
 	}
-	g := &group{hub: h, device: device, heard: time.Now()}
+	now := time.Now()
+	g := &group{hub: h, device: device, heard: now, emptied: now}
+	if h.layer != nil {
+		if h.layer.Ready() != nil {
+			return nil, errLayer
+		}
+		g.entered = make(chan struct{})
+		h.running.Go(g.enter)
+	}
 	h.groups[device] = g
 	return g, nil
 }
+
+// enter joins the layer's group, or forgets g with the reason.
+func (g *group) enter() {
+	defer close(g.entered)
+	ctx, cancel := context.WithTimeout(g.hub.publishing, joinLimit)
+	defer cancel()
+	if err := g.hub.layer.Join(ctx, g.device); err != nil {
+		g.failed = errLayer
+		g.hub.layerLog.Do(func() { g.hub.log.Warn("group not joined", "device_id", g.device, "err", err) })
+		g.hub.mu.Lock()
+		defer g.hub.mu.Unlock()
+		g.hub.forget(g, func() bool { return true })
+	}
+}
+
+// joinLimit is how long a client waits for its handshake to be answered while the layer joins its group: half of what a page waits.
+const joinLimit = 5 * time.Second
 
 // forgetOne removes the group that has no members and is silent longest, but not that of device except. Under h.mu.
 func (h *hub) forgetOne(except string) bool {
@@ -153,12 +200,15 @@ func (h *hub) forget(g *group, when func() bool) bool {
 	g.gone = true
 	h.kept.Add(int64(-g.kept()))
 	delete(h.groups, g.device)
+	if g.entered != nil && g.failed == nil {
+		h.layer.Leave(g.device) // under h.mu: before it is joined again
+	}
 	return true
 }
 
 // sweep forgets, until ctx ends, the groups that were not used for limits.forget.
 func (h *hub) sweep(ctx context.Context) {
-	for tick := time.NewTicker(time.Minute); ; {
+	for tick := time.NewTicker(min(time.Minute, h.limits.forget/4)); ; {
 		select {
 		case <-ctx.Done():
 			tick.Stop()
@@ -166,7 +216,7 @@ func (h *hub) sweep(ctx context.Context) {
 		case now := <-tick.C:
 			h.mu.Lock()
 			for _, g := range h.groups {
-				h.forget(g, func() bool { return now.Sub(g.heard) > h.limits.forget })
+				h.forget(g, func() bool { return g.unused(now) > h.limits.forget })
 			}
 			h.mu.Unlock()
 		}
@@ -179,10 +229,15 @@ func (h *hub) publish(device string, m *message, from *viewer) error {
 	if err := h.in(device, func(g *group) bool { return g.publish(m, from, now) }); err != nil {
 		return err
 	}
+	h.bound(device, now)
+	return nil
+}
+
+// bound brings what is kept and what is queued back under their bounds, after a message to the group of device.
+func (h *hub) bound(device string, now time.Time) {
 	h.makeRoom(device, now)
 	for h.queued.Load() > int64(h.limits.queuedBytes) && h.relieve() {
 	}
-	return nil
 }
 
 // relieve closes the member with the most queued, in bytes. It is false when nothing is queued.
@@ -225,11 +280,11 @@ func (h *hub) makeRoom(device string, now time.Time) {
 	}
 }
 
-// join makes v a member, which counts until it leaves. want is how many TPV of the history it gets first.
-func (h *hub) join(v *viewer, device string, want int) error {
+// join makes v a member, which counts until it leaves, and gets first what it wants of before.
+func (h *hub) join(v *viewer, device string, want ask) error {
 	err := errConns
 	if h.conns.Add(1) <= int64(h.limits.conns) {
-		err = h.in(device, func(g *group) bool { return g.join(v, want) })
+		err = h.in(device, func(g *group) bool { return g.join(v, want, h.stored(g, want)) })
 	}
 	if err != nil {
 		h.conns.Add(-1)
@@ -271,6 +326,7 @@ func (h *hub) close() {
 	}
 	// One linger for what is queued and the close frame, one for the answer.
 	late := time.AfterFunc(2*h.limits.linger+h.limits.linger/2, func() {
+		h.stopPublishing()
 		for _, v := range h.everyone() {
 			if v.wire != nil { // nil: still shaking hands, start will refuse it
 				v.wire.abort()
@@ -279,6 +335,47 @@ func (h *hub) close() {
 	})
 	h.running.Wait()
 	late.Stop()
+	h.stopPublishing()
+}
+
+// Receive takes a message that came through the layer.
+func (h *hub) Receive(device string, in shared.Message) {
+	var m *message
+	from, _ := in.From.(*viewer)
+	if from != nil {
+		m = from.returned(in.Data)
+	}
+	g := h.lookup(device)
+	switch {
+	case g == nil && m != nil: // its publisher has left, and so have all others
+		from.mu.Lock()
+		defer from.mu.Unlock()
+		from.settle(m)
+		return
+	case g == nil:
+		return
+	case m == nil:
+		head, err := parseHeader(in.Data)
+		if err != nil {
+			h.foreignLog.Do(func() { h.log.Warn("dropped what another sent to the group", "device_id", device, "err", err) })
+			return
+		}
+		m = newMessage(head, in.Data)
+	}
+	now := time.Now()
+	if g.publish(m, from, now) {
+		h.bound(device, now)
+	}
+}
+
+// Lost has publishers send again.
+func (h *hub) Lost() {
+	h.log.Warn("stored fixes may be lost: publishers are closed, to send again")
+	for _, v := range h.everyone() {
+		if v.publisher {
+			v.shut(websocket.CloseServiceRestart, shared.SendAgain)
+		}
+	}
 }
 
 // pass takes every lock once: the caller waits for as long as one of them is held, and holds up no other goroutine

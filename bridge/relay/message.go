@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+
+	shared "gpsbridge/bridge/group"
 )
 
 // The classes that the relay treats differently; every other one goes to all members and is not kept.
@@ -68,6 +70,14 @@ func (h header) key() uint64 {
 		run string
 		seq uint64
 	}{h.Run, h.Seq}))
+}
+
+// groupKey is the key of a fix as the layer has it.
+func (h header) groupKey() shared.Key {
+	if h.key() == 0 {
+		return shared.Key{}
+	}
+	return shared.Key{Run: h.Run, Seq: h.Seq}
 }
 
 // farSeq is by how many numbers no fix is late: 11 days at 10 Hz. If it is more, the number before was wrong, and the
@@ -145,6 +155,17 @@ func (q *queue) pop() *message {
 		q.list, q.head = q.list[:0], 0
 	}
 	return m
+}
+
+// remove takes out the message at place i, nearly always the first.
+func (q *queue) remove(i int) {
+	if i == 0 {
+		q.pop()
+		return
+	}
+	i += q.head
+	q.bytes -= q.list[i].size()
+	q.list = slices.Delete(q.list, i, i+1)
 }
 
 // seenKeys is how many keys a group remembers: eight windows of an uplink (32), 2 KiB. A repeat older than that goes out

@@ -48,7 +48,7 @@ func New(c Config) (*Relay, error) {
 	if _, err := c.openCertificate(false); err != nil {
 		return nil, err
 	}
-	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log), remotes: newRemotes(c.MaxConns, descriptors())}
+	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log, c.Layer), remotes: newRemotes(c.MaxConns, descriptors())}
 	r.access.Store(newAccess(c))
 	return r, nil
 }
@@ -190,9 +190,20 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}
+	carrying, stopLayer := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Serve(l) })
+	if r.config.Layer != nil {
+		g.Go(func() error { return r.config.Layer.Run(carrying, r.hub) })
+	}
 	g.Go(func() error {
+		err := server.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
+	})
+	g.Go(func() error {
+		defer stopLayer() // members get their echoes first
 		r.hub.sweep(ctx)
 		// Shutdown stops listening and ends plain requests; WebSockets are the hub's.
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -203,10 +214,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 		r.hub.close()
 		return nil
 	})
-	if err := g.Wait(); !errors.Is(err, http.ErrServerClosed) {
-		return &problem.Problem{Code: CodeListenFailed, Key: "listen", Cause: fmt.Sprintf("%q cannot be served any more: %v", r.config.Listen, err), Err: err}
-	}
-	return nil
+	return g.Wait()
 }
 
 // Wants reports whether any member would get a message of class in the group of device now or on joining later: false only

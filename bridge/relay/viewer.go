@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -35,15 +32,21 @@ type viewer struct {
 	short     bool            // gets short acknowledgements in place of its own messages. Set before its goroutines start
 	packed    bool            // counts in hub.packed
 	packer    *deflate.Writer // compresses what it gets; nil for none. Owned by write
-	sky       bool            // wants SKY
-	nmea      bool            // wants NMEA
 	group     *group
 	budget    *rate.Limiter // of the bytes that it sends
 	lossLimit time.Duration // for how long it may go on losing messages
 	wake      chan struct{} // something to write
-	room      chan struct{} // own has room again
+	room      chan struct{} // own or outbox has room again
+	posted    chan struct{} // for publishAll: outbox has changed. nil where it does not run
 	quit      chan struct{} // closed by shut
 	writeDone chan struct{} // closed when write has ended
+	sky       bool          // wants SKY
+	nmea      bool          // wants NMEA
+
+	// Guarded by group.mu. Beside nmea, as every message to every member looks at them.
+	skip    seen      // what the store gave it, and may still come
+	skipEnd time.Time // when nothing of that comes any more
+	left    bool      // the group
 
 	batch [batchMessages]*message // what send sends, kept for its memory. Owned by write
 
@@ -62,28 +65,22 @@ type viewer struct {
 	closing bool
 	code    int
 	reason  string
+	outbox  outbox // its own messages before they are in own, where a layer carries them
 }
 
-// newViewer reads ?history=N, ?sky=1 and ?nmea=1. history is how many TPV of before it gets: a viewer the last fix in any case; a
-// publisher, which waits for its own echoes, nothing older unless it asks.
-func newViewer(h *hub, peer string, g grant, query url.Values) (v *viewer, history int, err error) {
+// newViewer reads what the query asks for: want is what of before, and ?sky=1 and ?nmea=1 what of later.
+func newViewer(h *hub, peer string, g grant, query url.Values) (v *viewer, want ask, err error) {
 	v = &viewer{
 		past: 1, // and until 0: nothing
 		hub:  h, peer: peer, grant: g, publisher: g.role == sender, sky: query.Get("sky") == "1", nmea: query.Get("nmea") == "1",
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		quit: make(chan struct{}), writeDone: make(chan struct{}),
 	}
-	if !v.publisher {
-		history = 1
+	if v.publisher && h.layer != nil {
+		v.posted = make(chan struct{}, 1)
 	}
-	if text := query.Get("history"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return nil, 0, denied{http.StatusBadRequest, fmt.Sprintf("history=%q is not a number of fixes", text)}
-		}
-		history = max(history, int(n))
-	}
-	return v, history, nil
+	want, err = askOf(query, v.publisher, h.limits.history)
+	return v, want, err
 }
 
 // wants reports whether messages of class go to this viewer.
@@ -154,15 +151,21 @@ func (v *viewer) add(q *queue, m *message) {
 	m.hold(&v.hub.queued)
 }
 
-// echo queues the publisher's own message, or enters it to be acknowledged.
+// echo queues the publisher's own message, or enters it to be acknowledged. Under group.mu.
 func (v *viewer) echo(m *message) {
 	v.mu.Lock()
+	v.settle(m)
+	if v.left {
+		v.mu.Unlock()
+		return
+	}
 	due := true
 	if v.short {
 		due = v.acks.add(m.head, v.acknowledge)
 	} else {
 		v.add(&v.own, m)
 	}
+	due = due || v.closing
 	v.mu.Unlock()
 	if due {
 		signal(v.wake)
@@ -268,7 +271,9 @@ func (v *viewer) next() *message {
 }
 
 // weight is the size of all that is queued, in bytes. Under mu.
-func (v *viewer) weight() int { return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes }
+func (v *viewer) weight() int {
+	return v.first.bytes + v.live.bytes + v.raw.bytes + v.own.bytes + v.outbox.bytes()
+}
 
 // discard drops all that is queued.
 func (v *viewer) discard() {
@@ -301,6 +306,9 @@ func (v *viewer) drop(code int, reason string) {
 		v.closedSlow(reason)
 	}
 	v.discard()
+	v.mu.Lock()
+	v.clearOutbox()
+	v.mu.Unlock()
 }
 
 // closedSlow counts and logs that the member was closed for being slow, one a minute: a page comes back at once.
@@ -399,12 +407,14 @@ func (v *viewer) frame(all *bytes.Buffer, text, made []byte) {
 	all.Write(made)
 }
 
-// finish sends what is queued and the close frame, within limits.linger in all, and leaves the reader as long again to see
-// the answer.
+// finish sends what is queued, and what comes back from the layer meanwhile, and the close frame, within limits.linger in all, and
+// leaves the reader as long again to see the answer.
 func (v *viewer) finish() {
 	end := time.Now().Add(v.hub.limits.linger)
+	late := time.NewTimer(v.hub.limits.linger)
+	defer late.Stop()
 	more, err := v.send(end)
-	for more && err == nil {
+	for (more || v.awaits(late.C)) && err == nil {
 		more, err = v.send(end)
 	}
 	if err == nil {
@@ -416,6 +426,22 @@ func (v *viewer) finish() {
 		return
 	}
 	v.conn.SetReadDeadline(time.Now().Add(v.hub.limits.linger))
+}
+
+// awaits waits for the next message that comes back, and is false when there is none, or it is late.
+func (v *viewer) awaits(late <-chan time.Time) bool {
+	v.mu.Lock()
+	out := v.outbox.len()
+	v.mu.Unlock()
+	if out == 0 {
+		return false
+	}
+	select {
+	case <-v.wake:
+		return true
+	case <-late:
+		return false
+	}
 }
 
 func isTimeout(err error) bool {
@@ -519,7 +545,10 @@ func (v *viewer) publish(data []byte) {
 		v.shut(websocket.CloseInvalidFramePayloadData, closeReason(err))
 		return
 	}
-	if err := v.hub.publish(v.group.device, newMessage(head, data), v); err != nil {
+	m := newMessage(head, data)
+	if v.hub.layer != nil {
+		v.post(m)
+	} else if err := v.hub.publish(v.group.device, m, v); err != nil {
 		v.shut(websocket.CloseTryAgainLater, closeReason(err))
 		return
 	}
@@ -540,7 +569,7 @@ func (v *viewer) publish(data []byte) {
 func (v *viewer) full() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.own.len() >= v.hub.limits.queue || v.own.bytes >= v.hub.limits.queueBytes
+	return v.own.len()+v.outbox.len() >= v.hub.limits.queue || v.own.bytes+v.outbox.bytes() >= v.hub.limits.queueBytes
 }
 
 // linger reads what the peer is still sending, within bounds, so that the close frame that was sent is not lost to a reset.

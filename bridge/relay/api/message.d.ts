@@ -1,6 +1,6 @@
 // A message of a tracking group, as it comes over /ws/gps-tracking/<device_id>/. What the receiver did not state is absent,
 // and in a fix that went to a server what [report] members leaves out.
-export type Message = TPV | SKY;
+export type Message = TPV | SKY | HISTORY;
 
 // A fix: position and movement at one time, in gpsd's names and units.
 export interface TPV {
@@ -42,6 +42,13 @@ export interface SKY {
   pdop?: number;
   nSat: number; // satellites in view
   uSat: number; // satellites used
+}
+
+// The first message to a member that joined with ?after=RUN:SEQ.
+export interface HISTORY {
+  class: "HISTORY";
+  device_id: string;
+  complete: boolean; // the fixes that follow are all that came after that one
 }
 
 export interface Satellite {
