@@ -40,15 +40,24 @@ func runDoctor(ctx context.Context, p command.Process, c command.Command, args [
 	}
 	o := doctor.Options{Config: config, Source: flags.path, Daemon: daemonOf(config.Relay), NoSend: *noSend}
 	o.FixTime = func(ctx context.Context, deviceID string) time.Time { return fixTime(ctx, config.Relay, deviceID) }
+	return printLinks(ctx, p, *asJSON, func(each func(doctor.Link)) []doctor.Link {
+		o.Each = each
+		return doctor.Examine(ctx, o)
+	})
+}
+
+// printLinks prints what examine finds: each link at once and a verdict, or all as JSON. It fails when one is broken.
+func printLinks(ctx context.Context, p command.Process, asJSON bool, examine func(each func(doctor.Link)) []doctor.Link) (err error) {
 	out := newChart(p.Stdout, os.Getenv("NO_COLOR") == "")
-	if !*asJSON {
-		o.Each = out.link
+	each := out.link
+	if asJSON {
+		each = nil
 	}
-	links := doctor.Examine(ctx, o)
+	links := examine(each)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	if *asJSON {
+	if asJSON {
 		e := json.NewEncoder(p.Stdout)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", " ")

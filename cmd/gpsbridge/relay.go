@@ -18,12 +18,20 @@ import (
 func runRelay(ctx context.Context, p command.Process, c command.Command, args []string) error {
 	fs := c.Flags()
 	flags := addServerFlags(fs)
-	if _, err := c.Parse(p, fs, args, 0); err != nil {
+	asJSON := fs.Bool("json", false, "doctor: print what is found as JSON")
+	words, err := c.Parse(p, fs, args, 1)
+	if err != nil {
 		return err
 	}
 	config, err := config.LoadServer(flags.path, p.Environ, flags.values)
-	if err != nil {
+	switch {
+	case err != nil:
 		return command.AsMisuse(err)
+	case len(words) == 0:
+	case words[0] == "doctor":
+		return examineLayer(ctx, p, config, *asJSON)
+	default:
+		return command.Misusef("unknown action %q: use doctor, or none to serve", words[0])
 	}
 	tokens, err := relayTokens(config)
 	if err != nil {
