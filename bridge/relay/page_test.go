@@ -218,9 +218,11 @@ func testLife(t *testing.T, p *tab) {
 		t.Errorf("console errors while all was well: %q", e)
 	}
 
+	eval[any](p, `(() => { const Real = WebSocket; window.asked = []; window.WebSocket = class extends Real { constructor(...a) { super(...a); asked.push(a[0]); } }; })()`)
 	stop()
 	p.condition("down")
 	p.shows("banner-title", "Not connected")
+	p.until(`asked.length > 0 && asked.every((url) => url.endsWith("&after=5f1c09ae77b2d041:3"))`) // not all again
 	p.until(`document.getElementById("socket").textContent !== "connected"`)
 	again, _ := serveOn(t, Config{Listen: address})
 	for seq := 3; seq <= 6; seq++ { // 3 the page has already

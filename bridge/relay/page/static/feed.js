@@ -31,6 +31,7 @@ export class Feed {
     this.retry = FIRST_RETRY;
     this.opened = 0; // how often
     this.garbled = 0;
+    this.after = ''; // what a new connection asks for: the fixes after the last one
     // A phone that comes back to its network or to this page should not wait.
     this.ended = new AbortController();
     addEventListener('online', () => this.hurry(), { signal: this.ended.signal });
@@ -44,7 +45,7 @@ export class Feed {
     const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
     let socket;
     try {
-      socket = new WebSocket(`${scheme}//${location.host}/ws/gps-tracking/${this.device}/?${this.query}`, subprotocols(this.token));
+      socket = new WebSocket(`${scheme}//${location.host}/ws/gps-tracking/${this.device}/?${this.query}${this.after}`, subprotocols(this.token));
     } catch {
       this.again();
       return;
@@ -62,7 +63,10 @@ export class Feed {
       this.retry = FIRST_RETRY;
       let message;
       try { message = JSON.parse(event.data); } catch { this.garbled++; return; }
-      this.on.message(plain(message));
+      message = plain(message);
+      const { class: kind, run, seq } = message;
+      if (kind === 'TPV' && /^\w{1,80}$/.test(run) && Number.isSafeInteger(seq) && seq > 0) this.after = `&after=${run}:${seq}`;
+      this.on.message(message);
     };
     socket.onclose = () => { if (socket === this.socket) this.again(); };
   }
