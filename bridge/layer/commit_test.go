@@ -322,9 +322,10 @@ func TestReplicated(t *testing.T) {
 		t.Errorf("the replica has %v", got)
 	}
 
+	other := startStoring(t, Config{Durable: replicated}, master)
 	replica.Hang()
-	for range 2 { // the second one is a repeat, whose first copy no replica has
-		codeOf(t, n.commit("van_7", fixOf("a", 3)), CodeNotReplicated)
+	for _, node := range []*storing{n, other} { // the second one stores a repeat, whose first copy no replica has
+		codeOf(t, node.commit("van_7", fixOf("a", 3)), CodeNotReplicated)
 	}
 	replica.Wake()
 	await(t, "the replica confirms again", func() bool { return n.commit("van_7", fixOf("a", 3)) == nil })

@@ -75,7 +75,12 @@ class Fix(models.Model):
 
     def store(self):
         """Stores the fix unless it is stored already, in one statement that is committed when it returns."""
-        Fix.objects.bulk_create([self], ignore_conflicts=True)
+        Fix.store_all([self])
+
+    @classmethod
+    def store_all(cls, fixes):
+        """Stores those of the fixes that are not stored already, in one transaction."""
+        cls.objects.bulk_create(fixes, ignore_conflicts=True)
 
 
 def whole(value):

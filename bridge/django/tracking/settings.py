@@ -4,6 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
+if "TRACKING_REDIS_URL" in os.environ:
+    from tracking.redis_url import channels_host
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("TRACKING_DATA", BASE_DIR / "data"))
 DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,7 +85,13 @@ else:
 
 # In memory: one process. Redis: any number of processes, on any number of machines.
 if "TRACKING_REDIS_URL" in os.environ:
-    layer = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [os.environ["TRACKING_REDIS_URL"]]}}
+    layer = {
+        "BACKEND": {
+            "core": "channels_redis.core.RedisChannelLayer",
+            "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        }[os.environ.get("TRACKING_LAYER", "core")],
+        "CONFIG": {"hosts": [channels_host(url) for url in os.environ["TRACKING_REDIS_URL"].split()]},
+    }
 else:
     layer = {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {}}
 if "TRACKING_CAPACITY" in os.environ:
@@ -94,3 +103,7 @@ TRACKING_CONSUMER = os.environ.get("TRACKING_CONSUMER", "tracking.consumers.FixC
 # Acknowledge in short to trackers that ask (acks.py). It costs fewer bytes. It shows that a fix is stored and was given to the
 # channel layer; its own message coming back shows that the layer carried it too.
 TRACKING_SHORT_ACKS = os.environ.get("TRACKING_SHORT_ACKS") == "1"
+# The streams in which relays keep fixes, for the worker that stores them (streams.py): Redis hosts, as the relays have them.
+TRACKING_STREAM_URLS = os.environ.get("TRACKING_STREAM_URLS", os.environ.get("TRACKING_REDIS_URL", "")).split()
+TRACKING_STREAM = os.environ.get("TRACKING_STREAM", "gpsbridge:fixes")
+TRACKING_STREAM_GROUP = os.environ.get("TRACKING_STREAM_GROUP", "database")

@@ -8,13 +8,15 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.test import Client, TransactionTestCase, override_settings
 
 from tracking.acks import PROTOCOL
 from tracking.asgi import application
 from tracking.consumers import BAD_MESSAGE, NOT_ALLOWED, TrackingConsumer
 from tracking.models import Fix, Tracker
+from tracking.redis_url import channels_host, connect, place
+from tracking.streams import Worker
 
 GROUP = "/ws/gps-tracking/van_7/"
 
@@ -209,6 +211,68 @@ class AccessTests(Base):
     def test_device_ids_are_checked(self):
         with self.assertRaisesMessage(Exception, "is not a device ID"):
             call_command("tracker", "van-7")
+
+
+class StreamTests(TransactionTestCase):
+    """The worker with a Redis that is only played; bridge/layer has the tests with a real one."""
+
+    def setUp(self):
+        self.worker = Worker(["redis://localhost/0"], "fixes", "database", "one")
+
+    def entry(self, message, device_id=b"van_7"):
+        return (b"fixes:1", b"1-1", {b"device_id": device_id, b"message": message})
+
+    def fixes(self, *seqs):
+        return [self.entry(json.dumps(tpv(seq)).encode()) for seq in seqs]
+
+    def stored(self):
+        return [row.seq for row in Fix.objects.order_by("seq")]
+
+    def test_entries_are_stored_once(self):
+        for entries in (self.fixes(1, 2), self.fixes(2, 3, 3)):
+            self.assertTrue(self.worker.store(entries))
+        self.assertEqual(self.stored(), [1, 2, 3])
+
+    def test_what_is_no_fix_is_logged_and_keeps_none_from_being_stored(self):
+        bad = [b"{", b"[1]", b'{"class":"TPV","run":"a","seq":1,"lat":NaN}', b'{"class":"SKY"}', b"\xff"]
+        trimmed = (b"fixes:1", b"1-2", {})
+        with self.assertLogs("tracking.streams", "ERROR") as logged:
+            self.assertTrue(self.worker.store([*map(self.entry, bad), trimmed, *self.fixes(1)]))
+        self.assertEqual(len(logged.output), len(bad))
+        self.assertEqual(self.stored(), [1])
+
+    def test_what_the_database_refuses_is_logged_and_the_others_are_stored(self):
+        store = Fix.store_all
+
+        def refuse_two(fixes):
+            if any(fix.seq == 2 for fix in fixes):
+                raise DataError("no such number")
+            store(fixes)
+
+        with mock.patch.object(Fix, "store_all", side_effect=refuse_two), self.assertLogs("tracking.streams", "ERROR"):
+            self.assertTrue(self.worker.store(self.fixes(1, 2, 3)))
+        self.assertEqual(self.stored(), [1, 3])
+
+    def test_a_database_that_is_down_is_tried_again(self):
+        with mock.patch.object(Fix, "store_all", side_effect=[OperationalError("down"), None]) as store:
+            with self.assertLogs("tracking.streams", "WARNING"):
+                self.assertTrue(self.worker.store(self.fixes(1)))
+        self.assertEqual(store.call_count, 2)
+
+    def test_a_worker_that_is_stopped_does_not_wait_for_the_database(self):
+        self.worker.stop()
+        with mock.patch.object(Fix, "store_all", side_effect=OperationalError("down")), self.assertLogs("tracking.streams", "WARNING"):
+            self.assertFalse(self.worker.store(self.fixes(1)))
+        self.worker.run()  # returns
+
+    def test_addresses_are_those_of_the_relays(self):
+        sentinels = "redis-sentinel://:p%40ss@a:1,b/tracking/2"
+        parts = {"sentinels": [("a", 1), ("b", 26379)], "master_name": "tracking", "password": "p@ss", "db": 2}
+        self.assertEqual(channels_host(sentinels), parts)
+        self.assertEqual(channels_host("redis+unix:///run/redis.sock"), "unix:///run/redis.sock")
+        self.assertEqual(place("redis://ann:p@h:6379/0"), "redis://h:6379/0")
+        for url in (sentinels, "redis://h:1/0", "rediss://h:1/0", "redis+unix:///run/redis.sock"):
+            self.assertIsNotNone(connect(url, 1))
 
 
 class PageTests(Base):
