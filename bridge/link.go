@@ -33,11 +33,14 @@ type link struct {
 	stop    func()    // ends this uplink's run; nil while none runs
 }
 
-// An uplink whose queue counts reports exactly how many messages wait, and states how late acknowledgements may be.
+// An uplink whose queue counts reports exactly how many messages wait, states how late acknowledgements may be, and has what is
+// acknowledged kept for servers that may lose it.
 var _ interface {
 	uplink.Queue
 	Waiting() uint64
 	Late(by time.Duration)
+	Retain(d time.Duration)
+	Again() (records int)
 } = (*spool.Collector)(nil)
 
 func newLink(d *device, c config.Uplink, batch time.Duration, s surroundings) (*link, error) {

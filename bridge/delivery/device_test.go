@@ -100,7 +100,9 @@ func (q *queue) Ack(pos uint64) {
 	d := q.line.process.device
 	q.mu.Lock()
 	k, known := q.keys[pos]
-	delete(q.keys, pos)
+	if d.server.durable == 0 { // else it may be acknowledged another time
+		delete(q.keys, pos)
+	}
 	q.mu.Unlock()
 	if known && !q.line.process.dead.Load() {
 		d.ledger.acked(k, d.retain)
@@ -117,6 +119,7 @@ func (d *device) tmpfs(id string) string { return filepath.Join(d.root, "tmpfs",
 func (d *device) start() {
 	p := &process{device: d}
 	d.process = p
+	d.ledger.restarted()
 	for i := len(d.ids) - 1; i >= 0; i-- {
 		l, err := p.open(d.ids[i])
 		if err != nil {

@@ -14,6 +14,7 @@ type ledger struct {
 	mu       sync.Mutex
 	runs     map[string]*run
 	order    []*run
+	process  time.Duration // when the device's process began
 	findings []string
 	found    map[string]int // findings of a kind
 	repeats  int
@@ -36,7 +37,10 @@ type fix struct {
 	given    time.Duration
 	received time.Duration // by the server, into its memory; the first time
 	seen     time.Duration // by its application, the first time
+	stored   time.Duration // the same, the last time
 	acked    bool
+	ackedAt  time.Duration
+	gone     bool   // the application has lost it since, and has not seen it again
 	excused  string // why it may be lost
 }
 
@@ -128,8 +132,47 @@ func (l *ledger) received(m message, group string, connection int) {
 func (l *ledger) saw(k key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f := l.get(k); f != nil && f.seen == 0 {
+	f := l.get(k)
+	if f == nil {
+		return
+	}
+	f.gone = false
+	if f.seen == 0 {
 		f.seen = l.now()
+	}
+	f.stored = l.now()
+}
+
+// storeLost is the application losing what it has stored for some time. It may lose for good what was acknowledged to an earlier process of the
+// device, or longer ago.
+func (l *ledger) storeLost(lately time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.order {
+		for i := range r.fixes {
+			f := &r.fixes[i]
+			if f.stored == 0 || l.now()-f.stored > lately {
+				continue
+			}
+			f.gone = true
+			if f.acked && (f.ackedAt < l.process || l.now()-f.ackedAt > lately) {
+				f.excused = "acknowledged to an earlier process, or long ago"
+			}
+		}
+	}
+}
+
+// restarted is another process of the device: what was acknowledged to those before does not come again.
+func (l *ledger) restarted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.process = l.now()
+	for _, r := range l.order {
+		for i := range r.fixes {
+			if f := &r.fixes[i]; f.gone && f.acked {
+				f.excused = "acknowledged to an earlier process, and lost by the server then"
+			}
+		}
 	}
 }
 
@@ -141,7 +184,7 @@ func (l *ledger) acked(k key, retain time.Duration) {
 	if f == nil {
 		return
 	}
-	f.acked = true
+	f.acked, f.ackedAt = true, l.now()
 	switch {
 	case f.seen > 0, f.excused != "", l.runs[k.Run].ackable:
 	case f.received > 0 && l.now()-f.received >= retain:
@@ -181,7 +224,7 @@ func (l *ledger) checkLost(dropped uint64) (given, lost int) {
 	for _, r := range l.order {
 		given += len(r.fixes)
 		for i, f := range r.fixes {
-			if f.seen == 0 && f.excused == "" && !(r.ackable && f.acked) {
+			if (f.seen == 0 || f.gone) && f.excused == "" && !(r.ackable && f.acked) {
 				if lost++; lost == 1 {
 					first = key{r.id, i + 1}
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/deflate"
+	"gpsbridge/bridge/group"
 )
 
 // habits are how the application of a server is written.
@@ -24,6 +25,8 @@ type habits struct {
 	delay time.Duration // of the echo, in order
 	twice bool          // each echo is sent two times
 	acks  acks          // in place of echoes, where the device asks
+
+	durable time.Duration // it stores fixes, and may lose those of so long: then it asks for them again; 0: it asks for nothing
 
 	inflates bool          // it accepts compression
 	each     time.Duration // that a message takes to be processed
@@ -112,6 +115,9 @@ func (h habits) String() string {
 		s += fmt.Sprintf(", %s late", h.delay)
 	}
 	s += h.acks.String()
+	if h.durable > 0 {
+		s += fmt.Sprintf("; stores fixes, and may ask for those of %s", h.durable)
+	}
 	if h.inflates {
 		s += "; accepts compression"
 	}
@@ -149,6 +155,9 @@ type server struct {
 	open     map[*connection]bool
 	count    int           // of connections
 	stalled  chan struct{} // closed when the application goes on; nil while it does
+	epoch    int           // of what is stored
+	down     bool          // nothing can be stored: each connection on which a message comes is closed
+	away     bool          // nothing can be stored: connections are answered 503 with Retry-After
 	refuses  int           // HTTP status in place of a connection; 0: none
 	breaks   int           // the connection is closed after so many messages; 0: not
 	newest   map[string]int
@@ -205,6 +214,32 @@ func (s *server) set(refuses, breaks int) {
 	s.refuses, s.breaks = refuses, breaks
 }
 
+// loseStored loses what was stored lately, and asks for it again: those that are connected now by the close frame, others by the epoch
+// when they come.
+func (s *server) loseStored() {
+	s.mu.Lock()
+	s.epoch++
+	s.mu.Unlock()
+	s.ledger.storeLost(s.durable)
+	s.each(func(c *connection) {
+		c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, group.SendAgain), time.Now().Add(time.Second))
+		c.lose()
+	})
+}
+
+// storeDown has the store be down, or up again.
+func (s *server) storeDown(down, refuses bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down, s.away = down && !refuses, down && refuses
+}
+
+func (s *server) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}
+
 // each calls f for every connection, while nothing is held.
 func (s *server) each(f func(*connection)) {
 	s.mu.Lock()
@@ -222,7 +257,11 @@ const route = "/ws/gps-tracking/"
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	status := s.refuses
+	status, epoch := s.refuses, s.epoch
+	if s.away {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "10")
+	}
 	s.mu.Unlock()
 	if status != 0 {
 		w.WriteHeader(status)
@@ -240,12 +279,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if agreed != nil {
 		answer[deflate.Header] = []string{agreed.String()}
 	}
+	if s.durable > 0 {
+		answer.Set(group.RetainHeader, fmt.Sprint(s.durable.Seconds()))
+		answer.Set(group.EpochHeader, fmt.Sprint(epoch))
+	}
 	ws, err := up.Upgrade(inflating{w, agreed}, r, answer)
 	if err != nil {
 		return
 	}
-	group := strings.Trim(strings.TrimPrefix(r.URL.Path, route), "/")
-	c := &connection{server: s, ws: ws, short: s.acks == acksShort && ws.Subprotocol() == ackProtocol, group: group, member: true, more: make(chan struct{}, 1), room: make(chan struct{}, 1), later: make(chan struct{}, 1), gone: make(chan struct{})}
+	device := strings.Trim(strings.TrimPrefix(r.URL.Path, route), "/")
+	c := &connection{server: s, ws: ws, short: s.acks == acksShort && ws.Subprotocol() == ackProtocol, group: device, member: true, more: make(chan struct{}, 1), room: make(chan struct{}, 1), later: make(chan struct{}, 1), gone: make(chan struct{})}
 	s.mu.Lock()
 	s.count++
 	c.number = s.count
@@ -424,6 +467,11 @@ func (c *connection) apply() {
 			continue
 		}
 		m := item.(message)
+		if c.server.isDown() { // it waits for the store, and is given up then
+			c.pause()
+			c.closeWith(websocket.CloseServiceRestart)
+			return
+		}
 		if how := c.server.refusal(m); how != refusalNone {
 			c.fail(how)
 			return

@@ -96,7 +96,32 @@ func newWorld(seed uint64) *world {
 		w.server.acks = acksBlind
 	}
 	w.server.inflates = dice{rand.New(rand.NewPCG(seed, 17))}.chance(0.2)
+	if d := (dice{rand.New(rand.NewPCG(seed, 19))}); d.chance(0.25) {
+		w.stores(d)
+	}
 	return w
+}
+
+// stores makes the server a relay that stores fixes, whose store is down or loses them now and then.
+func (w *world) stores(d dice) {
+	w.server = habits{acks: w.server.acks, inflates: w.server.inflates, each: w.server.each, pongBehind: w.server.pongBehind, durable: w.device.retain}
+	w.device.max = max(w.device.max, 64<<20)
+	w.device = w.within(w.device)
+	for range 1 + d.IntN(3) {
+		w.faults = append(w.faults, fault{at: time.Duration(d.Float64() * float64(w.lasts)).Round(time.Second), kind: kindStoreLost,
+			name: "server: what was stored is lost", begin: func(s *simulation) { s.server.loseStored() }})
+	}
+	for range d.IntN(3) {
+		refuses := d.chance(0.5)
+		f := fault{at: time.Duration(d.Float64() * float64(w.lasts)).Round(time.Second), kind: kindStoreDown, lasts: d.between(5*time.Second, min(w.lasts/4, 20*time.Minute)),
+			name: "server: nothing can be stored, connections are closed with 1012"}
+		if refuses {
+			f.name = "server: nothing can be stored, connections are answered 503"
+		}
+		f.begin, f.end = func(s *simulation) { s.server.storeDown(true, refuses) }, func(s *simulation) { s.server.storeDown(false, refuses) }
+		w.faults = append(w.faults, f)
+	}
+	slices.SortStableFunc(w.faults, func(a, b fault) int { return int(a.at - b.at) })
 }
 
 // echoing is the same with a server that knows neither.
@@ -206,6 +231,8 @@ const (
 	kindParked
 	kindDiskFull
 	kinds
+	kindStoreLost // of servers that store fixes alone
+	kindStoreDown
 )
 
 // fault draws one of those there are.

@@ -59,3 +59,7 @@ const SendAgain = "send again what was acknowledged"
 // RetainHeader is a header of the answer to a tracker's handshake: for how many seconds, a whole number, the server may ask for what it
 // has acknowledged with SendAgain. Without it the tracker keeps nothing that is acknowledged.
 const RetainHeader = "Gpsbridge-Retain"
+
+// EpochHeader is a header of the same answer: any text that is another after what was stored is lost. A tracker that was not connected
+// then, or to a node that has died too, sees by it that it is to send again what it still has.
+const EpochHeader = "Gpsbridge-Epoch"

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// burst is more than the recent log takes, in records of kilobyte.
+// burst is more than the recent log takes, in records of recordSize.
 const (
-	kilobyte = 1000
-	burst    = 3 * recentMax / kilobyte
+	recordSize = 2000
+	burst      = 3 * recentMax / recordSize
 )
 
 // openForBurst opens a spool on simulated directories with room on the disk, or none to speak of.
@@ -38,7 +38,7 @@ func TestBurstGoesToTheDisk(t *testing.T) {
 		}
 		most := 0
 		for range burst {
-			mustAppend(t, s, strings.Repeat("x", kilobyte))
+			mustAppend(t, s, strings.Repeat("x", recordSize))
 			most = max(most, len(s.recent.segs))
 		}
 		if limit := recentMax / minSegment; most > limit {
@@ -65,11 +65,11 @@ func TestBurstIntoAFullDiskThins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openForBurst(t, newSimDirectory(), newSimDirectory(), recentMax/2)
 		for range burst {
-			mustAppend(t, s, strings.Repeat("x", kilobyte))
+			mustAppend(t, s, strings.Repeat("x", recordSize))
 		}
 		synctest.Wait()
 		got, st := positions(t, s.Reader("r")), s.Stats()
-		if len(got) != st.Records || uint64(len(got))+st.Dropped != burst || len(got) < recentMax/4/kilobyte || st.Problem != nil {
+		if len(got) != st.Records || uint64(len(got))+st.Dropped != burst || len(got) < recentMax/4/recordSize || st.Problem != nil {
 			t.Errorf("%d held of %d, %+v", len(got), burst, st)
 		}
 		if got[0] != 1 || got[len(got)-1] != burst {
@@ -95,14 +95,14 @@ func TestBurstWithoutADisk(t *testing.T) {
 		}
 		begin := time.Now()
 		for range burst {
-			mustAppend(t, s, strings.Repeat("x", kilobyte))
+			mustAppend(t, s, strings.Repeat("x", recordSize))
 		}
 		if took := time.Since(begin); took > 0 {
 			t.Errorf("a dead disk was waited for %s", took)
 		}
 		synctest.Wait()
 		got, st := positions(t, s.Reader("r")), s.Stats()
-		if uint64(len(got))+st.Dropped != burst || st.Dropped == 0 || len(got) < recentMax/2/kilobyte || st.Problem == nil {
+		if uint64(len(got))+st.Dropped != burst || st.Dropped == 0 || len(got) < recentMax/2/recordSize || st.Problem == nil {
 			t.Errorf("%d held of %d, %+v", len(got), burst, st)
 		}
 		dead.Store(false)
@@ -134,7 +134,7 @@ func TestDiskThatDoesNotAnswer(t *testing.T) {
 		}
 		begin, r := time.Now(), s.Reader("r")
 		for i := range burst {
-			pos := mustAppend(t, s, strings.Repeat("x", kilobyte))
+			pos := mustAppend(t, s, strings.Repeat("x", recordSize))
 			if i%1000 == 0 { // readers go on meanwhile
 				synctest.Wait()
 				if !free(&s.mu) || !free(&s.out) {
@@ -226,7 +226,7 @@ func TestCloseEndsWaitingForTheDisk(t *testing.T) {
 		taken, ended := 0, make(chan error, 1)
 		go func() {
 			for {
-				if _, err := s.Append(make([]byte, kilobyte)); err != nil {
+				if _, err := s.Append(make([]byte, recordSize)); err != nil {
 					ended <- err
 					return
 				}

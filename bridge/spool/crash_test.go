@@ -92,6 +92,7 @@ type crashModel struct {
 	records map[uint64]string            // ever appended
 	owed    map[string]map[uint64]string // by reader, not acknowledged
 	safe    map[string]map[uint64]string // owed when the disk last had everything
+	again   map[string]map[uint64]bool   // of these, the ones that were acknowledged and asked for again: a restart may take them
 	last    uint64
 }
 
@@ -99,6 +100,39 @@ func (m *crashModel) saved() {
 	m.safe = map[string]map[uint64]string{}
 	for name, owed := range m.owed {
 		m.safe[name] = maps.Clone(owed)
+		maps.DeleteFunc(m.safe[name], func(pos uint64, _ string) bool { return m.again[name][pos] })
+	}
+}
+
+// ask has a reader be given again what it has acknowledged, and checks that nothing is missing of what it was owed.
+func (m *crashModel) ask(t *rapid.T, name string) {
+	n := m.spool.Reader(name).Again()
+	got := contents(t, m.spool.Reader(name))
+	for pos, data := range got {
+		if m.records[pos] != data {
+			t.Fatalf("%s is given %q at %d, which was %q", name, data, pos, m.records[pos])
+		}
+		if _, owed := m.owed[name][pos]; !owed {
+			m.again[name][pos] = true
+			n--
+		}
+	}
+	if missing := without(m.owed[name], got); n != 0 || len(missing) > 0 {
+		t.Fatalf("%s: %d records too many are said to come again, %v are not given", name, n, missing)
+	}
+	m.owed[name] = got
+}
+
+// restarted takes note of what was asked for again and has ended with the process.
+func (m *crashModel) restarted(t *rapid.T) {
+	for _, name := range m.names {
+		got := contents(t, m.spool.Reader(name))
+		for pos := range m.again[name] {
+			if _, given := got[pos]; !given {
+				delete(m.owed[name], pos)
+			}
+		}
+		m.again[name] = map[uint64]bool{}
 	}
 }
 
@@ -119,6 +153,7 @@ func (m *crashModel) ack(name string, pos uint64) {
 	m.spool.Reader(name).Ack(pos)
 	delete(m.owed[name], pos)
 	delete(m.safe[name], pos)
+	delete(m.again[name], pos)
 }
 
 // exact checks that each reader is given what it is owed and nothing else.
@@ -166,7 +201,7 @@ func (m *crashModel) survived(t *rapid.T) {
 				t.Fatalf("%s is given %q at %d, which was %q", name, data, pos, m.records[pos])
 			}
 		}
-		m.owed[name] = got
+		m.owed[name], m.again[name] = got, map[uint64]bool{}
 	}
 	m.saved() // what is held after opening was on the disk, or has been put there
 	if last := m.spool.Reader(m.names[0]).Last(); last < m.last {
@@ -191,7 +226,7 @@ func checkInBubble(t *testing.T, property func(*rapid.T)) {
 func crashes(t *rapid.T) {
 	m := &crashModel{
 		machine: newMachine(), names: []string{"a", "b"}, records: map[uint64]string{},
-		owed: map[string]map[uint64]string{"a": {}, "b": {}},
+		owed: map[string]map[uint64]string{"a": {}, "b": {}}, again: map[string]map[uint64]bool{"a": {}, "b": {}},
 	}
 	m.onDisk = rapid.Bool().Draw(t, "without tmpfs")
 	m.max = 1 << 40 // nothing is dropped
@@ -212,9 +247,14 @@ func crashes(t *rapid.T) {
 			}
 			m.saved()
 		},
+		"retain": func(t *rapid.T) {
+			m.spool.Reader(rapid.SampledFrom(m.names).Draw(t, "reader")).Retain(time.Duration(rapid.IntRange(0, 3).Draw(t, "hours")) * time.Hour)
+		},
+		"again": func(t *rapid.T) { m.ask(t, rapid.SampledFrom(m.names).Draw(t, "reader")) },
 		"kill": func(t *rapid.T) {
 			m.kill()
 			m.open(t, m.names...)
+			m.restarted(t)
 			if last := m.spool.Reader("a").Last(); last < m.last {
 				t.Fatalf("positions go on from %d, and %d was given", last, m.last)
 			}
@@ -222,6 +262,8 @@ func crashes(t *rapid.T) {
 		},
 		"close": func(t *rapid.T) {
 			m.reopened(t)
+			m.restarted(t)
+			m.saved()
 			m.exact(t, "after closing and opening")
 		},
 		"power cut": func(t *rapid.T) {

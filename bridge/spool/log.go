@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type log struct {
 	files   files
 	guard   sync.Locker           // of segs, and of what a segment's comments call guarded
 	needed  func(pos uint64) bool // by a reader; called with guard held
+	kept    func() uint64         // segments with later positions stay when nothing of them is needed, see Reader.Retain; called with guard held
 	state   func() record         // of kind state; called by the writer without guard
 	durable bool                  // sync what is written, and keep a spare segment
 	segment int64                 // size of a segment file
@@ -143,6 +145,28 @@ func (l *log) release(pos uint64) error {
 		s.take(i)
 	}
 	return nil
+}
+
+// recall gives the records after a position, a segment at a time, to a function that has some of them needed again, and finds those from
+// then on. Segments that cannot be read are passed over. guard is held.
+func (l *log) recall(after uint64, again func(records []entry)) {
+	for _, s := range l.segs[min(l.at(after+1), len(l.segs)):] {
+		c, err := l.content(s)
+		if err != nil {
+			continue
+		}
+		found := slices.DeleteFunc(c.records, func(e entry) bool { return e.pos > s.last }) // not published yet
+		again(found[sort.Search(len(found), func(i int) bool { return found[i].pos > after }):])
+		s.index, s.live, s.bytes = nil, 0, 0
+		for _, e := range found {
+			if l.needed(e.pos) {
+				s.put(e)
+			}
+		}
+		if s.file == nil { // it is read again when it is asked for
+			s.index = nil
+		}
+	}
 }
 
 // held returns what is needed, in records and bytes.

@@ -1,6 +1,9 @@
 package spool
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // span is the positions from..to, both included.
 type span struct{ from, to uint64 }
@@ -53,6 +56,22 @@ func (r *ranges) add(from, to uint64) {
 	copy(s[first+1:], s[first:])
 	s[first] = span{from, to}
 	*r = s
+}
+
+// remove takes one position out of the set.
+func (r *ranges) remove(pos uint64) {
+	s, i := *r, r.find(pos)
+	if i == len(s) || s[i].from > pos {
+		return
+	}
+	var left []span
+	if s[i].from < pos {
+		left = append(left, span{s[i].from, pos - 1})
+	}
+	if s[i].to > pos {
+		left = append(left, span{pos + 1, s[i].to})
+	}
+	*r = slices.Replace(s, i, i+1, left...)
 }
 
 func (r *ranges) union(other ranges) {

@@ -54,6 +54,12 @@ func TestRangesAgreeWithASet(t *testing.T) {
 		b, inB := draw(t, "b")
 		c, inC := draw(t, "c")
 		agree(t, "a", a, inA)
+		for range rapid.IntRange(0, 4).Draw(t, "removed") {
+			pos := rapid.Uint64Range(1, most+1).Draw(t, "remove")
+			a.remove(pos)
+			inA[pos] = false
+			agree(t, "a, of which some were removed", a, inA)
+		}
 		var all, any [most + 2]bool
 		overlaps := false
 		from := position.Draw(t, "from")

@@ -12,12 +12,24 @@ type Reader struct {
 	spool *Spool // set once
 	name  string // set once
 
-	acked ranges // changed with spool.out and spool.mu held
+	// changed with spool.out and spool.mu held
+	acked  ranges
+	retain time.Duration // see Retain
+	marks  []mark        // of acked while retain, in the order of time: the first at retain or more ago, where there is such a one
 
 	// guarded by spool.mu
 	late  time.Duration // see Late
 	grace time.Duration // late, 0 since an acknowledgement came later than that
 }
+
+// mark is where the low end of what was acknowledged lay at a time.
+type mark struct {
+	at  time.Time
+	low uint64
+}
+
+// marksInRetain is how many marks there are in the time of retain: so much more than that is kept, which costs memory, and none is less.
+const marksInRetain = 8
 
 // Next returns the first record after a position that this reader has not acknowledged, position 0 when there is none. It
 // removes nothing: asked again, it answers the same. The error is ErrClosed.
@@ -57,24 +69,35 @@ func (r *Reader) look(from uint64) (pos uint64, data []byte, err error) {
 	if closed {
 		return 0, nil, ErrClosed
 	}
-	if s.disk != nil {
-		seg, e, err := s.disk.find(from)
-		if err != nil && !errors.Is(err, errAway) { // the next arrival tries again, and nothing is passed over
-			return 0, nil, nil
-		}
-		if seg != nil {
-			data, err := s.disk.data(seg, e)
-			return e.pos, data, err
-		}
+	l, seg, e, err := s.first(from)
+	if l == s.recent {
+		found, err := l.get(seg, e)
+		s.mu.Unlock()
+		return e.pos, found.data, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seg, e, _ := s.recent.find(from) // its segments are all loaded
-	if seg == nil {
+	s.mu.Unlock()
+	if err != nil && !errors.Is(err, errAway) || seg == nil { // the next arrival tries again, and nothing is passed over
 		return 0, nil, nil
 	}
-	found, err := s.recent.get(seg, e)
-	return e.pos, found.data, err
+	data, err = l.data(seg, e)
+	return e.pos, data, err
+}
+
+// first finds the first record held from a position on, and in which log: that on the disk, but for what was asked for again. The error
+// is the disk's, see log.find. out is held; mu is taken and held on return.
+func (s *Spool) first(from uint64) (l *log, seg *segment, e entry, err error) {
+	if s.disk != nil {
+		seg, e, err = s.disk.find(from)
+	}
+	s.mu.Lock()
+	if err != nil && !errors.Is(err, errAway) {
+		return s.disk, nil, e, err
+	}
+	recent, r, _ := s.recent.find(from) // its segments are all loaded
+	if recent != nil && (seg == nil || r.pos < e.pos) {
+		return s.recent, recent, r, err
+	}
+	return s.disk, seg, e, err
 }
 
 // Ack acknowledges one record, in any order. A position that was acknowledged before, was dropped, or never was, is
@@ -122,6 +145,87 @@ func (r *Reader) due(limit time.Duration) time.Duration {
 	}
 }
 
+// Retain has the spool keep what this reader acknowledges from now on for a time, for Again: in the recent log, in which half is for that
+// and the oldest goes first, and what was on the disk there, within its bound. Nothing is written to the disk for it. It is kept by this process:
+// a restart ends it. 0, as at first, keeps nothing.
+func (r *Reader) Retain(d time.Duration) {
+	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.retain = d; d <= 0 {
+		r.marks = nil
+	} else if len(r.marks) == 0 {
+		r.marks = []mark{{time.Now(), r.acked.low()}}
+	}
+}
+
+// mark notes how far this reader has come. out and mu are held.
+func (r *Reader) mark(now time.Time) {
+	n := len(r.marks)
+	if n == 0 || now.Sub(r.marks[n-1].at) < r.retain/marksInRetain {
+		return
+	}
+	r.marks = append(r.marks, mark{now, r.acked.low()})
+	for len(r.marks) > 1 && now.Sub(r.marks[1].at) >= r.retain {
+		r.marks = r.marks[1:]
+	}
+}
+
+// Again has this reader get again what it has acknowledged in the time of Retain, and perhaps some that it acknowledged before, and
+// returns how many records that are. They come in their places, so Acked goes back. A record that the disk gets in the meantime is
+// as durable as any; what was acknowledged before a later one went there is held in the recent log, and a restart ends that.
+func (r *Reader) Again() (records int) {
+	s := r.spool
+	s.out.Lock()
+	defer s.out.Unlock()
+	s.mu.Lock()
+	retains, after := len(r.marks) > 0, uint64(0)
+	if retains {
+		after = r.marks[0].low
+	}
+	s.mu.Unlock()
+	if !retains {
+		return 0
+	}
+	if s.disk != nil {
+		s.disk.recall(after, func(found []entry) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			records += r.unacknowledge(found)
+		})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent.recall(after, func(found []entry) {
+		for _, e := range found {
+			if e.pos <= s.saved && r.acked.has(e.pos) {
+				s.asked.add(e.pos, e.pos)
+			}
+		}
+		records += r.unacknowledge(found)
+	})
+	r.marks = []mark{{time.Now(), r.acked.low()}}
+	s.change()
+	if s.disk != nil {
+		_ = s.recent.append(s.last+1, s.stateHeld()) // an error: a restart does not know that they are wanted again
+	}
+	s.signal()
+	return records
+}
+
+// unacknowledge takes back the acknowledgement of records, and returns of how many. out and mu are held.
+func (r *Reader) unacknowledge(records []entry) (n int) {
+	for _, e := range records {
+		if r.acked.has(e.pos) {
+			r.acked.remove(e.pos)
+			n++
+		}
+	}
+	return n
+}
+
 // acknowledge notes the acknowledgement and reports whether it was the last that the record waited for. out is held.
 func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 	s.mu.Lock()
@@ -130,6 +234,7 @@ func (s *Spool) acknowledge(r *Reader, pos uint64) (released bool) {
 		return false
 	}
 	r.acked.add(pos, pos)
+	r.mark(time.Now())
 	r.grace = r.late
 	if s.disk != nil {
 		// An error costs a repeat after a restart.
@@ -174,17 +279,10 @@ func (r *Reader) advance() (done bool) {
 	s := r.spool
 	for {
 		low := r.acked.low()
-		var seg *segment
-		var e entry
-		if s.disk != nil {
-			var err error
-			if seg, e, err = s.disk.find(low + 1); err != nil {
-				return false // unreadable for now
-			}
-		}
-		s.mu.Lock()
-		if seg == nil {
-			seg, e, _ = s.recent.find(low + 1) // its segments are all loaded
+		_, seg, e, err := s.first(low + 1)
+		if err != nil { // unreadable for now
+			s.mu.Unlock()
+			return false
 		}
 		next := s.last + 1
 		if seg != nil {

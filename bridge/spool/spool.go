@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,10 +32,10 @@ const (
 	MinMax = 16 * minSegment
 	// DefaultSync is how long a record may stay unacknowledged before it goes to the disk.
 	DefaultSync = time.Second
-	// recentMax bounds in bytes the log of what is not on the disk yet. It holds three hours of fixes at 1 Hz should the
-	// disk fail, and is a thirtieth of what the service may use (MemoryMax counts its pages on a tmpfs). More would serve
-	// nothing: what does not fit goes to the disk at once.
-	recentMax = 4 << 20
+	// recentMax bounds in bytes the log of what is not on the disk yet. Half of it is for what is kept after its acknowledgement
+	// (Reader.Retain): ten minutes of fixes at 17 Hz. It holds six hours of fixes at 1 Hz should the disk fail, and is a sixteenth
+	// of what the service may use (MemoryMax counts its pages on a tmpfs).
+	recentMax = 8 << 20
 	// diskTimeout is how long the disk may take for one batch before it counts as failed: three times what Linux allows
 	// an SD card for one write (3 s).
 	diskTimeout = 10 * time.Second
@@ -133,7 +134,8 @@ type Spool struct {
 	mu      sync.Mutex
 
 	// guarded as the readers' acknowledgements
-	saved uint64 // up to here everything is on disk or acknowledged
+	saved uint64 // up to here everything is on disk or acknowledged, or in asked
+	asked ranges // what Reader.Again has asked for that is in the recent log alone
 
 	// guarded by mu
 	recent   *log // what is not on disk yet; in memory mode everything
@@ -202,7 +204,7 @@ func newSpool(o Options, z sizes) *Spool {
 		s.readers[name] = &Reader{spool: s, name: name, acked: ranges{{0, 0}}}
 	}
 	s.recent = &log{
-		files: memory{}, guard: unguarded{}, needed: s.unsaved, state: func() record { return record{kind: kindState} },
+		files: memory{}, guard: unguarded{}, needed: s.unsaved, kept: s.kept, state: func() record { return record{kind: kindState} },
 		name: "the spool in memory", segment: z.segment, max: o.Max, log: o.Log,
 	}
 	return s
@@ -276,7 +278,18 @@ func (s *Spool) wanted(pos uint64) bool {
 }
 
 // unsaved reports whether the recent log needs a position. mu is held.
-func (s *Spool) unsaved(pos uint64) bool { return pos > s.saved && s.wanted(pos) }
+func (s *Spool) unsaved(pos uint64) bool { return (pos > s.saved || s.asked.has(pos)) && s.wanted(pos) }
+
+// kept is the position after which a reader may ask for what it has acknowledged. out or mu is held.
+func (s *Spool) kept() uint64 {
+	after := uint64(math.MaxUint64)
+	for _, r := range s.readers {
+		if len(r.marks) > 0 {
+			after = min(after, r.marks[0].low)
+		}
+	}
+	return after
+}
 
 // stateHeld returns the state as a record. mu is held.
 func (s *Spool) stateHeld() record {
@@ -354,6 +367,9 @@ func (s *Spool) Close() error {
 	s.closed = true
 	close(s.wake)
 	s.mu.Unlock()
+	for _, r := range s.readers {
+		r.Retain(0)
+	}
 	close(s.stop)
 	<-s.stopped
 	if s.disk == nil {
@@ -417,11 +433,11 @@ func openRecent(dir *onDisk, runtime string) (*onDisk, error) {
 func (s *Spool) attach(o Options, z sizes, disk, recent files, boot [16]byte) error {
 	s.boot = boot
 	s.disk = &log{
-		files: disk, guard: &s.out, needed: s.wanted, state: s.stateRecord, durable: true, name: fmt.Sprintf("spool %q", o.Dir),
+		files: disk, guard: &s.out, needed: s.wanted, kept: s.kept, state: s.stateRecord, durable: true, name: fmt.Sprintf("spool %q", o.Dir),
 		segment: z.segment, max: o.Max, floor: o.MinFree, open: openSegments, log: o.Log,
 	}
 	s.recent = &log{
-		files: recent, guard: unguarded{}, needed: s.unsaved, state: s.stateHeld, name: "recent part of " + s.disk.name,
+		files: recent, guard: unguarded{}, needed: s.unsaved, kept: s.kept, state: s.stateHeld, name: "recent part of " + s.disk.name,
 		segment: min(z.segment, minSegment), max: z.recent, log: o.Log,
 	}
 	known, onDisk, err := s.disk.load()
@@ -566,7 +582,7 @@ func (s *Spool) release() error {
 // The error is errTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
 // or that of writing; the record is then counted as dropped.
 //
-// It waits for the disk only when the recent log is full (4 MiB, or Max when that is less), which a burst can bring about
+// It waits for the disk only when the recent log is full (8 MiB, or Max when that is less), which a burst can bring about
 // and a receiver at its own pace cannot: then until the disk has taken a batch, of a quarter of a segment. When that
 // takes more than 10 s, or the disk has failed, it waits no more and the recent log thins. It never waits for a sync that
 // it does not need. With a Runtime directory it does not touch the disk; without one it writes to it, not synced, and that
@@ -608,6 +624,8 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 func (s *Spool) makeRoom(size int64) {
 	for !s.closed && !s.recent.fits(size) {
 		_ = s.recent.sweep() // what could not be removed is not needed, and is found at the next start
+		for s.recent.size() >= s.recent.max/2 && s.recent.forget() {
+		}
 		left := s.diskTime()
 		if left > 0 && s.recent.size() > s.recent.max/2 {
 			select {

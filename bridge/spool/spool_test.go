@@ -351,15 +351,15 @@ func TestOpenTakesTheLeastAndTheMost(t *testing.T) {
 	}
 }
 
-// A segment is a sixteenth of the bound in whole blocks, from 64 KiB to 1 MiB; the recent log is bounded by 4 MiB and by the bound.
+// A segment is a sixteenth of the bound in whole blocks, from 64 KiB to 1 MiB; the recent log is bounded by 8 MiB and by the bound.
 func TestSizesFollowTheBound(t *testing.T) {
 	for most, want := range map[int64]sizes{
 		MinMax:               {64 << 10, 1 << 20},
 		MinMax + 16*4096 - 1: {64 << 10, 1<<20 + 16*4096 - 1},
 		MinMax + 16*4096:     {68 << 10, 1<<20 + 16*4096},
 		4 << 20:              {256 << 10, 4 << 20},
-		16 << 20:             {1 << 20, 4 << 20},
-		256 << 20:            {1 << 20, 4 << 20},
+		16 << 20:             {1 << 20, 8 << 20},
+		256 << 20:            {1 << 20, 8 << 20},
 	} {
 		if got := (Options{Max: most}).sizes(); got != want {
 			t.Errorf("max %d: %+v, want %+v", most, got, want)

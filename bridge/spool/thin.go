@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,15 +74,19 @@ func (l *log) keepSpare() {
 	l.spare, _ = l.files.create(spareName, l.segment) // to be tried again after the next sync
 }
 
-// sweep removes the segments of which nothing is needed, the newest excepted: it has the state.
+// sweep removes the segments of which nothing is needed nor kept, the newest excepted: it has the state.
 func (l *log) sweep() error {
 	l.guard.Lock()
 	var dead []*segment
-	kept := l.segs[:0]
+	kept, after := l.segs[:0], l.kept()
 	for i, s := range l.segs {
-		if s.live > 0 || s == l.active || i == len(l.segs)-1 {
+		switch {
+		case s.live > 0 || s == l.active || i == len(l.segs)-1:
 			kept = append(kept, s)
-		} else {
+		case s.last > after:
+			s.unload()
+			kept = append(kept, s)
+		default:
 			s.unload()
 			dead = append(dead, s)
 		}
@@ -104,9 +109,29 @@ func (l *log) remove(s *segment) error {
 	return nil
 }
 
-// shrink frees at least a segment: it joins two neighbours, of which half goes unless they fit as they are. When there
-// are no two, or nothing to write the rest to, the oldest segment goes whole.
+// forget removes the oldest segment of which nothing is needed, and reports whether there was one.
+func (l *log) forget() bool {
+	l.guard.Lock()
+	i := slices.IndexFunc(l.segs[:max(0, len(l.segs)-1)], func(s *segment) bool { return s.live == 0 && s != l.active })
+	if i < 0 {
+		l.guard.Unlock()
+		return false
+	}
+	s := l.segs[i]
+	s.unload()
+	l.segs = slices.Delete(l.segs, i, i+1)
+	l.limit()
+	l.guard.Unlock()
+	_ = l.remove(s) // a file that stays is found at the next start, and not needed
+	return true
+}
+
+// shrink frees at least a segment: one of which nothing is needed, or it joins two neighbours, of which half goes unless they fit as they
+// are. When there are no two, or nothing to write the rest to, the oldest segment goes whole.
 func (l *log) shrink() error {
+	if l.forget() {
+		return nil
+	}
 	l.guard.Lock()
 	i := l.pair()
 	l.guard.Unlock()

@@ -24,20 +24,26 @@ import (
 // Dial connects to c.URL and returns the open WebSocket. Of c it uses what concerns the connecting: URL, Origin, Header, the
 // files, ConnectTimeout and Clock. Its errors are problems without secrets, those of ctx aside.
 func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
+	conn, _, err := dial(ctx, c)
+	return conn, err
+}
+
+// dial is Dial, and returns the header of the server's answer too.
+func dial(ctx context.Context, c Config) (*websocket.Conn, http.Header, error) {
 	c = c.withDefaults()
 	target, err := parseURL(c.URL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	header, err := c.header(target)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := attempt{c: c, target: target, header: header, release: func() {}}
 	a.now, a.clock = c.Clock()
 	trust, err := c.tlsConfig(a.now, header.Get("Authorization"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a.trust = trust
 	defer func() { a.release() }()
@@ -57,12 +63,12 @@ func Dial(ctx context.Context, c Config) (*websocket.Conn, error) {
 	conn, resp, err := d.DialContext(ctx, bare.String(), header)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("connect to %s: %w", secret.RedactURL(target.String()), context.Cause(ctx))
+			return nil, nil, fmt.Errorf("connect to %s: %w", secret.RedactURL(target.String()), context.Cause(ctx))
 		}
-		return nil, a.explain(resp, err)
+		return nil, nil, a.explain(resp, err)
 	}
 	a.conn.stands.Store(true)
-	return conn, nil
+	return conn, resp.Header, nil
 }
 
 // agreed is the compression of a connection that Dial has opened, nil for none.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/secret"
 )
@@ -67,6 +68,7 @@ const (
 	ReadFailed    problem.Code = "read-failed"         //
 	ClosedNormal  problem.Code = "server-closed"       // close codes 1000, 1005 and those of applications
 	ClosedRestart problem.Code = "server-restarting"   // 1001, 1012
+	LostRecords   problem.Code = "server-lost-records" // 1012 with group.SendAgain: acknowledged ones, which are sent again
 	ClosedFailed  problem.Code = "server-failed"       // 1011
 	ClosedPing    problem.Code = "server-ping-timeout" // 1011 with Uvicorn's text for a ping of its own without an answer
 	ClosedRecord  problem.Code = "server-rejected"     // 1002, 1003, 1007, 1009: a record was not accepted
@@ -453,6 +455,9 @@ func explainClose(c *websocket.CloseError) *problem.Problem {
 	case websocket.CloseNormalClosure:
 		return is(ClosedNormal, "it is stopping or restarting, limits the age of connections, or does not accept a record", seeLog)
 	case websocket.CloseGoingAway, websocket.CloseServiceRestart:
+		if c.Text == group.SendAgain {
+			return is(LostRecords, "its store (Redis) has lost what it had acknowledged", "")
+		}
 		return is(ClosedRestart, "it is stopping, restarting, or limits the age of connections", "")
 	case websocket.CloseMessageTooBig:
 		return is(ClosedRecord, "a record is longer than the server accepts", seeLog)

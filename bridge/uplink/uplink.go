@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/secret"
 )
@@ -47,7 +49,7 @@ type Config struct {
 	KeyFile   string
 
 	Ack    AckMode       // default auto
-	Retain time.Duration // how long a record is kept after a provisional acknowledgement; default 10 min
+	Retain time.Duration // how long a record is kept after a provisional acknowledgement, or for a server that may ask for it again; default 10 min
 	Window int           // upper limit of unacknowledged records, 1 to 99; default 32
 	Order  Order         // default live-first
 
@@ -177,8 +179,9 @@ type Uplink struct {
 	retry   *retry
 	network <-chan struct{} // of its changes
 	path    path
-	reached bool // the last attempt connected
-	brief   bool // the last connection was of use, for a short time
+	reached bool   // the last attempt connected
+	brief   bool   // the last connection was of use, for a short time
+	epoch   string // of what the server has stored, "" where it does not state it
 
 	mu             sync.Mutex // guards all below
 	win            window
@@ -272,7 +275,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 func (u *Uplink) connect(ctx context.Context) error {
 	u.enter(Connecting, nil, 0)
 	u.c.Beat(2 * u.c.ConnectTimeout) // the certificate's files are read as well
-	conn, err := Dial(ctx, u.attempt())
+	conn, header, err := dial(ctx, u.attempt())
 	u.reached = err == nil
 	if err != nil {
 		u.brief = false
@@ -284,6 +287,7 @@ func (u *Uplink) connect(ctx context.Context) error {
 		return err
 	}
 	s := newSession(u, conn, agreed(conn))
+	u.retain(header)
 	u.connected(s)
 	err = s.run(ctx)
 	useful := s.useful()
@@ -297,7 +301,50 @@ func (u *Uplink) connect(ctx context.Context) error {
 		u.judge(s, err)
 	}
 	u.disconnected(ctx, err, useful)
+	if problem.CodeOf(err) == LostRecords {
+		u.sendAgain()
+	}
 	return err
+}
+
+// retainer is a queue that keeps what is acknowledged, for a server that may lose it.
+type retainer interface {
+	Retain(d time.Duration) // from now on; 0 ends it
+	Again() (records int)   // has Next return what is kept
+}
+
+// retain has the queue keep what this server may ask for again. What it has lost since the last connection is sent again.
+func (u *Uplink) retain(answer http.Header) {
+	q, ok := u.queue.(retainer)
+	if !ok {
+		return
+	}
+	epoch := answer.Get(group.EpochHeader)
+	if u.epoch != "" && epoch != "" && epoch != u.epoch {
+		u.sendAgain()
+	}
+	u.epoch = epoch
+	seconds, err := strconv.ParseUint(answer.Get(group.RetainHeader), 10, 32)
+	if err != nil {
+		seconds = 0
+	}
+	q.Retain(min(time.Duration(seconds)*time.Second, u.c.Retain))
+}
+
+// sendAgain has what is kept sent again.
+func (u *Uplink) sendAgain() {
+	q, ok := u.queue.(retainer)
+	if !ok {
+		return
+	}
+	records := q.Again()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.top = u.queue.Acked()
+	if records == 0 { // it was asked for before
+		return
+	}
+	u.log.Warn("server has lost what it had acknowledged, sending it again", "records", records)
 }
 
 // attempt is the configuration of one attempt, whose clock stands.
