@@ -289,6 +289,23 @@ func TestFleetIsOneGroup(t *testing.T) {
 	})
 }
 
+// The store learns which fixes come late: they do not replace the last one.
+func TestBacklogIsStoredAsSuch(t *testing.T) {
+	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
+		write(at[0].join(t, "", bearer("pub")), tpv(2), `{"class":"TPV","run":"a","seq":1,"backlog":true}`)
+		synctest.Wait()
+		var late []bool
+		b.change(func() {
+			for _, m := range b.store["van_7"] {
+				late = append(late, m.Backlog)
+			}
+		})
+		if !slices.Equal(late, []bool{false, true}) {
+			t.Errorf("stored as of a backlog: %v", late)
+		}
+	})
+}
+
 // No acknowledgement of either kind comes before the group has the message.
 func TestEchoesWaitForTheGroup(t *testing.T) {
 	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {

@@ -83,7 +83,7 @@ func (v *viewer) nextBatch() (batch []shared.Message, out int) {
 	for o.waiting.len() > 0 {
 		m := o.waiting.pop()
 		o.sent.push(m)
-		batch = append(batch, shared.Message{Data: m.data, Key: m.head.groupKey(), From: v})
+		batch = append(batch, shared.Message{Data: m.data, Key: m.head.groupKey(), Backlog: m.head.Backlog, From: v})
 	}
 	o.running = o.len() > 0
 	return batch, o.len()
