@@ -27,9 +27,9 @@ type kind interface {
 }
 
 // newKind returns a kind by its name.
-func newKind(name string, c Config, _ *counters) kind {
-	switch name {
-	default:
-		return newPubsub(c)
+func newKind(name string, c Config, n *counters) kind {
+	if name == "core" {
+		return newCore(c, n)
 	}
+	return newPubsub(c)
 }

@@ -12,6 +12,8 @@ import (
 // CodeKeys is an event that none of the keys decrypts.
 const CodeKeys problem.Code = "layer-keys"
 
+var wrongKeys = &problem.Problem{Code: CodeKeys, Key: "keys", Cause: "none of the keys decrypts an event", Fix: "write the symmetric_encryption_keys of CHANNEL_LAYERS"}
+
 // pubsub is channels_redis.pubsub: the application listens to the same channel as the nodes, and sends there.
 type pubsub struct {
 	prefix      string
@@ -44,7 +46,7 @@ func (k *pubsub) decode(data []byte) ([]byte, error) {
 	if k.crypter != nil {
 		plain, ok := k.crypter.Decrypt(nil, data, time.Now(), 0)
 		if !ok {
-			return nil, &problem.Problem{Code: CodeKeys, Key: "keys", Cause: "none of the keys decrypts an event", Fix: "write the symmetric_encryption_keys of CHANNEL_LAYERS"}
+			return nil, wrongKeys
 		}
 		data = plain
 	}

@@ -8,7 +8,7 @@ type Stats struct {
 	Received     uint64 // messages given to the receiver, own ones too
 	Undecodable  uint64 // messages on a group's channel that were none: something else writes there, or keys differ
 	Dropped      uint64 // messages that came faster than this node could handle
-	OverCapacity uint64 // times that a queue of the Django application was full
+	OverCapacity uint64 // messages that a queue of the Django application had no room for, even after a second
 	Sessions     uint64 // sessions begun: 1, and 1 more for each failover or broken connection
 	Groups       uint64 // groups joined now
 }

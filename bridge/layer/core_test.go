@@ -1,0 +1,409 @@
+package layer
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gpsbridge/bridge/layer/event"
+	"gpsbridge/bridge/realtest"
+)
+
+const (
+	coreBackend = "channels_redis.core.RedisChannelLayer"
+	vanGroup    = "gps_tracking_van_7"
+)
+
+// coreConfig is the configuration of nodes on Redis servers.
+func coreConfig(stores []*realtest.RedisStore, keys ...string) Config {
+	c := Config{Kind: "core", Durable: "none", Keys: keys}
+	for _, r := range stores {
+		c.URLs = append(c.URLs, r.URL())
+	}
+	return c
+}
+
+// coreOptions are those of Django for the same.
+func coreOptions(stores []*realtest.RedisStore, keys ...string) map[string]any {
+	var hosts []string
+	for _, r := range stores {
+		hosts = append(hosts, r.URL())
+	}
+	return map[string]any{"hosts": hosts, "symmetric_encryption_keys": keys}
+}
+
+// sameJSON reports whether two texts have the same value.
+func sameJSON(t testing.TB, a, b string) bool {
+	t.Helper()
+	var x, y any
+	if err := json.Unmarshal([]byte(a), &x); err != nil {
+		t.Fatalf("%s: %v", a, err)
+	}
+	if err := json.Unmarshal([]byte(b), &y); err != nil {
+		t.Fatalf("%s: %v", b, err)
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+// odd are messages beside usual ones.
+var odd = []string{`{"device_id":"van_7","lat":51.5033635,"lon":-0.0,"seq":18446744073709551615,"text":"ä\u0000😀","none":null}`, `[1,2.0,{"a":[]}]`, `"text"`, `12`}
+
+// TestCoreWithDjango: nodes and channels_redis receive what the other sends, and what nodes write has the bytes that channels_redis writes.
+func TestCoreWithDjango(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		hosts int
+		keys  []string
+	}{{"one host", 1, nil}, {"two hosts, encrypted", 2, []string{"second key", "first key"}}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var stores []*realtest.RedisStore
+			for range test.hosts {
+				stores = append(stores, realtest.StartRedis(t))
+			}
+			d := startPython(t, coreBackend, coreOptions(stores, slices.Sorted(slices.Values(test.keys))...))
+			one := open(t, coreConfig(stores, test.keys...)).join("van_7")
+			two := open(t, coreConfig(stores, test.keys...)).join("van_7", "van_8", "van_9")
+			d.join("viewer", vanGroup)
+			d.listen("viewer")
+			d.join("viewer", "gps_tracking_van_8")
+
+			for i, text := range odd { // from a node, and back from Django
+				one.publish("van_7", text)
+				if got := d.await("viewer", i+1)[i]; !sameJSON(t, got, text) {
+					t.Errorf("Django received %s, want %s", got, text)
+				}
+				d.send("viewer", vanGroup, text)
+				for _, n := range []*node{one, two} {
+					got := n.await("van_7", 2*i+2)[2*i : 2*i+2]
+					if string(got[0].Data) != text || !sameJSON(t, string(got[1].Data), text) || got[1].From != nil {
+						t.Errorf("a node received %s and %s of Django, want %s", got[0].Data, got[1].Data, text)
+					}
+				}
+				d.await("viewer", i+2)
+				d.mu.Lock()
+				d.received["viewer"] = d.received["viewer"][:i+1]
+				d.mu.Unlock()
+			}
+			two.publish("van_8", fix(1)) // another group, of another member of the same process
+			if got := d.await("viewer", len(odd)+1)[len(odd)]; !sameJSON(t, got, fix(1)) {
+				t.Errorf("Django received %s", got)
+			}
+			two.publish("van_9", fix(1)) // no member of Django is there
+			two.await("van_9", 1)
+
+			// A member that does not read shows what was written.
+			d.join("silent", "gps_tracking_quiet")
+			d.join("silent", "gps_tracking_quiet")
+			one.join("quiet")
+			for _, text := range odd {
+				one.publish("quiet", text)
+			}
+			written := drain(t, stores)
+			for _, text := range odd {
+				d.send("silent", "gps_tracking_quiet", text)
+			}
+			theirs := drain(t, stores)
+			if len(written) != len(odd) || len(theirs) != len(odd) {
+				t.Fatalf("%d events were written, and %d by Django, want %d", len(written), len(theirs), len(odd))
+			}
+			crypter := event.NewCrypter(test.keys)
+			for i := range odd {
+				ours, want := payload(t, crypter, written[i]), payload(t, crypter, theirs[i])
+				if ours != want {
+					t.Errorf("%s was written as %q, by Django as %q", odd[i], ours, want)
+				}
+			}
+		})
+	}
+}
+
+// drain takes all events out of the queue that holds some, in their order.
+func drain(t testing.TB, stores []*realtest.RedisStore) (events []string) {
+	t.Helper()
+	for _, r := range stores {
+		c := client(t, r)
+		queues, err := c.Do(t.Context(), c.B().Keys().Pattern("asgispecific.*!").Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, queue := range queues {
+			if strings.Contains(queue, nodeMark) {
+				continue // of a node, which reads it
+			}
+			popped, err := c.Do(t.Context(), c.B().Zpopmin().Key(queue).Count(1000).Build()).AsZScores()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ttl, err := c.Do(t.Context(), c.B().Ttl().Key(queue).Build()).AsInt64(); err != nil || ttl > 60 {
+				t.Errorf("the queue stays for %d s, %v", ttl, err)
+			}
+			for _, p := range popped {
+				events = append(events, p.Member)
+			}
+		}
+	}
+	return events
+}
+
+// payload is an event without what is random in it.
+func payload(t testing.TB, c *event.Crypter, queued string) string {
+	t.Helper()
+	queued = queued[headerBytes:]
+	if c == nil {
+		return queued
+	}
+	plain, ok := c.Decrypt(nil, []byte(queued), time.Now(), time.Minute)
+	if !ok {
+		t.Fatalf("%q is not decrypted", queued)
+	}
+	return string(plain)
+}
+
+// TestCoreFullQueue: a queue that nothing reads, of a process that was killed, stops no other; one that is read slowly gets what it has room for, in
+// order.
+func TestCoreFullQueue(t *testing.T) {
+	t.Parallel()
+	stores := []*realtest.RedisStore{realtest.StartRedis(t)}
+	d := startPython(t, coreBackend, coreOptions(stores))
+	n := open(t, coreConfig(stores)).join("van_7")
+	d.join("dead", vanGroup)
+	d.join("living", vanGroup)
+	d.listen("living")
+
+	const count = 300
+	began := time.Now()
+	for i := range count {
+		n.publish("van_7", fix(i))
+		if i%50 == 49 { // no more than its queue holds
+			d.await("living", i+1)
+		}
+	}
+	// To wait for the queue of the dead each time would take 200 s.
+	if took := time.Since(began); took > patience {
+		t.Errorf("publishing %d messages took %v", count, took)
+	}
+	for i, got := range d.await("living", count) {
+		if !sameJSON(t, got, fix(i)) {
+			t.Fatalf("message %d is %s", i, got)
+		}
+	}
+	if lost := n.Stats().OverCapacity; lost == 0 || lost > count-queueCapacity { // fewer where the test takes longer than messages stay
+		t.Errorf("%d messages were dropped, want %d", lost, count-queueCapacity)
+	}
+	d.leave("dead", vanGroup)
+
+	// More at once than a queue holds: what does not fit waits, as long as the member reads within a second, which a busy machine may prevent.
+	slow := "living"
+	for waited := false; !waited; {
+		before := n.Stats().OverCapacity
+		already := len(d.await(slow, 0))
+		texts := make([]string, 4*queueCapacity)
+		for i := range texts {
+			texts[i] = fix(i)
+		}
+		n.publish("van_7", texts...)
+		arrived := len(texts) - int(n.Stats().OverCapacity-before)
+		for i, got := range d.await(slow, already+arrived)[already:] {
+			if !sameJSON(t, got, fix(i)) {
+				t.Fatalf("message %d of %d is %s", i, arrived, got)
+			}
+		}
+		waited = arrived > queueCapacity
+		if time.Since(began) > 3*patience {
+			t.Fatalf("%d of %d messages arrived: none waited for room", arrived, len(texts))
+		}
+		d.leave(slow, vanGroup)
+		slow += "'"
+		d.join(slow, vanGroup)
+		d.listen(slow)
+	}
+}
+
+// TestCoreMembership: what nodes do to the groups in Redis.
+func TestCoreMembership(t *testing.T) {
+	t.Parallel()
+	stores := []*realtest.RedisStore{realtest.StartRedis(t)}
+	c := client(t, stores[0])
+	key := "asgi:group:" + vanGroup
+	now := float64(time.Now().Unix())
+	add := func(score float64, member string) {
+		if err := c.Do(t.Context(), c.B().Zadd().Key(key).ScoreMember().ScoreMember(score, member).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	members := func() []string {
+		all, err := c.Do(t.Context(), c.B().Zrange().Key(key).Min("0").Max("-1").Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	left, fresh, django := nodeMark+"00000000000000ff!00", nodeMark+"11111111111111ff!00", "specific.0123456789ab4def0123456789abcdef!00"
+	add(now-1000, left)
+	add(now-60, fresh)
+	add(now-90_000, django)
+
+	n := open(t, coreConfig(stores)).join("van_7")
+	all := members()
+	if len(all) != 3 || !slices.Contains(all, fresh) || !slices.Contains(all, django) {
+		t.Errorf("members are %q, want %q, %q and the node", all, fresh, django)
+	}
+	own := all[slices.IndexFunc(all, func(m string) bool { return m != fresh && m != django })]
+	if len(own) != len(django)+30 || !strings.HasPrefix(own, nodeMark) {
+		t.Errorf("the node's channel is %q", own)
+	}
+
+	// A member that joined a day ago is forgotten once nothing reads its queue, and not before.
+	n.publish("van_7", fix(1))
+	if !slices.Contains(members(), django) {
+		t.Error("a member that reads was taken out of the group")
+	}
+	queue := "asgispecific.0123456789ab4def0123456789abcdef!"
+	if err := c.Do(t.Context(), c.B().Zadd().Key(queue).ScoreMember().ScoreMember(now-1000, "unread").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	n.publish("van_7", fix(2))
+	if slices.Contains(members(), django) {
+		t.Error("a member that joined a day ago and does not read is still in the group")
+	}
+	for _, queue := range []string{fresh, left} {
+		queue, _, _ = strings.Cut(queue, "!")
+		if written, err := c.Do(t.Context(), c.B().Exists().Key("asgi"+queue+"!").Build()).AsInt64(); err != nil || written != 0 {
+			t.Errorf("the node wrote to the queue of another node: %v", err)
+		}
+	}
+	if ttl, err := c.Do(t.Context(), c.B().Ttl().Key(key).Build()).AsInt64(); err != nil || ttl < 86_000 {
+		t.Errorf("the group stays for %d s, %v", ttl, err)
+	}
+	if err := c.Do(t.Context(), c.B().Del().Key(key).Build()).Error(); err != nil { // as FLUSHALL does
+		t.Fatal(err)
+	}
+	if err := n.kind.(*core).renew(t.Context(), n.Layer.session.Load()); err != nil {
+		t.Fatal(err)
+	}
+	if all := members(); !slices.Equal(all, []string{own}) {
+		t.Errorf("members are %q after a renewal, want %q", all, own)
+	}
+	if err := n.kind.leave(t.Context(), n.Layer.session.Load(), []string{vanGroup}); err != nil {
+		t.Fatal(err)
+	}
+	if all := members(); len(all) != 0 {
+		t.Errorf("members are %q after leaving", all)
+	}
+}
+
+// TestMixedGroup: members of several Django processes and nodes; others join and leave all the time. Each message comes once to each member that stays,
+// in the order of its sender.
+func TestMixedGroup(t *testing.T) {
+	t.Parallel()
+	for kind, backend := range map[string]string{"core": coreBackend, "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			mixedGroup(t, kind, backend)
+		})
+	}
+}
+
+func mixedGroup(t *testing.T, kind, backend string) {
+	stores := []*realtest.RedisStore{realtest.StartRedis(t), realtest.StartRedis(t)}
+	options, config := coreOptions(stores), coreConfig(stores)
+	config.Kind = kind
+	if kind == "pubsub" {
+		delete(options, "symmetric_encryption_keys")
+	}
+	d := startPython(t, backend, options)
+	steady, coming := []string{"a", "b"}, []string{"x", "y"} // of Django
+	for _, name := range slices.Concat(steady, coming) {
+		d.join(name, vanGroup)
+		d.listen(name)
+	}
+	nodes := []*node{open(t, config).join("van_7"), open(t, config).join("van_7")}
+
+	const rounds, each = 15, 12 // four senders: fewer messages than a queue holds
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	away := map[string]bool{}
+	for round := range rounds {
+		for _, name := range coming {
+			if dice.IntN(2) == 0 {
+				continue
+			}
+			if away[name] = !away[name]; away[name] {
+				d.leave(name, vanGroup)
+			} else {
+				d.join(name, vanGroup)
+			}
+		}
+		var senders sync.WaitGroup
+		if dice.IntN(3) == 0 {
+			senders.Go(func() {
+				t.Run("another node", func(t *testing.T) { open(t, config).join("van_7") })
+			})
+		}
+		for i, n := range nodes {
+			senders.Go(func() {
+				for seq := range each {
+					n.publish("van_7", numbered(fmt.Sprintf("node%d", i), round*each+seq))
+				}
+			})
+		}
+		for _, name := range steady {
+			senders.Go(func() {
+				for seq := range each {
+					d.send(name, vanGroup, numbered(name, round*each+seq))
+				}
+			})
+		}
+		senders.Wait()
+		for _, name := range steady {
+			d.await(name, (round+1)*each*4)
+		}
+		for _, n := range nodes {
+			n.await("van_7", (round+1)*each*4)
+		}
+	}
+	for _, name := range steady {
+		inOrder(t, name, d.await(name, 0), rounds*each)
+	}
+	for i, n := range nodes {
+		var texts []string
+		for _, m := range n.await("van_7", 0) {
+			texts = append(texts, string(m.Data))
+		}
+		inOrder(t, fmt.Sprintf("node%d", i), texts, rounds*each)
+	}
+}
+
+func numbered(run string, seq int) string { return fmt.Sprintf(`{"run":%q,"seq":%d}`, run, seq) }
+
+// inOrder checks that a member has received as many messages of each of the four senders, once and in order.
+func inOrder(t *testing.T, member string, texts []string, each int) {
+	t.Helper()
+	next := map[string]int{}
+	for _, text := range texts {
+		var m struct {
+			Run string
+			Seq int
+		}
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Seq != next[m.Run] {
+			t.Errorf("%s received %d of %s, want %d", member, m.Seq, m.Run, next[m.Run])
+			return
+		}
+		next[m.Run]++
+	}
+	if len(next) != 4 || len(texts) != 4*each {
+		t.Errorf("%s received %v, want %d of each of four", member, next, each)
+	}
+}
