@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/group"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
 )
 
@@ -124,6 +125,29 @@ func (n *node) await(device string, count int) []group.Message {
 		case <-deadline:
 			n.t.Fatalf("%d messages of %s, want %d: %v", len(messages), device, count, n.Ready())
 		}
+	}
+}
+
+// awaitTrouble waits until the layer is not ready for a reason.
+func (n *node) awaitTrouble(code problem.Code) {
+	n.t.Helper()
+	await(n.t, func() error {
+		if err := n.Ready(); problem.CodeOf(err) != code {
+			return fmt.Errorf("Ready is %v, want code %s", err, code)
+		}
+		return nil
+	})
+}
+
+// await asks for a condition again and again until it is nil.
+func await(t testing.TB, condition func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for err := condition(); err != nil; err = condition() {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
