@@ -108,8 +108,13 @@ func (l *Layer) keepMembership(ctx context.Context, s *session) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		if err := l.joinAll(ctx, s); err != nil {
+		joined, err := l.joinSome(ctx, s)
+		if err != nil {
 			return err
+		}
+		if len(joined) > 0 {
+			l.members.confirm(joined)
+			continue
 		}
 		if err := l.leaveIdle(ctx, s, time.Now()); err != nil {
 			return err
@@ -123,23 +128,21 @@ func (l *Layer) keepMembership(ctx context.Context, s *session) error {
 	}
 }
 
-// joinAll joins all groups that wait for it.
-func (l *Layer) joinAll(ctx context.Context, s *session) error {
-	for {
-		taken := l.members.takeJoins(l.kind.channel)
-		if len(taken) == 0 {
-			return nil
-		}
-		for h, channels := range s.spread(taken) {
-			if err := s.check(h.bus.Do(ctx, h.bus.B().Subscribe().Channel(channels...).Build()).Error()); err != nil {
-				return err
-			}
-		}
-		if err := l.kind.join(ctx, s, names(taken)); err != nil {
-			return err
-		}
-		l.members.confirm(taken)
+// joinSome joins a batch of the groups that wait for it, and returns them.
+func (l *Layer) joinSome(ctx context.Context, s *session) ([]*membership, error) {
+	taken := l.members.takeJoins(l.kind.channel)
+	if len(taken) == 0 {
+		return nil, nil
 	}
+	for h, channels := range s.spread(taken) {
+		if err := s.check(h.bus.Do(ctx, h.bus.B().Subscribe().Channel(channels...).Build()).Error()); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.kind.join(ctx, s, names(taken)); err != nil {
+		return nil, err
+	}
+	return taken, nil
 }
 
 // leaveIdle leaves the groups that have been without a member for long enough at a time now.

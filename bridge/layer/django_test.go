@@ -133,7 +133,7 @@ func TestDjangoSharesTheGroups(t *testing.T) {
 		wires := eavesdrop(t, urls[at], channel)
 		n.join(device)
 		app.join(name)
-		await(t, func() error { // Django does not wait for the confirmation
+		eventually(t, func() error { // Django does not wait for the confirmation
 			if got := hosts[at].Do("PUBSUB", "NUMSUB", channel); got != channel+"\n3" {
 				return fmt.Errorf("subscriptions at host %d: %q", at, got)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
-	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -89,38 +88,46 @@ func (l *Layer) runSession(ctx context.Context) time.Duration {
 		l.down(err)
 		return 0
 	}
-	if err := l.begin(ctx, s); err != nil {
+	joined, err := l.begin(ctx, s)
+	if err != nil {
 		s.close(err)
 		l.down(err)
 		return 0
 	}
 	began := time.Now()
-	l.up(s)
+	l.up(s, joined)
 	l.serve(ctx, s)
 	l.down(context.Cause(s.ctx))
 	s.close(closed)
 	return time.Since(began)
 }
 
-// begin makes a session ready to carry messages: connected, and all groups joined.
-func (l *Layer) begin(ctx context.Context, s *session) error {
+// begin makes a session ready to carry messages: connected, and all groups joined, which it returns.
+func (l *Layer) begin(ctx context.Context, s *session) ([]*membership, error) {
 	defer context.AfterFunc(ctx, func() { s.end(closed) })()
 	if err := s.connect(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.chooseKind(s); err != nil {
-		return err
+		return nil, err
 	}
 	for _, h := range s.hosts {
 		if err := l.listen(s, h); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := l.store.begin(s.ctx, s); err != nil {
-		return err
+		return nil, err
 	}
 	l.members.restart()
-	return l.joinAll(s.ctx, s)
+	var joined []*membership
+	for {
+		some, err := l.joinSome(s.ctx, s)
+		if err != nil || len(some) == 0 {
+			return joined, err
+		}
+		joined = append(joined, some...)
+	}
 }
 
 // serve runs what goes on during a session, until it or ctx has ended.
@@ -160,17 +167,18 @@ func (l *Layer) takeLeave(s *session) {
 	s.end(closed)
 }
 
-// up makes a session the one that carries messages.
-func (l *Layer) up(s *session) {
+// up makes a session the one that carries messages, and then confirms what it has joined: those that wait for it may publish at once.
+func (l *Layer) up(s *session, joined []*membership) {
 	l.counters.sessions.Add(1)
 	l.session.Store(s)
 	l.mu.Lock()
 	l.trouble = nil
 	l.mu.Unlock()
-	l.config.Log.Info("layer ready", "redis", s.addresses(), "groups", len(l.members.all()))
+	l.members.confirm(joined)
+	l.config.Log.Info("layer ready", "redis", s.addresses(), "groups", len(joined))
 }
 
-// down notes why there is no session. It logs what it has not logged before.
+// down notes why there is no session. It logs that where it is of another kind than before.
 func (l *Layer) down(err error) {
 	l.session.Store(nil)
 	p := fault("", err)
@@ -179,8 +187,8 @@ func (l *Layer) down(err error) {
 	if l.trouble == nil {
 		l.since = time.Now()
 	}
-	if !p.Same(l.trouble) && p != closed {
-		l.config.Log.Warn("layer not ready", slog.Any("problem", p))
+	if (l.trouble == nil || p.Code != l.trouble.Code) && p != closed {
+		l.config.Log.Warn("layer not ready", "err", p)
 	}
 	l.trouble = p
 }
@@ -202,7 +210,7 @@ func (l *Layer) current() (*session, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.trouble == nil { // up is about to store it
+	if l.trouble == nil { // down is about to note it
 		return nil, starting
 	}
 	return nil, l.trouble

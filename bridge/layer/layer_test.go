@@ -26,10 +26,11 @@ type node struct {
 	*Layer
 	t testing.TB
 
-	mu       sync.Mutex
-	received map[string][]group.Message // by device
-	changed  chan struct{}              // closed when received grows
-	lost     int
+	mu        sync.Mutex
+	received  map[string][]group.Message // by device
+	changed   chan struct{}              // closed when received grows
+	onReceive func()
+	lost      int
 }
 
 // open starts a layer that runs until the test ends. Its log goes to the test's.
@@ -67,6 +68,9 @@ func (n *node) Receive(device string, m group.Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.received[device] = append(n.received[device], m)
+	if n.onReceive != nil {
+		n.onReceive()
+	}
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
@@ -131,7 +135,7 @@ func (n *node) await(device string, count int) []group.Message {
 // awaitTrouble waits until the layer is not ready for a reason.
 func (n *node) awaitTrouble(code problem.Code) {
 	n.t.Helper()
-	await(n.t, func() error {
+	eventually(n.t, func() error {
 		if err := n.Ready(); problem.CodeOf(err) != code {
 			return fmt.Errorf("Ready is %v, want code %s", err, code)
 		}
@@ -139,8 +143,8 @@ func (n *node) awaitTrouble(code problem.Code) {
 	})
 }
 
-// await asks for a condition again and again until it is nil.
-func await(t testing.TB, condition func() error) {
+// eventually asks for a condition again and again until it is nil.
+func eventually(t testing.TB, condition func() error) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for err := condition(); err != nil; err = condition() {
