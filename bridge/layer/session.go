@@ -3,7 +3,6 @@ package layer
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync/atomic"
 	"time"
@@ -98,7 +97,8 @@ func (s *session) host(name string) *host { return s.hosts[event.Host(name, len(
 // connection is broken, or that the server is no longer the master, ends the session. What it returns otherwise is a problem, which wraps
 // the error.
 func (s *session) check(err error) error {
-	if err == nil || rueidis.IsRedisNil(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	switch err { // as they are, for what wraps them has another origin
+	case nil, rueidis.Nil, context.Canceled, context.DeadlineExceeded:
 		return err
 	}
 	if why := context.Cause(s.ctx); why != nil {
