@@ -1,12 +1,16 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/layer"
 	"gpsbridge/bridge/observe"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/relay"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +19,8 @@ import (
 // Server is a tracking server: groups, publishers and viewers, no receiver.
 type Server struct {
 	relay   *relay.Relay
+	layer   *layer.Layer // nil for a server alone
+	drain   time.Duration
 	tokens  tokenFiles
 	log     *slog.Logger
 	started time.Time
@@ -23,14 +29,17 @@ type Server struct {
 // NewServer puts a tracking server together and listens. Its errors are problems with the keys of [relay]. With one of listening
 // the server is returned too.
 func NewServer(c config.Server, log *slog.Logger) (*Server, error) {
-	s := &Server{log: log, started: time.Now()}
+	s := &Server{log: log, started: time.Now(), drain: c.Drain}
 	s.tokens = tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}
 	r := c.Config
 	if err := s.tokens.read(&r); err != nil {
 		return nil, err
 	}
 	r.Status, r.Log, r.Compress = func() any { return s.Status() }, log, true
-	r.Metrics = observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() })
+	r.Metrics = observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() }, s.layerStatus)
+	if err := s.join(c.Layer, &r); err != nil {
+		return nil, err
+	}
 	var failed error
 	if s.relay, failed = relay.New(r); failed != nil {
 		return nil, failed
@@ -38,13 +47,50 @@ func NewServer(c config.Server, log *slog.Logger) (*Server, error) {
 	return s, s.relay.Listen()
 }
 
-// Run serves until ctx ends; then every member's connection is closed with 1001, going away.
+// join makes the layer that r is to serve groups of; none where c is nil.
+func (s *Server) join(c *layer.Config, r *relay.Config) error {
+	if c == nil {
+		return nil
+	}
+	of := *c
+	of.Log = s.log
+	l, err := layer.Open(of)
+	if err != nil {
+		var all []error
+		for _, p := range problem.All(err) {
+			all = append(all, p.In("layer"))
+		}
+		return errors.Join(all...)
+	}
+	s.layer, r.Layer = l, l
+	if of.Durable != "none" {
+		r.Retain = cmp.Or(of.Keep, layer.DefaultKeep)
+	}
+	return nil
+}
+
+// Run serves until ctx ends; then every member's connection is closed with 1001, going away: over the time that the configuration
+// gives for that, while no client is admitted.
 func (s *Server) Run(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.tokens.watch(ctx, s.Reload, s.log) })
-	g.Go(func() error { return s.relay.Serve(ctx) })
+	g.Go(func() error {
+		defer stop()
+		return s.relay.Serve(serving)
+	})
+	g.Go(func() error {
+		defer stop()
+		<-ctx.Done()
+		s.relay.Drain(serving, s.drain)
+		return nil
+	})
 	return g.Wait()
 }
+
+// Rebalance has all members connect again, a hundredth of them a second, so that a load balancer spreads them over the servers that
+// there are now. It returns when it is done, or ctx ends.
+func (s *Server) Rebalance(ctx context.Context) { s.relay.Rebalance(ctx) }
 
 // Reload reads the files of tokens again, and closes what was opened with a token that is not in them any more. An error
 // leaves the tokens as they were.
@@ -63,5 +109,12 @@ func (s *Server) Fingerprint() string { return s.relay.Fingerprint() }
 func (s *Server) Status() observe.ServerStatus {
 	rs := s.relay.Status()
 	rs.Problem = rs.Problem.In("relay")
-	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: rs}
+	return observe.ServerStatus{Role: "server", Version: Version(), Started: s.started, Now: time.Now(), Relay: rs, Layer: s.layerStatus()}
+}
+
+func (s *Server) layerStatus() *observe.LayerStatus {
+	if s.layer == nil {
+		return nil
+	}
+	return &observe.LayerStatus{Problem: problem.Of(s.layer.Ready()).In("relay.layer"), Stats: s.layer.Stats()}
 }

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gpsbridge/bridge/directory"
 	"gpsbridge/bridge/layer"
@@ -24,6 +25,7 @@ type Server struct {
 	TokenFile        string        // with the viewers' token
 	PublishTokenFile string        // with the token that trackers present
 	DeviceTokensFile string        // with a device ID and its token a line; see relay.ReadDeviceTokens
+	Drain            time.Duration // over which members are closed when it is stopped
 	Layer            *layer.Config // that it joins; nil for a server alone
 
 	origins origins
@@ -56,6 +58,8 @@ type ServerSection struct {
 	History      int          `toml:"history"` // messages, 0 for none
 	MaxConns     int          `toml:"max_conns"`
 	MaxMessage   int          `toml:"max_message"` // bytes
+	Admit        int          `toml:"admit"`       // WebSockets opened a second, 0 for no bound
+	Drain        string       `toml:"drain"`       // duration
 	Basemap      string       `toml:"basemap"`
 	Cert         string       `toml:"tls_cert_file"`
 	Key          string       `toml:"tls_key_file"`
@@ -90,6 +94,8 @@ var ServerSettings = []Setting{
 	serverSetting("history", "history", Number, fmt.Sprintf("`NUMBER` of messages kept for each device (default %d)", relay.DefaultHistory)),
 	serverSetting("max-conns", "max_conns", Number, fmt.Sprintf("`NUMBER` of WebSockets at the same time (default %d)", relay.DefaultMaxConns)),
 	serverSetting("max-message", "max_message", Number, fmt.Sprintf("`BYTES` of the longest message that a tracker may send (default %d)", relay.DefaultMaxMessage)),
+	serverSetting("admit", "admit", Number, fmt.Sprintf("`NUMBER` of WebSockets that may be opened a second, 0 for no bound (default %d)", defaultAdmit)),
+	serverSetting("drain", "drain", Text, "`TIME` over which connections are closed when the server is stopped, such as 30s (default at once)"),
 	serverSetting("basemap", "basemap", Text, "`FILE` of map tiles (.pmtiles) for the page"),
 	serverSetting("tls-cert-file", "tls_cert_file", Text, "`FILE` with a certificate in PEM: serve https and wss"),
 	serverSetting("tls-key-file", "tls_key_file", Text, "`FILE` with its key"),
@@ -131,8 +137,12 @@ func LoadServer(path string, environ []string, flags map[string]string) (Server,
 func defaultServer() ServerFile {
 	return ServerFile{Relay: ServerSection{
 		Listen: relay.DefaultListen, History: relay.DefaultHistory, MaxConns: relay.DefaultMaxConns, MaxMessage: relay.DefaultMaxMessage,
+		Admit: defaultAdmit,
 	}}
 }
+
+// defaultAdmit is a quarter of one core for handshakes with TLS, which take 0.25 ms each: the rest is for members that are there.
+const defaultAdmit = 1000
 
 // check makes a configuration of a file and names everything that is wrong with it.
 func (f ServerFile) check(o origins) (Server, error) {
@@ -140,14 +150,16 @@ func (f ServerFile) check(o origins) (Server, error) {
 	p.atLeast("relay.history", s.History, 0, "messages")
 	p.atLeast("relay.max_conns", s.MaxConns, 1, "WebSockets")
 	p.atLeast("relay.max_message", s.MaxMessage, 1, "bytes")
+	p.atLeast("relay.admit", s.Admit, 0, "WebSockets a second")
 	if _, err := os.Stat(s.Basemap); s.Basemap != "" && err != nil {
 		p.add("relay.basemap", &problem.Problem{Code: CodeNamed, Cause: err.Error(), Fix: "name a .pmtiles file", Err: err})
 	}
 	c := Server{origins: o,
-		TokenFile: f.service.expand(s.Token), PublishTokenFile: f.service.expand(s.PublishToken), DeviceTokensFile: f.service.expand(s.DeviceTokens)}
+		TokenFile: f.service.expand(s.Token), PublishTokenFile: f.service.expand(s.PublishToken), DeviceTokensFile: f.service.expand(s.DeviceTokens),
+		Drain: p.duration("relay.drain", s.Drain)}
 	c.Config = relay.Config{
 		Listen: s.Listen, Open: s.Open, Origins: s.Origins, History: relayHistory(s.History), MaxConns: s.MaxConns, MaxMessage: s.MaxMessage,
-		Basemap: s.Basemap, CertFile: f.service.expand(s.Cert), KeyFile: f.service.expand(s.Key), SelfSigned: s.SelfSigned,
+		Admit: s.Admit, Basemap: s.Basemap, CertFile: f.service.expand(s.Cert), KeyFile: f.service.expand(s.Key), SelfSigned: s.SelfSigned,
 	}
 	if s.SelfSigned && c.CertFile == "" && c.KeyFile == "" {
 		dir := cmp.Or(f.service.state, filepath.Dir(cmp.Or(c.PublishTokenFile, c.DeviceTokensFile)))

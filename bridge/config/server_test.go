@@ -40,6 +40,8 @@ listen = "127.0.0.1:1"
 publish_token_file = "${CREDENTIALS_DIRECTORY}/tokens"
 history = 0
 max_conns = 7
+admit = 50
+drain = "30s"
 tls_self_signed = true
 [relay.layer]
 url = ["redis://me@a:1/3", "redis+unix:///run/redis.sock"]
@@ -54,8 +56,8 @@ keep = "1m30s"
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Server{PublishTokenFile: dir + "/tokens", Config: relay.Config{
-		Listen: "127.0.0.1:1", Open: true, Origins: []string{"http://a", "http://b"}, History: -1, MaxConns: 9, MaxMessage: relay.DefaultMaxMessage,
+	want := Server{PublishTokenFile: dir + "/tokens", Drain: 30 * time.Second, Config: relay.Config{
+		Listen: "127.0.0.1:1", Open: true, Origins: []string{"http://a", "http://b"}, History: -1, MaxConns: 9, MaxMessage: relay.DefaultMaxMessage, Admit: 50,
 		CertFile: "/var/lib/gpsbridge-relay/relay.pem", KeyFile: "/var/lib/gpsbridge-relay/relay.key", SelfSigned: true,
 	}, Layer: &layer.Config{
 		URLs: []string{"redis://me:p%40ss%2Fword@a:1/3", "redis+unix://:p%40ss%2Fword@/run/redis.sock"},
@@ -144,6 +146,9 @@ func TestServerReference(t *testing.T) {
 func TestServerSettingsAreOfTheirKeys(t *testing.T) {
 	for _, s := range ServerSettings {
 		value := map[Form]string{Text: "/dev/null", Number: "5", Switch: "true", List: "redis://a"}[s.Form]
+		if s.Name == "drain" {
+			value = "1s"
+		}
 		flags := map[string]string{"layer": "redis://a", s.Name: value}
 		if _, err := LoadServer("", nil, flags); err != nil {
 			t.Errorf("--%s: %v", s.Name, err)

@@ -56,6 +56,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// DefaultKeep is what a zero Config.Keep means.
+const DefaultKeep = 10 * time.Minute
+
 // deviceID stands for the device's ID in Config.Group.
 const deviceID = "{device_id}"
 
@@ -94,7 +97,7 @@ func (c Config) defaults() Config {
 	c.Prefix = cmp.Or(c.Prefix, "asgi")
 	c.Group = cmp.Or(c.Group, "gps_tracking_"+deviceID)
 	c.Stream = cmp.Or(c.Stream, "gpsbridge:fixes")
-	c.Keep = cmp.Or(c.Keep, 10*time.Minute)
+	c.Keep = cmp.Or(c.Keep, DefaultKeep)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c
 }

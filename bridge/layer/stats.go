@@ -4,13 +4,13 @@ import "sync/atomic"
 
 // Stats are what a Layer has done since it was opened.
 type Stats struct {
-	Published    uint64 // messages that Publish carried
-	Received     uint64 // messages given to the receiver, own ones too
-	Undecodable  uint64 // messages on a group's channel that were none: something else writes there, or keys differ
-	Dropped      uint64 // messages that came faster than this node could handle
-	OverCapacity uint64 // messages that a queue of the Django application had no room for, even after a second
-	Sessions     uint64 // sessions begun: 1, and 1 more for each failover or broken connection
-	Groups       uint64 // groups joined now
+	Published    uint64 `json:"published"`     // messages that Publish carried
+	Received     uint64 `json:"received"`      // messages given to the receiver, own ones too
+	Undecodable  uint64 `json:"undecodable"`   // messages on a group's channel that were none: something else writes there, or keys differ
+	Dropped      uint64 `json:"dropped"`       // messages that came faster than this node could handle
+	OverCapacity uint64 `json:"over_capacity"` // messages that a queue of the Django application had no room for, even after a second
+	Sessions     uint64 `json:"sessions"`      // sessions begun: 1, and 1 more for each failover or broken connection
+	Groups       uint64 `json:"groups"`        // groups joined now
 }
 
 // counters are Stats while they grow.

@@ -29,13 +29,27 @@ func TrackerMetrics(status func() Status, relayMetrics func() []relay.Metric) ht
 	})
 }
 
-// ServerMetrics answers GET /metrics of a tracking server with the numbers of its relay and of the process.
-func ServerMetrics(version string, relayMetrics func() []relay.Metric) http.Handler {
+// ServerMetrics answers GET /metrics of a tracking server with the numbers of its relay, of its layer (nil for none) and of the process.
+func ServerMetrics(version string, relayMetrics func() []relay.Metric, layerStatus func() *LayerStatus) http.Handler {
 	return metricsPage(func(x *exposition) {
 		x.build(version)
 		writeRelay(x, relayMetrics())
+		if s := layerStatus(); s != nil {
+			give(x, layerNumbers, []*LayerStatus{s}, func(*LayerStatus) []string { return nil })
+		}
 		writeProcess(x)
 	})
+}
+
+var layerNumbers = []number[*LayerStatus]{
+	{"layer_ready", "1 while the layer carries messages.", func(s *LayerStatus) any { return s.Problem == nil }},
+	{"layer_published_total", "Messages published to the groups of all nodes.", func(s *LayerStatus) any { return s.Published }},
+	{"layer_received_total", "Messages received from them, own ones included.", func(s *LayerStatus) any { return s.Received }},
+	{"layer_undecodable_total", "Messages of a group that were none.", func(s *LayerStatus) any { return s.Undecodable }},
+	{"layer_dropped_total", "Messages that came faster than this node handled them.", func(s *LayerStatus) any { return s.Dropped }},
+	{"layer_over_capacity_total", "Messages that a queue of the Django application had no room for.", func(s *LayerStatus) any { return s.OverCapacity }},
+	{"layer_sessions_total", "Connections to Redis begun; one more for each failover.", func(s *LayerStatus) any { return s.Sessions }},
+	{"layer_groups", "Groups joined.", func(s *LayerStatus) any { return s.Groups }},
 }
 
 func (x *exposition) build(version string) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gpsbridge/bridge/layer"
 	"gpsbridge/bridge/pipeline"
 	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/receiver"
@@ -60,6 +61,13 @@ type ServerStatus struct {
 	Started time.Time    `json:"started"`
 	Now     time.Time    `json:"now"`
 	Relay   relay.Status `json:"relay"`
+	Layer   *LayerStatus `json:"layer,omitempty"` // absent for a server alone
+}
+
+// LayerStatus is what a tracking server's layer is doing.
+type LayerStatus struct {
+	Problem *problem.Problem `json:"problem,omitempty"` // why it does not carry messages
+	layer.Stats
 }
 
 // SumOfSpools adds up the spools of several device IDs.

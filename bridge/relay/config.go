@@ -86,6 +86,8 @@ type Config struct {
 	MaxConns int
 	// Layer carries the messages of groups between several relays; nil where this one has groups of its own. Serve runs it.
 	Layer shared.Layer
+	// Retain is for how long trackers are asked to keep what was acknowledged, because the layer may lose it; 0 for not.
+	Retain time.Duration
 	// Admit bounds the WebSockets that are opened a second; 0 for no bound. Above it a client is answered with 503 and when to come
 	// again.
 	Admit int

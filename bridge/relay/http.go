@@ -26,6 +26,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	shared "gpsbridge/bridge/group"
 	"gpsbridge/bridge/relay/api"
 	"gpsbridge/bridge/relay/page"
 	"gpsbridge/bridge/track"
@@ -111,6 +112,9 @@ func (b busy) Error() string { return b.text }
 
 // errApart is for clients whose group the layer cannot reach. After that time it mostly can: it is what a failover of Redis takes.
 var errApart = busy{refusedLayer, 5 * time.Second, errLayer.Error() + ": come again"}
+
+// errDraining sends clients to another server, if there is one.
+var errDraining = busy{refusedDrain, 2 * time.Second, errClosing.Error() + ": come again, to another one"}
 
 var errTooMany = denied{http.StatusTooManyRequests, "too many requests from this address: ask again in a few seconds"}
 
@@ -229,8 +233,8 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 		w.Header().Set("Upgrade", "websocket")
 		return denied{http.StatusUpgradeRequired, "this is a WebSocket route: open it with ws:// or wss://"}
 	}
-	if layer := r.config.Layer; v.publisher && layer != nil && layer.Ready() != nil {
-		return errApart
+	if err := r.admit(v); err != nil {
+		return err
 	}
 	switch err := r.hub.join(v, device, want); {
 	case errors.Is(err, errLayer):
@@ -243,6 +247,12 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 		up.ReadBufferSize, up.Subprotocols = 4096, []string{ackProtocol, subprotocol}
 	}
 	params, answer := r.compression(v, q)
+	if v.publisher && r.config.Retain > 0 {
+		if answer == nil {
+			answer = make(http.Header)
+		}
+		answer.Set(shared.RetainHeader, strconv.Itoa(int(r.config.Retain.Seconds())))
+	}
 	conn, err := up.Upgrade(wiring{w}, q, answer) // answers by itself on error
 	if err != nil {
 		v.group.leave(v)
@@ -258,6 +268,20 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	}
 	r.revoke(v) // the tokens may have changed since the request came
 	r.log.Debug("joined", "device_id", device, "viewer", v.peer, "publisher", v.publisher)
+	return nil
+}
+
+// admit is nil for a client that may join now.
+func (r *Relay) admit(v *viewer) error {
+	layer := r.config.Layer
+	switch {
+	case r.hub.draining.Load():
+		return errDraining
+	case v.publisher && layer != nil && layer.Ready() != nil:
+		return errApart
+	case r.admission != nil:
+		return r.admission.admit(time.Now())
+	}
 	return nil
 }
 
@@ -382,6 +406,9 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) error {
 
 // ready is why no client should come here now; nil where all may.
 func (r *Relay) ready() error {
+	if r.hub.draining.Load() {
+		return errClosing
+	}
 	if r.config.Ready != nil {
 		if err := r.config.Ready(); err != nil {
 			return err

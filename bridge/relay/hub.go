@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,9 @@ type hub struct {
 	mu      sync.RWMutex
 	groups  map[string]*group
 	closing bool
+
+	draining    atomic.Bool // no client is admitted
+	rebalancing atomic.Bool
 }
 
 func newHub(l limits, log *slog.Logger, layer shared.Layer) *hub {
@@ -86,10 +90,12 @@ const (
 	refusedRate                  // too many requests from one address
 	refusedFull                  // too many connections or groups
 	refusedLayer                 // the layer cannot be reached
+	refusedBusy                  // too many come at once
+	refusedDrain                 // the relay is being stopped
 	refusals                     // how many there are
 )
 
-var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer"}
+var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer", "busy", "drain"}
 
 // refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
 // token must be found, and a flood must not fill the log.
@@ -313,6 +319,30 @@ func (h *hub) start(v *viewer, conn *websocket.Conn, params *deflate.Params) err
 	h.running.Go(v.write)
 	h.running.Go(v.read)
 	return nil
+}
+
+// spreadTick is how often some connections are closed of those that are closed over a time.
+const spreadTick = 100 * time.Millisecond
+
+// spread closes the connections of members over a time, or until ctx ends.
+func (h *hub) spread(ctx context.Context, members []*viewer, over time.Duration, reason string) {
+	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	tick := time.NewTicker(spreadTick)
+	defer tick.Stop()
+	for began, closed := time.Now(), 0; closed < len(members); {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			due := len(members)
+			if past := now.Sub(began); past < over {
+				due = int(float64(due) * past.Seconds() / over.Seconds())
+			}
+			for ; closed < due; closed++ {
+				members[closed].shut(websocket.CloseGoingAway, reason)
+			}
+		}
+	}
 }
 
 // close closes every member's connection, waits for the close handshakes and ends what is left. No goroutine of a viewer

@@ -131,6 +131,34 @@ func (t *remotes) enter(address string) (leave func(), ok bool) {
 	}), true
 }
 
+// admission bounds the handshakes of WebSockets a second.
+type admission struct {
+	now   *rate.Limiter
+	later *rate.Limiter // gives each client that is refused a time of its own
+}
+
+// newAdmission admits n a second, a quarter of them at once.
+func newAdmission(n int) *admission {
+	return &admission{rate.NewLimiter(rate.Limit(n), max(1, n/4)), rate.NewLimiter(rate.Limit(n), 1)}
+}
+
+// longestReturn bounds when a client that was refused is to come again.
+const longestReturn = time.Minute
+
+// admit is nil for a client that may join now, or else an answer with when to come again.
+func (a *admission) admit(now time.Time) error {
+	if a.now.AllowN(now, 1) {
+		return nil
+	}
+	after := a.later.ReserveN(now, 1)
+	wait := after.DelayFrom(now)
+	if wait > longestReturn {
+		after.CancelAt(now)
+		wait = longestReturn
+	}
+	return busy{refusedBusy, time.Second + wait, "too many clients come at once: come again"}
+}
+
 // boundedListener closes connections that are too many, or that an address opens too fast. The client sees that and can try
 // again. It costs no TLS handshake.
 type boundedListener struct {

@@ -29,6 +29,7 @@ type Relay struct {
 	access    atomic.Pointer[access]
 	hub       *hub
 	remotes   *remotes
+	admission *admission   // nil for no bound
 	answering atomic.Int64 // bytes of large answers that are being written
 	tracks    sync.Mutex   // one track is made at a time: 100,000 fixes are 20 MB of points, and a second of a small machine's time
 
@@ -50,6 +51,9 @@ func New(c Config) (*Relay, error) {
 	}
 	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log, c.Layer), remotes: newRemotes(c.MaxConns, descriptors())}
 	r.access.Store(newAccess(c))
+	if c.Admit > 0 {
+		r.admission = newAdmission(c.Admit)
+	}
 	return r, nil
 }
 
@@ -215,6 +219,41 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// longestNotice bounds how long a load balancer is left to notice that /healthz is 503 before connections are closed: HAProxy takes
+// three checks with two seconds between them.
+const longestNotice = 6 * time.Second
+
+// Drain prepares for the end of Serve: clients are refused with 503, and so is /healthz; after a quarter of the time over, so that a load
+// balancer has noticed, the connections of members are closed with 1001, spread over the rest. It returns when they are, or ctx ends.
+func (r *Relay) Drain(ctx context.Context, over time.Duration) {
+	r.hub.draining.Store(true)
+	if over <= 0 || r.hub.conns.Load() == 0 {
+		return
+	}
+	notice := min(over/4, longestNotice)
+	r.log.Info("draining: connections are closed, no client is admitted", "connections", r.hub.conns.Load(), "over", over)
+	select {
+	case <-ctx.Done():
+	case <-time.After(notice):
+		r.hub.spread(ctx, r.hub.everyone(), over-notice, "the relay is shutting down")
+	}
+}
+
+// rebalanceTime is 1 % of the connections a second.
+const rebalanceTime = 100 * time.Second
+
+// Rebalance closes the connections of all that are members now with 1001, 1 % a second. They connect again, and a load balancer in front
+// spreads them. It returns when all are closed, or ctx ends, and at once while another call goes on.
+func (r *Relay) Rebalance(ctx context.Context) {
+	if !r.hub.rebalancing.CompareAndSwap(false, true) {
+		return
+	}
+	defer r.hub.rebalancing.Store(false)
+	members := r.hub.everyone()
+	r.log.Info("rebalancing: connections are closed, to be opened again", "connections", len(members), "over", rebalanceTime)
+	r.hub.spread(ctx, members, rebalanceTime, "connect again: the load is spread")
 }
 
 // Wants reports whether any member would get a message of class in the group of device now or on joining later: false only

@@ -96,7 +96,7 @@ func startRelay(ctx context.Context, path, dir string, cores int) (*serving, err
 	tokenFile := filepath.Join(dir, "token")
 	s, err := startServer(ctx, "gpsbridge relay", func(port int) (*exec.Cmd, error) {
 		cmd := exec.Command(path, "relay", "--listen", program.Loopback(port), "--publish-token-file", tokenFile,
-			"--max-conns", strconv.Itoa(relayConns))
+			"--max-conns", strconv.Itoa(relayConns), "--admit", "0")
 		cmd.Env = cleanEnvironment()
 		if cores > 0 {
 			cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(cores))

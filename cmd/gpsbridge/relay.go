@@ -5,7 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/config"
@@ -37,7 +40,9 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	if err != nil {
 		return err
 	}
-	hangup := hangups()
+	hangup, rebalance := hangups(), make(chan os.Signal, 1)
+	signal.Notify(rebalance, syscall.SIGUSR1)
+	defer signal.Stop(rebalance)
 	log := newLogger(p, "text", slog.LevelInfo)
 	s, err := bridge.NewServer(config, log)
 	switch {
@@ -58,6 +63,16 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-rebalance:
+				s.Rebalance(ctx)
+			}
+		}
+	})
 	g.Go(func() error { return reloadOn(ctx, hangup, log, func() ([]string, error) { return nil, s.Reload() }) })
 	return g.Wait()
 }
