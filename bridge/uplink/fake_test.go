@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/deflate"
+	"gpsbridge/bridge/group"
 )
 
 func TestMain(m *testing.M) {
@@ -118,6 +119,7 @@ type server struct {
 	accepts bool        // compression
 	answers string      // to the offer, where that is not what it should be
 	refuse  int         // answer this status in place of a connection
+	retain  string      // for how many seconds it may ask for what it has acknowledged
 	ended   sync.WaitGroup
 }
 
@@ -149,6 +151,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	offer, answer := r.Header.Get(deflate.Header), http.Header{}
 	s.mu.Lock()
 	s.offers = append(s.offers, offer)
+	epoch := len(s.offers)
 	s.mu.Unlock()
 	var agreed *deflate.Params
 	if s.accepts {
@@ -156,6 +159,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if agreed != nil {
 		answer[deflate.Header] = []string{cmp.Or(s.answers, agreed.String())}
+	}
+	if s.retain != "" {
+		answer.Set(group.RetainHeader, s.retain)
+		answer.Set(group.EpochHeader, fmt.Sprint(epoch))
 	}
 	conn, err := up.Upgrade(inflating{w, agreed}, r, answer)
 	if err != nil {

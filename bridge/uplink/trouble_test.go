@@ -1,14 +1,18 @@
 package uplink
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"gpsbridge/bridge/group"
 )
 
 // A server in trouble breaks connections on records that it would take later:
@@ -152,4 +156,153 @@ func TestRedisTroubleSetsQuarantinesNothing(t *testing.T) {
 		q.await(t, 3000, time.Hour)
 		quarantine.want(t)
 	})
+}
+
+// A relay whose Redis is away takes a message and closes with 1012, or drains with 1001, or answers 503 with Retry-After. None of it is
+// evidence against a record or the compression, and when it is over all is as before.
+func TestRelayWithoutItsStoreIsNoEvidence(t *testing.T) {
+	away := time.Duration(few(20)) * time.Minute
+	for name, code := range map[string]int{"1012": websocket.CloseServiceRestart, "1001": websocket.CloseGoingAway, "503": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				isAway := func() bool { return time.Since(begin) > time.Minute && time.Since(begin) < time.Minute+away }
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+					for {
+						msg, ok := s.receive(conn)
+						switch {
+						case !ok:
+							return
+						case isAway():
+							conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(cmp.Or(code, websocket.CloseGoingAway), ""), time.Now().Add(time.Second))
+							return
+						}
+						conn.WriteMessage(websocket.TextMessage, msg)
+					}
+				})
+				s.accepts = true
+				asked := 0
+				if code == 0 {
+					s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if isAway() {
+							asked++
+							w.Header().Set("Retry-After", "10")
+							w.WriteHeader(http.StatusServiceUnavailable)
+							return
+						}
+						s.ServeHTTP(w, r)
+					})
+				}
+				c, quarantine := s.quarantining()
+				q := newQueue(0)
+				u := run(t, c, q)
+				for seq := 1; time.Since(begin) < time.Minute+away+2*time.Minute; seq++ {
+					pass(500 * time.Millisecond)
+					q.add(record(seq))
+				}
+				u.mu.Lock()
+				searching, size := u.isolation.searching(), u.win.size
+				u.mu.Unlock()
+				if st := u.Status(); searching || size < startWindow || st.Behind > 10 || !st.Compressed || st.Warning != nil {
+					t.Errorf("isolating %t, window %d, status %+v", searching, size, st)
+				}
+				if code == 0 && (asked < int(away/(40*time.Second)) || asked > int(away/(9*time.Second))) { // pauses of 10 to 30 s
+					t.Errorf("%d attempts in %s", asked, away)
+				}
+				quarantine.want(t)
+			})
+		})
+	}
+}
+
+// A relay whose Redis has lost what it acknowledged gets it again, oldest first and marked, beside what is new: by the close frame, and
+// by the epoch where that came on a connection to another node. Where it has not stated that it may ask, nothing is kept.
+func TestWhatARelayHasLostIsSentAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		retain string
+		asks   bool // by the close frame
+		again  bool
+	}{
+		"close frame":   {"600", true, true},
+		"epoch":         {"600", false, true},
+		"not announced": {"", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+					for i := 1; ; i++ {
+						msg, ok := s.receive(conn)
+						if !ok {
+							return
+						}
+						conn.WriteMessage(websocket.TextMessage, msg)
+						if n == 1 && i == 500 {
+							reason := ""
+							if tc.asks {
+								reason = group.SendAgain
+							}
+							conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, reason), time.Now().Add(time.Second))
+							return
+						}
+					}
+				})
+				s.retain = tc.retain
+				q := retainingQueue{newQueue(0), new(time.Duration)}
+				var log logBuffer
+				c := s.liveFirst()
+				c.Log = log.logger()
+				u := run(t, c, q)
+				q.addEach(100*time.Millisecond, 500)
+				q.addEach(100*time.Millisecond, 1500)
+				q.await(t, 1500, time.Minute)
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				times, last := map[int]int{}, 0
+				for i, seq := range s.got {
+					if times[seq]++; times[seq] == 2 && seq < 500 {
+						if !s.late[i] || seq < last {
+							t.Errorf("record %d came again after %d, marked %t", seq, last, s.late[i])
+						}
+						last = seq
+					}
+				}
+				for seq := 1; seq < 500; seq++ {
+					if (times[seq] == 2) != tc.again {
+						t.Fatalf("record %d came %d times", seq, times[seq])
+					}
+				}
+				if *q.retain != 10*time.Minute && tc.again || *q.retain != 0 && !tc.again {
+					t.Errorf("the queue keeps for %s", *q.retain)
+				}
+				if st := u.Status(); strings.Contains(log.String(), "sending it again") != tc.again || st.Connects != 2 {
+					t.Errorf("%+v, log:\n%s", st, log.String())
+				}
+			})
+		})
+	}
+}
+
+// retainingQueue keeps everything that is acknowledged while it is to.
+type retainingQueue struct {
+	*fakeQueue
+	retain *time.Duration
+}
+
+func (q retainingQueue) Retain(d time.Duration) { *q.retain = d }
+
+func (q retainingQueue) Again() (records int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if *q.retain == 0 {
+		return 0
+	}
+	for i := range q.acked {
+		if q.acked[i] {
+			records++
+		}
+		q.acked[i] = false
+	}
+	q.low = 0
+	q.wake()
+	return records
 }
