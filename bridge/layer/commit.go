@@ -33,8 +33,14 @@ const (
 	replicaWait = time.Second
 	// diskWait bounds that for disks: with appendfsync everysec the master's and then the replica's take up to a second each.
 	diskWait = 3 * time.Second
-	// answerWait bounds the time that Redis has to answer, beside those.
-	answerWait = 2 * time.Second
+	// answerWait bounds the time in which Redis answers, beside those. One that hangs is found sooner by the probe.
+	answerWait = 5 * time.Second
+)
+
+// The keys and arguments that a fix has in a call of the script.
+const (
+	keysOfFix = 3
+	argsOfFix = 6
 )
 
 //go:embed commit.lua
@@ -52,7 +58,7 @@ type request struct {
 func (sh *shard) newRequest(device string, messages []group.Message) *request {
 	p := strconv.Itoa(partition(device))
 	stream, last, seen := sh.prefix+":"+p, sh.prefix+":"+p+":last", sh.prefix+":"+p+":"+device+":"
-	r := &request{done: make(chan error, 1)}
+	r := &request{done: make(chan error, 1), keys: make([]string, 0, keysOfFix*len(messages)), args: make([]string, 0, argsOfFix*len(messages))}
 	for _, m := range messages {
 		if m.Key == (group.Key{}) {
 			continue
@@ -128,9 +134,6 @@ func (sh *shard) collect(first *request) [][]*request {
 	}
 	return calls
 }
-
-// keysOfFix is how many keys a fix has in the script's call.
-const keysOfFix = 3
 
 // store makes one commit and answers its requests. An error ends the session.
 func (sh *shard) store(ctx context.Context, s *session, h *host, calls [][]*request) error {

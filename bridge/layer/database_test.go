@@ -54,7 +54,14 @@ func TestEveryFixIsOneRow(t *testing.T) {
 	realtest.Need(t, realtest.RedisServer, realtest.Django, realtest.ChannelsRedis)
 	t.Parallel()
 	sentinels := realtest.StartReplicated(t, 2)
-	master := sentinels.Master()
+	// failover sets after how many milliseconds another master is made: not while this one is only slow, on a busy machine.
+	failover := func(after string) {
+		for _, s := range sentinels.Sentinels {
+			s.Do("SENTINEL", "SET", "tracking", "down-after-milliseconds", after)
+		}
+	}
+	failover("60000")
+	master := sentinels.AwaitMaster(nil)
 	d := &database{t: t, dir: t.TempDir(), url: sentinels.URL()}
 	if out, err := d.command("migrate", "--verbosity=0").CombinedOutput(); err != nil {
 		t.Fatalf("migrate: %v: %s", err, out)
@@ -79,7 +86,7 @@ func TestEveryFixIsOneRow(t *testing.T) {
 		seq += 2
 		return acknowledged
 	}
-	publish()
+	await(t, "replicas confirm", publish)
 
 	// A worker has read two entries and does not come back.
 	c := client(t, master)
@@ -116,7 +123,9 @@ func TestEveryFixIsOneRow(t *testing.T) {
 	}
 	before := master
 	master.Kill()
+	failover("1000")
 	master = sentinels.AwaitMaster(before)
+	failover("60000")
 	if err := n.begin(master); err != nil {
 		t.Fatal(err)
 	}

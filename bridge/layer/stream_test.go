@@ -247,3 +247,35 @@ func TestSeveralHosts(t *testing.T) {
 	redis[1].FlushAll()
 	await(t, "the loss of one host is reported", func() bool { return n.lost.Load() == 1 })
 }
+
+// Nodes store each fix once between them, whichever of them it comes to, and all members get it each time.
+func TestNodesStoreOnce(t *testing.T) {
+	t.Parallel()
+	redis := realtest.StartRedis(t)
+	c := Config{URLs: []string{redis.URL()}, Kind: "pubsub", Durable: memory}
+	one, two := open(t, c).join("van_7"), open(t, c).join("van_7")
+	publish := func(n *node, messages ...group.Message) {
+		t.Helper()
+		if err := n.Publish(t.Context(), "van_7", messages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(one, fixesOf("a", 1, 2)...)
+	publish(two, fixesOf("a", 2, 3)...)
+	for _, n := range []*node{one, two} {
+		n.await("van_7", 4)
+		stored, complete, err := n.History(t.Context(), "van_7", group.Key{Run: "a", Seq: 1}, 10)
+		if got := keysOf(t, stored); err != nil || !complete || !slices.Equal(got, []string{"a:2", "a:3"}) {
+			t.Errorf("history %v, complete %v, %v", got, complete, err)
+		}
+	}
+	redis.FlushAll()
+	for _, n := range []*node{one, two} {
+		await(t, "the node knows that data are lost", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return n.lost == 1
+		})
+	}
+	publish(one, fixOf("a", 1))
+}
