@@ -43,29 +43,28 @@ func (l *Layer) arrive(a arrival) {
 	w := l.workers[maphash.String(l.seed, a.channel)%uint64(len(l.workers))]
 	if !w.put(a) {
 		l.counters.dropped.Add(1)
+		l.members.receiver(a.channel, a.wire) // if it is this node's, it does not come any more
 	}
 }
 
 // handle gives an arrival to the receiver. It is called by the group's worker.
 func (l *Layer) handle(a arrival) {
-	m := l.members.of(a.channel)
-	if m == nil {
-		return
-	}
-	message, own := l.members.own(m, a.wire)
+	device, message, ok := l.members.receiver(a.channel, a.wire)
 	switch {
+	case !ok:
+		return
 	case a.event != nil:
-		message = group.Message{Data: a.event}
-	case !own:
+		message = &group.Message{Data: a.event}
+	case message == nil:
 		data, err := l.kind.decode([]byte(a.wire))
 		if err != nil {
 			l.counters.undecodable.Add(1)
 			return
 		}
-		message = group.Message{Data: data}
+		message = &group.Message{Data: data}
 	}
 	l.counters.received.Add(1)
-	l.receiver.Receive(m.device, message)
+	l.receiver.Receive(device, *message)
 }
 
 // deliver takes what Django sent to a group beside its channel.
@@ -142,6 +141,7 @@ func (l *Layer) joinSome(ctx context.Context, s *session) ([]*membership, error)
 	if err := l.kind.join(ctx, s, names(taken)); err != nil {
 		return nil, err
 	}
+	l.members.enter(taken)
 	return taken, nil
 }
 

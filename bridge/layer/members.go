@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -32,8 +33,9 @@ type membership struct {
 	channel       string // while it is in channels
 	members       int    // calls of join that no leave has undone
 	idle          time.Time
-	joined        chan struct{} // closed when the group is joined; another one in the next session
-	in            bool          // joined is closed
+	in            bool          // it is joined
+	joined        chan struct{} // closed when it is, and the session carries messages; another one in the next session
+	confirmed     bool          // joined is closed
 	expected      []expected    // what this node published and has not come back
 }
 
@@ -94,10 +96,10 @@ func (t *memberships) restart() {
 			delete(t.devices, device)
 			continue
 		}
-		if m.in {
-			m.in, m.joined = false, make(chan struct{})
+		if m.confirmed {
+			m.confirmed, m.joined = false, make(chan struct{})
 		}
-		m.expected = nil
+		m.in, m.expected = false, nil
 		t.toJoin = append(t.toJoin, m)
 	}
 }
@@ -116,12 +118,21 @@ func (t *memberships) takeJoins(channel func(group string) string) []*membership
 	return taken
 }
 
-// confirm marks groups as joined.
-func (t *memberships) confirm(joined []*membership) {
+// enter marks groups as joined.
+func (t *memberships) enter(joined []*membership) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range joined {
 		m.in = true
+	}
+}
+
+// confirm answers those that wait for a group to be joined. The session carries messages already.
+func (t *memberships) confirm(joined []*membership) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range joined {
+		m.confirmed = true
 		close(m.joined)
 	}
 }
@@ -154,11 +165,11 @@ func (t *memberships) all() (groups []string) {
 	return groups
 }
 
-// of returns the membership that gets what comes over a channel, nil when there is none.
-func (t *memberships) of(channel string) *membership {
+// count is how many groups are joined or being joined.
+func (t *memberships) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.channels[channel]
+	return len(t.channels)
 }
 
 // joinedTo reports whether the group of device is joined.
@@ -193,27 +204,25 @@ func (t *memberships) forget(device string, call uint64) {
 	if m == nil {
 		return
 	}
-	kept := m.expected[:0]
-	for _, e := range m.expected {
-		if e.call != call {
-			kept = append(kept, e)
-		}
-	}
-	clear(m.expected[len(kept):])
-	m.expected = kept
+	m.expected = slices.DeleteFunc(m.expected, func(e expected) bool { return e.call == call })
 }
 
-// own returns the message of this node that has come back as wire. Where two are equal, it does not matter which of them came first.
-func (t *memberships) own(m *membership, wire string) (group.Message, bool) {
+// receiver returns the device whose group has a channel; ok is false when there is none. message is the message of this node that has
+// come back as wire, if it is one. Where two are equal, it does not matter which of them came first.
+func (t *memberships) receiver(channel, wire string) (device string, message *group.Message, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i, e := range m.expected {
-		if string(e.wire) == wire {
-			m.expected = append(m.expected[:i], m.expected[i+1:]...)
-			return e.message, true
-		}
+	m := t.channels[channel]
+	if m == nil {
+		return "", nil, false
 	}
-	return group.Message{}, false
+	i := slices.IndexFunc(m.expected, func(e expected) bool { return string(e.wire) == wire })
+	if i < 0 {
+		return m.device, nil, true
+	}
+	own := m.expected[i].message
+	m.expected = slices.Delete(m.expected, i, i+1)
+	return m.device, &own, true
 }
 
 // signal puts a value into a channel of one, unless it holds one.

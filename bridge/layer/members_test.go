@@ -17,7 +17,9 @@ func joinedMemberships(devices ...string) *memberships {
 	for _, device := range devices {
 		t.join(device)
 	}
-	t.confirm(t.takeJoins(channelOf))
+	joined := t.takeJoins(channelOf)
+	t.enter(joined)
+	t.confirm(joined)
 	return t
 }
 
@@ -76,7 +78,7 @@ func TestGroupsAreJoinedInBatches(t *testing.T) {
 
 func TestOwnMessagesAreRecognised(t *testing.T) {
 	m := joinedMemberships("a")
-	a := m.of(channelOf("gps_tracking_a"))
+	channel := channelOf("gps_tracking_a")
 	wires := [][]byte{[]byte("1"), []byte("2"), []byte("3")}
 	messages := []group.Message{{From: 1}, {From: 2}, {From: 3}}
 	if _, joined := m.expect("elsewhere", wires, messages); joined {
@@ -86,13 +88,16 @@ func TestOwnMessagesAreRecognised(t *testing.T) {
 	failed, _ := m.expect("a", [][]byte{[]byte("4")}, []group.Message{{From: 4}})
 	m.forget("a", failed)
 	for _, wire := range []string{"2", "1", "3"} {
-		if got, own := m.own(a, wire); !own || got.From != int(wire[0]-'0') {
-			t.Errorf("%s is of %v, own is %v", wire, got.From, own)
+		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got == nil || got.From != int(wire[0]-'0') {
+			t.Errorf("%s is %v of %q, %v", wire, got, device, ok)
 		}
 	}
 	for _, wire := range []string{"1", "4", "5"} {
-		if _, own := m.own(a, wire); own {
-			t.Errorf("%s counts as own", wire)
+		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got != nil {
+			t.Errorf("%s is %v of %q, %v", wire, got, device, ok)
 		}
+	}
+	if _, _, ok := m.receiver(channelOf("gps_tracking_b"), "1"); ok {
+		t.Error("a group that is not joined receives")
 	}
 }

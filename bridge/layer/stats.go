@@ -27,6 +27,6 @@ func (l *Layer) Stats() Stats {
 		Dropped:      l.counters.dropped.Load(),
 		OverCapacity: l.counters.overCapacity.Load(),
 		Sessions:     l.counters.sessions.Load(),
-		Groups:       uint64(len(l.members.all())),
+		Groups:       uint64(l.members.count()),
 	}
 }
