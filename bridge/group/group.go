@@ -39,6 +39,8 @@ type Layer interface {
 	// Key, the newest; in both cases no more than the newest most. complete is false when after is no longer there, or more than most came
 	// after it.
 	History(ctx context.Context, device string, after Key, most int) (messages []Message, complete bool, err error)
+	// Epoch is a text that is another after stored fixes of device may have been lost, and "" where none are stored, or it is not known yet.
+	Epoch(device string) string
 	// Ready is the problem that keeps the layer from carrying messages, and nil while it does.
 	Ready() error
 }

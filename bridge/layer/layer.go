@@ -193,6 +193,9 @@ func (l *Layer) down(err error) {
 	l.trouble = p
 }
 
+// Epoch is that of group.Layer.
+func (l *Layer) Epoch(device string) string { return l.store.epoch(device) }
+
 // Ready is that of group.Layer: a problem before the first session, and when there has been none for three seconds.
 func (l *Layer) Ready() error {
 	l.mu.Lock()

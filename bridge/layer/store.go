@@ -16,6 +16,8 @@ type store interface {
 	commit(ctx context.Context, s *session, device string, messages []group.Message) error
 	// history is what group.Layer documents as History.
 	history(ctx context.Context, s *session, device string, after group.Key, most int) (messages []group.Message, complete bool, err error)
+	// epoch is what group.Layer documents as Epoch.
+	epoch(device string) string
 }
 
 // nothing is the store that stores nothing.
@@ -33,6 +35,8 @@ func (nothing) commit(context.Context, *session, string, []group.Message) error 
 func (nothing) history(context.Context, *session, string, group.Key, int) ([]group.Message, bool, error) {
 	return nil, false, nil
 }
+
+func (nothing) epoch(string) string { return "" }
 
 // newStore returns the store of a configuration. lost is called when what was stored may be lost.
 func newStore(c Config, lost func()) store {

@@ -126,6 +126,11 @@ func (st *streams) history(ctx context.Context, s *session, device string, after
 	return messages, complete == 1, nil
 }
 
+func (st *streams) epoch(device string) string {
+	epoch, _ := st.shards[st.at(device)].epoch.Load().(string) // not known before the first session
+	return epoch
+}
+
 // storedMessage is the message in run, seq and data.
 func storedMessage(fix []rueidis.RedisMessage) (m group.Message, err error) {
 	if m.Key.Run, err = fix[0].ToString(); err != nil {
@@ -215,10 +220,18 @@ func (sh *shard) compare(ctx context.Context, h *host) error {
 		return nil
 	}
 	found, err := h.client.Do(ctx, h.client.B().Xrange().Key(newest.stream).Start(newest.id).End(newest.id).Build()).AsXRange()
-	if err == nil && len(found) == 0 {
-		sh.report(h, "the last acknowledged fix is missing")
+	if err != nil || len(found) > 0 {
+		return err
 	}
-	return err
+	sh.verifying.Lock()
+	defer sh.verifying.Unlock()
+	epoch := rand.Text() // other nodes, and trackers that are not connected now, learn of it too
+	if err := h.client.Do(ctx, h.client.B().Set().Key(sh.prefix+":epoch").Value(epoch).Build()).Error(); err != nil {
+		return err
+	}
+	sh.epoch.Store(epoch)
+	sh.report(h, "the last acknowledged fix is missing")
+	return nil
 }
 
 func (sh *shard) report(h *host, why string) {

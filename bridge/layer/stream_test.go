@@ -103,14 +103,21 @@ func TestLostData(t *testing.T) {
 	redis := realtest.StartRedis(t)
 	n := startStoring(t, Config{Durable: memory}, redis)
 	n.mustCommit("van_7", fixOf("a", 1))
+	whole := n.st.epoch("van_7")
 	redis.FlushAll()
 	// A commit, or the node that looks once a second, sees it first.
 	if err := n.commit("van_7", fixOf("a", 2)); err != nil {
 		codeOf(t, err, CodeDataLost)
 	}
 	await(t, "the loss is reported", func() bool { return n.lost.Load() == 1 })
+	if now := n.st.epoch("van_7"); whole == "" || now == "" || now == whole {
+		t.Errorf("epoch %q after the loss, %q before", now, whole)
+	}
 	n.mustCommit("van_7", fixesOf("a", 1, 2)...)
 	other := startStoring(t, Config{Durable: memory}, redis)
+	if mine, others := n.st.epoch("van_7"), other.st.epoch("van_7"); mine != others {
+		t.Errorf("epoch %q, and %q at another node", mine, others)
+	}
 	other.mustCommit("van_7", fixOf("a", 1))
 	if got := stored(t, client(t, redis), "van_7"); !slices.Equal(got, []string{"a:1", "a:2"}) && !slices.Equal(got, []string{"a:2", "a:1"}) {
 		t.Errorf("stored %v", got)
@@ -145,9 +152,10 @@ func TestOlderData(t *testing.T) {
 		t.Fatalf("with all data: %v, %d reports", err, n.lost.Load())
 	}
 	n.mustCommit("van_7", fixOf("a", 2))
+	whole := n.st.epoch("van_7")
 	redis.Restart()
-	if err := n.begin(redis); err != nil || n.lost.Load() != 1 {
-		t.Fatalf("with older data: %v, %d reports", err, n.lost.Load())
+	if err := n.begin(redis); err != nil || n.lost.Load() != 1 || n.st.epoch("van_7") == whole {
+		t.Fatalf("with older data: %v, %d reports, epoch %q after %q", err, n.lost.Load(), n.st.epoch("van_7"), whole)
 	}
 	n.mustCommit("van_7", fixesOf("a", 1, 2)...)
 	if got := stored(t, client(t, redis), "van_7"); !slices.Equal(got, []string{"a:1", "a:2"}) {

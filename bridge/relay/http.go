@@ -252,6 +252,9 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 			answer = make(http.Header)
 		}
 		answer.Set(shared.RetainHeader, strconv.Itoa(int(r.config.Retain.Seconds())))
+		if layer := r.config.Layer; layer != nil {
+			answer.Set(shared.EpochHeader, layer.Epoch(device))
+		}
 	}
 	conn, err := up.Upgrade(wiring{w}, q, answer) // answers by itself on error
 	if err != nil {

@@ -143,6 +143,8 @@ func (n *node) History(_ context.Context, device string, after shared.Key, most 
 	return slices.Clone(list[max(0, len(list)-most):]), complete, nil
 }
 
+func (n *node) Epoch(string) string { return "" }
+
 func (n *node) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -145,7 +145,7 @@ func TestAdmission(t *testing.T) {
 
 // Trackers are asked to keep what the layer may lose.
 func TestRetainHeader(t *testing.T) {
-	r := start(t, Config{PublishToken: "pub", Retain: 10 * time.Minute})
+	r := start(t, Config{PublishToken: "pub", Retain: 10 * time.Minute, Layer: epochs{}})
 	for token, want := range map[string]string{"pub": "600", "": ""} {
 		header := http.Header{}
 		if token != "" {
@@ -159,5 +159,21 @@ func TestRetainHeader(t *testing.T) {
 		if got := answer.Header.Get(shared.RetainHeader); got != want {
 			t.Errorf("with token %q the header is %q, want %q", token, got, want)
 		}
+		if got := answer.Header.Get(shared.EpochHeader); got != map[string]string{"pub": "of van_7"}[token] {
+			t.Errorf("with token %q the epoch is %q", token, got)
+		}
 	}
+}
+
+// epochs is a layer that carries nothing and states an epoch.
+type epochs struct{ shared.Layer }
+
+func (epochs) Run(ctx context.Context, _ shared.Receiver) error { <-ctx.Done(); return nil }
+func (epochs) Join(context.Context, string) error               { return nil }
+func (epochs) Leave(string)                                     {}
+func (epochs) Ready() error                                     { return nil }
+func (epochs) Epoch(device string) string                       { return "of " + device }
+
+func (epochs) History(context.Context, string, shared.Key, int) ([]shared.Message, bool, error) {
+	return nil, true, nil
 }
