@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -186,11 +185,8 @@ func (s LayerSection) check(p *problems, of service) *layer.Config {
 	c := &layer.Config{URLs: urls, Kind: s.Kind, Prefix: s.Prefix, Group: s.Group, Event: s.Event, Field: s.Field, Durable: s.Durable, Stream: s.Stream,
 		Keep: p.duration(section+".keep", s.Keep), CAFile: of.expand(s.CA)}
 	if s.Password != "" {
-		password, err := readSecret(of.expand(s.Password))
+		c.Password, err = readSecret(of.expand(s.Password))
 		p.add(section+".password_file", err)
-		for i := range c.URLs {
-			c.URLs[i] = withPassword(c.URLs[i], password)
-		}
 	}
 	if s.Keys != "" {
 		c.Keys, err = readKeys(of.expand(s.Keys))
@@ -224,18 +220,6 @@ func (s LayerSection) urls() (all []string, err error) {
 		return nil, &problem.Problem{Code: CodeMissing, Key: "url", Cause: "it is empty", Fix: `name the Redis server, for example "redis://127.0.0.1:6379"`}
 	}
 	return all, nil
-}
-
-// withPassword puts a password into a URL, of which the host may be several, so that package url would not read it.
-func withPassword(address, password string) string {
-	scheme, rest, _ := strings.Cut(address, "://")
-	end := strings.IndexAny(rest+"/", "/?")
-	user, host := "", rest[:end]
-	if at := strings.LastIndexByte(host, '@'); at >= 0 {
-		user, _, _ = strings.Cut(host[:at], ":")
-		host = host[at+1:]
-	}
-	return scheme + "://" + user + url.UserPassword("", password).String() + "@" + host + rest[end:]
 }
 
 // readSecret reads a password. A credential that is missing is "none" in the unit.

@@ -60,7 +60,7 @@ keep = "1m30s"
 		Listen: "127.0.0.1:1", Open: true, Origins: []string{"http://a", "http://b"}, History: -1, MaxConns: 9, MaxMessage: relay.DefaultMaxMessage, Admit: 50,
 		CertFile: "/var/lib/gpsbridge-relay/relay.pem", KeyFile: "/var/lib/gpsbridge-relay/relay.key", SelfSigned: true,
 	}, Layer: &layer.Config{
-		URLs: []string{"redis://me:p%40ss%2Fword@a:1/3", "redis+unix://:p%40ss%2Fword@/run/redis.sock"},
+		URLs: []string{"redis://me@a:1/3", "redis+unix:///run/redis.sock"}, Password: "p@ss/word",
 		Kind: "pubsub", Keys: []string{"first key", "second"}, Keep: 90 * time.Second,
 	}}
 	if diff := cmp.Diff(want, c, comparable, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "origins" }, cmp.Ignore())); diff != "" {

@@ -30,8 +30,8 @@ type Config struct {
 	// redis-sentinel://[[user]:password@]host[:port],host[:port]/master[/db] (rediss-sentinel:// where the Sentinels and Redis take TLS).
 	// Several are Django's hosts, in its order: keys are spread over them as channels_redis spreads them.
 	URLs []string
-	// PasswordFile holds the password for the URLs that have none; it is read again for each connection attempt.
-	PasswordFile string
+	// Password takes the place of those in the URLs, unless it is empty.
+	Password string
 	// Kind is "core" for channels_redis.core, "pubsub" for channels_redis.pubsub, "auto" to look at what is in Redis; default "auto".
 	Kind string
 	// Prefix is Django's prefix; default "asgi".

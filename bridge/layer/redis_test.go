@@ -3,8 +3,6 @@ package layer
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,23 +18,19 @@ func TestWaysToRedis(t *testing.T) {
 	t.Parallel()
 	secured := realtest.StartRedisWith(t, realtest.RedisOptions{TLS: true, Password: "hunter2"})
 	local := realtest.StartRedisWith(t, realtest.RedisOptions{Socket: true})
-	password := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(password, []byte("hunter2\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	without := func(url string) string { return strings.Replace(url, ":hunter2@", "", 1) }
 	for name, c := range map[string]struct {
 		Config
 		code problem.Code
 	}{
-		"socket":                     {Config: Config{URLs: []string{local.URL()}}},
-		"TLS and password":           {Config: Config{URLs: []string{secured.URL()}, CAFile: secured.Authority()}},
-		"TLS and password in a file": {Config: Config{URLs: []string{without(secured.URL())}, CAFile: secured.Authority(), PasswordFile: password}},
-		"no password":                {Config{URLs: []string{without(secured.URL())}, CAFile: secured.Authority()}, CodeLogin},
-		"another password":           {Config{URLs: []string{strings.Replace(secured.URL(), "2@", "3@", 1)}, CAFile: secured.Authority()}, CodeLogin},
-		"unknown authority":          {Config{URLs: []string{secured.URL()}}, CodeCertificate},
-		"no TLS":                     {Config{URLs: []string{strings.Replace(secured.URL(), "rediss", "redis", 1)}}, CodeUnreachable},
-		"no such socket":             {Config{URLs: []string{local.URL() + ".not"}}, CodeUnreachable},
+		"socket":                 {Config: Config{URLs: []string{local.URL()}}},
+		"TLS and password":       {Config: Config{URLs: []string{secured.URL()}, CAFile: secured.Authority()}},
+		"TLS and password apart": {Config: Config{URLs: []string{without(secured.URL())}, CAFile: secured.Authority(), Password: "hunter2"}},
+		"no password":            {Config{URLs: []string{without(secured.URL())}, CAFile: secured.Authority()}, CodeLogin},
+		"another password":       {Config{URLs: []string{strings.Replace(secured.URL(), "2@", "3@", 1)}, CAFile: secured.Authority()}, CodeLogin},
+		"unknown authority":      {Config{URLs: []string{secured.URL()}}, CodeCertificate},
+		"no TLS":                 {Config{URLs: []string{strings.Replace(secured.URL(), "rediss", "redis", 1)}}, CodeUnreachable},
+		"no such socket":         {Config{URLs: []string{local.URL() + ".not"}}, CodeUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge/layer/event"
-	"gpsbridge/bridge/secret"
 )
 
 // dialTimeout bounds connecting, TLS and the login.
@@ -51,9 +50,6 @@ func (c Config) newSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.readPassword(targets); err != nil {
-		return nil, err
-	}
 	s := &session{tls: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}}
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, t := range targets {
@@ -69,25 +65,6 @@ func (s *session) connect() error {
 		all.Go(func() error { return h.connect(s) })
 	}
 	return all.Wait()
-}
-
-// readPassword gives the password of PasswordFile to the targets that have none.
-func (c Config) readPassword(targets []target) error {
-	if c.PasswordFile == "" {
-		return nil
-	}
-	password, err := secret.Read(c.PasswordFile)
-	if err != nil {
-		p := *fault("", err)
-		p.Key = "password_file"
-		return &p
-	}
-	for i := range targets {
-		if targets[i].password == "" {
-			targets[i].password = password
-		}
-	}
-	return nil
 }
 
 // host returns the host that Django's ring gives for the name of a key or channel.

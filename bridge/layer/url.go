@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -40,6 +41,7 @@ func (c Config) targets() (all []target, err error) {
 			fault.Cause = fmt.Sprintf("URL %d: %s", i+1, fault.Cause)
 			bad = append(bad, fault)
 		}
+		t.password = cmp.Or(c.Password, t.password)
 		all = append(all, t)
 	}
 	return all, errors.Join(bad...)
