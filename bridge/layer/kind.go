@@ -19,6 +19,8 @@ type kind interface {
 	// of the groups are subscribed to already, and still are.
 	join(ctx context.Context, s *session, groups []string) error
 	leave(ctx context.Context, s *session, groups []string) error
+	// restore does again soon what join did, because Redis has lost its data. It does not block.
+	restore()
 	// publish gives messages to the application's own members where they do not listen to that channel. The nodes have them already.
 	publish(ctx context.Context, s *session, group string, messages []group.Message) error
 	// receive gives what the application sends beside that channel to deliver, and renews what join did, until ctx ends, which it

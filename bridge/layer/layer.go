@@ -52,7 +52,10 @@ func Open(c Config) (*Layer, error) {
 	}
 	c = c.defaults()
 	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), trouble: starting}
-	l.store = newStore(c, func() { l.receiver.Lost() })
+	l.store = newStore(c, func() {
+		l.kind.restore()
+		l.receiver.Lost()
+	})
 	for range runtime.GOMAXPROCS(0) {
 		l.workers = append(l.workers, newWorker())
 	}

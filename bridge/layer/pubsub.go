@@ -60,6 +60,8 @@ func (k *pubsub) join(context.Context, *session, []string) error { return nil }
 
 func (k *pubsub) leave(context.Context, *session, []string) error { return nil }
 
+func (k *pubsub) restore() {}
+
 func (k *pubsub) publish(context.Context, *session, string, []group.Message) error { return nil }
 
 func (k *pubsub) receive(ctx context.Context, _ *session, _ func(string, []byte)) error {

@@ -51,6 +51,10 @@ async def leave(member, group):
 async def send(member, group, text):
     await layer(member).group_send(group, {"type": "gps_update", "data": json.loads(text)})
 
+async def flood(member, group, text, count):
+    for _ in range(count):
+        await send(member, group, text)
+
 async def main():
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=1 << 24)
