@@ -45,7 +45,6 @@ const (
 
 //go:embed commit.lua
 var commitText string
-var commitScript = rueidis.NewLuaScript(commitText)
 
 // request is fixes of one device that are stored together, as the script takes them.
 type request struct {

@@ -14,7 +14,7 @@ import (
 )
 
 // Fixes of 335 B that many publishers have stored, each the next one when the last is acknowledged: acknowledged a second, CPU of all
-// Redis servers and memory of the master for each fix, and fixes for each call of the script.
+// Redis servers, memory of the master, and bytes to each replica for each fix, and fixes for each call of the script.
 func BenchmarkCommit(b *testing.B) {
 	for _, publishers := range []int{1, 100, 2000} {
 		for _, durable := range []string{memory, replicated} {
@@ -44,7 +44,7 @@ func benchmarkCommit(b *testing.B, n *storing, publishers int, all []*realtest.R
 		}
 		return seconds
 	}
-	began, held := cpu(), info(b, all[0], "memory", "used_memory")
+	began, held, sent := cpu(), info(b, all[0], "memory", "used_memory"), info(b, all[0], "replication", "master_repl_offset")
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ResetTimer()
@@ -66,6 +66,7 @@ func benchmarkCommit(b *testing.B, n *storing, publishers int, all []*realtest.R
 	b.ReportMetric(count/b.Elapsed().Seconds(), "acknowledged/s")
 	b.ReportMetric((cpu()-began)*1e6/count, "us-redis/fix")
 	b.ReportMetric((info(b, all[0], "memory", "used_memory")-held)/count, "B-redis/fix")
+	b.ReportMetric((info(b, all[0], "replication", "master_repl_offset")-sent)/count, "B-to-replica/fix")
 	b.ReportMetric(count/info(b, all[0], "commandstats", "cmdstat_evalsha:calls"), "fixes/call")
 }
 
