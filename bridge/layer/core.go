@@ -99,7 +99,7 @@ func newCore(c Config, n *counters) *core {
 	var digits [7]byte
 	rand.Read(digits[:])
 	return &core{
-		prefix: c.Prefix, application: event.NewApplication(c.Event, c.Field), crypter: event.NewCrypter(c.Keys), counters: n,
+		prefix: c.Prefix, application: c.application(), crypter: event.NewCrypter(c.Keys), counters: n,
 		node: nodeMark + hex.EncodeToString(digits[:]), groups: map[string]string{}, full: map[string]time.Time{},
 		renewNow: make(chan struct{}, 1),
 	}
@@ -136,8 +136,7 @@ func (k *core) decode(data []byte) ([]byte, error) {
 var errNoJSON = errors.New("the message of another node is not JSON")
 
 func (k *core) event(data []byte) ([]byte, error) {
-	format, _ := k.application.Format()
-	return format.Append(make([]byte, 0, len(data)+eventOverhead), data)
+	return k.application.Format().Append(make([]byte, 0, len(data)+eventOverhead), data)
 }
 
 // queue returns the name of one of this node's queues: what the names of the channels behind it begin with.

@@ -338,7 +338,16 @@ func mixedGroup(t *testing.T, kind, backend string) {
 		d.listen(name)
 	}
 	nodes := []*node{open(t, config).join("van_7"), open(t, config).join("van_7")}
-
+	if kind == "pubsub" { // Django does not wait for the confirmation
+		channel := "asgi__group__" + vanGroup
+		eventually(t, func() error {
+			got := stores[event.Host(channel, len(stores))].Do("PUBSUB", "NUMSUB", channel)
+			if want := fmt.Sprintf("%s\n%d", channel, len(steady)+len(coming)+len(nodes)); got != want {
+				return fmt.Errorf("subscriptions: %q, want %q", got, want)
+			}
+			return nil
+		})
+	}
 	const rounds, each = 15, 12 // four senders: fewer messages than a queue holds
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gpsbridge/bridge/group"
+	"gpsbridge/bridge/layer/event"
 )
 
 // kind is how the Django application's channel layer is written and read. Names of groups are the application's, such as
@@ -34,4 +35,11 @@ func newKind(name string, c Config, n *counters) kind {
 		return newCore(c, n)
 	}
 	return newPubsub(c)
+}
+
+// application returns what is known of the application's events.
+func (c Config) application() *event.Application {
+	return event.NewApplication(c.Event, c.Field, func(f event.Format) {
+		c.Log.Info("events of the application recognised", "type", f.Type, "field", f.Field, "text", f.Text, "json", f.JSON)
+	})
 }

@@ -22,7 +22,7 @@ type pubsub struct {
 }
 
 func newPubsub(c Config) *pubsub {
-	return &pubsub{prefix: c.Prefix, application: event.NewApplication(c.Event, c.Field), crypter: event.NewCrypter(c.Keys)}
+	return &pubsub{prefix: c.Prefix, application: c.application(), crypter: event.NewCrypter(c.Keys)}
 }
 
 func (k *pubsub) channel(group string) string { return k.prefix + pubsubGroup + group }
@@ -34,8 +34,7 @@ const pubsubGroup = "__group__"
 const eventOverhead = 64
 
 func (k *pubsub) encode(data []byte) ([]byte, error) {
-	format, _ := k.application.Format()
-	wire, err := format.Append(make([]byte, 0, len(data)+eventOverhead), data)
+	wire, err := k.application.Format().Append(make([]byte, 0, len(data)+eventOverhead), data)
 	if err != nil || k.crypter == nil {
 		return wire, err
 	}

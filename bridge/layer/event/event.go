@@ -92,6 +92,7 @@ func Address(dst, event []byte, channels []string) []byte {
 // yet. It may be used by several goroutines.
 type Application struct {
 	typ, field string // as configured
+	learnt     func(Format)
 	known      atomic.Pointer[known]
 }
 
@@ -101,9 +102,10 @@ type known struct {
 	learnt bool
 }
 
-// NewApplication returns an Application with the type and the member of its events as configured, "" for what is to be learnt.
-func NewApplication(typ, field string) *Application {
-	a := &Application{typ: typ, field: field}
+// NewApplication returns an Application with the type and the member of its events as configured, "" for what is to be learnt. learnt is
+// called once, with what was.
+func NewApplication(typ, field string, learnt func(Format)) *Application {
+	a := &Application{typ: typ, field: field, learnt: learnt}
 	a.known.Store(&known{Format: a.initial()})
 	return a
 }
@@ -119,11 +121,8 @@ func (a *Application) initial() Format {
 	return f
 }
 
-// Format returns how the application writes its events, and whether that has been seen in one.
-func (a *Application) Format() (f Format, learnt bool) {
-	k := a.known.Load()
-	return k.Format, k.learnt
-}
+// Format returns how the application writes its events, as far as is known.
+func (a *Application) Format() Format { return a.known.Load().Format }
 
 // Open appends to dst the message of an event, as JSON, and returns the names of the channels that the event is addressed to, which lie in data
 // or memory of their own. An error is a problem with CodeEvent: the event belongs to another type, or it is none.
@@ -191,8 +190,8 @@ func (a *Application) find(e event) (field string, value []byte) {
 }
 
 func (a *Application) learn(f Format) {
-	if k := a.known.Load(); !k.learnt && k.Format != f {
-		a.known.CompareAndSwap(k, &known{Format: f, learnt: true})
+	if k := a.known.Load(); !k.learnt && k.Format != f && a.known.CompareAndSwap(k, &known{Format: f, learnt: true}) {
+		a.learnt(f)
 	}
 }
 

@@ -16,7 +16,7 @@ func FuzzAppend(f *testing.F) {
 		`{"a":[` + strings.Repeat(`{"b":1},`, 20) + `{}]}`} {
 		f.Add([]byte(text))
 	}
-	a := event.NewApplication("gps_update", "data")
+	a := event.NewApplication("gps_update", "data", ignore)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		written, err := byDefault.Append(nil, text)
 		if err != nil {
@@ -50,7 +50,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add([]byte(data))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := event.NewApplication("", "")
+		a := event.NewApplication("", "", ignore)
 		message, _, err := a.Open(nil, data)
 		if err != nil {
 			return
@@ -58,7 +58,7 @@ func FuzzOpen(f *testing.F) {
 		if !json.Valid(message) || len(message) > 6*len(data) {
 			t.Fatalf("%q became %q", data, message)
 		}
-		format, _ := a.Format()
+		format := a.Format()
 		written, err := format.Append(nil, message)
 		if err != nil {
 			t.Fatalf("%q became %q, which is not carried: %v", data, message, err)
