@@ -16,6 +16,7 @@ import (
 	"gpsbridge/bridge/config"
 	"gpsbridge/bridge/observe"
 	"gpsbridge/bridge/problem"
+	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
 )
@@ -194,5 +195,75 @@ func TestCheckFindsTheViewerToken(t *testing.T) {
 		if err := Check(c); problem.CodeOf(err) != want || want != "" && !strings.HasPrefix(err.Error(), "relay.token_file: ") {
 			t.Errorf("%s: %v, want code %q", file, err, want)
 		}
+	}
+}
+
+// A Django application decides who may connect to a relay: trackers with its tokens publish, its users watch.
+func TestDjangoDecidesWhoConnects(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts Django")
+	}
+	app := realtest.StartDjango(t, realtest.Options{Store: true})
+	token := strings.TrimSpace(app.Manage("tracker", "van_7"))
+	session := strings.TrimSpace(app.Manage("shell", "-c", `from django.contrib.auth.models import User; from django.test import Client; c = Client(); `+
+		`c.force_login(User.objects.create_user("ann")); print(c.cookies["sessionid"].value)`))
+	s, err := NewServer(config.Server{Config: relay.Config{Listen: "127.0.0.1:0", AuthURL: "http" + strings.TrimPrefix(app.URL(), "ws") + "/relay/auth/"}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	join := func(device string, header http.Header) (*websocket.Conn, int) {
+		t.Helper()
+		conn, answer, err := websocket.DefaultDialer.Dial("ws://"+s.Addr()+"/ws/gps-tracking/"+device+"/", header)
+		if answer == nil {
+			t.Fatal(err)
+		}
+		if conn != nil {
+			t.Cleanup(func() { conn.Close() })
+		}
+		return conn, answer.StatusCode
+	}
+	tracker, user := http.Header{"Authorization": {"Bearer " + token}}, http.Header{"Cookie": {"sessionid=" + session}, "Origin": {"http://" + s.Addr()}}
+	viewer, code := join("van_7", user)
+	if code != 101 {
+		t.Fatalf("a user is answered %d", code)
+	}
+	sending, code := join("van_7", tracker)
+	if code != 101 {
+		t.Fatalf("a tracker is answered %d", code)
+	}
+	for what, c := range map[string]struct {
+		device string
+		header http.Header
+	}{
+		"a tracker's token for another device": {"van_8", tracker}, "no credentials": {"van_7", nil},
+		"another session": {"van_7", http.Header{"Cookie": {"sessionid=0123456789abcdef0123456789abcdef"}}},
+	} {
+		if _, code := join(c.device, c.header); code != 401 {
+			t.Errorf("%s is answered %d", what, code)
+		}
+	}
+	const fix = `{"class":"TPV","device_id":"van_7","run":"5f1c09ae77b2d041","seq":1,"mode":3}`
+	if err := sending.WriteMessage(websocket.TextMessage, []byte(fix)); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := viewer.ReadMessage(); string(got) != fix {
+		t.Errorf("the user sees %s, %v", got, err)
+	}
+	app.Kill()
+	if _, code := join("van_9", user); code != 503 {
+		t.Errorf("without Django another is answered %d", code)
+	}
+	if _, code := join("van_7", user); code != 101 {
+		t.Errorf("without Django one that it has just allowed is answered %d", code)
 	}
 }

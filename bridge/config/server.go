@@ -53,6 +53,7 @@ type ServerSection struct {
 	Token        string       `toml:"token_file"`
 	PublishToken string       `toml:"publish_token_file"`
 	DeviceTokens string       `toml:"device_tokens_file"`
+	AuthURL      string       `toml:"auth_url"`
 	Origins      []string     `toml:"origins"`
 	History      int          `toml:"history"` // messages, 0 for none
 	MaxConns     int          `toml:"max_conns"`
@@ -89,6 +90,7 @@ var ServerSettings = []Setting{
 	serverSetting("token-file", "token_file", Text, "`FILE` with the viewers' token; created if missing"),
 	serverSetting("publish-token-file", "publish_token_file", Text, "`FILE` with the token that trackers present; created if missing"),
 	serverSetting("device-tokens-file", "device_tokens_file", Text, "`FILE` with a device ID and its own token on each line"),
+	serverSetting("auth-url", "auth_url", Text, "`URL` of a view that is asked about clients without a token of these, such as http://127.0.0.1:8000/relay/auth/"),
 	serverSetting("origin", "origins", List, "further `ORIGIN` that pages may come from, repeatable"),
 	serverSetting("history", "history", Number, fmt.Sprintf("`NUMBER` of messages kept for each device (default %d)", relay.DefaultHistory)),
 	serverSetting("max-conns", "max_conns", Number, fmt.Sprintf("`NUMBER` of WebSockets at the same time (default %d)", relay.DefaultMaxConns)),
@@ -157,7 +159,7 @@ func (f ServerFile) check(o origins) (Server, error) {
 		TokenFile: f.service.expand(s.Token), PublishTokenFile: f.service.expand(s.PublishToken), DeviceTokensFile: f.service.expand(s.DeviceTokens),
 		Drain: p.duration("relay.drain", s.Drain)}
 	c.Config = relay.Config{
-		Listen: s.Listen, Open: s.Open, Origins: s.Origins, History: relayHistory(s.History), MaxConns: s.MaxConns, MaxMessage: s.MaxMessage,
+		Listen: s.Listen, Open: s.Open, AuthURL: s.AuthURL, Origins: s.Origins, History: relayHistory(s.History), MaxConns: s.MaxConns, MaxMessage: s.MaxMessage,
 		Admit: s.Admit, Basemap: s.Basemap, CertFile: f.service.expand(s.Cert), KeyFile: f.service.expand(s.Key), SelfSigned: s.SelfSigned,
 	}
 	if s.SelfSigned && c.CertFile == "" && c.KeyFile == "" {

@@ -30,10 +30,12 @@ const (
 	sender
 )
 
-// grant is what a client may do in one group, and the token that allows it; "" where none is needed.
+// grant is what a client may do in one group, and the token that allows it; "" where none is needed. Where the application was asked,
+// the token stands for all credentials of the client.
 type grant struct {
 	role  role
 	token string
+	asked bool
 }
 
 // access decides which client may do what. Set once: other tokens are another access.
@@ -94,12 +96,12 @@ func (a *access) grant(r *http.Request, device string) (g grant, compared int, e
 		compared++
 		switch role := a.roleOf(token, device); {
 		case role != stranger:
-			return grant{role, token}, compared, nil
+			return grant{role: role, token: token}, compared, nil
 		case i == 0 && header != "" && a.guarded():
 			return grant{}, compared, errWrongToken
 		}
 	}
-	if a.Token == "" {
+	if a.Token == "" && a.AuthURL == "" {
 		return grant{role: watcher}, compared, nil
 	}
 	return grant{}, compared, errNoToken
@@ -109,8 +111,12 @@ func (a *access) guarded() bool {
 	return a.PublishToken != "" || a.Token != "" || len(a.DeviceTokens) > 0
 }
 
-// allows reports whether a grant that was given earlier holds under these tokens too.
+// allows reports whether a grant that was given earlier holds under these tokens too. What the application has allowed holds until the
+// connection ends.
 func (a *access) allows(g grant, device string) bool {
+	if g.asked {
+		return true
+	}
 	if g.token == "" {
 		return a.Token == "" && g.role <= watcher
 	}
@@ -152,7 +158,7 @@ func (a *access) checkOrigin(r *http.Request) error {
 // checkHost refuses names that are not this machine's while no token protects the relay. Otherwise any web site whose name
 // is made to resolve to 127.0.0.1 would be of the relay's own origin and could follow the vehicle.
 func (a *access) checkHost(r *http.Request) error {
-	if a.Token != "" || a.Open {
+	if a.Token != "" || a.AuthURL != "" || a.Open {
 		return nil
 	}
 	host := r.Host

@@ -29,6 +29,7 @@ const (
 	CodeTokenShared     problem.Code = "relay-token-shared"       // one token for viewers and publishers
 	CodeOriginInvalid   problem.Code = "relay-origin-invalid"     // not scheme://host[:port]
 	CodeHistoryTooLong  problem.Code = "relay-history-too-long"   // more than maxHistory
+	CodeAuthURLInvalid  problem.Code = "relay-auth-url-invalid"   // not http(s)://host/path
 	CodeTLSIncomplete   problem.Code = "relay-tls-incomplete"     // one of two files, or none for a self-signed certificate
 	CodeCertificateFile problem.Code = "relay-certificate-failed" // it cannot be read, or made
 )
@@ -65,6 +66,10 @@ type Config struct {
 	// DeviceTokens, by device ID, are further tokens that allow a client to send to that device's group, and to no other;
 	// see ReadDeviceTokens.
 	DeviceTokens map[string][]string
+	// AuthURL is the address of a view that is asked about each client that presents no token of these, whether it may connect: a GET
+	// with the headers Cookie, Authorization and Origin as the client sent them, X-Gpsbridge-Device and X-Gpsbridge-Role. 2xx allows it,
+	// 401, 403 and a redirection refuse it. "" asks for nothing.
+	AuthURL string
 	// CertFile and KeyFile, in PEM, make the relay speak TLS (https, wss). They are read again after a change. With
 	// SelfSigned both are made when the certificate is not there.
 	CertFile, KeyFile string
@@ -123,7 +128,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &problem.Problem{Code: CodeHistoryTooLong, Key: "history", Cause: fmt.Sprintf("%d is too many fixes for a device", c.History),
 			Fix: fmt.Sprintf("use %d or fewer", maxHistory)}
 	}
-	return c, errors.Join(c.checkListen(), c.checkTokens(), c.checkOrigins(), c.checkTLS())
+	return c, errors.Join(c.checkListen(), c.checkTokens(), c.checkOrigins(), c.checkAuthURL(), c.checkTLS())
 }
 
 // checkListen refuses an address from which strangers could follow a vehicle without a token, unless the configuration
@@ -139,7 +144,7 @@ func (c Config) checkListen() error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return bad(CodeListenInvalid, "has no port", fmt.Sprintf("use a number from 0 to 65535, as in %q", DefaultListen))
 	}
-	if c.Token == "" && !c.Open && !c.local() {
+	if c.Token == "" && c.AuthURL == "" && !c.Open && !c.local() {
 		return bad(CodeListenPublic, "is not a loopback address and no token protects it", `set a token file for viewers, or "open" to serve anyone`)
 	}
 	return nil

@@ -173,7 +173,7 @@ var safeHeader = http.Header{
 // guard admits clients that may watch.
 func (r *Relay) guard(next answering) answering {
 	return func(w http.ResponseWriter, q *http.Request) error {
-		if _, err := r.granted(q, q.PathValue("device_id")); err != nil {
+		if _, err := r.granted(q, q.PathValue("device_id"), watcher); err != nil {
 			return err
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -183,10 +183,14 @@ func (r *Relay) guard(next answering) answering {
 
 // granted returns what a client may do in the group of device; an error for those that may do nothing. Each token that was
 // compared counts as a request of its address, so that guessing is no faster with several in one request.
-func (r *Relay) granted(q *http.Request, device string) (grant, error) {
+// Where no token allows it, the application is asked, for most at the most.
+func (r *Relay) granted(q *http.Request, device string, most role) (grant, error) {
 	g, compared, err := r.access.Load().grant(q, device)
 	if compared > 0 && !r.remotes.allow(q.RemoteAddr, compared, time.Now()) {
 		return grant{}, errTooMany
+	}
+	if err != nil && err != errManyTokens && r.asker != nil {
+		return r.asker.grant(q, device, most)
 	}
 	return g, err
 }
@@ -220,7 +224,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	if err := r.access.Load().checkOrigin(q); err != nil {
 		return err
 	}
-	granted, err := r.granted(q, device)
+	granted, err := r.granted(q, device, sender)
 	if err != nil {
 		return err
 	}
@@ -397,7 +401,7 @@ func (r *Relay) serveHealth(w http.ResponseWriter, q *http.Request) error {
 	r.hub.pass()
 	if err := r.ready(); err != nil {
 		text := "not healthy: ask with a token for the reason"
-		if _, wrong := r.granted(q, ""); wrong == nil {
+		if _, wrong := r.granted(q, "", watcher); wrong == nil {
 			text = err.Error()
 		}
 		http.Error(w, text, http.StatusServiceUnavailable) // not a refusal

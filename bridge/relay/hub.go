@@ -92,10 +92,11 @@ const (
 	refusedLayer                 // the layer cannot be reached
 	refusedBusy                  // too many come at once
 	refusedDrain                 // the relay is being stopped
+	refusedAsk                   // the application that decides does not answer
 	refusals                     // how many there are
 )
 
-var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer", "busy", "drain"}
+var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer", "busy", "drain", "auth"}
 
 // refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
 // token must be found, and a flood must not fill the log.

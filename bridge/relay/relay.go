@@ -27,6 +27,7 @@ type Relay struct {
 	config    Config
 	log       *slog.Logger
 	access    atomic.Pointer[access]
+	asker     *asker // nil where no application decides
 	hub       *hub
 	remotes   *remotes
 	admission *admission   // nil for no bound
@@ -50,6 +51,7 @@ func New(c Config) (*Relay, error) {
 		return nil, err
 	}
 	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log, c.Layer), remotes: newRemotes(c.MaxConns, descriptors())}
+	r.asker = newAsker(c.AuthURL, c.Log)
 	r.access.Store(newAccess(c))
 	if c.Admit > 0 {
 		r.admission = newAdmission(c.Admit)
@@ -216,6 +218,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 			server.Close()
 		}
 		r.hub.close()
+		r.asker.close()
 		return nil
 	})
 	return g.Wait()

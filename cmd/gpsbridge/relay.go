@@ -56,8 +56,8 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	if config.TokenFile != "" {
 		viewers += "  token in " + config.TokenFile
 	}
-	fmt.Fprintf(p.Stdout, "viewers:  %s\ntrackers: ws%sws/gps-tracking/{device_id}/  token in %s\n",
-		viewers, strings.TrimPrefix(s.URL(), "http"), tokens)
+	fmt.Fprintf(p.Stdout, "viewers:  %s\ntrackers: ws%sws/gps-tracking/{device_id}/  %s\n",
+		viewers, strings.TrimPrefix(s.URL(), "http"), allowing(config, tokens))
 	if print := s.Fingerprint(); print != "" {
 		fmt.Fprintf(p.Stdout, "certificate: %s  SHA-256 %s\n", config.CertFile, print)
 	}
@@ -77,6 +77,18 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	return g.Wait()
 }
 
+// allowing describes what allows trackers to send.
+func allowing(c config.Server, tokens string) string {
+	var all []string
+	if tokens != "" {
+		all = append(all, "token in "+tokens)
+	}
+	if c.AuthURL != "" {
+		all = append(all, "as "+c.AuthURL+" decides")
+	}
+	return strings.Join(all, ", or ")
+}
+
 // relayTokens creates the token files that are missing, and returns the trackers' file.
 func relayTokens(c config.Server) (file string, err error) {
 	for key, path := range map[string]string{"token_file": c.TokenFile, "publish_token_file": c.PublishTokenFile} {
@@ -87,9 +99,9 @@ func relayTokens(c config.Server) (file string, err error) {
 			return "", command.AsMisuse(c.Explain("relay."+key, err))
 		}
 	}
-	if file = cmp.Or(c.PublishTokenFile, c.DeviceTokensFile); file == "" {
+	if file = cmp.Or(c.PublishTokenFile, c.DeviceTokensFile); file == "" && c.AuthURL == "" {
 		return "", command.Misusef("no tracker could send: name a file with --publish-token-file FILE (created if missing)" +
-			" or --device-tokens-file FILE")
+			" or --device-tokens-file FILE, or a view that decides with --auth-url URL")
 	}
 	return file, nil
 }
