@@ -26,6 +26,8 @@ const (
 	InMemory Layer = iota
 	// Redis keeps groups in Redis (channels_redis, its default layer).
 	Redis
+	// RedisPubSub sends messages over Redis' channels (channels_redis.pubsub).
+	RedisPubSub
 )
 
 // ASGI is the program that serves the application.
@@ -44,7 +46,7 @@ const (
 type Options struct {
 	Layer    Layer
 	Server   ASGI
-	RedisURL string // redis://HOST:PORT/DB; with Layer Redis and no URL a Redis is started for this server
+	RedisURL string // as the relay has it; with a Layer in Redis and no URL a Redis is started for this server
 	Refuse   bool   // close every WebSocket before accepting it: the client sees HTTP 403
 	Host     string // the one host whose pages may open a WebSocket (ALLOWED_HOSTS and its Origin validator); "" for any
 	Token    string // close a WebSocket without it in Authorization before accepting it; "" for none
@@ -76,7 +78,7 @@ func StartDjango(t testing.TB, o Options) *Server {
 	case Hypercorn:
 		Need(t, HypercornServer)
 	}
-	if o.Layer == Redis {
+	if o.Layer != InMemory {
 		Need(t, ChannelsRedis)
 		if o.RedisURL == "" {
 			o.RedisURL = StartRedis(t).URL()
@@ -88,8 +90,9 @@ func StartDjango(t testing.TB, o Options) *Server {
 		s.addr = o.At.Forward(s.addr).Addr()
 	}
 	values := map[string]string{"TRACKING_HOSTS": o.Host, "TEST_TOKEN": o.Token, "TEST_DEVICE": o.Device, "TRACKING_CONSUMER": "journal.JournalConsumer"}
-	if o.Layer == Redis {
+	if o.Layer != InMemory {
 		values["TRACKING_REDIS_URL"] = o.RedisURL
+		values["TRACKING_LAYER"] = map[Layer]string{Redis: "core", RedisPubSub: "pubsub"}[o.Layer]
 	}
 	if o.Refuse {
 		values["TEST_REFUSE"] = "1"

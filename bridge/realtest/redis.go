@@ -67,7 +67,7 @@ func newRedis(t testing.TB, o RedisOptions, usual int) *RedisStore {
 	} else {
 		r.port = FreePort(t)
 	}
-	lines := []string{"dir " + r.dir, "bind " + r.ip, "protected-mode no", `save ""`, "appendonly no", "repl-diskless-sync-delay 0"}
+	lines := []string{"dir " + r.dir, "bind " + r.ip, "protected-mode no", `save ""`, "appendonly no", "repl-diskless-sync-delay 0", "loglevel warning"}
 	port := "port " + strconv.Itoa(r.port)
 	if o.Password != "" {
 		lines = append(lines, "requirepass "+o.Password, "masterauth "+o.Password)

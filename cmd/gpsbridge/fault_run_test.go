@@ -54,7 +54,7 @@ func TestFaultRun(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			seed, duration := faultSettings(t)
+			seed, duration := faultSettings(t, faultDuration)
 			t.Logf("seed %d", seed)
 			r := newFaultRun(t, test.options, test.runtime, seed)
 			r.disturb(duration)
@@ -64,9 +64,9 @@ func TestFaultRun(t *testing.T) {
 	}
 }
 
-func faultSettings(t *testing.T) (seed uint64, duration time.Duration) {
+func faultSettings(t *testing.T, usual time.Duration) (seed uint64, duration time.Duration) {
 	t.Helper()
-	seed, duration = uint64(time.Now().UnixNano()), faultDuration
+	seed, duration = uint64(time.Now().UnixNano()), usual
 	var err error
 	if s := os.Getenv(envFaultSeed); s != "" {
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
