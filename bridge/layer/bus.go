@@ -72,8 +72,8 @@ func (l *Layer) deliver(group string, data []byte) {
 	l.arrive(arrival{channel: l.kind.channel(group), event: data})
 }
 
-// watch sends a message to this node's own channel each second, and ends the session when none came back three times: the connection is
-// dead, or the subscription is at a server that is no longer the master. It returns with ctx.
+// watch sends a message to this node's own channel each second, and ends the session when none came back three times, or when the server
+// is no longer the master. It returns with ctx.
 func (l *Layer) watch(ctx context.Context, s *session, h *host) {
 	missed, back := 0, h.probes.Load()
 	every(ctx, probeInterval, func() {
@@ -86,7 +86,7 @@ func (l *Layer) watch(ctx context.Context, s *session, h *host) {
 	})
 }
 
-// probe sends one message to this node's own channel.
+// probe sends one message to this node's own channel, and looks whether the server is still the master.
 func (l *Layer) probe(ctx context.Context, s *session, h *host) {
 	ctx, cancel := context.WithTimeout(ctx, probeInterval)
 	defer cancel()
@@ -94,6 +94,7 @@ func (l *Layer) probe(ctx context.Context, s *session, h *host) {
 	if s.check(err) == nil && receivers == 0 {
 		s.end(unsubscribed(h))
 	}
+	s.check(h.checkRole(ctx))
 }
 
 // unsubscribed is the problem of a host that has no receiver on a channel to which this node is subscribed: the subscription is at a server

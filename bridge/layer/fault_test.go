@@ -2,6 +2,7 @@ package layer
 
 import (
 	"fmt"
+	"net"
 	"path"
 	"sync"
 	"testing"
@@ -52,6 +53,18 @@ func (n *node) publishSoon(device, text string) (before int) {
 		return n.try(device, text)
 	})
 	return before
+}
+
+// TestMasterBecomesAReplica, as by hand or of a provider that moves a name: its connections stay, and the session ends all the same.
+func TestMasterBecomesAReplica(t *testing.T) {
+	t.Parallel()
+	redis, other := realtest.StartRedis(t), realtest.StartRedis(t)
+	n := open(t, pubsubAt(redis.URL())).join("van_7")
+	host, port, _ := net.SplitHostPort(other.Addr())
+	redis.Do("REPLICAOF", host, port)
+	n.awaitTrouble(CodeNoMaster)
+	redis.Do("REPLICAOF", "NO", "ONE")
+	n.await("van_7", n.publishSoon("van_7", fix(1))+1)
 }
 
 // TestFailover: a master of Sentinels is killed, stopped, or loses its place while it runs; messages flow again at the other.

@@ -73,11 +73,12 @@ func (l *Layer) Run(ctx context.Context, r group.Receiver) error {
 	pause := backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: retryMost}
 	pause.Reset()
 	for ctx.Err() == nil {
+		next := time.After(pause.NextBackOff()) // from the beginning of an attempt: what waits for an answer that long needs no pause
 		if l.runSession(ctx) > retryMost {
 			pause.Reset()
 		}
 		select {
-		case <-time.After(pause.NextBackOff()):
+		case <-next:
 		case <-ctx.Done():
 		}
 	}
