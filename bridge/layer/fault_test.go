@@ -3,7 +3,7 @@ package layer
 import (
 	"fmt"
 	"net"
-	"path"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +38,7 @@ func TestRedisGoesAndReturns(t *testing.T) {
 			t.Logf("not ready after %v", time.Since(began))
 			fault.end(redis)
 			n.await("van_7", n.publishSoon("van_7", fix(3))+1)
-			if s := n.Stats(); s.Sessions != 2 || s.Groups != 1 {
+			if s := n.Stats(); s.Sessions < 2 || s.Groups != 1 {
 				t.Errorf("%+v", s)
 			}
 		})
@@ -70,27 +70,25 @@ func TestMasterBecomesAReplica(t *testing.T) {
 // TestFailover: a master of Sentinels is killed, stopped, or loses its place while it runs; messages flow again at the other.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(testing.TB, *realtest.Replicated, *realtest.RedisStore){
-		"killed":  func(_ testing.TB, _ *realtest.Replicated, master *realtest.RedisStore) { master.Kill() },
-		"stopped": func(_ testing.TB, _ *realtest.Replicated, master *realtest.RedisStore) { master.Hang() },
-		"replaced": func(t testing.TB, r *realtest.Replicated, _ *realtest.RedisStore) {
-			eventually(t, func() error { // it refuses as long as it has not seen a good replica
-				_, err := r.Sentinels[0].Command("SENTINEL", "FAILOVER", path.Base(r.URL()))
-				return err
-			})
-		},
+	for name, fault := range map[string]func(*realtest.Replicated, *realtest.RedisStore){
+		"killed":   func(_ *realtest.Replicated, master *realtest.RedisStore) { master.Kill() },
+		"stopped":  func(_ *realtest.Replicated, master *realtest.RedisStore) { master.Hang() },
+		"replaced": func(r *realtest.Replicated, _ *realtest.RedisStore) { r.Failover() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			redis := realtest.StartReplicatedWith(t, realtest.ReplicatedOptions{Replicas: 2, Password: "hunter2"})
-			c := pubsubAt(redis.URL())
+			for _, one := range redis.Redis { // the Sentinels have no such user
+				one.Do("ACL", "SETUSER", "node", "on", ">pw", "+@all", "allkeys", "allchannels")
+			}
+			c := pubsubAt(strings.Replace(redis.URL(), ":hunter2@", "node:pw@", 1))
 			one, two := open(t, c).join("van_7"), open(t, c).join("van_7")
 			stop := make(chan struct{})
 			var sender sync.WaitGroup
 			sender.Go(func() { sendUntil(one, stop) })
 			two.await("van_7", 10)
-			old, gap := redis.Master(), two.watchGap()
+			old, gap := redis.AwaitMaster(nil), two.watchGap()
 			began := time.Now()
-			fault(t, redis, old)
+			fault(redis, old)
 			redis.AwaitMaster(old)
 			elected := time.Since(began)
 			eventually(t, func() error { return at(redis.Master(), one, two) })
