@@ -96,7 +96,7 @@ func TestServerIsRefusedInOneLine(t *testing.T) {
 			}
 		})
 	}
-	if _, err := LoadServer("/nonexistent/relay.toml", nil, nil); err == nil || !strings.HasSuffix(err.Error(), "name the file with --config FILE") {
+	if _, err := LoadServer("/nonexistent/relay.toml", nil, nil); err == nil || !strings.HasSuffix(err.Error(), "name the file with -c FILE") {
 		t.Error(err)
 	}
 }

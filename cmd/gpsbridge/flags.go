@@ -34,10 +34,10 @@ func addConfigFlags(fs *flag.FlagSet, settings ...string) *configFlags {
 	return f
 }
 
-// addServerFlags registers --config, and all of config.ServerSettings.
+// addServerFlags registers -c, and all of config.ServerSettings.
 func addServerFlags(fs *flag.FlagSet) *configFlags {
 	f := &configFlags{values: map[string]string{}}
-	fs.StringVar(&f.path, "config", "", "configuration `FILE`")
+	fs.StringVar(&f.path, "c", "", "configuration `FILE`")
 	for _, s := range config.ServerSettings {
 		f.add(fs, s)
 	}
