@@ -309,6 +309,27 @@ func TestCoreMembership(t *testing.T) {
 	}
 }
 
+// TestCoreRenewsMembership: without stored fixes no epoch shows that Redis has lost its data.
+func TestCoreRenewsMembership(t *testing.T) {
+	t.Parallel()
+	stores := []*realtest.RedisStore{realtest.StartRedis(t)}
+	n := open(t, coreConfig(stores)).join("van_7")
+	before := stores[0].Do("ZRANGE", "asgi:group:"+vanGroup, "0", "-1")
+	if !strings.HasPrefix(before, nodeMark) {
+		t.Fatalf("members are %q", before)
+	}
+	stores[0].FlushAll()
+	eventually(t, func() error {
+		if got := stores[0].Do("ZRANGE", "asgi:group:"+vanGroup, "0", "-1"); got != before {
+			return fmt.Errorf("members are %q, want %q", got, before)
+		}
+		return nil
+	})
+	if n.Stats().Sessions != 1 {
+		t.Error("the session ended")
+	}
+}
+
 // TestMixedGroup: members of several Django processes and nodes; others join and leave all the time. Each message comes once to each member that stays,
 // in the order of its sender.
 func TestMixedGroup(t *testing.T) {
