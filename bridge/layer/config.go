@@ -38,8 +38,9 @@ type Config struct {
 	Prefix string
 	// Group is the name of a device's group, with {device_id} in it; default "gps_tracking_{device_id}".
 	Group string
-	// Event is the type of the event that carries a message, and Field its member; learnt from the first event that Django sends where
-	// they are empty, and until then "gps_update" and "data".
+	// Event is the type of the event that carries a message, and Field its member. Where they are empty, they are learnt from the first event
+	// of Django that differs from "gps_update" and "data", which are sent until then. A consumer closes its connection on an event of a type that it has
+	// no handler for.
 	Event, Field string
 	// Keys are Django's symmetric_encryption_keys: the first encrypts, each of them decrypts.
 	Keys []string
