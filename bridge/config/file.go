@@ -157,17 +157,17 @@ const (
 	CodeUnreadable problem.Code = "config-file-not-for-service" // a file that the service's user cannot read
 )
 
-// readFile returns the text of a configuration file, which a flag names.
-func readFile(path, flag string) ([]byte, error) {
+// readFile returns the text of the configuration file that -c names.
+func readFile(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	fail := func(cause, fix string) ([]byte, error) {
 		return nil, &problem.Problem{Code: CodeFile, Cause: fmt.Sprintf("configuration %q %s", path, cause), Fix: fix, Err: err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail("does not exist", "name the file with "+flag+" FILE")
+		return fail("does not exist", "name the file with -c FILE")
 	case errors.Is(err, syscall.EISDIR):
-		return fail("is a directory", "name a file in it with "+flag+" FILE")
+		return fail("is a directory", "name a file in it with -c FILE")
 	case errors.Is(err, fs.ErrPermission):
 		return fail("may not be read by this user", "use sudo, or let the file be read")
 	case err != nil:

@@ -119,7 +119,7 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 	if path == "" {
 		return Parse(path, nil, environ, flags)
 	}
-	text, err := readFile(path, "-c")
+	text, err := readFile(path)
 	if err != nil {
 		return Config{}, err
 	}

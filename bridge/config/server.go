@@ -120,7 +120,7 @@ func LoadServer(path string, environ []string, flags map[string]string) (Server,
 	f, o := defaultServer(), origins{}
 	f.service, _ = serviceOf(environ, path)
 	if path != "" {
-		text, err := readFile(path, "-c")
+		text, err := readFile(path)
 		if err != nil {
 			return Server{}, err
 		}
