@@ -146,9 +146,6 @@ func (l *Layer) serve(ctx context.Context, s *session) {
 	}
 	for _, h := range s.hosts {
 		parts.Go(func() { l.watch(s.ctx, s, h) })
-		if h.target.master != "" {
-			parts.Go(func() { h.watchSentinels(s.ctx, s) })
-		}
 	}
 	run(l.keepMembership)
 	run(l.store.run)

@@ -2,6 +2,7 @@ package layer
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -49,6 +50,31 @@ func TestPubsubWithDjango(t *testing.T) {
 	if len(used) != len(hosts) {
 		t.Error("all groups are at one host")
 	}
+}
+
+// TestPubsubKeys: the first key encrypts, each decrypts, and what none decrypts is counted.
+func TestPubsubKeys(t *testing.T) {
+	t.Parallel()
+	c := pubsubAt(realtest.StartRedis(t).URL())
+	with := func(keys ...string) *node {
+		c.Keys = keys
+		return open(t, c).join("van_7")
+	}
+	wires := eavesdrop(t, c.URLs[0], "asgi__group__gps_tracking_van_7")
+	one, two, other := with("old"), with("new", "old"), with("other")
+	one.publish("van_7", fix(1))
+	if got := two.await("van_7", 1)[0]; string(got.Data) != fix(1) {
+		t.Errorf("got %s", got.Data)
+	}
+	if wire := <-wires; strings.Contains(wire, "TPV") {
+		t.Errorf("%q is not encrypted", wire)
+	}
+	eventually(t, func() error {
+		if s := other.Stats(); s.Undecodable != 1 || s.Received != 0 {
+			return fmt.Errorf("with another key: %+v", s)
+		}
+		return nil
+	})
 }
 
 // eavesdrop returns what goes over a channel.

@@ -111,10 +111,10 @@ func (n sentinel) ask(ctx context.Context, master string) (string, error) {
 	return net.JoinHostPort(at[0], at[1]), nil
 }
 
-// watchSentinels ends the session when the Sentinels name another master. It returns with ctx.
-func (h *host) watchSentinels(ctx context.Context, s *session) {
-	every(ctx, time.Second, func() {
-		if address, err := h.askSentinels(ctx); err == nil && address != h.address {
+// watchSentinels ends the session when the Sentinels name another master. It returns with the session.
+func (h *host) watchSentinels(s *session) {
+	every(s.ctx, time.Second, func() {
+		if address, err := h.askSentinels(s.ctx); err == nil && address != h.address {
 			s.end(&problem.Problem{Code: CodeLost, Cause: fmt.Sprintf("Redis at %s is no longer the master: that is at %s", h.address, address)})
 		}
 	})

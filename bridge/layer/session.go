@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,8 @@ type session struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	tls *tls.Config
+	tls      *tls.Config
+	watching sync.WaitGroup // of Sentinels
 }
 
 // host is one master.
@@ -102,6 +104,7 @@ func (s *session) addresses() (names string) {
 // close ends the session and closes what it has opened. No command is given to it any more.
 func (s *session) close(why error) {
 	s.end(why)
+	s.watching.Wait()
 	for _, h := range s.hosts {
 		if h.client != nil {
 			h.client.Close()
@@ -124,6 +127,7 @@ func (h *host) connect(s *session) error {
 			return err
 		}
 		h.address = address
+		s.watching.Go(func() { h.watchSentinels(s) }) // from now on: a server that is gone is not waited for when it was replaced
 	}
 	client, err := h.open(s, h.address, h.target)
 	h.client = client
