@@ -29,7 +29,7 @@ type node struct {
 }
 
 // startNode starts a tracking server whose groups are in Redis; it is stopped with the test.
-func startNode(t *testing.T, redis *realtest.RedisStore, kind string) node {
+func startNode(t *testing.T, of layer.Config) node {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "token")
 	if _, err := secret.ReadOrCreate(path); err != nil {
@@ -37,7 +37,7 @@ func startNode(t *testing.T, redis *realtest.RedisStore, kind string) node {
 	}
 	log := &logBuffer{}
 	s, err := NewServer(config.Server{Config: relay.Config{Listen: "127.0.0.1:0"}, PublishTokenFile: path,
-		Layer: &layer.Config{URLs: []string{redis.URL()}, Kind: kind}}, slog.New(slog.NewTextHandler(log, nil)))
+		Layer: &of}, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,8 @@ func TestServersShareTheirGroups(t *testing.T) {
 	t.Parallel()
 	redis := realtest.StartRedis(t)
 	redis.Kill()
-	a, b := startNode(t, redis, "pubsub"), startNode(t, redis, "pubsub")
+	pubsub := layer.Config{URLs: []string{redis.URL()}, Kind: "pubsub"}
+	a, b := startNode(t, pubsub), startNode(t, pubsub)
 	a.awaitHealth(t, http.StatusServiceUnavailable)
 	if code, text := a.get(t, "/api/v1/status"); code != http.StatusOK || !strings.Contains(text, `"layer":{"problem":{"code":`) {
 		t.Errorf("the status is %d %s, want a problem of the layer", code, text)
@@ -159,4 +160,60 @@ func checkAfter(t *testing.T, n node, since realtest.Message) {
 			t.Fatalf("after %s:%d message %d is %s", since.Run, since.Seq, i, text)
 		}
 	}
+}
+
+// Members at Daphne and at relays are in one group: each gets every message of a tracker at a relay and of one at Daphne once and in
+// order, while others join and leave.
+func TestServersAndDjangoShareAGroup(t *testing.T) {
+	t.Parallel()
+	redis := realtest.StartRedis(t)
+	django := realtest.StartDjango(t, realtest.Options{Layer: realtest.Redis, RedisURL: redis.URL()})
+	members := []*realtest.Member{realtest.Join(t, django.GroupURL("van_7"))}
+	auto := layer.Config{URLs: []string{redis.URL()}, Event: "gps.message", Field: "message"} // Daphne's member shows which kind it is
+	a, b := startNode(t, auto), startNode(t, auto)
+	a.awaitHealth(t, http.StatusOK)
+	b.awaitHealth(t, http.StatusOK)
+	members = append(members, realtest.Join(t, a.group("")), realtest.Join(t, b.group("")))
+	here, there := join(t, a), realtest.Join(t, django.GroupURL("van_7"))
+	const rounds, burst = 3, 10 // a queue of Django holds 100
+	for round := range rounds {
+		for i := range burst {
+			seq := round*burst + i + 1
+			there.Send(message("daphne", seq))
+			if err := here.WriteMessage(websocket.TextMessage, []byte(message("relay", seq))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range members {
+			m.WaitDistinct(2*burst*(round+1), patience)
+		}
+		for _, address := range []string{a.group(""), b.group(""), django.GroupURL("van_7")} {
+			realtest.Join(t, address).Leave()
+		}
+	}
+	for i, m := range members {
+		if err := realtest.Complete(m.Messages()); err != nil {
+			t.Errorf("member %d: %v", i, err)
+		}
+	}
+}
+
+// message is a fix of van_7.
+func message(run string, seq int) string {
+	return fmt.Sprintf(`{"class":"TPV","device_id":"van_7","run":%q,"seq":%d,"mode":3,"lat":51.5,"lon":-0.12}`, run, seq)
+}
+
+// join joins as a tracker that reads nothing.
+func join(t *testing.T, n node) *websocket.Conn {
+	t.Helper()
+	token, err := secret.Read(n.uplink.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _, err := websocket.DefaultDialer.Dial(n.group(""), http.Header{"Authorization": {"Bearer " + token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
