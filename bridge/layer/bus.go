@@ -182,16 +182,19 @@ func names(all []*membership) (groups []string) {
 	return groups
 }
 
-// send publishes messages of a device on its group's channel, and then as the kind does beside it.
-func (l *Layer) send(ctx context.Context, s *session, device string, messages []group.Message) error {
-	wires := make([][]byte, len(messages))
+// encode returns messages as they go over a channel.
+func (l *Layer) encode(messages []group.Message) (wires [][]byte, err error) {
+	wires = make([][]byte, len(messages))
 	for i, m := range messages {
-		wire, err := l.kind.encode(m.Data)
-		if err != nil {
-			return err
+		if wires[i], err = l.kind.encode(m.Data); err != nil {
+			return nil, err
 		}
-		wires[i] = wire
 	}
+	return wires, nil
+}
+
+// send publishes messages of a device, and wires made of them, on its group's channel, and then as the kind does beside it.
+func (l *Layer) send(ctx context.Context, s *session, device string, messages []group.Message, wires [][]byte) error {
 	call, joined := l.members.expect(device, wires, messages)
 	err := l.put(ctx, s, device, wires, joined)
 	if err != nil && joined {

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/layer/event"
+	"gpsbridge/bridge/problem"
 	"gpsbridge/bridge/realtest"
 	"gpsbridge/bridge/realtest/django"
 )
@@ -306,6 +308,29 @@ func TestCoreMembership(t *testing.T) {
 	}
 	if all := members(); len(all) != 0 {
 		t.Errorf("members are %q after leaving", all)
+	}
+}
+
+// TestMessageThatIsNotCarried: what Django could not read is neither stored nor sent to nodes.
+func TestMessageThatIsNotCarried(t *testing.T) {
+	t.Parallel()
+	redis := realtest.StartRedis(t)
+	for _, kind := range []string{"core", "pubsub"} {
+		c := coreConfig([]*realtest.RedisStore{redis})
+		c.Kind, c.Durable = kind, "memory"
+		device := "van_" + kind
+		n := open(t, c).join(device)
+		fixes := []group.Message{{Data: []byte(fix(1)), Key: group.Key{Run: "r1", Seq: 1}}, {Data: []byte(`{"seq":18446744073709551616}`), Key: group.Key{Run: "r1", Seq: 2}}}
+		if err := n.Publish(t.Context(), device, fixes); problem.CodeOf(err) != event.CodeMessage {
+			t.Errorf("%s: got %v", kind, err)
+		}
+		if stored, _, err := n.History(t.Context(), device, group.Key{}, 10); err != nil || len(stored) > 0 {
+			t.Errorf("%s: stored %v, %v", kind, stored, err)
+		}
+		n.publish(device, fix(3))
+		if got := n.await(device, 1); string(got[0].Data) != fix(3) {
+			t.Errorf("%s: received %s", kind, got[0].Data)
+		}
 	}
 }
 

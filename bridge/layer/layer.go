@@ -245,10 +245,14 @@ func (l *Layer) Publish(ctx context.Context, device string, messages []group.Mes
 	if err != nil {
 		return err
 	}
+	wires, err := l.encode(messages) // before they are stored: what no event carries is refused
+	if err != nil {
+		return err
+	}
 	if err := l.store.commit(ctx, s, device, messages); err != nil {
 		return err
 	}
-	if err := l.send(ctx, s, device, messages); err != nil {
+	if err := l.send(ctx, s, device, messages, wires); err != nil {
 		return err
 	}
 	l.counters.published.Add(uint64(len(messages)))
