@@ -54,17 +54,17 @@ func (l *Layer) handle(a arrival) {
 	case !ok:
 		return
 	case a.event != nil:
-		message = &group.Message{Data: a.event}
-	case message == nil:
+		message = group.Message{Data: a.event}
+	case message.Data == nil:
 		data, err := l.kind.decode([]byte(a.wire))
 		if err != nil {
 			l.counters.undecodable.Add(1)
 			return
 		}
-		message = &group.Message{Data: data}
+		message = group.Message{Data: data}
 	}
 	l.counters.received.Add(1)
-	l.receiver.Receive(device, *message)
+	l.receiver.Receive(device, message)
 }
 
 // deliver takes what Django sent to a group beside its channel.

@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -36,6 +37,11 @@ func TestRedisGoesAndReturns(t *testing.T) {
 			t.Logf("Publish failed after %v", time.Since(began))
 			n.awaitTrouble(fault.code)
 			t.Logf("not ready after %v", time.Since(began))
+			gone, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := n.Join(gone, "van_7"); problem.CodeOf(err) == "" {
+				t.Errorf("Join of a joined group without Redis: %v", err)
+			}
 			fault.end(redis)
 			n.await("van_7", n.publishSoon("van_7", fix(3))+1)
 			if s := n.Stats(); s.Sessions < 2 || s.Groups != 1 {

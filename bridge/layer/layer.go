@@ -123,7 +123,6 @@ func (l *Layer) begin(ctx context.Context, s *session) ([]*membership, error) {
 	if err := l.store.begin(s.ctx, s); err != nil {
 		return nil, err
 	}
-	l.members.restart()
 	var joined []*membership
 	for {
 		some, err := l.joinSome(s.ctx, s)
@@ -179,9 +178,10 @@ func (l *Layer) up(s *session, joined []*membership) {
 	l.config.Log.Info("layer ready", "redis", s.addresses(), "groups", len(joined))
 }
 
-// down notes why there is no session. It logs that where it is of another kind than before.
+// down notes why there is no session: no group is joined then. It logs that where it is of another kind than before.
 func (l *Layer) down(err error) {
 	l.session.Store(nil)
+	l.members.restart()
 	p := fault("", err)
 	l.mu.Lock()
 	defer l.mu.Unlock()

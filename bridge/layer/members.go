@@ -85,7 +85,7 @@ func (t *memberships) leave(device string, now time.Time) {
 	}
 }
 
-// restart begins a session in which nothing is joined yet, and forgets what has no members.
+// restart forgets what was joined, and the groups without members, when a session has ended.
 func (t *memberships) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,22 +207,22 @@ func (t *memberships) forget(device string, call uint64) {
 	m.expected = slices.DeleteFunc(m.expected, func(e expected) bool { return e.call == call })
 }
 
-// receiver returns the device whose group has a channel; ok is false when there is none. message is the message of this node that has
-// come back as wire, if it is one. Where two are equal, it does not matter which of them came first.
-func (t *memberships) receiver(channel, wire string) (device string, message *group.Message, ok bool) {
+// receiver returns the device whose group has a channel; ok is false when there is none. own is the message of this node that has
+// come back as wire, without Data if it is none. Where two are equal, it does not matter which of them came first.
+func (t *memberships) receiver(channel, wire string) (device string, own group.Message, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.channels[channel]
 	if m == nil {
-		return "", nil, false
+		return "", own, false
 	}
 	i := slices.IndexFunc(m.expected, func(e expected) bool { return string(e.wire) == wire })
 	if i < 0 {
-		return m.device, nil, true
+		return m.device, own, true
 	}
-	own := m.expected[i].message
+	own = m.expected[i].message
 	m.expected = slices.Delete(m.expected, i, i+1)
-	return m.device, &own, true
+	return m.device, own, true
 }
 
 // signal puts a value into a channel of one, unless it holds one.

@@ -80,7 +80,7 @@ func TestOwnMessagesAreRecognised(t *testing.T) {
 	m := joinedMemberships("a")
 	channel := channelOf("gps_tracking_a")
 	wires := [][]byte{[]byte("1"), []byte("2"), []byte("3")}
-	messages := []group.Message{{From: 1}, {From: 2}, {From: 3}}
+	messages := []group.Message{{Data: []byte{1}, From: 1}, {Data: []byte{2}, From: 2}, {Data: []byte{3}, From: 3}}
 	if _, joined := m.expect("elsewhere", wires, messages); joined {
 		t.Error("messages are expected of a group that is not joined")
 	}
@@ -88,12 +88,12 @@ func TestOwnMessagesAreRecognised(t *testing.T) {
 	failed, _ := m.expect("a", [][]byte{[]byte("4")}, []group.Message{{From: 4}})
 	m.forget("a", failed)
 	for _, wire := range []string{"2", "1", "3"} {
-		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got == nil || got.From != int(wire[0]-'0') {
+		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got.From != int(wire[0]-'0') {
 			t.Errorf("%s is %v of %q, %v", wire, got, device, ok)
 		}
 	}
 	for _, wire := range []string{"1", "4", "5"} {
-		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got != nil {
+		if device, got, ok := m.receiver(channel, wire); !ok || device != "a" || got.Data != nil {
 			t.Errorf("%s is %v of %q, %v", wire, got, device, ok)
 		}
 	}
