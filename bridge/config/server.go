@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -55,6 +56,7 @@ type ServerSection struct {
 	DeviceTokens string       `toml:"device_tokens_file"`
 	AuthURL      string       `toml:"auth_url"`
 	Origins      []string     `toml:"origins"`
+	Proxies      []string     `toml:"proxies"` // addresses or prefixes
 	History      int          `toml:"history"` // messages, 0 for none
 	MaxConns     int          `toml:"max_conns"`
 	MaxMessage   int          `toml:"max_message"` // bytes
@@ -155,11 +157,13 @@ func (f ServerFile) check(o origins) (Server, error) {
 	if _, err := os.Stat(s.Basemap); s.Basemap != "" && err != nil {
 		p.add("relay.basemap", &problem.Problem{Code: CodeNamed, Cause: err.Error(), Fix: "name a .pmtiles file", Err: err})
 	}
+	proxies, err := prefixes(s.Proxies)
+	p.add("relay.proxies", err)
 	c := Server{origins: o,
 		TokenFile: f.service.expand(s.Token), PublishTokenFile: f.service.expand(s.PublishToken), DeviceTokensFile: f.service.expand(s.DeviceTokens),
 		Drain: p.duration("relay.drain", s.Drain)}
 	c.Config = relay.Config{
-		Listen: s.Listen, Open: s.Open, AuthURL: s.AuthURL, Origins: s.Origins, History: relayHistory(s.History), MaxConns: s.MaxConns, MaxMessage: s.MaxMessage,
+		Listen: s.Listen, Open: s.Open, AuthURL: s.AuthURL, Origins: s.Origins, Proxies: proxies, History: relayHistory(s.History), MaxConns: s.MaxConns, MaxMessage: s.MaxMessage,
 		Admit: s.Admit, Basemap: s.Basemap, CertFile: f.service.expand(s.Cert), KeyFile: f.service.expand(s.Key), SelfSigned: s.SelfSigned,
 	}
 	if s.SelfSigned && c.CertFile == "" && c.KeyFile == "" {
@@ -170,6 +174,21 @@ func (f ServerFile) check(o origins) (Server, error) {
 		c.Layer = s.Layer.check(p, f.service)
 	}
 	return c, c.Explain("", errors.Join(p.all...))
+}
+
+// prefixes reads addresses, alone or with the length of their network.
+func prefixes(texts []string) (all []netip.Prefix, err error) {
+	for _, text := range texts {
+		prefix, bad := netip.ParsePrefix(text)
+		if address, alone := netip.ParseAddr(text); alone == nil {
+			prefix, bad = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if bad != nil {
+			return nil, &problem.Problem{Code: CodeValue, Cause: fmt.Sprintf("%q is not an address", text), Fix: `write addresses or networks, such as "10.0.0.0/24"`}
+		}
+		all = append(all, prefix)
+	}
+	return all, nil
 }
 
 // atLeast checks a number.

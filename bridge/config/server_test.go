@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -41,6 +42,7 @@ publish_token_file = "${CREDENTIALS_DIRECTORY}/tokens"
 history = 0
 max_conns = 7
 admit = 50
+proxies = ["10.0.0.1", "fd00::/64"]
 drain = "30s"
 tls_self_signed = true
 [relay.layer]
@@ -58,12 +60,13 @@ keep = "1m30s"
 	}
 	want := Server{PublishTokenFile: dir + "/tokens", Drain: 30 * time.Second, Config: relay.Config{
 		Listen: "127.0.0.1:1", Open: true, Origins: []string{"http://a", "http://b"}, History: -1, MaxConns: 9, MaxMessage: relay.DefaultMaxMessage, Admit: 50,
+		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/64")},
 		CertFile: "/var/lib/gpsbridge-relay/relay.pem", KeyFile: "/var/lib/gpsbridge-relay/relay.key", SelfSigned: true,
 	}, Layer: &layer.Config{
 		URLs: []string{"redis://me@a:1/3", "redis+unix:///run/redis.sock"}, Password: "p@ss/word",
 		Kind: "pubsub", Keys: []string{"first key", "second"}, Keep: 90 * time.Second,
 	}}
-	if diff := cmp.Diff(want, c, comparable, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "origins" }, cmp.Ignore())); diff != "" {
+	if diff := cmp.Diff(want, c, comparable, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "origins" }, cmp.Ignore())); diff != "" {
 		t.Errorf("configuration differs (-want +got):\n%s", diff)
 	}
 }
@@ -82,6 +85,7 @@ func TestServerIsRefusedInOneLine(t *testing.T) {
 		"flag":              {flags: map[string]string{"history": "many"}, want: `^--history: "many" is not a whole number$`},
 		"variable":          {environ: []string{"GPSBRIDGE_RELAY_OPEN=perhaps"}, want: `^environment variable GPSBRIDGE_RELAY_OPEN: "perhaps" is not true or false$`},
 		"unknown variable":  {environ: []string{"GPSBRIDGE_RELAY_OPN=true"}, want: `GPSBRIDGE_RELAY_OPN is not known: did you mean GPSBRIDGE_RELAY_OPEN\?`},
+		"no proxy":          {file: "[relay]\nproxies = [\"10.0.0\"]", want: `relay\.toml:2: relay\.proxies: "10\.0\.0" is not an address: write addresses or networks`},
 		"layer without URL": {file: "[relay.layer]\nkind = \"core\"", want: `relay\.toml:1: relay\.layer\.url: it is empty: name the Redis server`},
 		"URL of no text":    {file: "[relay.layer]\nurl = [7]", want: `relay\.toml:2: relay\.layer\.url: the value is not a text in quotes or a list`},
 		"no password":       {file: "[relay.layer]\nurl = \"redis://a\"\npassword_file = \"/nonexistent/p\"", want: `relay\.toml:3: relay\.layer\.password_file: file "/nonexistent/p" does not exist`},

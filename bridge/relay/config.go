@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -76,6 +77,9 @@ type Config struct {
 	SelfSigned        bool
 	// Origins are the web origins ("https://host[:port]") that may open a WebSocket beside the relay's own.
 	Origins []string
+	// Proxies are load balancers on other machines: what comes from their addresses is bounded in all, as from this machine, and not for each
+	// address. Only they know which client to throttle.
+	Proxies []netip.Prefix
 	// History is how many TPV are kept a device for members that join later; default DefaultHistory, negative for none, at
 	// most 100,000.
 	History int

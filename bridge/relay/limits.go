@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +34,10 @@ const (
 
 // remotes counts what the clients at each address do: requests, and connections that are open. One client that opens
 // thousands takes neither the file descriptors of the rest of the program nor the places of all others. Loopback is counted
-// in the total alone: it is this machine, or a proxy on it, and only the proxy knows which client to throttle.
+// in the total alone: it is this machine, or a proxy on it, and only the proxy knows which client to throttle. So are proxies elsewhere.
 type remotes struct {
+	proxies []netip.Prefix // whose clients are counted as this machine's
+
 	all  int // connections of other machines at a time
 	each int // of one address: a quarter. It may be a whole fleet behind a mobile network, or a client that shuts others out
 
@@ -51,10 +54,10 @@ type remote struct {
 }
 
 // newRemotes counts for a relay of so many WebSockets in a process that may open so many files.
-func newRemotes(conns, descriptors int) *remotes {
+func newRemotes(conns, descriptors int, proxies []netip.Prefix) *remotes {
 	// 256 for pages and API calls beside the WebSockets.
 	all := min(conns+256, max(16, descriptors-otherFiles-localPlaces))
-	return &remotes{all: all, each: max(16, all/4), of: make(map[netip.Prefix]*remote)}
+	return &remotes{proxies: proxies, all: all, each: max(16, all/4), of: make(map[netip.Prefix]*remote)}
 }
 
 // descriptors is how many files this process may open.
@@ -71,7 +74,8 @@ func descriptors() int {
 func (t *remotes) at(address string, now time.Time) *remote {
 	from, err := netip.ParseAddrPort(address)
 	ip := from.Addr().Unmap().WithZone("")
-	if err != nil || ip.IsLoopback() { // an error: it is not from a network
+	proxied := slices.ContainsFunc(t.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+	if err != nil || ip.IsLoopback() || proxied { // an error: it is not from a network
 		return nil
 	}
 	bits := 32

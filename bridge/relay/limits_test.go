@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ import (
 )
 
 func TestThrottle(t *testing.T) {
-	h := newRemotes(64, 1024)
+	h := newRemotes(64, 1024, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")})
 	now := time.Unix(0, 0)
 	// used asks until the answer is no, and wants it after n requests.
 	used := func(remote string, n int) {
@@ -30,13 +31,13 @@ func TestThrottle(t *testing.T) {
 		}
 	}
 	used("192.0.2.1:1000", requestBurst)
-	used("192.0.2.1:1001", 0)                                        // another port of the same
-	used("[::ffff:192.0.2.1]:1002", 0)                               // the same, written as IPv6
-	used("192.0.2.2:1000", requestBurst)                             // another
-	used("[2001:db8::1]:1", requestBurst)                            // a subscriber
-	used("[2001:db8::ffff:1]:1", 0)                                  // with another address
-	used("[2001:db8:0:1::1]:1", requestBurst)                        // another subscriber
-	for _, remote := range []string{"127.0.0.1:1", "[::1]:1", "@"} { // this machine, and what is not from a network
+	used("192.0.2.1:1001", 0)                                                      // another port of the same
+	used("[::ffff:192.0.2.1]:1002", 0)                                             // the same, written as IPv6
+	used("192.0.2.2:1000", requestBurst)                                           // another
+	used("[2001:db8::1]:1", requestBurst)                                          // a subscriber
+	used("[2001:db8::ffff:1]:1", 0)                                                // with another address
+	used("[2001:db8:0:1::1]:1", requestBurst)                                      // another subscriber
+	for _, remote := range []string{"127.0.0.1:1", "[::1]:1", "@", "10.0.0.9:1"} { // this machine, what is not from a network, and a proxy
 		for range requestBurst + 1 {
 			if !h.allow(remote, 1, now) {
 				t.Fatalf("%s is throttled", remote)
@@ -156,7 +157,7 @@ func TestTooManyRequests(t *testing.T) {
 
 // One address cannot take every place.
 func TestPlacesOfOneAddress(t *testing.T) {
-	l := newRemotes(64, 1<<20)
+	l := newRemotes(64, 1<<20, nil)
 	var leave func()
 	for i := range l.each {
 		var ok bool
@@ -195,7 +196,7 @@ func TestPlacesLeaveDescriptors(t *testing.T) {
 	for _, c := range []struct{ conns, descriptors, want int }{
 		{4096, 524288, 4096 + 256}, {4096, 1024, 1024 - otherFiles - localPlaces}, {4, 1024, 260}, {4096, 20, 16},
 	} {
-		if got := newRemotes(c.conns, c.descriptors).all; got != c.want {
+		if got := newRemotes(c.conns, c.descriptors, nil).all; got != c.want {
 			t.Errorf("%d WebSockets and %d descriptors: %d places, want %d", c.conns, c.descriptors, got, c.want)
 		}
 	}

@@ -50,7 +50,7 @@ func New(c Config) (*Relay, error) {
 	if _, err := c.openCertificate(false); err != nil {
 		return nil, err
 	}
-	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log, c.Layer), remotes: newRemotes(c.MaxConns, descriptors())}
+	r := &Relay{config: c, log: c.Log, hub: newHub(c.limits(), c.Log, c.Layer), remotes: newRemotes(c.MaxConns, descriptors(), c.Proxies)}
 	r.asker = newAsker(c.AuthURL, c.Log)
 	r.access.Store(newAccess(c))
 	if c.Admit > 0 {
