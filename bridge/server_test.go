@@ -118,15 +118,26 @@ func TestServersShareTheirGroups(t *testing.T) {
 	first := there.Messages()[0]
 	checkAfter(t, b, first)
 
+	redis.Do("CLIENT", "KILL", "TYPE", "pubsub") // what the other node publishes now is missed
+	for _, m := range []*realtest.Member{here, there} {
+		m.WaitDistinct(m.Received()+10, patience)
+	}
 	redis.FlushAll()
 	d.await(t, "the tracker was asked to send again", func(st observe.Status) bool { return st.Uplinks[0].Connects > 1 })
 	for _, m := range []*realtest.Member{here, there} {
 		if all := m.WaitDistinct(m.Received()+10, patience); len(all) != m.Received() {
 			t.Errorf("%d messages came, %d different ones", m.Received(), len(all))
 		}
+		all := m.Messages()
+		for i, one := range all {
+			if one.Seq != all[0].Seq+uint64(i) {
+				t.Errorf("message %d is seq %d, the first was %d", i, one.Seq, all[0].Seq)
+				break
+			}
+		}
 	}
 	_, metrics := a.get(t, "/metrics")
-	for _, want := range []string{"gpsbridge_layer_ready 1\n", "gpsbridge_layer_groups 1\n", "gpsbridge_layer_sessions_total 1\n"} {
+	for _, want := range []string{"gpsbridge_layer_ready 1\n", "gpsbridge_layer_groups 1\n", "gpsbridge_layer_sessions_total 2\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no metric %q", want)
 		}

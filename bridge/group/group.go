@@ -50,6 +50,9 @@ type Receiver interface {
 	// Receive takes one message of the group of device. Those of one device come in order, from one goroutine at a time. It does
 	// not block.
 	Receive(device string, m Message)
+	// Missed reports that messages may have been missed since the last that was received. It is called before the first Receive after
+	// that, and does not block.
+	Missed()
 	// Lost reports that what was stored, and acknowledged, may be lost: publishers are to send again what they still have.
 	Lost()
 }

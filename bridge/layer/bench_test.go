@@ -88,4 +88,6 @@ func (c *counted) Receive(string, group.Message) {
 	signal(c.grown)
 }
 
+func (c *counted) Missed() {}
+
 func (c *counted) Lost() {}

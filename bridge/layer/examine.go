@@ -406,4 +406,6 @@ func (a arrivals) Receive(string, group.Message) {
 	}
 }
 
+func (a arrivals) Missed() {}
+
 func (a arrivals) Lost() {}

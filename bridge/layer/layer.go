@@ -123,6 +123,9 @@ func (l *Layer) begin(ctx context.Context, s *session) ([]*membership, error) {
 	if err := l.store.begin(s.ctx, s); err != nil {
 		return nil, err
 	}
+	if l.counters.sessions.Load() > 0 {
+		l.receiver.Missed()
+	}
 	var joined []*membership
 	for {
 		some, err := l.joinSome(s.ctx, s)

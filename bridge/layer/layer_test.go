@@ -75,6 +75,8 @@ func (n *node) Receive(device string, m group.Message) {
 	n.changed = make(chan struct{})
 }
 
+func (n *node) Missed() {}
+
 func (n *node) Lost() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

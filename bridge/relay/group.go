@@ -31,6 +31,7 @@ type group struct {
 	fixed    time.Time // the last TPV
 	seen     seen
 	history  queue // TPV
+	gap      *gap  // nil while nothing is missing
 	fix      *message
 	sky      *message
 }
@@ -39,9 +40,19 @@ type group struct {
 func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.gone {
+	switch {
+	case g.gone:
 		return false
+	case g.gap != nil:
+		g.hold(m, from, now)
+	default:
+		g.give(m, from, now)
 	}
+	return true
+}
+
+// give is publish under g.mu.
+func (g *group) give(m *message, from *viewer, now time.Time) {
 	g.n++
 	m.n = g.n
 	g.heard = now
@@ -51,7 +62,7 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 	key := m.head.key()
 	if key != 0 && g.seen.add(key) {
 		g.hub.repeats.Add(1)
-		return true
+		return
 	}
 	g.messages++
 	g.hub.messages.Add(1)
@@ -61,7 +72,6 @@ func (g *group) publish(m *message, from *viewer, now time.Time) bool {
 			v.push(m, now)
 		}
 	}
-	return true
 }
 
 // maxKept bounds the messages that are kept, in bytes: a SKY of 100 satellites is 9 kB. Larger ones are delivered and

@@ -126,7 +126,16 @@ func (h *hub) fromStore(ctx context.Context, device string, want ask) (*stored, 
 }
 
 // add notes that the messages in list may come, and returns them as messages of this node.
-func (s *stored) add(list []shared.Message) (messages []*message) {
+func (s *stored) add(list []shared.Message) []*message {
+	messages := framed(list)
+	for _, m := range messages {
+		s.coming[m.head.key()] = true
+	}
+	return messages
+}
+
+// framed are stored messages as those of this node.
+func framed(list []shared.Message) (messages []*message) {
 	for _, m := range list {
 		head, err := parseHeader(m.Data)
 		if err != nil {
@@ -134,7 +143,6 @@ func (s *stored) add(list []shared.Message) (messages []*message) {
 		}
 		head.Run, head.Seq = m.Key.Run, m.Key.Seq
 		messages = append(messages, newMessage(head, m.Data))
-		s.coming[head.key()] = true
 	}
 	return messages
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type bus struct {
 	down      error                                 // nothing works
 	refuse    func(messages []shared.Message) error // of Publish, before the group has them
 	unjoined  error                                 // of Join
+	forgetful error                                 // of History
 	storing   time.Duration                         // Publish, until it is stored
 	delaying  func() time.Duration                  // from the store to a node's members
 	answering time.Duration                         // History
@@ -133,8 +135,8 @@ func (n *node) History(_ context.Context, device string, after shared.Key, most 
 	time.Sleep(n.answering)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.down != nil {
-		return nil, false, n.down
+	if err := cmp.Or(n.down, n.forgetful); err != nil {
+		return nil, false, err
 	}
 	list := n.store[device]
 	i := slices.IndexFunc(list, func(m shared.Message) bool { return m.Key == after })
@@ -235,8 +237,12 @@ func (r *texts) want(t *testing.T, what string, want ...string) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Equal(r.list, want) {
-		t.Errorf("%s got\n%q, want\n%q", what, r.list, want)
+	for i := range max(len(r.list), len(want)) {
+		if i >= len(want) || i >= len(r.list) || r.list[i] != want[i] {
+			t.Errorf("%s got %d messages, want %d; from number %d on\n%q, want\n%q", what, len(r.list), len(want), i+1,
+				r.list[min(i, len(r.list)):min(i+3, len(r.list))], want[min(i, len(want)):min(i+3, len(want))])
+			return
+		}
 	}
 }
 
@@ -582,4 +588,60 @@ func TestAfter(t *testing.T) {
 			t.Errorf("?%s is answered %v, want 400", wrong, answer)
 		}
 	}
+}
+
+// A node that has lost its connection for a while gives its members what they missed, before what has come since.
+func TestMissed(t *testing.T) {
+	fleet(t, 2, Config{Queue: 100}, func(t *testing.T, b *bus, at []place) {
+		b.change(func() { b.answering = time.Second })
+		here, there := readTexts(at[0].join(t, "")), at[1].join(t, "", bearer("pub"))
+		echoes := readTexts(there)
+		viewer := readTexts(at[1].join(t, ""))
+		pub := at[0].join(t, "", bearer("pub"))
+		readTexts(pub)
+		var all []string
+		send := func(conn *websocket.Conn, from, to int) {
+			for seq := from; seq <= to; seq++ {
+				all = append(all, tpv(seq))
+				write(conn, tpv(seq))
+				synctest.Wait()
+			}
+		}
+		send(pub, 1, 3)
+		b.change(func() { delete(b.nodes[1].joined, "van_7") })
+		send(pub, 4, 80) // more than are asked for at first
+		b.nodes[1].receiver.Missed()
+		b.change(func() { b.nodes[1].joined["van_7"] = true })
+		send(pub, 81, 82)
+		send(there, 83, 84)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		send(pub, 85, 85)
+		here.want(t, "the member elsewhere", all...)
+		viewer.want(t, "the viewer", all...)
+		echoes.want(t, "the publisher", all...)
+
+		// No more is held than a queue of it.
+		b.change(func() { b.answering = time.Minute })
+		b.nodes[1].receiver.Missed()
+		send(pub, 86, 186)
+		viewer.want(t, "the viewer", all...)
+	})
+}
+
+// Where the store does not answer, members get what comes after a while.
+func TestMissedWithoutTheStore(t *testing.T) {
+	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
+		viewer, pub := readTexts(at[0].join(t, "")), at[0].join(t, "", bearer("pub"))
+		readTexts(pub)
+		write(pub, tpv(1))
+		synctest.Wait()
+		b.change(func() { b.forgetful = errors.New("no history") })
+		b.nodes[0].receiver.Missed()
+		time.Sleep(time.Second)
+		write(pub, tpv(2))
+		time.Sleep(gapLimit)
+		synctest.Wait()
+		viewer.want(t, "the viewer", tpv(1), tpv(2))
+	})
 }
