@@ -58,7 +58,7 @@ func (l *Layer) handle(a arrival) {
 	case message.Data == nil:
 		data, err := l.kind.decode([]byte(a.wire))
 		if err != nil {
-			l.counters.undecodable.Add(1)
+			l.counters.unread(err)
 			return
 		}
 		message = group.Message{Data: data}

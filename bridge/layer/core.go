@@ -326,7 +326,7 @@ func popOne(ctx context.Context, h *host, names []string) (queue string, events 
 func (k *core) receiveEvent(queued string, deliver func(string, []byte)) {
 	message, channels, err := k.open(queued)
 	if err != nil {
-		k.counters.undecodable.Add(1)
+		k.counters.unread(err)
 		return
 	}
 	for _, name := range channels {

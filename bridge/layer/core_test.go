@@ -3,6 +3,7 @@ package layer
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -331,6 +332,20 @@ func TestMessageThatIsNotCarried(t *testing.T) {
 		if got := n.await(device, 1); string(got[0].Data) != fix(3) {
 			t.Errorf("%s: received %s", kind, got[0].Data)
 		}
+	}
+}
+
+// TestUnreadableMessages are logged once for each cause.
+func TestUnreadableMessages(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	n := counters{log: slog.New(slog.NewTextHandler(&log, nil))}
+	k := newCore(coreConfig(nil, "key").defaults(), &n)
+	for range 3 {
+		k.receiveEvent("prefix......gAAAAA", func(string, []byte) { t.Error("delivered") })
+	}
+	if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 1 || !strings.Contains(lines[0], wrongKeys.Cause) {
+		t.Errorf("logged %q", lines)
 	}
 }
 

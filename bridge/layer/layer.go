@@ -51,7 +51,7 @@ func Open(c Config) (*Layer, error) {
 		return nil, err
 	}
 	c = c.defaults()
-	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), trouble: starting}
+	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), counters: counters{log: c.Log}, trouble: starting}
 	l.store = newStore(c, func() {
 		l.kind.restore()
 		l.receiver.Lost()

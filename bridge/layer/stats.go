@@ -1,6 +1,13 @@
 package layer
 
-import "sync/atomic"
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gpsbridge/bridge/problem"
+)
 
 // Stats are what a Layer has done since it was opened.
 type Stats struct {
@@ -16,6 +23,23 @@ type Stats struct {
 // counters are Stats while they grow.
 type counters struct {
 	published, received, undecodable, dropped, overCapacity, sessions atomic.Uint64
+
+	log *slog.Logger
+
+	mu         sync.Mutex
+	unreadable problem.Changes
+}
+
+// unread notes that a message of a group could not be read, and logs why, once a minute at the most.
+func (n *counters) unread(err error) {
+	n.undecodable.Add(1)
+	p := problem.Of(err)
+	n.mu.Lock()
+	worth, _ := n.unreadable.Report(p, time.Now())
+	n.mu.Unlock()
+	if worth {
+		n.log.Warn("a message of a group cannot be read", slog.Any("problem", p))
+	}
 }
 
 // Stats returns the counters.

@@ -130,16 +130,17 @@ func (a *Application) Open(dst, data []byte) (message []byte, channels [][]byte,
 	asJSON := len(data) > 0 && data[0] == '{' // in msgpack that is the number 123
 	if asJSON {
 		if data, err = appendMsgpack(nil, data); err != nil {
-			return dst, nil, noEvent("it is not JSON")
+			return dst, nil, noEvent("it is not JSON", "look what else writes to the group")
 		}
 	}
 	e, ok := readEvent(data)
 	if !ok {
-		return dst, nil, noEvent("it is not msgpack: is it encrypted, or is random_prefix_length not 12?")
+		return dst, nil, noEvent("it is not msgpack", "write the symmetric_encryption_keys of CHANNEL_LAYERS if it has some, and no random_prefix_length there")
 	}
 	field, value := a.find(e)
 	if value == nil {
-		return dst, nil, noEvent("its type is " + string(appendQuoted(nil, e.typ[:min(len(e.typ), 80)])))
+		return dst, nil, noEvent("its type is "+string(appendQuoted(nil, e.typ[:min(len(e.typ), 80)])),
+			"set event and field, if this type carries fixes; otherwise it is left out")
 	}
 	text, isText := jsonText(value)
 	a.learn(Format{Type: string(e.typ), Field: field, Text: isText, JSON: asJSON})
@@ -147,17 +148,13 @@ func (a *Application) Open(dst, data []byte) (message []byte, channels [][]byte,
 		return append(dst, text...), e.channels, nil
 	}
 	if message, ok = appendJSON(dst, value); !ok {
-		return dst, nil, noEvent("its message has values that JSON cannot express")
+		return dst, nil, noEvent("its message has values that JSON cannot express", "send what json.dumps writes with allow_nan=False")
 	}
 	return message, e.channels, nil
 }
 
-func noEvent(why string) error {
-	return &problem.Problem{
-		Code:  CodeEvent,
-		Cause: "an event has no message that a viewer could read: " + why,
-		Fix:   "name the application's type of events and the member that holds the message, relay.layer.event and field",
-	}
+func noEvent(why, fix string) error {
+	return &problem.Problem{Code: CodeEvent, Cause: "an event has no message that a viewer could read: " + why, Fix: fix}
 }
 
 // find returns the member of an event that holds its message, by the format that is known, or, as long as one may be learnt, the only
