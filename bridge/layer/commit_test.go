@@ -210,7 +210,7 @@ func stored(t testing.TB, c rueidis.Client, device string) (all []string) {
 	return all
 }
 
-// Whatever comes, each fix is stored once, in the order in which it came first, and the history tells so.
+// Whatever comes, each fix is stored once, in the order in which it came first, and the history has it so.
 func TestRepeatsAreStoredOnce(t *testing.T) {
 	t.Parallel()
 	redis := realtest.StartRedis(t)

@@ -51,12 +51,14 @@ var (
 	//go:embed trim.lua
 	trimText   string
 	trimScript = rueidis.NewLuaScript(trimText)
+	// forgetScript removes the epoch if it is the known one.
+	forgetScript = rueidis.NewLuaScript("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 0")
 )
 
 // streams is the store that keeps fixes in Redis streams. Of the keys, which begin with Config.Stream, partition P of 16 has
 //
 //	P             a stream with the members device_id, run, seq, previous, message; previous is the ID of the device's entry before
-//	P:last        a hash by device: what commit.lua describes, for ever
+//	P:last        a hash by device: what commit.lua describes; nothing removes it
 //	P:DEVICE:RUN:N  bits of the fixes of a run that are stored, 4096 each
 //
 // and each host has one key epoch. All keys of a partition are on one host.
@@ -207,7 +209,9 @@ func (sh *shard) verify(ctx context.Context, h *host) error {
 		return err
 	}
 	if known := sh.epoch.Swap(epoch); known != nil && known != epoch {
-		sh.report(h, "its epoch is another one")
+		sh.newest.Store(nil)
+		sh.log.Warn("Redis has lost stored fixes: trackers are asked to send again", "host", h.address)
+		sh.lost()
 	}
 	return nil
 }
@@ -223,21 +227,11 @@ func (sh *shard) compare(ctx context.Context, h *host) error {
 	if err != nil || len(found) > 0 {
 		return err
 	}
-	sh.verifying.Lock()
-	defer sh.verifying.Unlock()
-	epoch := rand.Text() // other nodes, and trackers that are not connected now, learn of it too
-	if err := h.client.Do(ctx, h.client.B().Set().Key(sh.prefix+":epoch").Value(epoch).Build()).Error(); err != nil {
+	// Other nodes, and trackers that are not connected now, learn of it by another epoch, of which there is one however many nodes see this.
+	if err := forgetScript.Exec(ctx, h.client, []string{sh.prefix + ":epoch"}, []string{sh.epoch.Load().(string)}).Error(); err != nil {
 		return err
 	}
-	sh.epoch.Store(epoch)
-	sh.report(h, "the last acknowledged fix is missing")
-	return nil
-}
-
-func (sh *shard) report(h *host, why string) {
-	sh.newest.Store(nil)
-	sh.log.Warn("Redis has lost stored fixes: trackers are asked to send again", "host", h.address, "why", why)
-	sh.lost()
+	return sh.verify(ctx, h)
 }
 
 // learn finds out what proves that a fix is durable. A host that has had a replica is asked for one from then on: a master that is cut off
@@ -342,17 +336,17 @@ func (sh *shard) trim(ctx context.Context, i, n int, h *host) error {
 		if err != nil {
 			return err
 		}
-		behind, err := answer[1].AsInt64()
+		lag, err := answer[1].AsInt64()
 		if err != nil {
 			return err
 		}
-		if behind > longest {
-			slow, longest = name, behind
+		if lag > longest {
+			slow, longest = name, lag
 		}
 	}
 	if slow != sh.slow && slow != "" {
-		sh.log.Warn("a consumer group has not acknowledged fixes that are older than keep, and so they stay: see that its worker runs, or remove it with XGROUP DESTROY",
-			"group", slow, "host", h.address, "behind", (time.Duration(longest) * time.Millisecond).Round(time.Second).String())
+		sh.log.Warn("fixes older than keep stay until a consumer group acknowledges them: see that its worker runs, or remove it with XGROUP DESTROY",
+			"group", slow, "host", h.address, "lag", (time.Duration(longest) * time.Millisecond).Round(time.Second).String())
 	}
 	sh.slow = slow
 	return nil

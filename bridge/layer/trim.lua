@@ -1,5 +1,6 @@
 -- Trims a stream to what is younger than keep, or not acknowledged by all of its consumer groups. KEYS: the stream. ARGV: keep in
--- milliseconds. Returns the name of the group that keeps older entries, and for how many milliseconds more; "" and 0 without one.
+-- milliseconds. Returns the name of the group that keeps older entries, and by how many milliseconds the oldest is too old; "" and 0
+-- without one.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {'', 0}
 end
@@ -22,4 +23,9 @@ for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   end
 end
 redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f-%.0f', ms, n), 'LIMIT', 0)
-return {slow, keep - ms}
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+local lag = oldest and keep - string.match(oldest[1], '%d+') or 0
+if slow == '' or lag <= 0 then
+  return {'', 0}
+end
+return {slow, lag}

@@ -1,7 +1,7 @@
 """Addresses of Redis in the environment: one or more URLs with spaces between them, as `gpsbridge relay` reads them.
 
-redis://, rediss:// with TLS, redis+unix:///PATH, and redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DB for a master that the Sentinels know.
-Each may have USER:PASSWORD@, and the options of redis-py, such as ?ssl_ca_certs=FILE.
+redis://, rediss:// with TLS, redis+unix:///PATH, and redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DB for a master that Sentinels
+know. Each may have USER:PASSWORD@; those without Sentinels may have options of redis-py, such as ?ssl_ca_certs=FILE.
 """
 
 from urllib.parse import unquote
@@ -44,4 +44,5 @@ def sentinel_parts(url):
     master, _, db = path.partition("/")
     options = {"username": unquote(user), "password": unquote(password), "db": int(db or 0)}
     sentinels = [(host if ":" in host else host + ":26379").rpartition(":") for host in hosts.split(",")]
-    return [(host.strip("[]"), int(port)) for host, _, port in sentinels], master, {name: value for name, value in options.items() if value}
+    addresses = [(host.strip("[]"), int(port)) for host, _, port in sentinels]
+    return addresses, master, {name: value for name, value in options.items() if value}

@@ -103,7 +103,7 @@ TRACKING_CONSUMER = os.environ.get("TRACKING_CONSUMER", "tracking.consumers.FixC
 # Acknowledge in short to trackers that ask (acks.py). It costs fewer bytes. It shows that a fix is stored and was given to the
 # channel layer; its own message coming back shows that the layer carried it too.
 TRACKING_SHORT_ACKS = os.environ.get("TRACKING_SHORT_ACKS") == "1"
-# The streams in which relays keep fixes, for the worker that stores them (streams.py): Redis hosts, as the relays have them.
+# The streams in which relays keep fixes, for the worker that stores them (streams.py): Redis hosts in the order of the relays.
 TRACKING_STREAM_URLS = os.environ.get("TRACKING_STREAM_URLS", os.environ.get("TRACKING_REDIS_URL", "")).split()
 TRACKING_STREAM = os.environ.get("TRACKING_STREAM", "gpsbridge:fixes")
 TRACKING_STREAM_GROUP = os.environ.get("TRACKING_STREAM_GROUP", "database")

@@ -1,8 +1,8 @@
 """Fixes that relays keep in Redis streams, on their way into the database.
 
-`gpsbridge relay --layer` acknowledges a fix when it is in one of 16 streams (bridge/layer); the consumer's receive() never sees it. A
-worker reads the streams as a consumer group, stores what it has read in one transaction, and only then acknowledges it to Redis: a worker
-that dies has its entries read again, and the key of a fix makes storing it twice the same row.
+`gpsbridge relay --layer` acknowledges a fix when it is in one of 16 streams (bridge/layer); the consumer's receive() never sees
+it. A worker reads the streams as a consumer group, stores what it has read in one transaction, and only then acknowledges it to
+Redis: the entries of a worker that dies are read again, and the key of a fix makes storing it twice the same row.
 """
 
 import json
@@ -31,7 +31,8 @@ class Worker:
     """Stores what comes in the streams of one or more Redis hosts, until it is stopped."""
 
     def __init__(self, urls, stream, group, name):
-        self.hosts = [Host(url, [f"{stream}:{p}" for p in range(i, PARTITIONS, len(urls))], group, name) for i, url in enumerate(urls)]
+        parts = [[f"{stream}:{p}" for p in range(i, PARTITIONS, len(urls))] for i in range(len(urls))]
+        self.hosts = [Host(url, streams, group, name) for url, streams in zip(urls, parts)]
         self.stopping = threading.Event()
 
     def stop(self):
@@ -80,11 +81,11 @@ class Host:
         if time.monotonic() >= self.due:
             self.begin()
         if self.own:
-            entries = self.take("0")
+            entries = self.fetch("0")
             self.own = bool(entries)
             if entries:
                 return entries
-        return self.take(">", block=max(1, int(block * 1000)))
+        return self.fetch(">", block=max(1, int(block * 1000)))
 
     def begin(self):
         """Connects, to the master that the Sentinels name now, and takes over the entries of dead workers."""
@@ -102,7 +103,7 @@ class Host:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    def take(self, after, block=None):
+    def fetch(self, after, block=None):
         answer = self.redis.xreadgroup(self.group, self.name, dict.fromkeys(self.streams, after), count=MOST, block=block)
         return [(stream, entry, members) for stream, entries in answer for entry, members in entries]
 
@@ -134,7 +135,7 @@ def decode(entry):
 
 
 def store_all(fixes):
-    """Stores fixes in one transaction. What the database refuses for its content is logged, and the others are stored one by one."""
+    """Stores fixes in one transaction. What the database refuses for its content is logged, and the others are stored singly."""
     try:
         Fix.store_all(fixes)
     except (DataError, ValueError) as error:  # psycopg2 has the latter for a NUL

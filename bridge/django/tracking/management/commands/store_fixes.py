@@ -13,7 +13,8 @@ class Command(BaseCommand):
     help = "Stores the fixes that gpsbridge relay keeps in Redis streams. Ends on SIGTERM; several may run."
 
     def add_arguments(self, parser):
-        parser.add_argument("--name", default=socket.gethostname(), help="of this worker, the same at its next start (default: the host's name)")
+        help = "name of this worker, the same at its next start (default: the host's)"
+        parser.add_argument("--name", default=socket.gethostname(), help=help)
 
     def handle(self, *args, name, **options):
         if not settings.TRACKING_STREAM_URLS:
