@@ -24,6 +24,7 @@ const (
 	pollEvery = 100 * time.Millisecond
 
 	unit       = "gpsbridge.service"
+	relayUnit  = "gpsbridge-relay.service"
 	configFile = "/etc/gpsbridge/gpsbridge.toml"
 	trackingAt = "127.0.0.1:9000" // of the server inside
 	group      = "ws://" + trackingAt + "/ws/gps-tracking/van_7/"

@@ -23,7 +23,8 @@ var elsewhere = map[string]string{
 	"sudo wget ":                  "no network; the signatures have a test beside package",
 	"sudo udevadm ":               "udev does not run; TestHotPlug has it",
 	"mmcli ":                      "no modem",
-	"sudo systemctl disable --now gpsbridge &": "no port /dev/ttyACM0; TestInstanceComesAndGoesWithItsDevice has it",
+	"sudo systemctl disable --now gpsbridge &": "no port /dev/ttyACM0; TestInstanceComesAndGoesWithItsDevice has it, and TestExposure the tracking server",
+	"sudo systemctl reload gpsbridge-relay":    "the same",
 }
 
 // manual is what README.md has the reader do, in order.

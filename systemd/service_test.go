@@ -205,6 +205,51 @@ func TestUpgradeKeepsWhatWasChanged(t *testing.T) {
 	}
 }
 
+// relayService is the tracking server as a service: it is not enabled by the package, starts as installed, takes its secrets from files that
+// root alone can read, uses changed tokens after a reload without another process, and drains when it is stopped.
+func (h *host) relayService() {
+	h.t.Helper()
+	if state, _ := h.Try("systemctl", "is-enabled", relayUnit); strings.TrimSpace(state) != "disabled" {
+		h.t.Errorf("after the installation the tracking server is %q", state)
+	}
+	h.Run("systemctl", "stop", unit) // which has the port
+	h.Run("systemctl", "start", relayUnit)
+	h.Run("test", "-s", "/var/lib/private/gpsbridge-relay/tracker-token")
+	const before, after = "0123456789abcdef", "fedcba9876543210"
+	h.Write("/etc/gpsbridge/device-tokens", "van_7 "+before+"\n")
+	h.Run("chmod", "600", "/etc/gpsbridge/device-tokens")
+	h.Write("/etc/gpsbridge/relay.toml", "[relay]\ndevice_tokens_file = \"${CREDENTIALS_DIRECTORY}/device-tokens\"\ndrain = \"2s\"\n")
+	h.Run("systemctl", "restart", relayUnit)
+	if files := h.show(relayUnit, "LimitNOFILE"); files != "110000" {
+		h.t.Errorf("the tracking server may open %s files", files)
+	}
+	pid := h.show(relayUnit, "MainPID")
+	accepts := func(token string) bool {
+		const ask = `exec 3<>/dev/tcp/127.0.0.1/8947; printf 'GET /api/v1/devices/van_7 HTTP/1.0\r\nAuthorization: Bearer %s\r\n\r\n' "$0" >&3; head -n 1 <&3`
+		return !strings.Contains(h.Run("bash", "-c", ask, token), "401")
+	}
+	if !accepts(before) || accepts(after) {
+		h.t.Error("the tokens are not those of the file")
+	}
+	h.Write("/etc/gpsbridge/device-tokens", "van_7 "+after+"\n")
+	h.Run("systemctl", "reload", relayUnit)
+	h.wait("the new token", func() bool { return accepts(after) })
+	if now := h.show(relayUnit, "MainPID"); now != pid || accepts(before) {
+		h.t.Errorf("after a reload process %s is %s, and the old token is accepted: %t", pid, now, accepts(before))
+	}
+	if out, err := h.Try("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "ls", "/run/gpsbridge-relay/"); err == nil {
+		h.t.Errorf("another user sees the copies: %s", out)
+	}
+	h.Write("/srv/token", after+"\n")
+	h.Run("systemd-run", "--quiet", "--unit=member", "gpsbridge", "watch", "--token-file", "/srv/token", "ws://127.0.0.1:8947/ws/gps-tracking/van_7/")
+	h.wait("a member", func() bool { return strings.HasPrefix(h.show(relayUnit, "StatusText"), "1 trackers, 0 viewers") })
+	h.Run("systemctl", "stop", relayUnit)
+	log := h.Run("journalctl", "--no-pager", "--output=cat", "--unit="+relayUnit)
+	if result := h.show(relayUnit, "Result"); result != "success" || !strings.Contains(log, "drain") {
+		h.t.Errorf("a stop ends with %q, log:\n%s", result, log)
+	}
+}
+
 // files lists everything on the machine but what changes by itself.
 func (h *host) files() []string {
 	h.t.Helper()
@@ -220,6 +265,9 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	before := h.files()
 	h.install()
 	h.Run("sh", "-c", "mkdir -p /var/lib/private/gpsbridge-ttyACM0 && ln -s private/gpsbridge-ttyACM0 /var/lib") // as an instance leaves it
+	h.Run("systemctl", "stop", unit)
+	h.Run("systemctl", "enable", "--now", relayUnit)
+	h.Run("systemctl", "stop", relayUnit)
 	h.startReceiver()
 	h.startServer()
 	h.Write(configFile, "device_id = \"van_7\"\n[[receiver]]\nsource = \"/run/receiver\"\n[[uplink]]\nserver = \"ws://127.0.0.1:1\"\n")

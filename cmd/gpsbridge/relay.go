@@ -12,8 +12,10 @@ import (
 
 	"gpsbridge/bridge"
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/relay"
 	"gpsbridge/bridge/secret"
 	"gpsbridge/cmd/internal/command"
+	"gpsbridge/systemd"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -74,7 +76,23 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 		}
 	})
 	g.Go(func() error { return reloadOn(ctx, hangup, log, func() ([]string, error) { return nil, s.Reload() }) })
+	listening := make(chan struct{})
+	close(listening)
+	g.Go(func() error {
+		return systemd.Notify(ctx, listening, func() string { return serverLine(s.Status().Relay) })
+	})
+	g.Go(func() error {
+		return systemd.Watchdog(ctx, func() bool {
+			s.Status() // takes the locks: it does not return where one hangs
+			return true
+		})
+	})
 	return g.Wait()
+}
+
+// serverLine is the status in one line.
+func serverLine(st relay.Status) string {
+	return fmt.Sprintf("%d trackers, %d viewers, %d groups", st.Publishers, st.Viewers, st.Groups)
 }
 
 // allowing describes what allows trackers to send.

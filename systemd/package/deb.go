@@ -58,14 +58,19 @@ func (s *source) info(p platform) *nfpm.Info {
 // contents lists the package's files.
 func (s *source) contents(program string) files.Contents {
 	const unitDir, docDir = "/usr/lib/systemd/system/", "/usr/share/doc/gpsbridge/"
-	list := files.Contents{content(program, "/usr/bin/gpsbridge", 0o755)}
+	list := files.Contents{
+		content(program, "/usr/bin/gpsbridge", 0o755),
+		content(filepath.Join(s.root, "systemd", "relay-secrets"), "/usr/lib/gpsbridge/relay-secrets", 0o755),
+	}
 	for destination, name := range map[string]string{
 		unitDir + "gpsbridge.service":              "gpsbridge.service",
 		unitDir + "gpsbridge@.service":             "gpsbridge@.service",
+		unitDir + "gpsbridge-relay.service":        "gpsbridge-relay.service",
 		"/usr/lib/udev/rules.d/60-gpsbridge.rules": "60-gpsbridge.rules",
 		docDir + "examples/limit-addresses.conf":   "limit-addresses.conf",
 		"/usr/share/lintian/overrides/gpsbridge":   "package/lintian-overrides",
 		"/etc/gpsbridge/gpsbridge.toml":            "gpsbridge.toml",
+		"/etc/gpsbridge/relay.toml":                "relay.toml",
 	} {
 		list = append(list, content(filepath.Join(s.root, "systemd", name), destination, 0o644))
 	}

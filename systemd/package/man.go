@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// manuals adds the two man pages: gpsbridge(1), made of the help of the program, and gpsbridge.toml(5), made of the
-// reference configuration.
+// manuals adds the man pages: gpsbridge(1), made of the help of the program, gpsbridge.toml(5) and gpsbridge-relay.toml(5), made of the
+// reference configurations.
 func (s *source) manuals(program string) error {
 	help, err := command(s.work, nil, program, "help")
 	if err != nil {
@@ -27,11 +27,17 @@ func (s *source) manuals(program string) error {
 	if err := s.doc("/usr/share/man/man1/gpsbridge.1.gz", s.title("GPSBRIDGE", 1, "User Commands")+programManual(first, commands)); err != nil {
 		return err
 	}
-	reference, err := os.ReadFile(filepath.Join(s.root, "systemd", "gpsbridge.toml"))
-	if err != nil {
-		return err
+	for page, name := range map[string]string{"gpsbridge.toml": "gpsbridge.toml", "gpsbridge-relay.toml": "relay.toml"} {
+		reference, err := os.ReadFile(filepath.Join(s.root, "systemd", name))
+		if err != nil {
+			return err
+		}
+		text := s.title(strings.ToUpper(page), 5, "File Formats") + configManual(page, string(reference))
+		if err := s.doc("/usr/share/man/man5/"+page+".5.gz", text); err != nil {
+			return err
+		}
 	}
-	return s.doc("/usr/share/man/man5/gpsbridge.toml.5.gz", s.title("GPSBRIDGE.TOML", 5, "File Formats")+configManual(string(reference)))
+	return nil
 }
 
 func (s *source) title(name string, section int, manual string) string {
@@ -60,7 +66,8 @@ func programManual(first string, commands []string) string {
 		"\n.SH SYNOPSIS\n.nh\n.ad l\n" + synopsis.String() + ".ad b\n.hy\n.SH COMMANDS\n" + b.String() +
 		".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed\n.TP\n2\nwrong usage or configuration\n" +
 		".SH FILES\n.TP\n.I /etc/gpsbridge/gpsbridge.toml\nthe configuration of the service\n" +
-		".SH SEE ALSO\n.BR gpsbridge.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)\n"
+		".TP\n.I /etc/gpsbridge/relay.toml\nthat of the tracking server\n" +
+		".SH SEE ALSO\n.BR gpsbridge.toml (5),\n.BR gpsbridge\\-relay.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)\n"
 }
 
 // flagList turns what the program prints of a command's flags into a list; other lines stay text.
@@ -87,8 +94,8 @@ var (
 	key     = regexp.MustCompile(`^#?([a-z0-9_]+ = .*)$`)
 )
 
-// configManual is gpsbridge.toml(5): the reference configuration, whose comments stand before the keys that they explain.
-func configManual(reference string) string {
+// configManual is a page of a reference configuration, whose comments stand before the keys that they explain.
+func configManual(page, reference string) string {
 	var b, comment strings.Builder
 	var keys []string // that the comment explains
 	flush := func() {
@@ -102,7 +109,7 @@ func configManual(reference string) string {
 		keys = nil
 		comment.Reset()
 	}
-	b.WriteString(".SH NAME\ngpsbridge.toml \\- configuration of gpsbridge\n.SH DESCRIPTION\n")
+	fmt.Fprintf(&b, ".SH NAME\n%s \\- configuration of gpsbridge\n.SH DESCRIPTION\n", page)
 	for line := range strings.Lines(reference) {
 		line = strings.TrimRight(line, "\n")
 		if m := key.FindStringSubmatch(line); m != nil {

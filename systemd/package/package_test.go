@@ -50,7 +50,7 @@ func TestProgramManual(t *testing.T) {
 }
 
 func TestConfigManual(t *testing.T) {
-	got := configManual("# The head.\n\n# About it.\n[receiver]\n# What it is:\n#   \"a\"  one\n#name = \"a\"\n#other = 2\n# Last.\nlast = 3\n")
+	got := configManual("gpsbridge.toml", "# The head.\n\n# About it.\n[receiver]\n# What it is:\n#   \"a\"  one\n#name = \"a\"\n#other = 2\n# Last.\nlast = 3\n")
 	want := ".SH NAME\ngpsbridge.toml \\- configuration of gpsbridge\n.SH DESCRIPTION\nThe head.\n.PP\n" +
 		".SS [receiver]\nAbout it.\n.PP\n.TP\n.B name = \\(dqa\\(dq\n.TQ\n.B other = 2\nWhat it is:\n.br\n\\(dqa\\(dq  one\n" +
 		".TP\n.B last = 3\nLast.\n.SH SEE ALSO\n.BR gpsbridge (1)\n"

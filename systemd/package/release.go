@@ -106,7 +106,9 @@ func (s *source) makeArchive(p platform) error {
 	docs := maps.Clone(s.docs)
 	delete(docs, copyrightFile)
 	delete(docs, changelogFile)
-	docs["/usr/share/doc/gpsbridge/gpsbridge.toml"] = filepath.Join(s.root, "systemd", "gpsbridge.toml")
+	for _, name := range []string{"gpsbridge.toml", "relay.toml"} {
+		docs["/usr/share/doc/gpsbridge/"+name] = filepath.Join(s.root, "systemd", name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(docs)) {
 		content, err := os.ReadFile(docs[name])
 		if err != nil {
