@@ -7,7 +7,7 @@
 # On Debian:  apt install --no-install-recommends redis-server python3-django python3-django-channels daphne python3-channels-redis
 # Variables:  GPSBRIDGE  the program (default gpsbridge)
 #             KIND       core or pubsub: the channel layer (default core)
-#             PORT       first of 11 ports (default 7000)
+#             PORT       the nine ports after it are used (default 7000)
 set -euo pipefail
 gpsbridge=$(command -v "${GPSBRIDGE:-gpsbridge}") || { echo "no program ${GPSBRIDGE:-gpsbridge}: name it in GPSBRIDGE" >&2; exit 1; }
 gpsbridge=$(realpath "$gpsbridge") kind=${KIND:-core} port=${PORT:-7000}
@@ -32,6 +32,13 @@ begin() {
   shift
   (cd "$django" && exec setpriv --pdeathsig TERM "$@") >"$dir/$name.log" 2>&1 </dev/null &
 }
+
+for ((i = 1; i <= 9; i++)); do
+  if (: <"/dev/tcp/127.0.0.1/$((port + i))") 2>/dev/null; then
+    echo "port $((port + i)) is in use: choose others with PORT" >&2
+    exit 1
+  fi
+done
 
 # listening waits until the program that began last listens on a port.
 listening() {
@@ -93,7 +100,7 @@ kind = "$kind"
 event = "gps.message" # as bridge/django sends it; see its consumers.py
 field = "message"
 EOF
-  begin "relay$i" "$gpsbridge" relay --config "$dir/relay$i.toml"
+  begin "relay$i" "$gpsbridge" relay -c "$dir/relay$i.toml"
   listening $((port + 7 + i))
 done
 
@@ -109,7 +116,7 @@ A fleet is running; its files and logs are in $dir. Try in other terminals:
   what is in the database:
     TRACKING_DATA=$dir/django $python $django/manage.py shell -c 'from tracking.models import Fix; print(Fix.objects.count())'
   whether all is well:
-    $gpsbridge relay doctor --config $dir/relay1.toml
+    $gpsbridge relay doctor -c $dir/relay1.toml
   a failover, after which the doctor names another master:
     redis-cli -p $((port + 4)) sentinel failover tracking
 

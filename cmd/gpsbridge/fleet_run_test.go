@@ -131,7 +131,7 @@ func newFleetRun(t *testing.T, kind string, layer realtest.Layer, seed uint64) *
 		config := filepath.Join(t.TempDir(), "relay.toml")
 		writeFile(t, config, fmt.Sprintf("[relay]\nlisten = %q\nopen = true\npublish_token_file = %q\n"+
 			"[relay.layer]\nurl = %q\nkind = %q\nevent = \"gps.message\"\nfield = \"message\"\n", n.addr(), tokens, r.redis.URL(), kind))
-		n.args = []string{"relay", "--config", config}
+		n.args = []string{"relay", "-c", config}
 		n.start()
 		r.relays = append(r.relays, n)
 		addresses = append(addresses, n.addr())

@@ -23,7 +23,7 @@ func TestFleetScript(t *testing.T) {
 	for _, kind := range []string{"core", "pubsub"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			dir, port := t.TempDir(), freePorts(t, 11)
+			dir, port := t.TempDir(), freePorts(t, 9)
 			program := filepath.Join(t.TempDir(), "gpsbridge")
 			self, err := os.Executable()
 			if err != nil {
@@ -77,7 +77,7 @@ func TestFleetScript(t *testing.T) {
 				stored, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 				return err == nil && stored >= n
 			})
-			doctor := gpsbridge(t, "relay", "doctor", "--config", filepath.Join(dir, "relay1.toml"))
+			doctor := gpsbridge(t, "relay", "doctor", "-c", filepath.Join(dir, "relay1.toml"))
 			if out, err := doctor.CombinedOutput(); err != nil || !strings.Contains(string(out), "Nothing is broken.\n") {
 				t.Errorf("doctor: %v\n%s", err, out)
 			}
