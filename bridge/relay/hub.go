@@ -325,19 +325,19 @@ func (h *hub) start(v *viewer, conn *websocket.Conn, params *deflate.Params) err
 // spreadTick is how often some connections are closed of those that are closed over a time.
 const spreadTick = 100 * time.Millisecond
 
-// spread closes the connections of members over a time, or until ctx ends.
-func (h *hub) spread(ctx context.Context, members []*viewer, over time.Duration, reason string) {
+// spread closes the connections of members: over a time, after a wait, or until ctx ends or there are none.
+func (h *hub) spread(ctx context.Context, members []*viewer, wait, over time.Duration, reason string) {
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	tick := time.NewTicker(spreadTick)
 	defer tick.Stop()
-	for began, closed := time.Now(), 0; closed < len(members); {
+	for began, closed := time.Now().Add(wait), 0; closed < len(members) && h.conns.Load() > 0; {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
 			due := len(members)
 			if past := now.Sub(began); past < over {
-				due = int(float64(due) * past.Seconds() / over.Seconds())
+				due = int(float64(due) * max(0, past).Seconds() / over.Seconds())
 			}
 			for ; closed < due; closed++ {
 				members[closed].shut(websocket.CloseGoingAway, reason)

@@ -229,7 +229,7 @@ func (r *Relay) serve(ctx context.Context, l net.Listener) error {
 const longestNotice = 6 * time.Second
 
 // Drain prepares for the end of Serve: clients are refused with 503, and so is /healthz; after a quarter of the time over, so that a load
-// balancer has noticed, the connections of members are closed with 1001, spread over the rest. It returns when they are, or ctx ends.
+// balancer has noticed, the connections of members are closed with 1001, spread over the rest. It returns when there are no members any more, or ctx ends.
 func (r *Relay) Drain(ctx context.Context, over time.Duration) {
 	r.hub.draining.Store(true)
 	if over <= 0 || r.hub.conns.Load() == 0 {
@@ -237,11 +237,7 @@ func (r *Relay) Drain(ctx context.Context, over time.Duration) {
 	}
 	notice := min(over/4, longestNotice)
 	r.log.Info("draining: connections are closed, no client is admitted", "connections", r.hub.conns.Load(), "over", over)
-	select {
-	case <-ctx.Done():
-	case <-time.After(notice):
-		r.hub.spread(ctx, r.hub.everyone(), over-notice, "the relay is shutting down")
-	}
+	r.hub.spread(ctx, r.hub.everyone(), notice, over-notice, "the relay is shutting down")
 }
 
 // rebalanceTime is 1 % of the connections a second.
@@ -256,7 +252,7 @@ func (r *Relay) Rebalance(ctx context.Context) {
 	defer r.hub.rebalancing.Store(false)
 	members := r.hub.everyone()
 	r.log.Info("rebalancing: connections are closed, to be opened again", "connections", len(members), "over", rebalanceTime)
-	r.hub.spread(ctx, members, rebalanceTime, "connect again: the load is spread")
+	r.hub.spread(ctx, members, 0, rebalanceTime, "connect again: the load is spread")
 }
 
 // Wants reports whether any member would get a message of class in the group of device now or on joining later: false only

@@ -162,3 +162,43 @@ func TestHangupReloadsTheTokens(t *testing.T) {
 		t.Errorf("the old token is answered %d and the new one %d, want 401 and 101", old, now)
 	}
 }
+
+// A relay that is stopped with a time to drain answers load balancers and clients with 503 and keeps its members meanwhile. It ends when
+// they have left.
+func TestStoppedRelayDrains(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	server := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--publish-token-file", token, "--drain", "1h"))
+	address := regexp.MustCompile(`viewers: +http://([^/]+)/`)
+	out, err := server.WaitOutput(soon, address.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := address.FindStringSubmatch(out)[1]
+	group := "ws://" + addr + "/ws/gps-tracking/van_7/"
+	member, _, err := websocket.DefaultDialer.Dial(group, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	server.Signal(syscall.SIGTERM)
+	if _, err := server.WaitOutput(soon, func(s string) bool { return strings.Contains(s, "draining") }); err != nil {
+		t.Fatal(err)
+	}
+	health, err := http.Get("http://" + addr + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	health.Body.Close()
+	_, late, err := websocket.DefaultDialer.Dial(group, nil)
+	if late == nil {
+		t.Fatal(err)
+	}
+	if health.StatusCode != http.StatusServiceUnavailable || late.StatusCode != http.StatusServiceUnavailable || late.Header.Get("Retry-After") == "" {
+		t.Errorf("/healthz is %s, a handshake %s with Retry-After %q, want 503", health.Status, late.Status, late.Header.Get("Retry-After"))
+	}
+	member.Close()
+	if code, err := server.Exit(soon); code != 0 || err != nil {
+		t.Errorf("exit code %d, %v, want 0", code, err)
+	}
+}
