@@ -53,6 +53,7 @@ func Open(c Config) (*Layer, error) {
 	c = c.defaults()
 	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), counters: counters{log: c.Log}, trouble: starting}
 	l.store = newStore(c, func() {
+		l.counters.losses.Add(1)
 		l.kind.restore()
 		l.receiver.Lost()
 	})
@@ -253,6 +254,7 @@ func (l *Layer) Publish(ctx context.Context, device string, messages []group.Mes
 		return err
 	}
 	if err := l.store.commit(ctx, s, device, messages); err != nil {
+		l.counters.refused.Add(uint64(len(messages)))
 		return err
 	}
 	if err := l.send(ctx, s, device, messages, wires); err != nil {

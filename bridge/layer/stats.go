@@ -12,6 +12,8 @@ import (
 // Stats are what a Layer has done since it was opened.
 type Stats struct {
 	Published    uint64 `json:"published"`     // messages that Publish carried
+	Refused      uint64 `json:"refused"`       // messages that could not be stored as durably as is configured
+	Losses       uint64 `json:"losses"`        // times that Redis had lost stored fixes
 	Received     uint64 `json:"received"`      // messages given to the receiver, own ones too
 	Undecodable  uint64 `json:"undecodable"`   // messages on a group's channel that were none: something else writes there, or keys differ
 	Dropped      uint64 `json:"dropped"`       // messages that came faster than this node could handle
@@ -22,7 +24,7 @@ type Stats struct {
 
 // counters are Stats while they grow.
 type counters struct {
-	published, received, undecodable, dropped, overCapacity, sessions atomic.Uint64
+	published, refused, losses, received, undecodable, dropped, overCapacity, sessions atomic.Uint64
 
 	log *slog.Logger
 
@@ -46,6 +48,8 @@ func (n *counters) unread(err error) {
 func (l *Layer) Stats() Stats {
 	return Stats{
 		Published:    l.counters.published.Load(),
+		Refused:      l.counters.refused.Load(),
+		Losses:       l.counters.losses.Load(),
 		Received:     l.counters.received.Load(),
 		Undecodable:  l.counters.undecodable.Load(),
 		Dropped:      l.counters.dropped.Load(),

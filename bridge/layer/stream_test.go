@@ -290,4 +290,9 @@ func TestNodesStoreOnce(t *testing.T) {
 		})
 	}
 	publish(one, fixOf("a", 1))
+	redis.Do("CONFIG", "SET", "maxmemory", "1")
+	codeOf(t, one.Publish(t.Context(), "van_7", fixesOf("a", 4, 5)), CodeFull)
+	if s := one.Stats(); s.Losses != 1 || s.Refused != 2 {
+		t.Errorf("stats %+v, want one loss and two refused", s)
+	}
 }

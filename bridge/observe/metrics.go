@@ -44,6 +44,8 @@ func ServerMetrics(version string, relayMetrics func() []relay.Metric, layerStat
 var layerNumbers = []number[*LayerStatus]{
 	{"layer_ready", "1 while the layer carries messages.", func(s *LayerStatus) any { return s.Problem == nil }},
 	{"layer_published_total", "Messages published to the groups of all nodes.", func(s *LayerStatus) any { return s.Published }},
+	{"layer_refused_total", "Messages that could not be stored as durably as is configured.", func(s *LayerStatus) any { return s.Refused }},
+	{"layer_losses_total", "Times that Redis had lost stored fixes.", func(s *LayerStatus) any { return s.Losses }},
 	{"layer_received_total", "Messages received from them, own ones included.", func(s *LayerStatus) any { return s.Received }},
 	{"layer_undecodable_total", "Messages of a group that were none.", func(s *LayerStatus) any { return s.Undecodable }},
 	{"layer_dropped_total", "Messages that came faster than this node handled them.", func(s *LayerStatus) any { return s.Dropped }},
