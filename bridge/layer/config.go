@@ -2,6 +2,7 @@ package layer
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"crypto/x509"
 
 	"gpsbridge/bridge/problem"
 )
