@@ -110,9 +110,6 @@ type busy struct {
 
 func (b busy) Error() string { return b.text }
 
-// errApart is for clients whose group the layer cannot reach. After that time it mostly can: it is what a failover of Redis takes.
-var errApart = busy{refusedLayer, 5 * time.Second, errLayer.Error() + ": come again"}
-
 // errDraining sends clients to another server, if there is one.
 var errDraining = busy{refusedDrain, 2 * time.Second, errClosing.Error() + ": come again, to another one"}
 
@@ -242,7 +239,7 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 	}
 	switch err := r.hub.join(v, device, want); {
 	case errors.Is(err, errLayer):
-		return errApart
+		return r.apart(time.Now())
 	case err != nil:
 		return denied{http.StatusServiceUnavailable, err.Error()}
 	}
@@ -280,16 +277,26 @@ func (r *Relay) serveGroup(w http.ResponseWriter, q *http.Request) error {
 
 // admit is nil for a client that may join now.
 func (r *Relay) admit(v *viewer) error {
-	layer := r.config.Layer
+	layer, now := r.config.Layer, time.Now()
 	switch {
 	case r.hub.draining.Load():
 		return errDraining
 	case v.publisher && layer != nil && layer.Ready() != nil:
-		return errApart
-	case r.admission != nil:
-		return r.admission.admit(time.Now())
+		return r.apart(now)
+	case r.admission != nil && !r.admission.admit(now):
+		return busy{refusedBusy, r.admission.back(now), "too many clients come at once: come again"}
 	}
 	return nil
+}
+
+// apart is for clients whose group the layer cannot reach. Without a bound of admission they come again after what a failover of Redis
+// takes.
+func (r *Relay) apart(now time.Time) error {
+	after := 5 * time.Second
+	if r.admission != nil {
+		after = r.admission.back(now)
+	}
+	return busy{refusedLayer, after, errLayer.Error() + ": come again"}
 }
 
 // answer answers with a body.

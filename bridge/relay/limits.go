@@ -149,18 +149,18 @@ func newAdmission(n int) *admission {
 // longestReturn bounds when a client that was refused is to come again.
 const longestReturn = time.Minute
 
-// admit is nil for a client that may join now, or else an answer with when to come again.
-func (a *admission) admit(now time.Time) error {
-	if a.now.AllowN(now, 1) {
-		return nil
-	}
-	after := a.later.ReserveN(now, 1)
-	wait := after.DelayFrom(now)
+// admit reports whether a client may join now.
+func (a *admission) admit(now time.Time) bool { return a.now.AllowN(now, 1) }
+
+// back is when the next client that is refused is to come again: no more of them a second than are admitted.
+func (a *admission) back(now time.Time) time.Duration {
+	slot := a.later.ReserveN(now, 1)
+	wait := slot.DelayFrom(now)
 	if wait > longestReturn {
-		after.CancelAt(now)
+		slot.CancelAt(now)
 		wait = longestReturn
 	}
-	return busy{refusedBusy, time.Second + wait, "too many clients come at once: come again"}
+	return time.Second + wait
 }
 
 // boundedListener closes connections that are too many, or that an address opens too fast. The client sees that and can try

@@ -134,13 +134,25 @@ func TestAdmission(t *testing.T) {
 		joinAll(t, at[0], 2)
 	})
 	a, now := newAdmission(8), time.Now()
-	var last busy
+	var last time.Duration
 	for range 2000 {
-		errors.As(a.admit(now), &last)
+		last = a.back(now)
 	}
-	if last.after != time.Second+longestReturn {
-		t.Errorf("the last of 2,000 is to come again after %v", last.after)
+	if last != time.Second+longestReturn {
+		t.Errorf("the last of 2,000 is to come again after %v", last)
 	}
+}
+
+// Without the layer, too, refused trackers come again each at another time.
+func TestOutageSpreadsWhoComesAgain(t *testing.T) {
+	fleet(t, 1, Config{Admit: 1}, func(t *testing.T, b *bus, at []place) {
+		b.change(func() { b.down = errors.New("redis is gone") })
+		for _, want := range []string{"1", "2", "3"} {
+			if got := at[0].ask(group7, bearer("pub")).Header.Get("Retry-After"); got != want {
+				t.Errorf("Retry-After is %s, want %s", got, want)
+			}
+		}
+	})
 }
 
 // Trackers are asked to keep what the layer may lose.

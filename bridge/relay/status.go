@@ -168,6 +168,7 @@ func (r *Relay) Metrics() []Metric {
 		counter("deliveries_total", "Messages written to members, history included.", s.Delivered),
 		counter("dropped_total", "Messages that a viewer's full queue lost.", s.Dropped),
 		counter("closed_slow_total", "Members closed for reading nothing or too little.", s.ClosedSlow),
+		counter("unpublished_total", "Publishers closed because the layer did not take their messages.", h.unpublished.Load()),
 		counter("ignored_total", "Text frames of viewers, which may not send.", s.Ignored),
 		refused,
 	}
