@@ -169,10 +169,10 @@ func (r *RedisStore) FlushAll() {
 	r.Do("FLUSHALL")
 }
 
-// Do is [RedisStore.Command] that fails the test for an error.
+// Do is [RedisStore.Command] that waits for the answer for as long as a busy machine may need, and fails the test for an error.
 func (r *RedisStore) Do(command ...string) string {
 	r.t.Helper()
-	answer, err := r.Command(command...)
+	answer, err := r.within(startTimeout, command)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -180,10 +180,13 @@ func (r *RedisStore) Do(command ...string) string {
 }
 
 // Command sends one command from where Redis runs, and returns the answer: arrays as their elements, one a line; nil as "". An answer that
-// is an error is an error.
+// is an error is an error. It does not wait long for one: conditions are asked for again and again.
 func (r *RedisStore) Command(command ...string) (string, error) {
-	// The test waits for conditions by asking again and again, also a Redis that hangs or that a busy machine has not yet run.
-	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+	return r.within(5*time.Second, command)
+}
+
+func (r *RedisStore) within(timeout time.Duration, command []string) (string, error) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), timeout)
 	defer cancel()
 	answer, err := r.ask(ctx, command)
 	if err != nil {
