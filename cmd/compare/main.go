@@ -14,6 +14,10 @@
 //
 //	trackers (fixes) ──▶ gpsbridge relay ──▶ echoes ──▶ delays; attackers in a process of their own
 //
+// A fleet on one Redis (fleet.go, fleettracker.go):
+//
+//	trackers (fixes) ──▶ relays ──▶ Redis with two replicas ──▶ relays ──▶ echoes ──▶ delays
+//
 // Bytes on the wire, beside an older program and other protocols (wire.go, tracker.go, wireservers.go, peers.go, network.go):
 //
 //	epochs ──▶ line ──▶ daemon at a host of its own ──▶ counted link ──▶ tracking server ──▶ another member of the group
@@ -34,7 +38,7 @@ func commandLine() command.Program {
 	return command.Program{
 		Name:  "compare",
 		About: "compare measures gpsbridge beside other programs on this machine.",
-		Start: "go run ./cmd/compare gpsd, fanout, hostile or wire",
+		Start: "go run ./cmd/compare gpsd, fanout, hostile, fleet or wire",
 		Commands: []command.Command{
 			{Name: "gpsd", Run: interrupted(compareGPSD), About: "Debian's gpsd: fixes, delay, CPU time and memory",
 				Args: "[--epochs N] [--quick] [--only SCENARIO] [--json]"},
@@ -42,6 +46,8 @@ func commandLine() command.Program {
 				Args: "[--only KIND,KIND] [--rounds N] [--for TIME] [--json]"},
 			{Name: "fanout", Run: interrupted(compareFanout), About: "Django Channels as a tracking server: deliveries to viewers",
 				Args: "[--viewers N,N] [--rate HZ] [--for TIME] [--servers NAME,NAME] [--json]"},
+			{Name: "fleet", Run: interrupted(compareFleet), About: "relays on one Redis: what they acknowledge, and what the end of one does",
+				Args: "[--relays N,N] [--durable NAME,NAME] [--trackers N] [--window N] [--for TIME] [--kill N] [--every TIME] [--json]"},
 			{Name: "wire", Run: interrupted(compareWire), About: "bytes of a fix on the wire, on tracking servers with TLS (as root)",
 				Args: "[--servers NAME,NAME] [--programs NAME,NAME] [--rates HZ,HZ] [--for TIME] [--baseline PATH] [--json]"},
 		},

@@ -49,6 +49,9 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{"wire --programs fast", `--programs "fast" is not a configuration.*plain`},
 		{"wire --rates 1,20", `"20" is not a number of fixes a second from 1 to 10`},
 		{"wire --for 1ms", `--for 1ms: use 1s`},
+		{"fleet --relays 1,x", `"x" is not a number of relays`},
+		{"fleet --durable none,twice", `"twice" is not one of none, memory`},
+		{"fleet --for 1ms", `1s or more --for`},
 		{"hostile --rounds 0", `--rounds 0: use 1`},
 	} {
 		code, stdout, stderr := invoke(t.Context(), strings.Fields(test.line)...)
