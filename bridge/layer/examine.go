@@ -30,6 +30,8 @@ const (
 	CodeNearlyFull       problem.Code = "layer-nearly-full"       // its memory is
 	CodeClock            problem.Code = "layer-clock"             // the clock of a server differs
 	CodeProbe            problem.Code = "layer-probe"             // what is sent to a group does not come back
+	CodeQueueFull        problem.Code = "layer-queue-full"        // a queue of the application takes no more messages
+	CodeStaleMember      problem.Code = "layer-stale-member"      // a process of the application does not read its queue
 )
 
 const (
@@ -37,6 +39,8 @@ const (
 	clockOff = 2 * time.Second
 	// nearlyFull is the part of maxmemory in use that is reported.
 	nearlyFull = 0.9
+	// unread is the age of a message that a living process of the application has long read.
+	unread = 10 * time.Second
 	// probeWait bounds the way of the doctor's message through a group, from connecting on.
 	probeWait = 10 * time.Second
 )
@@ -330,7 +334,74 @@ func (x *examination) kind(ctx context.Context, s *session) {
 		x.ok("kind", seen+", seen in Redis")
 	}
 	x.config.Kind = cmp.Or(map[bool]string{true: seen}[name == "auto"], name)
+	if x.config.Kind == "core" {
+		for _, h := range s.hosts {
+			x.queues(ctx, s, h)
+		}
+	}
 	x.probe(ctx)
+}
+
+// queues examines the queues of the application's processes that are members of groups on a host.
+func (x *examination) queues(ctx context.Context, s *session, h *host) {
+	name := "queues " + h.address
+	all, err := x.config.applicationQueues(ctx, h)
+	if err != nil {
+		x.warn(name, fault(h.address, err))
+		return
+	}
+	fullest, stale := int64(0), 0
+	for _, queue := range all {
+		at := s.host(queue)
+		key := x.config.Prefix + queue
+		n, err := at.client.Do(ctx, at.client.B().Zcard().Key(key).Build()).AsInt64()
+		if err != nil {
+			x.warn(name, fault(at.address, err))
+			return
+		}
+		fullest = max(fullest, n)
+		oldest, err := at.client.Do(ctx, at.client.B().Zrange().Key(key).Min("0").Max("0").Withscores().Build()).AsZScores()
+		if err == nil && len(oldest) == 1 && time.Since(time.UnixMilli(int64(oldest[0].Score*1000))) > unread {
+			stale++
+		}
+	}
+	seen := fmt.Sprintf("%d processes of the application are members of groups; the fullest queue has %d messages", len(all), fullest)
+	switch {
+	case stale > 0:
+		x.warn(name, &problem.Problem{Code: CodeStaleMember, Cause: fmt.Sprintf("%d of %d processes of the application have not read their queue for %v", stale, len(all), unread),
+			Fix: "restart those that hang; what a dead one left goes within group_expiry, a day, and does no harm"})
+	case fullest >= queueCapacity:
+		x.warn(name, &problem.Problem{Code: CodeQueueFull, Cause: seen + ": it takes no more",
+			Fix: "start more processes of the application, or raise capacity in CHANNEL_LAYERS"})
+	default:
+		x.ok(name, seen)
+	}
+}
+
+// applicationQueues returns the names of the queues of the application whose members are in the groups of a host, of which it looks at as many as
+// auto does.
+func (c Config) applicationQueues(ctx context.Context, h *host) (queues []string, err error) {
+	var at rueidis.ScanEntry
+	for range scans {
+		at, err = h.client.Do(ctx, h.client.B().Scan().Cursor(at.Cursor).Match(literal(c.Prefix)+":group:*").Count(1000).Type("zset").Build()).AsScanEntry()
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range at.Elements {
+			members, err := h.client.Do(ctx, h.client.B().Zrange().Key(key).Min("0").Max("-1").Build()).AsStrSlice()
+			if err != nil {
+				return nil, err
+			}
+			for _, d := range deliveriesTo(members) {
+				queues = append(queues, d.queue)
+			}
+		}
+		if at.Cursor == 0 {
+			break
+		}
+	}
+	slices.Sort(queues)
+	return slices.Compact(queues), nil
 }
 
 // probe sends a message from one node to another.
@@ -340,7 +411,12 @@ func (x *examination) probe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
 	device := "doctor_" + strings.ToLower(rand.Text()[:8])
-	took, err := travel(ctx, c, device)
+	took, err := travel(ctx, c, device, func(from, _ *Layer, message []group.Message) error { return from.Publish(ctx, device, message) })
+	if err == nil && c.Kind == "core" { // and as the application sends it
+		_, err = travel(ctx, c, device, func(from, to *Layer, message []group.Message) error {
+			return asApplication(ctx, from, to, device, message)
+		})
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = &problem.Problem{Code: CodeProbe, Cause: fmt.Sprintf("a message to the group %s has not come back within %v", c.group(device), probeWait),
 			Fix: "see the log of Redis", Err: err}
@@ -352,8 +428,28 @@ func (x *examination) probe(ctx context.Context) {
 	x.ok("probe", fmt.Sprintf("a message came back through the group %s after %.1f ms", c.group(device), float64(took.Microseconds())/1000))
 }
 
-// travel returns how long a message needs from one node to another.
-func travel(ctx context.Context, c Config, device string) (took time.Duration, err error) {
+// asApplication writes messages to the queue of a node, as channels_redis.core does.
+func asApplication(ctx context.Context, from, to *Layer, device string, messages []group.Message) error {
+	s, err := from.current()
+	if err != nil {
+		return err
+	}
+	name, k := from.config.group(device), from.kind.(*core)
+	member, _ := to.kind.(*core).member(name)
+	queue, _, _ := strings.Cut(member, "!")
+	d := &delivery{queue: queue + "!", to: []string{member}}
+	for _, m := range messages {
+		e, err := k.event(m.Data)
+		if err != nil {
+			return err
+		}
+		d.events = append(d.events, k.seal(e, d.to))
+	}
+	return k.write(ctx, s, name, []*delivery{d})
+}
+
+// travel returns how long a message needs from one node to another, sent in some way.
+func travel(ctx context.Context, c Config, device string, send func(from, to *Layer, message []group.Message) error) (took time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var nodes [2]*Layer
 	got := make(arrivals, 1)
@@ -385,7 +481,7 @@ func travel(ctx context.Context, c Config, device string) (took time.Duration, e
 		}
 	}
 	began := time.Now()
-	if err := nodes[0].Publish(ctx, device, []group.Message{{Data: []byte(`{"class":"DOCTOR"}`)}}); err != nil {
+	if err := send(nodes[0], nodes[1], []group.Message{{Data: []byte(`{"class":"DOCTOR"}`)}}); err != nil {
 		return 0, err
 	}
 	select {

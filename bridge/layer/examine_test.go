@@ -3,6 +3,7 @@ package layer
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,35 @@ func TestExamineAlone(t *testing.T) {
 		}
 		if strings.Join(codes, " ") != test.want {
 			t.Errorf("%s: found %q, want %q", test.name, codes, test.want)
+		}
+	}
+}
+
+// A process of the application that does not read is named, as long as there are messages for it.
+func TestExamineQueues(t *testing.T) {
+	t.Parallel()
+	store := realtest.StartRedis(t)
+	c := Config{URLs: []string{store.URL()}, Kind: "core", Durable: "none"}
+	queue, old, now := "specific.0123456789ab4def0123456789abcdef!", "1700000000", strconv.FormatInt(time.Now().Unix()+3600, 10)
+	store.Do("ZADD", "asgi:group:gps_tracking_van_7", now, queue+"1234")
+	for _, test := range []struct {
+		name    string
+		prepare func()
+		want    string // the only problem; "" for none
+	}{
+		{"empty", func() {}, ""},
+		{"stale", func() { store.Do("ZADD", "asgi"+queue, old, "message") }, string(CodeStaleMember) + " at queues " + store.Addr()},
+		{"full", func() {
+			store.Do("DEL", "asgi"+queue)
+			for i := range queueCapacity {
+				store.Do("ZADD", "asgi"+queue, now, strconv.Itoa(i))
+			}
+		}, string(CodeQueueFull) + " at queues " + store.Addr()},
+	} {
+		test.prepare()
+		codes, names := examined(t, c)
+		if strings.Join(codes, " ") != test.want || !slices.Contains(names, "probe") {
+			t.Errorf("%s: found %q in %q, want %q", test.name, codes, names, test.want)
 		}
 	}
 }
