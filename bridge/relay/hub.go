@@ -243,6 +243,11 @@ func (h *hub) publish(device string, m *message, from *viewer) error {
 // bound brings what is kept and what is queued back under their bounds, after a message to the group of device.
 func (h *hub) bound(device string, now time.Time) {
 	h.makeRoom(device, now)
+	h.boundQueues()
+}
+
+// boundQueues closes members while more is queued than may be.
+func (h *hub) boundQueues() {
 	for h.queued.Load() > int64(h.limits.queuedBytes) && h.relieve() {
 	}
 }

@@ -475,6 +475,30 @@ func TestPublishHangs(t *testing.T) {
 	})
 }
 
+// What waits for a layer that hangs counts with all that is queued, and has the same bound.
+func TestOutboxesAreBoundedTogether(t *testing.T) {
+	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
+		const bound = 20 << 10
+		at[0].hub.limits.queuedBytes, at[0].hub.limits.publishers = bound, 10
+		b.change(func() { b.storing = time.Hour })
+		var all []*texts
+		for i := range 10 {
+			pub := at[0].join(t, "", bearer("pub"))
+			all = append(all, readTexts(pub))
+			for seq := range 8 {
+				write(pub, tpv(10*i+seq))
+			}
+			synctest.Wait()
+			if n := at[0].hub.queued.Load(); n > bound {
+				t.Fatalf("%d bytes are queued, the bound is %d", n, bound)
+			}
+		}
+		if n := left(all, websocket.CloseTryAgainLater); n == 0 || n == len(all) {
+			t.Errorf("%d of %d publishers were closed, want some", n, len(all))
+		}
+	})
+}
+
 // A group is left half a minute after its last member.
 func TestLeave(t *testing.T) {
 	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {

@@ -548,6 +548,7 @@ func (v *viewer) publish(data []byte) {
 	m := newMessage(head, data)
 	if v.hub.layer != nil {
 		v.post(m)
+		v.hub.boundQueues()
 	} else if err := v.hub.publish(v.group.device, m, v); err != nil {
 		v.shut(websocket.CloseTryAgainLater, closeReason(err))
 		return
