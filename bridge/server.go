@@ -63,6 +63,12 @@ func (s *Server) join(c *layer.Config, r *relay.Config) error {
 		return errors.Join(all...)
 	}
 	s.layer, r.Layer = l, l
+	r.Ready = func() error {
+		if p := s.layerStatus().Problem; p != nil {
+			return p
+		}
+		return nil
+	}
 	if of.Durable != "none" {
 		r.Retain = cmp.Or(of.Keep, layer.DefaultKeep)
 	}

@@ -98,6 +98,9 @@ func TestServersShareTheirGroups(t *testing.T) {
 	pubsub := layer.Config{URLs: []string{redis.URL()}, Kind: "pubsub"}
 	a, b := startNode(t, pubsub), startNode(t, pubsub)
 	a.awaitHealth(t, http.StatusServiceUnavailable)
+	if _, text := a.get(t, "/healthz"); !strings.HasPrefix(text, "relay.layer") {
+		t.Errorf("/healthz is %q, want the key of the problem", text)
+	}
 	if code, text := a.get(t, "/api/v1/status"); code != http.StatusOK || !strings.Contains(text, `"layer":{"problem":{"code":`) {
 		t.Errorf("the status is %d %s, want a problem of the layer", code, text)
 	}
