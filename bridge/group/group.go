@@ -2,7 +2,11 @@
 // members of one device ID, on whatever node or Django process.
 package group
 
-import "context"
+import (
+	"context"
+
+	"gpsbridge/bridge/problem"
+)
 
 // Key identifies a fix of a device for ever. The zero Key stands for none.
 type Key struct {
@@ -33,7 +37,7 @@ type Layer interface {
 	// Leave undoes one Join that returned nil. Messages may still come for a while after the last.
 	Leave(device string)
 	// Publish gives messages to the group of device in their order. It returns when they are as durable as is configured, and
-	// the group has them: they come back through Receive. After an error it is not known which of them the group has.
+	// the group has them: they come back through Receive. CodeNotCarried refuses all of them for one. After another error it is not known which of them the group has.
 	Publish(ctx context.Context, device string, messages []Message) error
 	// History returns stored fixes in the order in which they were stored: those after the one with the key after, or, with the zero
 	// Key, the newest; in both cases no more than the newest most. complete is false when after is no longer there, or more than most came
@@ -44,6 +48,9 @@ type Layer interface {
 	// Ready is the problem that keeps the layer from carrying messages, and nil while it does.
 	Ready() error
 }
+
+// CodeNotCarried is of a message that no event of the Django application can carry, such as one with an integer of more than 64 bits.
+const CodeNotCarried problem.Code = "message-not-carried"
 
 // A Receiver gets what a Layer carries.
 type Receiver interface {

@@ -322,7 +322,7 @@ func TestMessageThatIsNotCarried(t *testing.T) {
 		device := "van_" + kind
 		n := open(t, c).join(device)
 		fixes := []group.Message{{Data: []byte(fix(1)), Key: group.Key{Run: "r1", Seq: 1}}, {Data: []byte(`{"seq":18446744073709551616}`), Key: group.Key{Run: "r1", Seq: 2}}}
-		if err := n.Publish(t.Context(), device, fixes); problem.CodeOf(err) != event.CodeMessage {
+		if err := n.Publish(t.Context(), device, fixes); problem.CodeOf(err) != group.CodeNotCarried {
 			t.Errorf("%s: got %v", kind, err)
 		}
 		if stored, _, err := n.History(t.Context(), device, group.Key{}, 10); err != nil || len(stored) > 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	shared "gpsbridge/bridge/group"
+	"gpsbridge/bridge/problem"
 )
 
 // bus is what nodes share in these tests, in memory: their groups and a store of fixes.
@@ -364,6 +365,22 @@ func TestPublishFails(t *testing.T) {
 		if n := at[0].hub.queued.Load(); n != 0 {
 			t.Errorf("%d bytes are still counted as queued", n)
 		}
+	})
+}
+
+// A message that the group never takes is refused as one that is not JSON is: the publisher must not send it again and again.
+func TestNotCarried(t *testing.T) {
+	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
+		pub := at[0].join(t, "", bearer("pub"))
+		echoes := readTexts(pub)
+		b.change(func() {
+			b.refuse = func([]shared.Message) error {
+				return &problem.Problem{Code: shared.CodeNotCarried, Cause: "a number has more than 64 bits", Fix: "send it as a string"}
+			}
+		})
+		write(pub, tpv(1))
+		synctest.Wait()
+		echoes.closed(t, "the publisher", websocket.CloseInvalidFramePayloadData, "a number has more than 64 bits: send it as a string")
 	})
 }
 

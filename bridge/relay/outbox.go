@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	shared "gpsbridge/bridge/group"
+	"gpsbridge/bridge/problem"
 )
 
 const (
@@ -57,8 +58,11 @@ func (v *viewer) publishAll() {
 			ctx, cancel := context.WithTimeout(v.hub.publishing, publishLimit)
 			err := v.hub.layer.Publish(ctx, v.group.device, batch)
 			cancel()
-			if err != nil {
-				v.giveUp(err.Error())
+			switch {
+			case problem.CodeOf(err) == shared.CodeNotCarried: // nor will it be when it comes again
+				v.giveUp(websocket.CloseInvalidFramePayloadData, closeReason(err), err.Error())
+			case err != nil:
+				v.giveUp(websocket.CloseServiceRestart, groupLost, err.Error())
 			}
 			overdue.Reset(returnLimit)
 		case out == 0:
@@ -68,7 +72,7 @@ func (v *viewer) publishAll() {
 			case <-v.posted: // or one came back
 				overdue.Reset(returnLimit)
 			case <-overdue.C:
-				v.giveUp("what was published did not come back")
+				v.giveUp(websocket.CloseServiceRestart, groupLost, "what was published did not come back")
 			}
 		}
 	}
@@ -113,9 +117,9 @@ func (v *viewer) settle(m *message) {
 	signal(v.posted)
 }
 
-// giveUp drops what the layer has not given back, and has the publisher come back to send it again: it is not known whether the
-// group has it.
-func (v *viewer) giveUp(why string) {
+// giveUp drops what the layer has not given back and closes the publisher, which sends it again: it is not known whether the group
+// has it.
+func (v *viewer) giveUp(code int, reason, why string) {
 	v.mu.Lock()
 	first := !v.outbox.failed
 	v.outbox.failed = true
@@ -127,7 +131,7 @@ func (v *viewer) giveUp(why string) {
 			v.hub.log.Warn("publisher closed: the group did not take its messages", "device_id", v.group.device, "publisher", v.peer, "err", why, "so_far", n)
 		})
 	}
-	v.shut(websocket.CloseServiceRestart, groupLost)
+	v.shut(code, reason)
 	signal(v.wake)
 }
 

@@ -9,11 +9,9 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
 )
-
-// CodeMessage is a message that an event cannot carry.
-const CodeMessage problem.Code = "message-not-carried"
 
 // maxDepth bounds how deep arrays and objects lie in each other, in both directions. Python's msgpack stops at 511, the event
 // included.
@@ -32,7 +30,7 @@ func appendMsgpack(dst, text []byte) ([]byte, error) {
 	}
 	if !ok {
 		return dst, &problem.Problem{
-			Code:  CodeMessage,
+			Code:  group.CodeNotCarried,
 			Cause: fmt.Sprintf("the message has %s at byte %d", e.wrong, e.at),
 			Fix:   "send one JSON text in UTF-8, with integers of 64 bits and no half of a surrogate pair",
 		}

@@ -36,7 +36,7 @@ type Format struct {
 }
 
 // Append appends to dst the event that carries a message, one JSON text in UTF-8. As msgpack it is byte for byte what channels_redis writes
-// for a Django consumer that has read the message with json.loads. An error is a problem with CodeMessage.
+// for a Django consumer that has read the message with json.loads. An error is a problem with group.CodeNotCarried.
 func (f Format) Append(dst, message []byte) ([]byte, error) {
 	out := append(dst, msgFixMap|2)
 	out = appendText(appendText(out, typeName), f.Type)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/layer/event"
 	"gpsbridge/bridge/problem"
 )
@@ -54,8 +55,8 @@ func TestAppendRefuses(t *testing.T) {
 		strings.Repeat("[", 501) + strings.Repeat("]", 501), strings.Repeat(`{"a":`, 100_000),
 	} {
 		got, err := byDefault.Append([]byte("before"), []byte(text))
-		if problem.CodeOf(err) != event.CodeMessage || string(got) != "before" {
-			t.Errorf("%.40s: got %q, %v, want a problem %s", text, got, err, event.CodeMessage)
+		if problem.CodeOf(err) != group.CodeNotCarried || string(got) != "before" {
+			t.Errorf("%.40s: got %q, %v, want a problem %s", text, got, err, group.CodeNotCarried)
 		}
 	}
 }
@@ -199,7 +200,7 @@ func TestJSONEvents(t *testing.T) {
 		if strings.ReplaceAll(string(written), ": ", ":") != strings.ReplaceAll(data, ": ", ":") {
 			t.Errorf("wrote %s, want %s", written, data)
 		}
-		if _, err := f.Append(nil, []byte(`{`)); problem.CodeOf(err) != event.CodeMessage {
+		if _, err := f.Append(nil, []byte(`{`)); problem.CodeOf(err) != group.CodeNotCarried {
 			t.Errorf("half a message: got %v", err)
 		}
 	}
