@@ -196,12 +196,6 @@ func (f *fleet) count(figure func(*fleetTracker) int) (n int) {
 	return n
 }
 
-func connected(t *fleetTracker) int {
-	if t.conn == nil {
-		return 0
-	}
-	return 1
-}
 func acknowledged(t *fleetTracker) int { return t.acked }
 func made(t *fleetTracker) int         { return t.made }
 

@@ -196,7 +196,15 @@ func (r *fleetRun) kinds() []fault {
 		{"memory full", func() { master = r.redis.AwaitMaster(nil); master.Do("CONFIG", "SET", "maxmemory", "1") },
 			func() { master.Do("CONFIG", "SET", "maxmemory", "0") }, s, 4 * s},
 		{"worker killed", func() { r.worker.Kill() }, r.startWorker, 0, 3 * s},
+		{name: "Redis answers late, by up to 200 ms", begin: func() { r.delayRedis(r.redis.AwaitMaster(nil), 3*s) }},
 		{"all commands of Redis paused", func() { r.redis.AwaitMaster(nil).Do("CLIENT", "PAUSE", "1500") }, func() {}, s, 2 * s},
+	}
+}
+
+// delayRedis has every command wait for up to 200 ms, 100 on average, for some time.
+func (r *fleetRun) delayRedis(master *realtest.RedisStore, lasts time.Duration) {
+	for end := time.Now().Add(lasts); time.Now().Before(end); {
+		master.Do("CLIENT", "PAUSE", "200") // which waits for the end of the one before
 	}
 }
 
