@@ -58,11 +58,15 @@ dir $dir/redis$i
 appendonly yes
 maxmemory-policy noeviction
 replica-priority 100
+repl-diskless-sync-delay 0
 EOF
   ((i == 1)) || echo "replicaof 127.0.0.1 $((port + 1))" >>"$dir/redis$i.conf"
   begin "redis$i" redis-server "$dir/redis$i.conf"
   listening $((port + i))
 done
+
+# A fix is acknowledged when a replica has it.
+until [[ $(redis-cli -p $((port + 1)) info replication | grep -c state=online) == 2 ]]; do sleep 0.1; done
 
 # Three Sentinels, which make another one the master when it is gone.
 for i in 1 2 3; do
