@@ -56,7 +56,7 @@ func (l *Layer) handle(a arrival) {
 	case a.event != nil:
 		message = group.Message{Data: a.event}
 	case message.Data == nil:
-		data, err := l.kind.decode([]byte(a.wire))
+		data, err := l.decode(a.wire)
 		if err != nil {
 			l.counters.unread(err)
 			return
@@ -65,6 +65,13 @@ func (l *Layer) handle(a arrival) {
 	}
 	l.counters.received.Add(1)
 	l.receiver.Receive(device, message)
+}
+
+func (l *Layer) decode(wire string) ([]byte, error) {
+	if len(wire) > eventBytes {
+		return nil, tooLarge
+	}
+	return l.kind.decode([]byte(wire))
 }
 
 // deliver takes what Django sent to a group beside its channel.

@@ -2,9 +2,11 @@ package layer
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,6 +31,9 @@ const (
 	// commitBytes bounds what one commit holds beside its first request: 12,000 fixes of 335 B, which are what comes while WAITAOF waits
 	// for a disk that is written to once a second.
 	commitBytes = 4 << 20
+	// runBytes is the longest run in the name of a key; of longer ones the hash is. Trackers' have 16, and what a publisher makes up would fill the
+	// memory of Redis for an hour.
+	runBytes = 64
 	// replicaWait bounds the wait for a replica. One that is there answers in a round trip.
 	replicaWait = time.Second
 	// diskWait bounds that for disks: with appendfsync everysec the master's and then the replica's take up to a second each.
@@ -66,7 +71,11 @@ func (sh *shard) newRequest(device string, messages []group.Message) *request {
 		if m.Backlog {
 			backlog = "1"
 		}
-		r.keys = append(r.keys, stream, last, seen+m.Key.Run+":"+strconv.FormatUint(m.Key.Seq/seenBits, 10))
+		run := m.Key.Run
+		if len(run) > runBytes {
+			run = fmt.Sprintf("%x", sha256.Sum256([]byte(run)))
+		}
+		r.keys = append(r.keys, stream, last, seen+run+":"+strconv.FormatUint(m.Key.Seq/seenBits, 10))
 		r.args = append(r.args, device, m.Key.Run, strconv.FormatUint(m.Key.Seq, 10), strconv.FormatUint(m.Key.Seq%seenBits, 10), backlog,
 			rueidis.BinaryString(m.Data))
 		r.bytes += len(m.Data)
@@ -147,6 +156,9 @@ func (sh *shard) store(ctx context.Context, s *session, h *host, calls [][]*requ
 			break
 		}
 	}
+	if single := apart(calls, answers); len(single) > len(calls) {
+		calls, answers = single, sh.send(ctx, h, single, epoch, proof)
+	}
 	var unproven error
 	if proof.mode != memory {
 		unproven = proof.check(answers[len(calls)], h)
@@ -174,6 +186,22 @@ func (sh *shard) store(ctx context.Context, s *session, h *host, calls [][]*requ
 		}
 	}
 	return s.check(broken)
+}
+
+// apart gives each request of a call that failed a call of its own: what a key of one device holds must not keep those of others from being
+// stored. What such a call stored before it failed is recognised.
+func apart(calls [][]*request, answers []rueidis.RedisResult) (single [][]*request) {
+	for i, requests := range calls {
+		switch reply(answers[i].Error()) {
+		case replyWrongType, replyError:
+			for r := range slices.Chunk(requests, 1) {
+				single = append(single, r)
+			}
+		default:
+			single = append(single, requests)
+		}
+	}
+	return single
 }
 
 // send writes the calls of a commit and the proof that is asked for, all on one connection: WAIT waits for what its own has written.

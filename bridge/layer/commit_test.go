@@ -389,7 +389,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}, CodeFull},
 		{[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}, CodeNotReplicated},
-		{[]string{"RENAME", stream + ":last", stream}, []string{"DEL", stream}, CodeRefused}, // another type
+		{[]string{"RENAME", stream + ":last", stream}, []string{"DEL", stream}, CodeForeignKey}, // another type
 	} {
 		m := fixOf("a", uint64(i+1))
 		redis.Do(refusal.set...)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gpsbridge/bridge/layer/event"
 	"gpsbridge/bridge/problem"
 )
 
@@ -21,6 +22,9 @@ const (
 	CodeCA      problem.Code = "layer-ca-file" // the file of certificates cannot be read
 	CodeSetting problem.Code = "layer-setting" // the value of another key; Key names it
 )
+
+// CodeEventUnset is a configuration that leaves open how the application writes its events.
+const CodeEventUnset problem.Code = "layer-event-unset"
 
 // Config says where the layer is and how the Django application writes it. The keys of its problems are those of the section
 // [relay.layer].
@@ -82,6 +86,20 @@ func (c Config) Check() error {
 		setting("field", !printable(c.Field), c.Field, "use the member of the event that holds the message, such as data"),
 		setting("stream", !printable(c.Stream), c.Stream, "use printable ASCII without spaces, such as gpsbridge:fixes"),
 		setting("keep", c.Keep < keepLeast, c.Keep.String(), "use a second or more, such as 10m"))
+}
+
+// eventUnset is the problem of events that are to be learnt; nil where they are configured.
+func (c Config) eventUnset() *problem.Problem {
+	key, value := "event", event.DefaultType
+	switch {
+	case c.Event != "" && c.Field != "":
+		return nil
+	case c.Event != "":
+		key, value = "field", event.DefaultField
+	}
+	return &problem.Problem{Code: CodeEventUnset, Key: key,
+		Cause: fmt.Sprintf("it is not set: pages at the application get %q until an event of its own shows another one, and a consumer without that is closed", value),
+		Fix:   "set event and field as in the consumer's group_send"}
 }
 
 // checkGroup finds out whether names made from Config.Group are ones that channels takes.

@@ -25,6 +25,7 @@ import (
 
 	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/layer/event"
+	"gpsbridge/bridge/problem"
 )
 
 // What channels_redis.core does by default. Nothing here needs the application's own values: with others nodes wait for its queues a
@@ -212,7 +213,7 @@ func (k *core) leave(ctx context.Context, s *session, groups []string) error {
 			commands[i] = h.client.B().Zrem().Key(k.groupKey(name)).Member(member).Build()
 		}
 		for _, result := range h.client.DoMulti(ctx, commands...) {
-			if err := s.check(result.Error()); err != nil {
+			if err := s.check(result.Error()); err != nil && problem.CodeOf(err) != CodeForeignKey { // which enter.lua has left as it is
 				return err
 			}
 		}
@@ -278,7 +279,7 @@ func (k *core) receiveFrom(ctx context.Context, s *session, h *host, names []str
 	for ctx.Err() == nil {
 		rotated := order[first : first+len(names)]
 		queue, events, err := pop(ctx, h, rotated)
-		if reply(err) == "ERR" { // Redis before 7.0 does not know the command
+		if reply(err) == replyError { // Redis before 7.0 does not know the command
 			pop = popOne
 			queue, events, err = pop(ctx, h, rotated)
 		}
@@ -341,8 +342,11 @@ func (k *core) receiveEvent(queued string, deliver func(string, []byte)) {
 }
 
 func (k *core) open(queued string) (message []byte, channels [][]byte, err error) {
-	if len(queued) < headerBytes {
+	switch {
+	case len(queued) < headerBytes:
 		return nil, nil, errShort
+	case len(queued) > eventBytes:
+		return nil, nil, tooLarge
 	}
 	data := []byte(queued[headerBytes:])
 	if k.crypter != nil {

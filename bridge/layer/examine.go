@@ -54,11 +54,17 @@ type Finding struct {
 	Skipped bool             // it cannot be examined, and Seen is why
 }
 
-// Examine looks at the servers of a configuration that Config.Check accepts, and sends a message through a group of its own. It calls
-// found with each finding, and ends early when ctx ends.
+// Examine looks at the servers of a configuration, and sends a message through a group of its own. It calls found with each finding, and
+// ends early when ctx ends.
 func Examine(ctx context.Context, c Config, found func(Finding)) {
-	c = c.defaults()
-	x := &examination{config: c, found: found}
+	x := &examination{config: c.defaults(), found: found}
+	if err := c.Check(); err != nil {
+		for _, p := range problem.All(err) {
+			x.broken("configuration "+p.Key, p)
+		}
+		return
+	}
+	c = x.config
 	s, err := c.newSession(ctx)
 	if err != nil {
 		x.broken("configuration", err)
@@ -332,6 +338,9 @@ func (x *examination) kind(ctx context.Context, s *session) {
 		x.ok("kind", name)
 	default:
 		x.ok("kind", seen+", seen in Redis")
+	}
+	if p := x.config.eventUnset(); p != nil {
+		x.warn("event", p)
 	}
 	x.config.Kind = cmp.Or(map[bool]string{true: seen}[name == "auto"], name)
 	if x.config.Kind == "core" {

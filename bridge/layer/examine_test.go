@@ -37,7 +37,7 @@ func examined(t *testing.T, c Config) (codes, names []string) {
 func TestExamineReplicated(t *testing.T) {
 	t.Parallel()
 	r := realtest.StartReplicated(t, 2)
-	c := Config{URLs: []string{r.URL()}, Kind: "pubsub"}
+	c := Config{URLs: []string{r.URL()}, Kind: "pubsub", Event: "gps_update", Field: "data"}
 	codes, names := examined(t, c)
 	if len(codes) > 0 {
 		t.Errorf("found %q where all is well", codes)
@@ -46,6 +46,11 @@ func TestExamineReplicated(t *testing.T) {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is not examined: %q", name, names)
 		}
+	}
+
+	asRedis := Config{URLs: []string{"redis://" + r.Sentinels[0].Addr()}, Kind: "pubsub"}
+	if codes, _ := examined(t, asRedis); len(codes) != 1 || !strings.HasPrefix(codes[0], "!"+string(CodeNoMaster)) {
+		t.Errorf("found %q where a Sentinel is named as Redis", codes)
 	}
 
 	r.Redis[1].Do("CONFIG", "SET", "replica-priority", "50")
@@ -80,9 +85,12 @@ func TestExamineAlone(t *testing.T) {
 		{"nothing stored", func(c *Config) { c.Durable = "none" }, ""},
 		{"no replica", func(c *Config) { c.Durable = replicated }, "!" + string(CodeNotReplicated)},
 		{"no disk", func(c *Config) { c.Durable = fsync }, "!" + string(CodeDurable)},
+		{"events to be learnt", func(c *Config) { c.Durable, c.Field = "none", "" }, string(CodeEventUnset)},
+		{"a name of no group", func(c *Config) { c.Group = "gps" }, "!" + string(CodeSetting)},
+		{"no Sentinel", func(c *Config) { c.URLs = []string{"redis-sentinel://" + store.Addr() + "/mymaster"} }, "!" + string(CodeNoMaster)},
 		{"gone", func(c *Config) { c.URLs = []string{"redis://" + realtest.Refusing(t)} }, "!" + string(CodeUnreachable)},
 	} {
-		c := Config{URLs: []string{store.URL()}, Kind: "pubsub"}
+		c := Config{URLs: []string{store.URL()}, Kind: "pubsub", Event: "gps_update", Field: "data"}
 		test.prepare(&c)
 		codes, _ := examined(t, c)
 		for i := range codes {
@@ -98,7 +106,7 @@ func TestExamineAlone(t *testing.T) {
 func TestExamineQueues(t *testing.T) {
 	t.Parallel()
 	store := realtest.StartRedis(t)
-	c := Config{URLs: []string{store.URL()}, Kind: "core", Durable: "none"}
+	c := Config{URLs: []string{store.URL()}, Kind: "core", Durable: "none", Event: "gps_update", Field: "data"}
 	queue, old, now := "specific.0123456789ab4def0123456789abcdef!", "1700000000", strconv.FormatInt(time.Now().Unix()+3600, 10)
 	store.Do("ZADD", "asgi:group:gps_tracking_van_7", now, queue+"1234")
 	for _, test := range []struct {

@@ -5,7 +5,11 @@ import (
 
 	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/layer/event"
+	"gpsbridge/bridge/problem"
 )
+
+// CodeEventSize is an event that is too large.
+const CodeEventSize problem.Code = "layer-event-size"
 
 // kind is how the Django application's channel layer is written and read. Names of groups are the application's, such as
 // gps_tracking_van_7. A session is the one that the call belongs to: its methods must not be called after it has ended, and what a
@@ -28,6 +32,12 @@ type kind interface {
 	// does with the session. An error ends the session. deliver does not block; data is one JSON text.
 	receive(ctx context.Context, s *session, deliver func(group string, data []byte)) error
 }
+
+// eventBytes bounds an event that is read, to what may wait for one viewer (1 MiB): no viewer gets a larger one, and to read one takes some 25
+// times its size.
+const eventBytes = 1 << 20
+
+var tooLarge = &problem.Problem{Code: CodeEventSize, Cause: "an event of a group is larger than 1 MiB", Fix: "look what sends it: trackers send less"}
 
 // newKind returns a kind by its name.
 func newKind(name string, c Config, n *counters) kind {

@@ -66,6 +66,9 @@ func Open(c Config) (*Layer, error) {
 // Run is that of group.Layer. It returns nil when ctx ends.
 func (l *Layer) Run(ctx context.Context, r group.Receiver) error {
 	l.receiver = r
+	if p := l.config.eventUnset(); p != nil {
+		l.config.Log.Warn("events of the application are to be learnt", "err", p)
+	}
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	for _, w := range l.workers {

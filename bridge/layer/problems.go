@@ -23,6 +23,7 @@ const (
 	CodeKindUnclear problem.Code = "layer-kind-unclear" // kind = "auto" finds signs of both kinds, or of none
 	CodeLost        problem.Code = "layer-lost"         // a session ended: a connection broke, or the master changed
 	CodeRefused     problem.Code = "layer-refused"      // Redis refused a command
+	CodeForeignKey  problem.Code = "layer-foreign-key"  // a key is of another type than the layer writes
 )
 
 // The first words of Redis' errors that are looked at; they are part of its protocol.
@@ -33,15 +34,20 @@ const (
 	replyNoAuth     = "NOAUTH"
 	replyWrongPass  = "WRONGPASS"
 	replyNoPerm     = "NOPERM"
+	replyWrongType  = "WRONGTYPE"
+	replyError      = "ERR" // all others, those of scripts too
 )
 
-// reply is the first word of an error that Redis answered; "" for other errors.
+// reply is the first word of an error that Redis answered; "" for other errors. Of those that begin with ERR rueidis gives what follows.
 func reply(err error) string {
 	var answered *rueidis.RedisError
 	if !errors.As(err, &answered) || answered.IsNil() {
 		return ""
 	}
 	word, _, _ := strings.Cut(answered.Error(), " ")
+	if strings.ToUpper(word) != word {
+		return replyError
+	}
 	return word
 }
 
@@ -76,6 +82,9 @@ func fault(address string, err error) *problem.Problem {
 		return &problem.Problem{Code: CodeLoading, Cause: fmt.Sprintf("Redis at %s reads its data from disk", address), Fix: "wait until it has", Err: err}
 	case replyReadOnly, replyMasterDown:
 		return notMaster(address, err)
+	case replyWrongType:
+		return &problem.Problem{Code: CodeForeignKey, Cause: fmt.Sprintf("something else uses a key of this layer in Redis at %s", address),
+			Fix: "delete the key, or choose another stream or prefix", Err: err}
 	case "":
 		return &problem.Problem{Code: CodeUnreachable, Key: "url", Cause: fmt.Sprintf("no connection to Redis at %s: %v", address, err),
 			Fix: "start it, or correct the URL", Err: err}

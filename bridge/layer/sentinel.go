@@ -105,6 +105,10 @@ func (n sentinel) ask(ctx context.Context, master string) (string, error) {
 		return "", &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: fmt.Sprintf("the Sentinel at %s does not know a master %q", n.address, master),
 			Fix: "write the name of its line `sentinel monitor`"}
 	}
+	if reply(err) == replyError {
+		return "", &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: n.address + " is no Sentinel",
+			Fix: "write the addresses of Sentinels, whose usual port is 26379, or redis:// for a Redis alone", Err: err}
+	}
 	if err != nil {
 		return "", fault(n.address, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gpsbridge/bridge/layer/event"
+	"gpsbridge/bridge/problem"
 )
 
 // dialTimeout bounds connecting, TLS and the login.
@@ -150,7 +151,12 @@ func (h *host) checkRole(ctx context.Context) error {
 		return err
 	}
 	if len(role) > 0 {
-		if name, _ := role[0].ToString(); name != "master" {
+		switch name, _ := role[0].ToString(); name {
+		case "master":
+		case "sentinel":
+			return &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: h.address + " is a Sentinel, and the URL has it as a Redis",
+				Fix: "write redis-sentinel://" + h.address + "/MASTER, with the name of its line `sentinel monitor`"}
+		default:
 			return notMaster(h.address, nil)
 		}
 	}

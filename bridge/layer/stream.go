@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/rueidis"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
@@ -70,7 +71,8 @@ type streams struct {
 func newStreams(c Config, lost func()) *streams {
 	st := &streams{}
 	for range c.URLs {
-		st.shards = append(st.shards, &shard{durable: c.Durable, prefix: c.Stream, keep: c.Keep, log: c.Log, lost: lost, requests: make(chan *request)})
+		st.shards = append(st.shards, &shard{durable: c.Durable, prefix: c.Stream, keep: c.Keep, log: c.Log, lost: lost, requests: make(chan *request),
+			untrimmed: rate.Sometimes{Interval: time.Minute}})
 	}
 	return st
 }
@@ -163,7 +165,8 @@ type shard struct {
 	verifying sync.Mutex   // one at a time, so that a loss is reported once
 	epoch     atomic.Value // string, from begin on
 
-	slow string // the consumer group that keeps a stream from being trimmed; attend's
+	untrimmed rate.Sometimes
+	slow      string // the consumer group that keeps a stream from being trimmed; attend's
 }
 
 // entry is where a fix was stored.
@@ -329,6 +332,10 @@ func (sh *shard) trim(ctx context.Context, i, n int, h *host) error {
 	for p := i; p < partitions; p += n {
 		keys, args := []string{fmt.Sprintf("%s:%d", sh.prefix, p)}, []string{strconv.FormatInt(sh.keep.Milliseconds(), 10)}
 		answer, err := trimScript.Exec(ctx, h.client, keys, args).ToArray()
+		if err != nil && !ends(err) { // a stream that cannot be trimmed must not end the session of all groups
+			sh.untrimmed.Do(func() { sh.log.Warn("a stream is not trimmed", "key", keys[0], "err", fault(h.address, err)) })
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,22 @@ func TestPageTruth(t *testing.T) {
 	t.Run("two senders", func(t *testing.T) { testTwoSenders(t, openTab(t, browser)) })
 	t.Run("large fleet", func(t *testing.T) { testLargeFleet(t, openTab(t, browser)) })
 	t.Run("touch", func(t *testing.T) { testTouch(t, openTab(t, browser)) })
+	t.Run("another node", func(t *testing.T) { testAnotherNode(t, openTab(t, browser)) })
 	t.Run("another server", func(t *testing.T) { testDjangoGroup(t, openTab(t, browser)) })
+}
+
+// A tracker that is connected to another node of a fleet is connected, as long as messages come.
+func testAnotherNode(t *testing.T, p *tab) {
+	var r *Relay
+	r, _ = serveOn(t, Config{Listen: "127.0.0.1:0", Status: func() any {
+		return map[string]any{"role": "server", "relay": r.Status(), "layer": map[string]any{}}
+	}})
+	r.Publish("van_7", "TPV", fixAt(1))
+	p.open("http://" + r.Addr().String() + "/")
+	p.shows("speed", "36")
+	p.shows("chain", "connected")
+	p.until(`!document.getElementById("chain").textContent.includes("not connected")`)
+	p.clean()
 }
 
 // A browser's count of time may stop while its machine sleeps; the clock goes on.

@@ -120,7 +120,8 @@ function serverChain(status, device, mixed) {
   const relay = status.relay ?? {};
   const d = relay.devices?.find((x) => x.device_id === device);
   const heard = isNumber(d?.age) ? `last message ${roughSpan(d.age)} ago` : 'no message yet';
-  const tracker = mixed ? twoSenders(device) : d?.publishers > 0
+  const elsewhere = status.layer && d?.age < 30; // at another node of the fleet, or at the application
+  const tracker = mixed ? twoSenders(device) : elsewhere && !d.publishers ? station('Device', 'ok', 'connected', `at another server, ${heard}`) : d?.publishers > 0
     ? station('Device', isNumber(d.fix_age) && d.fix_age > 30 ? 'warn' : 'ok', isNumber(d.fix_age) && d.fix_age > 30 ? 'silent' : 'connected', `${d.publishers} publisher${d.publishers > 1 ? 's' : ''}, ${heard}`)
     : station('Device', 'bad', 'not connected', `tracker ${device ?? ''} is not connected, ${heard}`);
   return [tracker, station('Server', 'ok', 'running', `${count(relay.viewers)} viewer${relay.viewers === 1 ? '' : 's'}, ${count(relay.publishers)} publisher${relay.publishers === 1 ? '' : 's'}`)];
