@@ -47,6 +47,7 @@ const (
 	GeneratedMap    Part = "the page's generated map"
 	Nspawn          Part = "systemd-nspawn with a root file system"
 	QEMU            Part = "QEMU"
+	HAProxy         Part = "HAProxy"
 )
 
 // part says how to find one Part (an error names what is missing) and how to install it.
@@ -70,7 +71,8 @@ var parts = map[Part]part{
 	GeneratedMap:    {generatedMap, apt("nodejs npm") + " && go generate ./bridge/relay/page"},
 	Nspawn: {findNspawn, apt("systemd-container mmdebstrap") + " && mmdebstrap --variant=minbase --include=" + rootFSPackages +
 		" bookworm " + RootFS()},
-	QEMU: {sync.OnceValue(inPath("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
+	HAProxy: {sync.OnceValue(inPath("haproxy")), apt("haproxy")},
+	QEMU:    {sync.OnceValue(inPath("qemu-system-x86_64")), apt("qemu-system-x86 e2fsprogs kmod")},
 	Corpus: {func() error { _, err := corpusDir(); return err },
 		"put them in ../shared/corpus/gpsd beside the checkout, or name their directory in " + EnvCorpus},
 	Root: {func() error {

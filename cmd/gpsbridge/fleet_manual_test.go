@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gpsbridge/bridge/config"
+	"gpsbridge/bridge/realtest"
 )
 
 // The configuration files of the fleet's manual are accepted by their programs.
@@ -40,13 +41,10 @@ func TestFleetManual(t *testing.T) {
 		}
 	}
 
-	haproxy, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Skip("the file of HAProxy is not checked: it is not installed")
-	}
+	realtest.Need(t, realtest.HAProxy)
 	proxy := filepath.Join(dir, "haproxy.cfg")
 	writeFile(t, proxy, strings.ReplaceAll(files["haproxy"], "ssl crt /etc/haproxy/tracking.pem alpn http/1.1", ""))
-	if out, err := exec.Command(haproxy, "-c", "-f", proxy).CombinedOutput(); err != nil {
+	if out, err := exec.Command("haproxy", "-c", "-f", proxy).CombinedOutput(); err != nil {
 		t.Errorf("HAProxy: %v\n%s", err, out)
 	}
 }
