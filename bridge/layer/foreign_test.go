@@ -115,3 +115,21 @@ func TestLongRun(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignQueue: a member whose queue is a key of something else gets nothing, and the others get all.
+func TestForeignQueue(t *testing.T) {
+	t.Parallel()
+	redis := realtest.StartRedis(t)
+	for _, member := range []string{"wrong!1", "right!1", "strange", ""} {
+		redis.Do("ZADD", "asgi:group:gps_tracking_van_7", "9999999999", member)
+	}
+	redis.Do("SET", "asgiwrong!", "something else")
+	n := open(t, coreConfig([]*realtest.RedisStore{redis})).join("van_7")
+	n.publish("van_7", fix(1), fix(2))
+	if got := redis.Do("ZCARD", "asgiright!"); got != "2" {
+		t.Errorf("the queue has %s events", got)
+	}
+	if s := n.Stats(); s.OverCapacity != 2 || s.Sessions != 1 {
+		t.Errorf("%+v", s)
+	}
+}
