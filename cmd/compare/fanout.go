@@ -57,7 +57,7 @@ func compareFanout(ctx context.Context, w command.Process, c command.Command, ar
 	var o fanoutOptions
 	path := fs.String("gpsbridge", "", "built program at `PATH`; without it, this checkout is built")
 	fs.Func("viewers", "so many viewers, one after the other: `N,N,...` (default 100,1000,10000)", o.setViewers)
-	fs.Func("servers", "these servers alone: `NAME,...` of floor, relay, daphne and daphne-redis (default all)",
+	fs.Func("servers", "these servers alone: `NAME,...` of floor, relay, daphne, daphne-redis, and of three that share a Redis, relays and daphnes (default the first four)",
 		func(v string) error { o.servers = strings.Split(v, ","); return nil })
 	fs.Float64Var(&o.rate, "rate", 10, "messages a second, 1 to 1000, in `HZ`")
 	fs.DurationVar(&o.lasts, "for", 8*time.Second, "publish for `TIME` in each measurement")
@@ -78,7 +78,7 @@ func compareFanout(ctx context.Context, w command.Process, c command.Command, ar
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if *path == "" && slices.Contains(o.servers, "relay") {
+	if *path == "" && (slices.Contains(o.servers, "relay") || slices.Contains(o.servers, "relays")) {
 		if *path, err = buildGpsbridge(ctx, dir); err != nil {
 			return err
 		}
@@ -108,9 +108,9 @@ func (o *fanoutOptions) setViewers(v string) error {
 
 // check completes what the command line chooses and finds what cannot be.
 func (o *fanoutOptions) check() error {
-	names := []string{"floor", "relay", "daphne", "daphne-redis"}
+	names := []string{"floor", "relay", "daphne", "daphne-redis", "relays", "daphnes"}
 	if o.servers == nil {
-		o.servers = names
+		o.servers = names[:4]
 	}
 	if o.viewers == nil {
 		o.viewers = []int{100, 1000, 10_000}

@@ -67,7 +67,8 @@ func TestFanoutOfTheRelay(t *testing.T) {
 func TestFanoutOfDaphne(t *testing.T) {
 	realtest.Need(t, realtest.Django, realtest.ChannelsRedis, realtest.RedisServer)
 	t.Parallel()
-	served(t, fanout(t, "--servers", "daphne,daphne-redis", "--viewers", "5"), "Daphne, in memory", "Daphne, Redis")
+	served(t, fanout(t, "--servers", "daphne,daphne-redis,relays,daphnes", "--viewers", "5", "--most", "0"),
+		"Daphne, in memory", "Daphne, Redis", "3 relays, Redis", "3 Daphnes, Redis")
 }
 
 func TestMissingPeerIsARow(t *testing.T) {

@@ -32,7 +32,8 @@ type server struct {
 type serving struct {
 	programs []*program.Program // what serves: their CPU time and memory are counted
 	addr     string
-	raw      bool // it is the floor, which knows no handshake
+	others   []string // further addresses, over which viewers are spread
+	raw      bool     // it is the floor, which knows no handshake
 	// publisher joins the group as a tracker and returns how to send a message, and how to leave.
 	publisher func(ctx context.Context) (send func(msg []byte) error, leave func(), err error)
 	end       func()
@@ -51,7 +52,19 @@ func servers(gpsbridge string) []server {
 		{"daphne", "Daphne, in memory", lacksDaphne, func(ctx context.Context, dir string, _ int) (*serving, error) {
 			return startDaphne(ctx, dir)
 		}},
-		{"daphne-redis", "Daphne, Redis", lacksRedis, startDaphneRedis},
+		{"daphne-redis", "Daphne, Redis", lacksRedis, func(ctx context.Context, dir string, _ int) (*serving, error) {
+			return startOnRedis(ctx, dir, 1, func(redis string) (*serving, error) { return startDaphne(ctx, dir, "TRACKING_REDIS_URL="+redis) })
+		}},
+		{"relays", "3 relays, Redis", lacksRedis, func(ctx context.Context, dir string, cores int) (*serving, error) {
+			return startOnRedis(ctx, dir, 3, func(redis string) (*serving, error) {
+				return startRelay(ctx, gpsbridge, dir, cores, "--layer", redis, "--layer-kind", "pubsub", "--layer-durable", "none")
+			})
+		}},
+		{"daphnes", "3 Daphnes, Redis", lacksRedis, func(ctx context.Context, dir string, _ int) (*serving, error) {
+			return startOnRedis(ctx, dir, 3, func(redis string) (*serving, error) {
+				return startDaphne(ctx, dir, "TRACKING_REDIS_URL="+redis, "TRACKING_LAYER=pubsub")
+			})
+		}},
 	}
 }
 
@@ -92,11 +105,11 @@ func startFloor(ctx context.Context, _ string, _ int) (*serving, error) {
 const relayConns = 60_000
 
 // startRelay starts the built program. What comes over loopback it does not throttle.
-func startRelay(ctx context.Context, path, dir string, cores int) (*serving, error) {
+func startRelay(ctx context.Context, path, dir string, cores int, args ...string) (*serving, error) {
 	tokenFile := filepath.Join(dir, "token")
 	s, err := startServer(ctx, "gpsbridge relay", func(port int) (*exec.Cmd, error) {
-		cmd := exec.Command(path, "relay", "--listen", program.Loopback(port), "--publish-token-file", tokenFile,
-			"--max-conns", strconv.Itoa(relayConns), "--admit", "0")
+		cmd := exec.Command(path, append([]string{"relay", "--listen", program.Loopback(port), "--publish-token-file", tokenFile,
+			"--max-conns", strconv.Itoa(relayConns), "--admit", "0"}, args...)...)
 		cmd.Env = cleanEnvironment()
 		if cores > 0 {
 			cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(cores))
@@ -130,24 +143,44 @@ func startDaphne(ctx context.Context, dir string, settings ...string) (*serving,
 	return s, err
 }
 
-// startDaphneRedis starts Daphne with a Redis of its own. Both serve, so both are counted.
-func startDaphneRedis(ctx context.Context, dir string, _ int) (*serving, error) {
-	redis, err := startServer(ctx, "redis-server", func(port int) (*exec.Cmd, error) {
+// startRedis starts a Redis that writes nothing to disk.
+func startRedis(ctx context.Context, dir string) (*serving, error) {
+	return startServer(ctx, "redis-server", func(port int) (*exec.Cmd, error) {
 		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
 			"--save", "", "--appendonly", "no"), nil
 	})
+}
+
+// startOnRedis starts a Redis, and so many servers that share its groups. All serve, so all are counted. The publisher is at the first.
+func startOnRedis(ctx context.Context, dir string, servers int, start func(redis string) (*serving, error)) (*serving, error) {
+	all, err := startRedis(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := startDaphne(ctx, dir, "TRACKING_REDIS_URL=redis://"+redis.addr+"/0")
+	url := "redis://" + all.addr + "/0"
+	for range servers {
+		if all, err = beside(all, func() (*serving, error) { return start(url) }); err != nil {
+			return nil, err
+		}
+	}
+	all.addr, all.others = all.others[0], all.others[1:] // without that of Redis
+	return all, nil
+}
+
+// beside starts one more server, which ends with those before it, and has them counted too.
+func beside(before *serving, start func() (*serving, error)) (*serving, error) {
+	s, err := start()
 	if err != nil {
-		redis.end()
+		before.end()
 		return nil, err
 	}
-	end := s.end
-	s.end = func() { end(); redis.end() }
-	s.programs = append(s.programs, redis.programs...)
-	return s, nil
+	all := *before
+	all.programs, all.others = append(all.programs, s.programs...), append(all.others, s.addr)
+	all.end = func() { s.end(); before.end() }
+	if all.publisher == nil {
+		all.publisher = s.publisher
+	}
+	return &all, nil
 }
 
 // startServer starts a program that listens on a free port, and returns when it does.

@@ -58,15 +58,18 @@ func (o *session) open(ctx context.Context, s server, cores int) (err error) {
 		return err
 	}
 	g, joining := errgroup.WithContext(ctx)
-	for left := o.count; left > 0; left -= viewersEach {
-		r, err := startRole("viewers")
-		if err != nil {
-			return err
+	addresses := append([]string{o.addr}, o.others...)
+	for i, addr := range addresses {
+		for left := (o.count + i) / len(addresses); left > 0; left -= viewersEach {
+			r, err := startRole("viewers")
+			if err != nil {
+				return err
+			}
+			o.viewers = append(o.viewers, r)
+			g.Go(func() error {
+				return r.call(joining, "Join", Join{Count: min(left, viewersEach), Addr: addr, Raw: o.raw}, &struct{}{})
+			})
 		}
-		o.viewers = append(o.viewers, r)
-		g.Go(func() error {
-			return r.call(joining, "Join", Join{Count: min(left, viewersEach), Addr: o.addr, Raw: o.raw}, &struct{}{})
-		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
