@@ -133,3 +133,21 @@ func TestForeignQueue(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestForeignStream: the worker stores the fixes of the other streams.
+func TestForeignStream(t *testing.T) {
+	realtest.Need(t, realtest.RedisServer, realtest.Django, realtest.ChannelsRedis)
+	t.Parallel()
+	redis := realtest.StartRedis(t)
+	d := &database{t: t, dir: t.TempDir(), url: redis.URL()}
+	if out, err := d.command("migrate", "--verbosity=0").CombinedOutput(); err != nil {
+		t.Fatalf("migrate: %v: %s", err, out)
+	}
+	redis.Do("SET", fmt.Sprintf("fixes:%d", partition("van_7")), "something else")
+	startStoring(t, Config{Durable: memory}, redis).mustCommit("van_8", fixOf("a", 1))
+	worker := d.startWorker("one")
+	await(t, "the fix is a row", func() bool { return len(d.rows()) == 1 })
+	if err := worker.Stop(longest); err != nil {
+		t.Error(err)
+	}
+}

@@ -90,21 +90,25 @@ class Host:
     def begin(self):
         """Connects, to the master that the Sentinels name now, and takes over the entries of dead workers."""
         self.redis = connect(self.url, TIMEOUT)
-        for stream in self.streams:
-            self.create(stream)
+        self.readable = [stream for stream in self.streams if self.create(stream)]
+        for stream in self.readable:
             self.claim(stream)
         self.own, self.due = True, time.monotonic() + CLAIM
 
     def create(self, stream):
-        """Makes the group, which begins with the oldest entry that is there."""
+        """Makes the group, which begins with the oldest entry that is there. False for a key that is no stream: the others are read."""
         try:
             self.redis.xgroup_create(stream, self.group, id="0", mkstream=True)
         except redis.ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                log.error("%s: %s is no stream: delete it", place(self.url), stream)
+                return False
             if not str(error).startswith("BUSYGROUP"):
                 raise
+        return True
 
     def fetch(self, after, block=None):
-        answer = self.redis.xreadgroup(self.group, self.name, dict.fromkeys(self.streams, after), count=MOST, block=block)
+        answer = self.redis.xreadgroup(self.group, self.name, dict.fromkeys(self.readable, after), count=MOST, block=block)
         return [(stream, entry, members) for stream, entries in answer for entry, members in entries]
 
     def claim(self, stream):
