@@ -87,7 +87,7 @@ func until(ctx context.Context, every time.Duration, seeking bool, first pipelin
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	began, ended := time.Now(), false
-	var bytes, sentences time.Time // since when they come
+	var bytes, sentences, fixed time.Time // since when they come, and since the first fix
 	for {
 		o, now := look(), time.Now()
 		if o.Bytes > first.Bytes && bytes.IsZero() {
@@ -99,11 +99,14 @@ func until(ctx context.Context, every time.Duration, seeking bool, first pipelin
 		case sentences.IsZero():
 			sentences = now
 		}
+		if o.fixed() && fixed.IsZero() {
+			fixed = now
+		}
 		so, none := now.Sub(began), sentences.IsZero()
 		switch {
 		case ended, o.State == receiver.Waiting && (!seeking || linkOf(o.Problem) != "baud" || so > speedWait),
 			o.State == receiver.Silent && (so > quietWait || now.Sub(o.Since) > quietWait),
-			!none && o.fixed() && (o.NSat != nil || now.Sub(sentences) > skyWait),
+			!none && o.fixed() && (o.NSat != nil || now.Sub(fixed) > skyWait),
 			!none && now.Sub(sentences) > fixWait,
 			none && !bytes.IsZero() && now.Sub(bytes) > noiseWait && !seeking:
 			if o.State == receiver.Silent && !none && now.Sub(o.Since) <= quietWait { // between two bursts
