@@ -162,7 +162,7 @@ func TestSetupInterrupted(t *testing.T) {
 // all that was printed. The program is killed when it has not ended soon.
 func converse(t *testing.T, cmd *exec.Cmd, answers [][2]string) (said string, err error) {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 80, Rows: 24})
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func answer(t *testing.T, cmd *exec.Cmd, prompt, line string) (said string, code
 // it has not ended soon.
 func typing(t *testing.T, cmd *exec.Cmd, columns, lines uint16, reached func(string) bool, keys string) (string, error) {
 	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: columns, Rows: lines})
 	if err != nil {
 		t.Fatal(err)
