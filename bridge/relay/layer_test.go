@@ -526,7 +526,7 @@ func TestLeave(t *testing.T) {
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if !in() {
-			t.Error("the group was left at once: a page that is opened again joins it anew")
+			t.Error("the group was left at once: a page that is opened again joins it again")
 		}
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
