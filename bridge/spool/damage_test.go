@@ -263,7 +263,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	m, _ := written(t)
 	c := copied(m)
 	later := encodeHeader(40, 0, minSegment)
-	later[8] = 2
+	later[8] = segmentVersion + 1
 	binary.LittleEndian.PutUint32(later[28:], crc32.Checksum(later[:28], castagnoli))
 	c.disk.names[segmentName(40)] = &simFile{directory: c.disk, b: append(later, "whatever comes to mind"...)}
 	before := slices.Clone(c.disk.names[segmentName(40)].b)
@@ -283,7 +283,7 @@ func TestOtherFormatsAreLeftAlone(t *testing.T) {
 // TestFormat pins the bytes that doc.go draws.
 func TestFormat(t *testing.T) {
 	const at = 1700000000000
-	st := state{last: 44, dropped: 5, boot: [16]byte([]byte("0123456789abcdef")), readers: map[string]ranges{
+	st := state{last: 44, dropped: 5, boot: [16]byte([]byte("0123456789abcdef")), again: 3, readers: map[string]ranges{
 		"fleet": {{0, 41}, {43, 43}}, "b": {{0, 44}},
 	}}.encode()
 	st.at = at
@@ -293,13 +293,13 @@ func TestFormat(t *testing.T) {
 		want string
 	}{
 		"header": {encodeHeader(42, 1, 1<<20),
-			"67707373706f6f6c 01000000 00001000 2a00000000000000 01000000 145c1d51"},
+			"67707373706f6f6c 02000000 00001000 2a00000000000000 01000000 d344d908"},
 		"data": {appendRecord(nil, record{kind: kindData, pos: 42, at: at, data: []byte("fix")}),
 			"4c0df288 030000 01 2a00000000000000 0068e5cf8b010000 666978"},
 		"ack": {appendRecord(nil, record{kind: kindAck, pos: 43, data: []byte("fleet")}),
 			"71d0e0d3 050000 02 2b00000000000000 0000000000000000 666c656574"},
 		"state": {appendRecord(nil, st),
-			"d80c23bb 580000 03 2c00000000000000 0068e5cf8b010000 0500000000000000 30313233343536373839616263646566" +
+			"e4a53bd5 600000 03 2c00000000000000 0068e5cf8b010000 0500000000000000 30313233343536373839616263646566 0300000000000000" +
 				"01 62 01000000 0000000000000000 2c00000000000000" +
 				"05 666c656574 02000000 0000000000000000 2900000000000000 2b00000000000000 2b00000000000000"},
 		"seal": {sealed.encodeSeal(),
@@ -398,14 +398,14 @@ func TestMalformedStates(t *testing.T) {
 		data[at] = b
 		return data
 	}
-	const spans = 24 + 1 + 5 // the number of them
+	const spans = stateHeader + 1 + 5 // the number of them
 	for name, data := range map[string][]byte{
-		"cut in the fixed part":             whole.data[:23],
-		"cut in a name":                     whole.data[:27],
+		"cut in the fixed part":             whole.data[:stateHeader-1],
+		"cut in a name":                     whole.data[:stateHeader+3],
 		"cut in the number of spans":        whole.data[:spans+3],
 		"cut in a span":                     whole.data[:len(whole.data)-1],
 		"more spans than there are":         changed(spans, 3),
-		"a longer name than there is":       changed(24, 255),
+		"a longer name than there is":       changed(stateHeader, 255),
 		"a span that ends before it begins": changed(spans+4, 42),
 		"a span beyond the last":            changed(spans+4+16+8, 45),
 	} {
@@ -413,7 +413,7 @@ func TestMalformedStates(t *testing.T) {
 			t.Errorf("%s: no error: %+v", name, st)
 		}
 	}
-	for name, data := range map[string][]byte{"whole": whole.data, "of one position": changed(spans+4, 41), "without readers": whole.data[:24], "up to the last": changed(spans+4+16+8, 44)} {
+	for name, data := range map[string][]byte{"whole": whole.data, "of one position": changed(spans+4, 41), "without readers": whole.data[:stateHeader], "up to the last": changed(spans+4+16+8, 44)} {
 		if _, err := decodeState(record{kind: kindState, pos: 44, data: data}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

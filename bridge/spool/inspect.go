@@ -156,7 +156,7 @@ func survey(dir, runtime string, each func(Segment, []Record) error) (state, err
 	if err != nil {
 		return st, err
 	}
-	st.merge(now)
+	st.join(now)
 	for _, l := range []*log{disk, lately} {
 		isRecent, after := l == lately, uint64(0)
 		if isRecent {

@@ -51,7 +51,7 @@ func (l *log) load() (state, bool, error) {
 		}
 		if c.state != nil {
 			found.merge(*c.state)
-			found.boot = c.state.boot
+			found.boot, found.again = c.state.boot, c.state.again
 			break // older ones add nothing
 		}
 	}

@@ -207,6 +207,7 @@ func (r *Reader) Again() (records int) {
 		records += r.unacknowledge(found)
 	})
 	r.marks = []mark{{time.Now(), r.acked.low()}}
+	s.again++
 	s.change()
 	if s.disk != nil {
 		_ = s.recent.append(s.last+1, s.stateHeld()) // an error: a restart does not know that they are wanted again

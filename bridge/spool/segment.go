@@ -16,7 +16,7 @@ import (
 const (
 	segmentHeader  = 32
 	segmentMagic   = "gpsspool"
-	segmentVersion = 1
+	segmentVersion = 2
 	segmentSuffix  = ".seg"
 	sealSize       = recordHeader + 8
 

@@ -136,6 +136,7 @@ type Spool struct {
 	// guarded as the readers' acknowledgements
 	saved uint64 // up to here everything is on disk or acknowledged, or in asked
 	asked ranges // what Reader.Again has asked for that is in the recent log alone
+	again uint64 // how often that was
 
 	// guarded by mu
 	recent   *log // what is not on disk yet; in memory mode everything
@@ -293,7 +294,7 @@ func (s *Spool) kept() uint64 {
 
 // stateHeld returns the state as a record. mu is held.
 func (s *Spool) stateHeld() record {
-	st := state{last: s.last, dropped: s.totalDropped(), boot: s.boot, readers: map[string]ranges{}}
+	st := state{last: s.last, dropped: s.totalDropped(), boot: s.boot, again: s.again, readers: map[string]ranges{}}
 	for name, r := range s.readers {
 		st.readers[name] = r.acked
 	}
@@ -449,12 +450,12 @@ func (s *Spool) attach(o Options, z sizes, disk, recent files, boot [16]byte) er
 		return err
 	}
 	sameBoot := inRecent && lately.boot == boot && boot != [16]byte{}
-	if lately.dropped > known.dropped || s.ackedSince(known, lately) {
+	if lately.dropped > known.dropped || lately.again != known.again || s.ackedSince(known, lately) {
 		s.changed = time.Now()
 	}
-	known.merge(lately)
+	known.join(lately)
 	s.partly = true // what the recent log knows the disk may not
-	s.last, s.dropped, s.saved = known.last, known.dropped, s.disk.newest
+	s.last, s.dropped, s.again, s.saved = known.last, known.dropped, known.again, s.disk.newest
 	if (onDisk || inRecent) && !sameBoot || s.disk.opaque || s.recent.opaque {
 		s.last = (s.last/reserved + 1) * reserved
 	}

@@ -14,8 +14,12 @@ type state struct {
 	last    uint64            // the highest position ever given to a record, or reserved
 	dropped uint64            // records ever lost to a full spool
 	boot    [16]byte          // the boot of the machine in which it was written
+	again   uint64            // how often acknowledgements had been taken back, see Reader.Again
 	readers map[string]ranges // what each reader has acknowledged
 }
+
+// stateHeader is what a state occupies in bytes beside what it keeps of readers.
+const stateHeader = 32
 
 var errState = errors.New("malformed state")
 
@@ -28,6 +32,7 @@ const maxSpans = 1024
 func (s state) encode() record {
 	b := binary.LittleEndian.AppendUint64(nil, s.dropped)
 	b = append(b, s.boot[:]...)
+	b = binary.LittleEndian.AppendUint64(b, s.again)
 	for _, name := range slices.Sorted(maps.Keys(s.readers)) {
 		acked := s.readers[name]
 		acked = acked[:min(len(acked), maxSpans/len(s.readers))]
@@ -46,12 +51,13 @@ func (s state) encode() record {
 func decodeState(r record) (state, error) {
 	s := state{last: r.pos, readers: map[string]ranges{}}
 	b := r.data
-	if len(b) < 24 {
+	if len(b) < stateHeader {
 		return s, errState
 	}
 	s.dropped = binary.LittleEndian.Uint64(b)
 	copy(s.boot[:], b[8:])
-	for b = b[24:]; len(b) > 0; {
+	s.again = binary.LittleEndian.Uint64(b[24:])
+	for b = b[stateHeader:]; len(b) > 0; {
 		n := 1 + int(b[0])
 		if len(b) < n+4 {
 			return s, errState
@@ -74,7 +80,19 @@ func decodeState(r record) (state, error) {
 	return s, nil
 }
 
-// merge joins what two logs of one spool know. Acknowledgements and counts only grow.
+// join joins what two logs of one spool know. Acknowledgements that were taken back are in the state of the log that does not know
+// of that, which after a power cut may be either: the other has all that count.
+func (s *state) join(other state) {
+	switch {
+	case other.again > s.again:
+		s.again, s.readers = other.again, maps.Clone(other.readers)
+	case other.again < s.again:
+		other.readers = nil
+	}
+	s.merge(other)
+}
+
+// merge adds what another state knows in which none of the acknowledgements was taken back. They and the counts only grow.
 func (s *state) merge(other state) {
 	s.last, s.dropped = max(s.last, other.last), max(s.dropped, other.dropped)
 	for name, acked := range other.readers {
