@@ -10,7 +10,8 @@ import (
 	"gpsbridge/bridge/realtest/netns"
 )
 
-// Network is a real network of hosts on one switch, each a namespace of the kernel of which nothing outside knows, whose cables can be cut.
+// Network is a real network of hosts on one switch, each a namespace of the kernel of which nothing outside knows, whose cables can be cut,
+// or made long.
 type Network struct {
 	t       testing.TB
 	control netns.Namespace // the switch
@@ -22,6 +23,7 @@ type Host struct {
 	network *Network
 	space   netns.Namespace
 	number  int // from 1
+	detour  *detour
 }
 
 // StartNetwork makes a network of so many hosts. It needs [Namespaces]; everything is removed when the test ends.
@@ -31,7 +33,7 @@ func StartNetwork(t testing.TB, hosts int) *Network {
 	n := &Network{t: t, control: newNamespace(t)}
 	n.run(n.control, "ip link add switch type bridge; ip link set switch up")
 	for i := range hosts {
-		h := &Host{n, newNamespace(t), i + 1}
+		h := &Host{network: n, space: newNamespace(t), number: i + 1}
 		n.hosts = append(n.hosts, h)
 		n.run(n.control, fmt.Sprintf(`ip link add %[1]s type veth peer name cable
 			ip link set cable netns %[2]s; ip link set %[1]s master switch up`, h.port(), h.space.Path()))

@@ -1,9 +1,12 @@
 package realtest
 
 import (
+	"bytes"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRedisOptions(t *testing.T) {
@@ -73,4 +76,32 @@ func TestNetworkCut(t *testing.T) {
 	if got := r.AwaitMaster(nil); got != master {
 		t.Errorf("the master is at %s, want %s", got.Addr(), master.Addr())
 	}
+}
+
+// Bytes between hosts arrive whole over a long cable, late, and at once again afterwards.
+func TestNetworkDelay(t *testing.T) {
+	t.Parallel()
+	n := StartNetwork(t, 2)
+	store := StartRedisWith(t, RedisOptions{Host: n.Host(0)})
+	ask := func() time.Duration {
+		began := time.Now()
+		c, err := n.Host(1).Dial(t.Context(), "tcp", store.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sent := []byte("*2\r\n$4\r\nECHO\r\n$1000000\r\n" + strings.Repeat("0123456789", 100_000) + "\r\n")
+		go func() { _, _ = c.Write(sent) }()
+		got := make([]byte, len("$1000000\r\n")+1_000_000)
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.HasSuffix(got, []byte("0123456789")) {
+			t.Fatalf("%q: %v", got[:20], err)
+		}
+		return time.Since(began)
+	}
+	n.Host(0).Delay(50 * time.Millisecond)
+	if took := ask(); took < 200*time.Millisecond { // two round trips at the least
+		t.Errorf("a connection, a question and its answer over 50 ms took %s", took)
+	}
+	n.Host(0).Restore()
+	ask()
 }

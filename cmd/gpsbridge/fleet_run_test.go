@@ -166,7 +166,10 @@ func (r *fleetRun) startWorker() {
 
 // kinds returns every fault that this run can have. Each one's end leaves everything as it was.
 func (r *fleetRun) kinds() []fault {
-	const s = time.Second
+	const (
+		s   = time.Second
+		far = 100 * time.Millisecond // each way
+	)
 	var (
 		n      = r.relays[r.random.IntN(len(r.relays))]
 		master *realtest.RedisStore
@@ -196,15 +199,9 @@ func (r *fleetRun) kinds() []fault {
 		{"memory full", func() { master = r.redis.AwaitMaster(nil); master.Do("CONFIG", "SET", "maxmemory", "1") },
 			func() { master.Do("CONFIG", "SET", "maxmemory", "0") }, s, 4 * s},
 		{"worker killed", func() { r.worker.Kill() }, r.startWorker, 0, 3 * s},
-		{name: "Redis answers late, by up to 200 ms", begin: func() { r.delayRedis(r.redis.AwaitMaster(nil), 3*s) }},
+		{"the master 200 ms away", func() { master = r.redis.AwaitMaster(nil); r.hostOf(master).Delay(far) }, func() { r.hostOf(master).Restore() }, 4 * s, 10 * s},
+		{"a relay 200 ms away", func() { n.host.Delay(far) }, n.host.Restore, 4 * s, 10 * s},
 		{"all commands of Redis paused", func() { r.redis.AwaitMaster(nil).Do("CLIENT", "PAUSE", "1500") }, func() {}, s, 2 * s},
-	}
-}
-
-// delayRedis has every command wait for up to 200 ms, 100 on average, for some time.
-func (r *fleetRun) delayRedis(master *realtest.RedisStore, lasts time.Duration) {
-	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		master.Do("CLIENT", "PAUSE", "200") // which waits for the end of the one before
 	}
 }
 
