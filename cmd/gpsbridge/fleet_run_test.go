@@ -73,8 +73,10 @@ type fleetRun struct {
 	viewer   *member // at a relay
 	page     *member // at Daphne
 
-	faults  map[string]int
-	reports []string // the gaps of each fault
+	faults   map[string]int
+	reports  []string      // the gaps of each fault
+	replaced time.Duration // what the Sentinels took in this fault to make another master
+	beyond   []float64     // gaps of the relay's viewer without that, in s
 }
 
 // node is one relay.
@@ -174,11 +176,10 @@ func (r *fleetRun) kinds() []fault {
 		n      = r.relays[r.random.IntN(len(r.relays))]
 		master *realtest.RedisStore
 	)
-	// replaced waits until there is another master, and logs how long that took.
-	replaced := func() {
+	replaced := func() { // waits for another master
 		began := time.Now()
 		r.redis.AwaitMaster(master)
-		r.logf("another master after %.1f s", time.Since(began).Seconds())
+		r.replaced = time.Since(began)
 	}
 	replica := r.replica()
 	return []fault{
@@ -276,6 +277,7 @@ func (r *fleetRun) happen(f fault) {
 	r.faults[f.name]++
 	r.viewer.gap()
 	r.page.gap()
+	r.replaced = 0
 	f.begin()
 	if f.end != nil {
 		<-time.After(r.between(f.least, f.most))
@@ -284,7 +286,12 @@ func (r *fleetRun) happen(f fault) {
 	r.redis.AwaitReplicas(2)
 	r.await("the relays to be healthy", r.relaysHealthy)
 	<-time.After(2 * time.Second)
-	report := fmt.Sprintf("%s: %.1f s without a fix at a relay's viewer, %.1f s at Daphne's", f.name, r.viewer.gap().Seconds(), r.page.gap().Seconds())
+	gap := r.viewer.gap()
+	report := fmt.Sprintf("%s: %.1f s without a fix at a relay's viewer, %.1f s at Daphne's", f.name, gap.Seconds(), r.page.gap().Seconds())
+	if r.replaced > 0 {
+		report += fmt.Sprintf("; another master after %.1f s", r.replaced.Seconds())
+		r.beyond = append(r.beyond, (gap - r.replaced).Seconds())
+	}
 	r.reports = append(r.reports, report)
 	r.logf("%s", report)
 }
@@ -372,6 +379,10 @@ func (r *fleetRun) judge() {
 	}
 	slices.Sort(r.reports)
 	r.t.Log(strings.Join(r.reports, "\n"))
+	if slices.Sort(r.beyond); len(r.beyond) > 0 {
+		r.t.Logf("a relay's viewer waited %.1f s (median) to %.1f s longer than the Sentinels took, in %d failovers",
+			r.beyond[len(r.beyond)/2], r.beyond[len(r.beyond)-1], len(r.beyond))
+	}
 }
 
 // stream returns what the streams have of all devices, by device and run.
