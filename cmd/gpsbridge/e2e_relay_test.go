@@ -8,9 +8,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gpsbridge/bridge/realtest"
 
@@ -200,5 +202,41 @@ func TestStoppedRelayDrains(t *testing.T) {
 	member.Close()
 	if code, err := server.Exit(soon); code != 0 || err != nil {
 		t.Errorf("exit code %d, %v, want 0", code, err)
+	}
+}
+
+// A relay that is asked to drain has its clients connect again, and goes on. No other process can be asked.
+func TestDrainedRelayGoesOn(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	server := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--publish-token-file", token))
+	address := regexp.MustCompile(`viewers: +http://([^/]+)/`)
+	out, err := server.WaitOutput(soon, address.MatchString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := "ws://" + address.FindStringSubmatch(out)[1] + "/ws/gps-tracking/van_7/"
+	for range 2 {
+		member, _, err := websocket.DefaultDialer.Dial(group, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer member.Close()
+		if out, err := gpsbridge(t, "relay", "drain", "--pid", strconv.Itoa(server.PID())).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := member.SetReadDeadline(time.Now().Add(soon)); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, _, err = member.ReadMessage()
+		}
+		if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+			t.Errorf("the member's connection ends with %v, want 1001", err)
+		}
+	}
+	out2, err := gpsbridge(t, "relay", "drain", "--pid", strconv.Itoa(os.Getpid())).CombinedOutput()
+	if err == nil || !strings.Contains(string(out2), "is not a gpsbridge relay") {
+		t.Errorf("this test could be asked: %v, %s", err, out2)
 	}
 }

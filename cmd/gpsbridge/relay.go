@@ -24,9 +24,13 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	fs := c.Flags()
 	flags := addServerFlags(fs)
 	asJSON := fs.Bool("json", false, "doctor: print what is found as JSON")
+	pid := fs.Int("pid", 0, "drain: the relay that is process `N`; default the only one of this machine")
 	words, err := c.Parse(p, fs, args, 1)
 	if err != nil {
 		return err
+	}
+	if len(words) > 0 && words[0] == "drain" {
+		return drainRelay(p, *pid)
 	}
 	config, err := config.LoadServer(flags.path, p.Environ, flags.values)
 	switch {
@@ -36,7 +40,7 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	case words[0] == "doctor":
 		return examineLayer(ctx, p, config, *asJSON)
 	default:
-		return command.Misusef("unknown action %q: use doctor, or none to serve", words[0])
+		return command.Misusef("unknown action %q: use doctor or drain, or none to serve", words[0])
 	}
 	tokens, err := relayTokens(config)
 	if err != nil {
