@@ -34,7 +34,7 @@ type device struct {
 	former     bool        // no receiver feeds it: it delivers what was spooled while one did
 	done       atomic.Bool // of a former one: everything is delivered
 	quarantine *quarantine
-	echoes     *echoServers
+	servers    *servers
 
 	day     *track.Day // its own track, nil where no relay serves it
 	intakes []*pipeline.Intake
@@ -61,7 +61,7 @@ func newDevice(c *config.Config, id string, s surroundings) (*device, error) {
 	if err := d.openSpool(c, s.beats.Add("spool of "+id)); err != nil {
 		return nil, err
 	}
-	d.quarantine, d.echoes = newQuarantine(d.spoolDir, d.log), newEchoServers(d.spoolDir, d.log)
+	d.quarantine, d.servers = newQuarantine(d.spoolDir, d.log), newServers(d.spoolDir, d.log)
 	if s.relay != nil && !d.former {
 		d.day = openDay(d.spoolDir, d.runtimeDir, d.log)
 	}

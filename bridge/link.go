@@ -22,7 +22,7 @@ type link struct {
 	queue      *spool.Collector
 	changed    chan struct{} // the network is another
 	quarantine *quarantine
-	echoes     *echoServers
+	servers    *servers
 	clock      func() (time.Time, string)
 	beat       func(within time.Duration)
 	log        *slog.Logger
@@ -46,7 +46,7 @@ var _ interface {
 func newLink(d *device, c config.Uplink, batch time.Duration, s surroundings) (*link, error) {
 	l := &link{
 		name: c.Name, deviceID: d.id, final: d.former, changed: make(chan struct{}, 1),
-		quarantine: d.quarantine, echoes: d.echoes, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
+		quarantine: d.quarantine, servers: d.servers, clock: s.clock, beat: s.beats.Add("uplink " + c.Name), log: d.log,
 	}
 	l.queue = spool.NewCollector(d.spool.Reader(c.Name), func() bool { return l.current().Steady() }, batch)
 	return l, l.set(c)
@@ -71,7 +71,9 @@ func (l *link) set(c config.Uplink) error {
 func (l *link) build(c config.Uplink) (*uplink.Uplink, error) {
 	u := c.For(l.deviceID)
 	u.Final, u.Backlog, u.Quarantine = l.final, pipeline.Late, l.quarantine.of(c.Name, u.URL)
-	u.Echoes, u.SawEcho = l.echoes.from(u.URL), func() { l.echoes.saw(u.URL) }
+	known := l.servers.about(u.URL)
+	u.Echoes, u.SawEcho = known.Echoes, func() { l.servers.learn(u.URL, func(s *learned) { s.Echoes = true }) }
+	u.Plain, u.SawPlain = known.Plain, func(until time.Time) { l.servers.learn(u.URL, func(s *learned) { s.Plain = until }) }
 	u.Changed, u.Clock, u.Beat, u.Log = l.changed, l.clock, l.beat, l.log
 	return uplink.New(u, l.queue)
 }

@@ -45,6 +45,21 @@ type compression struct {
 	breaks  int              // in a row with it, on the first frames
 }
 
+// withoutUntil is what an earlier uplink has found. A clock that was set back meanwhile does not make it last longer.
+func withoutUntil(until, now time.Time) (c compression) {
+	if now.Before(until) {
+		c.without(earliest(until, now.Add(plainFor)), "connections have broken with compression", nil)
+	}
+	return c
+}
+
+// without has compression not be offered until then.
+func (c *compression) without(until time.Time, cause string, err error) {
+	c.until = until
+	c.why = &problem.Problem{Code: CompressionBroke, Key: "compress", Cause: cause + ": messages go without it for an hour",
+		Fix: `if this repeats, set compress = "off"`, Err: err}
+}
+
 // offered reports whether the next connection offers compression.
 func (c *compression) offered(now time.Time) bool {
 	if c.until.IsZero() || now.Before(c.until) {
@@ -69,9 +84,7 @@ func (c *compression) failed(err error, early bool, now time.Time) bool {
 	if !broken {
 		return false
 	}
-	c.until = now.Add(plainFor)
-	c.why = &problem.Problem{Code: CompressionBroke, Key: "compress", Cause: "the connection broke with compression (" + reason(err) + "): messages go without it for an hour",
-		Fix: `if this repeats, set compress = "off"`, Err: err}
+	c.without(now.Add(plainFor), "the connection broke with compression ("+reason(err)+")", err)
 	return true
 }
 
@@ -80,9 +93,11 @@ func breaksFrames(code problem.Code) bool {
 	return blameOf(code) != blameNone && code != ClosedPolicy || code == ReadFailed || code == Unresponsive || code == NoEcho
 }
 
-// plainFailed takes the end of a connection on which compression was not offered for that.
-func (c *compression) plainFailed(err error, early bool, now time.Time) {
-	if early && breaksFrames(problem.CodeOf(err)) {
-		*c = compression{cleared: now.Add(plainFor)}
+// plainFailed takes the end of a connection on which compression was not offered for that, and reports whether that clears it.
+func (c *compression) plainFailed(err error, early bool, now time.Time) bool {
+	if !early || !breaksFrames(problem.CodeOf(err)) {
+		return false
 	}
+	*c = compression{cleared: now.Add(plainFor)}
+	return true
 }

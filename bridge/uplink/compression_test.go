@@ -252,3 +252,53 @@ func TestRecordsLeaveInOneWrite(t *testing.T) {
 		}
 	})
 }
+
+// An uplink that takes the place of one that left compression leaves it too, for the rest of the hour, or an hour by a clock that was
+// set back. One without what was remembered offers it.
+func TestLeftCompressionIsRemembered(t *testing.T) {
+	for name, tc := range map[string]struct {
+		restart time.Duration // after it was left
+		set     time.Duration // what the clock was set by meanwhile
+		left    time.Duration // how long it is not offered by the next one
+	}{
+		"at once":                 {left: time.Hour},
+		"later":                   {restart: 40 * time.Minute, left: 20 * time.Minute},
+		"after the hour":          {restart: time.Hour},
+		"the clock was set back":  {set: -1000 * time.Hour, left: time.Hour},
+		"the clock was set ahead": {set: 1000 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, echo)
+				s.accepts, s.answers = true, "permessage-deflate; made_up"
+				var until time.Time
+				c := s.config()
+				c.SawPlain = func(at time.Time) { until = at }
+				q := newQueue(1)
+				_, stop := start(t, c, q)
+				q.await(t, 1, time.Minute)
+				stop()
+				s.answers = ""
+				pass(time.Until(until) - time.Hour + tc.restart)
+				before := len(s.offered())
+
+				c.Plain, c.Renew = until.Add(-tc.set), time.Minute
+				u := run(t, c, q)
+				q.addEach(10*time.Second, 720)
+				var plain time.Duration // until the first connection that offers it
+				for i, offered := range s.offered()[before:] {
+					if offered {
+						plain = s.times[before+i].Sub(s.times[before])
+						break
+					}
+				}
+				if plain < tc.left || plain > tc.left+5*time.Minute {
+					t.Errorf("offered after %s, want %s", plain, tc.left)
+				}
+				if st := u.Status(); !st.Compressed || st.Compression != nil {
+					t.Errorf("at the end: compressed %t, %v", st.Compressed, st.Compression)
+				}
+			})
+		})
+	}
+}

@@ -67,6 +67,11 @@ type Config struct {
 	Echoes  bool
 	SawEcho func()
 
+	// Plain is when compression is offered again, because an earlier uplink found that connections to this server break with it.
+	// SawPlain, if set, is called when this one finds that, to be remembered for it; with zero when compression was not the cause.
+	Plain    time.Time
+	SawPlain func(until time.Time)
+
 	// Final states that no record comes after those that wait: a device ID that is not used any more has left them. Of what the
 	// server leaves without an echo, a pong is provisional then, in auto, although the server was seen to echo.
 	Final bool
@@ -147,6 +152,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SawEcho == nil {
 		c.SawEcho = func() {}
+	}
+	if c.SawPlain == nil {
+		c.SawPlain = func(time.Time) {}
 	}
 	if c.Rand == nil {
 		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -240,7 +248,7 @@ func New(c Config, q Queue) (*Uplink, error) {
 	}
 	u := &Uplink{
 		c: c, url: secret.RedactURL(target.String()), tls: target.Scheme == "wss", queue: q, retry: newRetry(c.Rand), path: newPath(c.ConnectTimeout),
-		win: newWindow(c.Window), mode: mode, network: c.Changed, runs: map[string]bool{},
+		win: newWindow(c.Window), mode: mode, network: c.Changed, runs: map[string]bool{}, compression: withoutUntil(c.Plain, time.Now()),
 		newest: q.Last(), // an earlier process may have sent it, ahead of what it left
 	}
 	u.log = c.Log.With("uplink", c.Name)
@@ -373,8 +381,8 @@ func (u *Uplink) uncompress(s *session, err error) bool {
 		u.compression.works()
 	}
 	if s != nil && !s.compressed {
-		if u.compression.why != nil {
-			u.compression.plainFailed(err, early, time.Now())
+		if u.compression.why != nil && u.compression.plainFailed(err, early, time.Now()) {
+			u.c.SawPlain(time.Time{})
 		}
 		return false
 	}
@@ -382,6 +390,7 @@ func (u *Uplink) uncompress(s *session, err error) bool {
 		return false
 	}
 	u.log.Warn("compression is off for an hour", "reason", reason(err), "code", CompressionBroke)
+	u.c.SawPlain(u.compression.until)
 	return true
 }
 
