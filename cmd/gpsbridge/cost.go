@@ -64,6 +64,16 @@ func costOf(u uplink.Config, length, together float64) (message, ping float64) {
 	return message + segment + bytesOfIncoming + length + bytesOfSegment/min(together, 2), ping // TCP acknowledges every other segment
 }
 
+// pingsOf is at most how many pings an uplink sends for each fix, where the time between two fixes is every and that between two
+// sendings pause: one after each u.Ping without an echo.
+func pingsOf(u uplink.Config, every, pause time.Duration) float64 {
+	interval := cmp.Or(u.Ping, uplink.DefaultPing)
+	if u.Ack == uplink.AckNone { // no echo takes the place of one
+		return every.Seconds() / interval.Seconds()
+	}
+	return math.Floor(pause.Seconds()/interval.Seconds()) * every.Seconds() / pause.Seconds()
+}
+
 // dataCost is what a configuration sends to a server and receives from it for each fix, in a day and in 30 days, while the vehicle is
 // on the road all day.
 func dataCost(l pipeline.Limits, u uplink.Config) string {
@@ -71,8 +81,7 @@ func dataCost(l pipeline.Limits, u uplink.Config) string {
 	every := cmp.Or(l.Interval, time.Second)
 	together := max(1, min(l.Batch.Seconds()/every.Seconds(), math.Floor(bytesTogether/length)))
 	fix, ping := costOf(u, length, together)
-	pings := max(0, math.Ceil(every.Seconds()/cmp.Or(u.Ping, uplink.DefaultPing).Seconds())-1) // what is echoed in time needs none
-	perFix := fix + pings*ping
+	perFix := fix + pingsOf(u, every, max(every, l.Batch))*ping
 	each := fmt.Sprintf("some %.0f bytes each", fix)
 	if u.Compress != uplink.CompressOff {
 		compressed, _ := costOf(u, bytesCompressed, max(1, l.Batch.Seconds()/every.Seconds()))
