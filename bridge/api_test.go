@@ -233,6 +233,34 @@ func TestMessageSchema(t *testing.T) {
 	}
 }
 
+// TestAcknowledgementSchema holds the schema against a short acknowledgement of the relay.
+func TestAcknowledgementSchema(t *testing.T) {
+	t.Parallel()
+	server, group := trackingServer(t)
+	token, err := os.ReadFile(server.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := websocket.Dialer{Subprotocols: []string{"gpsbridge.ack.v1"}}
+	conn, _, err := dialer.DialContext(t.Context(), group, http.Header{"Authorization": {"Bearer " + strings.TrimSpace(string(token))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	f := fullFix()
+	if err := conn.WriteMessage(websocket.TextMessage, pipeline.NewMessages("van_7").Fix(&f)); err != nil {
+		t.Fatal(err)
+	}
+	var ack object
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if err := conn.ReadJSON(&ack); err != nil {
+		t.Fatal(err)
+	}
+	if err := readSchemas(t).check("message.schema.json", object{"$ref": "#/$defs/ACK"}, ack); err != nil {
+		t.Errorf("acknowledgement%v: %v", err, ack)
+	}
+}
+
 var (
 	tsInterface = regexp.MustCompile(`(?s)export interface (\w+) \{\n(.*?)\n\}`)
 	tsMember    = regexp.MustCompile(`(?m)^  (\w+)(\??): ([^;]+);`)
@@ -247,8 +275,8 @@ func TestTypeScriptIsTheSchema(t *testing.T) {
 	}
 	all := readSchemas(t)
 	found := tsInterface.FindAllStringSubmatch(string(text), -1)
-	if len(found) != 4 {
-		t.Fatalf("%d interfaces, want TPV, SKY, HISTORY and Satellite", len(found))
+	if len(found) != 6 {
+		t.Fatalf("%d interfaces, want TPV, SKY, HISTORY, ACK, Key and Satellite", len(found))
 	}
 	for _, one := range found {
 		_, schema := all.at("message.schema.json", "#/$defs/"+one[1])
@@ -365,7 +393,8 @@ func openAPI() object {
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "gpsbridge", "version": "1",
-			"description": "What a gpsbridge daemon or relay answers over HTTP. Messages come over the WebSocket /ws/gps-tracking/{device_id}/. Ages are in seconds."},
+			"description": "What a gpsbridge daemon or relay answers over HTTP. Messages come over the WebSocket /ws/gps-tracking/{device_id}/ (message.schema.json). " +
+				"A publisher that offers the subprotocol gpsbridge.ack.v1 there may get short acknowledgements in place of its own messages (#/$defs/ACK of that file). Ages are in seconds."},
 		"security":   []any{object{"token": []any{}}, object{}},
 		"paths":      paths,
 		"components": object{"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}, "schemas": object(g)},

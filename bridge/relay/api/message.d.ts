@@ -51,6 +51,17 @@ export interface HISTORY {
   complete: boolean; // the fixes that follow are all that came after that one
 }
 
+// In place of a publisher's own messages, where it has chosen the subprotocol gpsbridge.ack.v1: everything that it has sent on this
+// connection up to that message was given to the group.
+export interface ACK {
+  ack: Key;
+}
+
+export interface Key {
+  run: string;
+  seq: number;
+}
+
 export interface Satellite {
   gnssid: number; // 0 GPS, 1 SBAS, 2 Galileo, 3 BeiDou, 5 QZSS, 6 GLONASS, 7 NavIC
   svid: number; // number within its system
