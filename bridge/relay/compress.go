@@ -3,6 +3,7 @@ package relay
 import (
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"gpsbridge/bridge/deflate"
@@ -31,6 +32,12 @@ func (r *Relay) compression(v *viewer, q *http.Request) (*deflate.Params, http.H
 		params.ClientNoTakeover = true // it has nothing to send for which a window would have to be kept
 	}
 	return params, http.Header{deflate.Header: {params.String()}}
+}
+
+// packedBytes counts what goes over the connections of members with compression, frames included, and what it is without.
+type packedBytes struct {
+	in, inflatedIn   atomic.Int64
+	out, inflatedOut atomic.Int64
 }
 
 // roundTrip is how long the kernel has measured a round trip to take, at least for the handshake of TCP; 0 where it does not show that.

@@ -88,6 +88,23 @@ func TestCompression(t *testing.T) {
 	tracker.want(all...)
 	far.want(all...)
 	plain.want(all...)
+
+	size := 0.0
+	for _, text := range all {
+		size += float64(len(text))
+	}
+	m := metricsOf(r)
+	if m["compressed_members"] != 2 {
+		t.Errorf("%v members with compression, want 2", m["compressed_members"])
+	}
+	for direction, factor := range map[string]float64{"in": 1, "out": 2} { // to the tracker itself and one viewer
+		inflated, compressed := m["inflated_bytes_total"+"direction "+direction], m["compressed_bytes_total"+"direction "+direction]
+		if inflated < factor*size || inflated > 1.1*factor*size || compressed <= 0 || compressed > inflated/3 {
+			t.Errorf("%s: %v bytes of messages of %v, inflated %v", direction, compressed, factor*size, inflated)
+		}
+	}
+	tracker.CloseNow()
+	until(t, "the tracker has left", func() bool { return metricsOf(r)["compressed_members"] == 1 })
 }
 
 // python sends its arguments to a group with Python's websockets, which offers compression, and prints the number of extensions and

@@ -52,6 +52,7 @@ type hub struct {
 	queued                         atomic.Int64 // bytes of messages in queues of members, each message once
 	kept                           atomic.Int64 // bytes in all histories
 	packed                         atomic.Int64 // members with compression
+	packedBytes                    packedBytes
 	crowded                        atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
@@ -318,6 +319,7 @@ func (h *hub) start(v *viewer, conn *websocket.Conn, params *deflate.Params) err
 	v.conn, v.wire = conn, conn.NetConn().(*wire)
 	if params != nil {
 		v.packer = deflate.NewWriter(deflate.Server, params)
+		v.wire.packed = &h.packedBytes
 		v.wire.inflater = deflate.NewReader((*compressed)(v.wire), deflate.Server, *params)
 	}
 	v.wire.closing = func(code int, reason string) { v.shut(code, reason) }

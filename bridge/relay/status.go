@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"gpsbridge/bridge/problem"
@@ -158,6 +159,12 @@ func (r *Relay) Metrics() []Metric {
 	for why, name := range refusalNames {
 		refused.Samples = append(refused.Samples, Sample{float64(h.refused[why].Load()), []string{"why", name}})
 	}
+	both := func(name, help string, in, out *atomic.Int64) Metric {
+		return Metric{name, help, true, []Sample{
+			{float64(in.Load()), []string{"direction", "in"}}, {float64(out.Load()), []string{"direction", "out"}},
+		}}
+	}
+	b := &h.packedBytes
 	return []Metric{
 		gauge("viewers", "Members of groups that listen.", float64(s.Viewers)),
 		gauge("publishers", "Members of groups that may send.", float64(s.Publishers)),
@@ -169,6 +176,9 @@ func (r *Relay) Metrics() []Metric {
 		counter("dropped_total", "Messages that a viewer's full queue lost.", s.Dropped),
 		counter("closed_slow_total", "Members closed for reading nothing or too little.", s.ClosedSlow),
 		counter("unpublished_total", "Publishers closed because the layer did not take their messages.", h.unpublished.Load()),
+		gauge("compressed_members", "Members of groups with compression.", float64(h.packed.Load())),
+		both("compressed_bytes_total", "Bytes of members with compression, frames included.", &b.in, &b.out),
+		both("inflated_bytes_total", "What compressed_bytes_total is without compression.", &b.inflatedIn, &b.inflatedOut),
 		counter("ignored_total", "Text frames of viewers, which may not send.", s.Ignored),
 		refused,
 	}

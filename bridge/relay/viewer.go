@@ -398,11 +398,13 @@ func (v *viewer) send(until time.Time) (more bool, err error) {
 
 // frame writes a text as a frame: as it is made for all, if it is, or compressed for this member.
 func (v *viewer) frame(all *bytes.Buffer, text, made []byte) {
-	switch {
-	case v.packer != nil:
-		made = v.packer.AppendText(all.AvailableBuffer(), text)
-	case made == nil:
+	if made == nil {
 		made = appendFrame(all.AvailableBuffer(), textFrame, text)
+	}
+	if v.packer != nil {
+		v.hub.packedBytes.inflatedOut.Add(int64(len(made)))
+		made = v.packer.AppendText(all.AvailableBuffer(), text)
+		v.hub.packedBytes.out.Add(int64(len(made)))
 	}
 	all.Write(made)
 }

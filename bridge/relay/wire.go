@@ -32,6 +32,7 @@ type wire struct {
 
 	// Owned by the reading goroutine.
 	inflater *deflate.Reader // of what the peer compresses; nil for none. Set before the first frame is read
+	packed   *packedBytes    // counted with inflater
 	tail     [6]byte         // the last bytes that were read
 
 	// Owned by the goroutine that writes.
@@ -102,6 +103,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		n, err = (*compressed)(w).Read(p)
 	} else {
 		n, err = w.inflater.Read(p)
+		w.packed.inflatedIn.Add(int64(n))
 		err = w.charge(n, err)
 	}
 	if n >= len(w.tail) {
@@ -120,6 +122,9 @@ type compressed wire
 func (c *compressed) Read(p []byte) (int, error) {
 	w := (*wire)(c)
 	n, err := w.Conn.Read(p[:min(len(p), largestRead)])
+	if w.packed != nil {
+		w.packed.in.Add(int64(n))
+	}
 	return n, w.charge(n, err)
 }
 
