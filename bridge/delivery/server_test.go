@@ -90,8 +90,8 @@ func (a acks) String() string {
 // otherwise holds it back for a time.
 const (
 	ackProtocol = "gpsbridge.ack.v1"
-	ackDelay    = 3 * time.Second
-	ackMost     = 4
+	ackDelay    = 6 * time.Second
+	ackMost     = 6
 )
 
 // refusal is how an application ends the connection on a message.

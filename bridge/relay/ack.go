@@ -11,10 +11,11 @@ const ackProtocol = "gpsbridge.ack.v1"
 
 const (
 	// ackDelay is how long an acknowledgement may be held back. The uplink allows for it: its spool keeps what was sent off the
-	// disk for so much longer, and its deadlines for a server that is stuck are later by it.
-	ackDelay = 3 * time.Second
-	// ackMost is how many messages one acknowledgement is for: half of the smallest window that an uplink has on the way with it.
-	ackMost = 4
+	// disk for so much longer, and its deadlines for a server that is stuck are later by it. Six fixes at 1 Hz come within it.
+	ackDelay = 6 * time.Second
+	// ackMost is how many messages one acknowledgement is for: what an uplink with the smallest window has on the way of a backlog.
+	// With more it would wait for ackDelay.
+	ackMost = 6
 )
 
 // acks are the messages of a publisher that are not acknowledged yet.

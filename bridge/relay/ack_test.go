@@ -59,7 +59,7 @@ func ackAt(at time.Duration, seq int) string {
 }
 
 // A publisher that asks gets acknowledgements in place of its own messages, and the group gets all: the first at once, then
-// after 3 s, or of four, or of a message that comes twice in a row, or before the connection is closed.
+// after 6 s, or of six, or of a message that comes twice in a row, or before the connection is closed.
 func TestShortAcknowledgements(t *testing.T) {
 	inBubble(t, Config{PublishToken: "pub"}, func(t *testing.T, r *Relay, p *pipes) {
 		conn, other, viewer := p.join(t, "", inShort("pub")), read(p.join(t, "", bearer("pub"))), read(p.join(t, ""))
@@ -73,19 +73,19 @@ func TestShortAcknowledgements(t *testing.T) {
 		send(tpv(2))
 		send(tpv(3))
 		time.Sleep(10 * time.Second)
-		for seq := 4; seq <= 8; seq++ {
+		for seq := 4; seq <= 10; seq++ {
 			send(tpv(seq))
 		}
-		send(tpv(8))
+		send(tpv(10))
 		time.Sleep(time.Second)
 		send(tpv(2)) // a repeat, which only the sender may need
-		r.tpv(9)     // from another member
-		want := []string{ackAt(0, 1), ackAt(3*time.Second, 3), ackAt(10*time.Second, 7), ackAt(10*time.Second, 8), "11s " + tpv(9)}
+		r.tpv(11)    // from another member
+		want := []string{ackAt(0, 1), ackAt(6*time.Second, 3), ackAt(10*time.Second, 9), ackAt(10*time.Second, 10), "11s " + tpv(11)}
 		acks.want(t, want...)
 		conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""))
 		acks.want(t, append(want, ackAt(11*time.Second, 2), "11s end")...)
 		for _, m := range []*reader{other, viewer} {
-			if got, want := m.got(), []int{1, 2, 3, 4, 5, 6, 7, 8, 9}; !slices.Equal(got, want) {
+			if got, want := m.got(), []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; !slices.Equal(got, want) {
 				t.Errorf("the group got %v, want %v", got, want)
 			}
 		}

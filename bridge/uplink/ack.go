@@ -55,7 +55,7 @@ const (
 const (
 	ackProtocol = "gpsbridge.ack.v1"
 	// ackDelay is for how long the server may hold one back.
-	ackDelay = 3 * time.Second
+	ackDelay = 6 * time.Second
 )
 
 // ackOf returns the message up to which a short acknowledgement acknowledges.

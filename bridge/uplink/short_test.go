@@ -22,11 +22,11 @@ func short(t *testing.T, serve func(s *server, n int, conn *websocket.Conn)) *se
 // ackFrame acknowledges up to a record.
 func ackFrame(seq int) []byte { return fmt.Appendf(nil, `{"ack":{"run":"r1","seq":%d}}`, seq) }
 
-// TestShortAcknowledgement holds acknowledgements back for 3 s: nothing is repeated, the round trip is the link's, no ping is
+// TestShortAcknowledgement holds acknowledgements back for 5 s: nothing is repeated, the round trip is the link's, no ping is
 // needed, and no connection is given up, live and with a backlog.
 func TestShortAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const rtt, records = 100 * time.Millisecond, 40
+		const rtt, records = 100 * time.Millisecond, 42
 		var pings atomic.Int64
 		s := short(t, func(s *server, _ int, conn *websocket.Conn) {
 			conn.SetPingHandler(func(string) error { pings.Add(1); return nil })
@@ -36,7 +36,7 @@ func TestShortAcknowledgement(t *testing.T) {
 				if !ok {
 					return
 				}
-				if last = seqOf(msg); last%4 != 1 {
+				if last = seqOf(msg); last%6 != 1 {
 					continue
 				}
 				pass(rtt)
@@ -107,7 +107,7 @@ func TestShortAcknowledgementOfWhatWasSentLater(t *testing.T) {
 func TestCopiesBesideShortAcknowledgements(t *testing.T) {
 	for _, behind := range []int{0, 2, 6} {
 		synctest.Test(t, func(t *testing.T) {
-			const records = 200
+			const records = 198
 			s := short(t, func(s *server, _ int, conn *websocket.Conn) {
 				var all [][]byte
 				for {
@@ -118,7 +118,7 @@ func TestCopiesBesideShortAcknowledgements(t *testing.T) {
 					if all = append(all, msg); len(all) > behind {
 						conn.WriteMessage(websocket.TextMessage, all[len(all)-1-behind])
 					}
-					if n := seqOf(msg); n%4 == 1 {
+					if n := seqOf(msg); n%6 == 1 {
 						conn.WriteMessage(websocket.TextMessage, ackFrame(n))
 					}
 				}
@@ -210,7 +210,7 @@ func TestWhoAsksForShortAcknowledgements(t *testing.T) {
 	}
 }
 
-// TestDrainAsksForTheShortAcknowledgement: a repeat of the last record is acknowledged at once, so that a stop takes no 3 s.
+// TestDrainAsksForTheShortAcknowledgement: a repeat of the last record is acknowledged at once, so that a stop takes no 6 s.
 func TestDrainAsksForTheShortAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := short(t, func(s *server, _ int, conn *websocket.Conn) {

@@ -7,8 +7,8 @@ import asyncio
 import json
 
 PROTOCOL = "gpsbridge.ack.v1"
-DELAY = 3  # seconds
-MOST = 4  # messages that one is for: the tracker sends eight before it waits
+DELAY = 6  # seconds, in which six fixes come at 1 Hz
+MOST = 6  # messages that one is for: of a backlog the tracker sends six before it waits
 
 
 class Acks:
