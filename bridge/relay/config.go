@@ -190,7 +190,7 @@ type limits struct {
 	packed int           // members with compression, which needs 9 kB for each (BenchmarkIdleViewer)
 	far    time.Duration // round trip from which a viewer gets it: more than that of Wi-Fi, less than that of mobile networks
 
-	ping   time.Duration // between pings: below the 30 s after which the strictest mobile networks forget an idle TCP connection
+	ping   time.Duration // of silence before a ping, and between pings: below the 30 s after which the strictest mobile networks forget an idle TCP connection
 	pong   time.Duration // silence that means a dead peer: two pings may go unanswered
 	linger time.Duration // for the close handshake
 	forget time.Duration // a group without members and messages for so long is forgotten; with a layer, one without members

@@ -52,14 +52,15 @@ type viewer struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	control []byte // frames of pings and pongs, which go out before all messages
-	first   queue  // what it gets for joining: the last SKY, the last fix, what the history gave up meanwhile
-	past    uint64 // then the messages of the group's history from this number; advances under group.mu too
-	until   uint64 // to this one
-	live    queue  // from others: loses its oldest
-	raw     queue  // NMEA, apart from live so that it pushes no fix out
-	own     queue  // its own messages: loses nothing, read waits for room instead
-	acks    acks   // of its own messages, with short
+	control []byte    // frames of pings and pongs, which go out before all messages
+	first   queue     // what it gets for joining: the last SKY, the last fix, what the history gave up meanwhile
+	past    uint64    // then the messages of the group's history from this number; advances under group.mu too
+	until   uint64    // to this one
+	live    queue     // from others: loses its oldest
+	raw     queue     // NMEA, apart from live so that it pushes no fix out
+	own     queue     // its own messages: loses nothing, read waits for room instead
+	acks    acks      // of its own messages, with short
+	heard   time.Time // when it sent a message last
 	dropped uint64
 	losing  time.Time // since it first lost a message; zero once it has taken all after that
 	closing bool
@@ -334,7 +335,7 @@ var always = func() <-chan struct{} { c := make(chan struct{}); close(c); return
 // write is the goroutine that writes: messages, pings and pongs, the close frame.
 func (v *viewer) write() {
 	defer close(v.writeDone)
-	ping := time.NewTicker(v.hub.limits.ping)
+	ping := time.NewTimer(v.hub.limits.ping)
 	defer ping.Stop()
 	for {
 		more, err := v.send(time.Now().Add(v.hub.limits.slow))
@@ -354,10 +355,23 @@ func (v *viewer) write() {
 			v.finish()
 			return
 		case <-ping.C:
-			v.sendControl(pingFrame, "")
+			ping.Reset(v.ping(time.Now()))
 		case <-wake:
 		}
 	}
+}
+
+// ping sends a ping to a peer from which no message has come for as long as limits.ping, and returns when to look again. What a
+// publisher sends shows as a pong does that the link stands, and keeps it open.
+func (v *viewer) ping(now time.Time) (wait time.Duration) {
+	v.mu.Lock()
+	wait = v.heard.Add(v.hub.limits.ping).Sub(now)
+	v.mu.Unlock()
+	if wait > 0 {
+		return wait
+	}
+	v.sendControl(pingFrame, "")
+	return v.hub.limits.ping
 }
 
 // buffers hold several frames that are written together.
@@ -526,8 +540,12 @@ func (v *viewer) alive() {
 // received handles one data frame. After shut the frames are read and dropped: a connection that is closed with unread data
 // takes its close frame with it.
 func (v *viewer) received(kind int, data []byte) {
+	v.mu.Lock()
+	v.heard = time.Now()
+	closing := v.closing
+	v.mu.Unlock()
 	switch {
-	case v.isClosing():
+	case closing:
 	case kind == websocket.BinaryMessage:
 		v.shut(websocket.CloseUnsupportedData, "send JSON in text frames")
 	case !v.publisher && !utf8.Valid(data):
