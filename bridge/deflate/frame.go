@@ -22,6 +22,7 @@ const (
 	continuation = 0
 	text         = 1
 	binaryData   = 2
+	pong         = 10
 
 	maskBit    = 0x80
 	maxControl = 125 // bytes of payload

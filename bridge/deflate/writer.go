@@ -50,6 +50,15 @@ func (w *Writer) AppendText(dst, message []byte) []byte {
 	if w.compress && len(message) > 0 {
 		first, payload = first|compressedBit, w.pack(message)
 	}
+	return w.appendFrame(dst, first, payload)
+}
+
+// AppendPong appends a pong, the answer to a ping with the same payload of at most 125 bytes (RFC 6455, 5.5.3).
+func (w *Writer) AppendPong(dst []byte, payload string) []byte {
+	return w.appendFrame(dst, finBit|pong, []byte(payload))
+}
+
+func (w *Writer) appendFrame(dst []byte, first byte, payload []byte) []byte {
 	if w.role == Server {
 		return append(appendHeader(dst, first, len(payload), nil), payload...)
 	}

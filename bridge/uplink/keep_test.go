@@ -145,6 +145,55 @@ func TestQuietConnectionStays(t *testing.T) {
 	})
 }
 
+// The answer to a ping goes with the next record, in one write, and soon by itself where none comes.
+func TestPongGoesWithTheNextRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pongs, writes atomic.Int64
+		ping := make(chan bool)
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+			conn.SetPongHandler(func(string) error { pongs.Add(1); return nil })
+			go func() {
+				for range ping {
+					conn.WriteControl(websocket.PingMessage, []byte("beat"), time.Now().Add(time.Second))
+				}
+			}()
+			echo(s, n, conn)
+		})
+		c, q := s.config(), newQueue(1)
+		c.dial = func(ctx context.Context, addr string, segment int) (net.Conn, error) {
+			conn, err := s.pipes.dial(ctx, addr, segment)
+			return writeCounter{conn, &writes}, err
+		}
+		run(t, c, q)
+		q.await(t, 1, time.Minute)
+		for seq, fix := range []bool{true, false, true} {
+			before := writes.Load()
+			ping <- true
+			pass(time.Second)
+			if fix {
+				q.add(record(seq + 2))
+			}
+			pass(time.Second)
+			synctest.Wait()
+			if n, p := writes.Load()-before, pongs.Load(); n != 1 || p != int64(seq+1) {
+				t.Errorf("ping %d, with a record: %t: %d writes and %d pongs in all, want one write for both", seq+1, fix, n, p)
+			}
+		}
+		close(ping)
+	})
+}
+
+// writeCounter counts writes.
+type writeCounter struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (w writeCounter) Write(p []byte) (int, error) {
+	w.n.Add(1)
+	return w.Conn.Write(p)
+}
+
 // Another member's message may be huge, and the link slow: what comes in shows
 // that it lives, though no ping can be answered in the middle of a frame.
 func TestHugeMessageOnASlowLink(t *testing.T) {

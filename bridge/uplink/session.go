@@ -71,11 +71,12 @@ type session struct {
 	ping        ping
 	probe       probe
 
-	pong       *string // payload of a server's ping to be answered; the newest is enough
-	short      bool    // a short acknowledgement came
-	acked      int     // records, on this connection, provisionally at least
-	wrote      bool    // a record
-	recovered  bool    // it was of use, and the log knows
+	pong       *string   // payload of a server's ping to be answered; the newest is enough
+	pongAt     time.Time // when it is answered at the latest
+	short      bool      // a short acknowledgement came
+	acked      int       // records, on this connection, provisionally at least
+	wrote      bool      // a record
+	recovered  bool      // it was of use, and the log knows
 	lossLogged bool
 }
 
@@ -221,6 +222,9 @@ func (s *session) prepareReading() {
 	s.conn.SetPingHandler(func(payload string) error {
 		s.alive()
 		s.u.mu.Lock()
+		if s.pong == nil {
+			s.pongAt = time.Now().Add(pongWait)
+		}
 		s.pong = &payload
 		s.u.mu.Unlock()
 		signal(s.poke)

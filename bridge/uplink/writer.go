@@ -157,12 +157,24 @@ func (s *session) put(f *flight) {
 	s.pokes = s.pokes || poke && mode != AckNone
 }
 
+// putPong makes the answer to a ping ready, if one waits.
+func (s *session) putPong() {
+	s.u.mu.Lock()
+	payload := s.pong
+	s.pong = nil
+	s.u.mu.Unlock()
+	if payload != nil {
+		s.out = s.frames.AppendPong(s.out, *payload)
+	}
+}
+
 // flush writes what is ready, in one piece: records that leave together share a record of TLS and a segment of TCP. It goes past
 // gorilla, whose control frames come in one piece too.
 func (s *session) flush(ctx context.Context) error {
 	if len(s.out) == 0 {
 		return nil
 	}
+	s.putPong()
 	u, deadline := s.u, time.Now().Add(s.u.c.WriteTimeout)
 	if !s.acquire(ctx.Done(), deadline) {
 		return writeProblem(cmp.Or(ctx.Err(), os.ErrDeadlineExceeded))
