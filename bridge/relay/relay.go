@@ -243,7 +243,7 @@ func (r *Relay) Drain(ctx context.Context, over time.Duration) {
 // rebalanceTime is 1 % of the connections a second.
 const rebalanceTime = 100 * time.Second
 
-// Rebalance closes the connections of all that are members now with 1001, 1 % a second. They connect again, and a load balancer in front
+// Rebalance closes the connections of all that are members now with 1001, 1 % a second, at least one. They connect again, and a load balancer in front
 // spreads them. It returns when all are closed, or ctx ends, and at once while another call goes on.
 func (r *Relay) Rebalance(ctx context.Context) {
 	if !r.hub.rebalancing.CompareAndSwap(false, true) {
@@ -251,8 +251,9 @@ func (r *Relay) Rebalance(ctx context.Context) {
 	}
 	defer r.hub.rebalancing.Store(false)
 	members := r.hub.everyone()
-	r.log.Info("rebalancing: connections are closed, to be opened again", "connections", len(members), "over", rebalanceTime)
-	r.hub.spread(ctx, members, 0, rebalanceTime, "connect again: the load is spread")
+	over := min(rebalanceTime, time.Duration(len(members))*time.Second)
+	r.log.Info("rebalancing: connections are closed, to be opened again", "connections", len(members), "over", over)
+	r.hub.spread(ctx, members, 0, over, "connect again: the load is spread")
 }
 
 // Wants reports whether any member would get a message of class in the group of device now or on joining later: false only

@@ -31,7 +31,7 @@ func drainRelay(p command.Process, pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
 		return fmt.Errorf("ask the relay, process %d, to close its connections: %w: run this as root, or as the user of the relay", pid, err)
 	}
-	fmt.Fprintf(p.Stdout, "The relay, process %d, closes the connections that it has now, 1 %% of them a second, and goes on admitting.\n", pid)
+	fmt.Fprintf(p.Stdout, "The relay, process %d, closes the connections that it has now, 1 %% of them a second, or one, and goes on admitting.\n", pid)
 	return nil
 }
 
