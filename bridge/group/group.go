@@ -75,3 +75,15 @@ const RetainHeader = "Gpsbridge-Retain"
 // EpochHeader is a header of the same answer: any text that is another after what was stored is lost. A tracker that was not connected
 // then, or to a node that has died too, sees by it that it is to send again what it still has.
 const EpochHeader = "Gpsbridge-Epoch"
+
+// RefusalHeader is a header of the answer to a client that is refused: why, in one word. Those that come with 503 are named here.
+const RefusalHeader = "Gpsbridge-Refusal"
+
+// Values of RefusalHeader.
+const (
+	RefusedFull  = "full"  // too many connections or groups
+	RefusedLayer = "layer" // the layer cannot be reached
+	RefusedBusy  = "busy"  // too many come at once
+	RefusedDrain = "drain" // the server is being stopped
+	RefusedAuth  = "auth"  // the application that decides does not answer
+)

@@ -126,6 +126,12 @@ var refusalOf = map[int]struct {
 	http.StatusServiceUnavailable: {refusedFull, "Retry-After", "10"},
 }
 
+// refuse counts a refusal, and has the answer state it.
+func (r *Relay) refuse(w http.ResponseWriter, q *http.Request, why refusal) {
+	r.hub.refuse(why, q.RemoteAddr)
+	w.Header().Set(shared.RefusalHeader, refusalNames[why])
+}
+
 // explained answers an error as the part of the relay that was asked does: the API with {"error":...} in one line, everything else
 // with a line of text.
 func (r *Relay) explained(do answering) http.Handler {
@@ -139,10 +145,10 @@ func (r *Relay) explained(do answering) http.Handler {
 		errors.As(err, &d)
 		if errors.As(err, &b) {
 			d = denied{http.StatusServiceUnavailable, b.text}
-			r.hub.refuse(b.why, q.RemoteAddr)
+			r.refuse(w, q, b.why)
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(b.after.Seconds()))))
 		} else if refused, ok := refusalOf[d.code]; ok {
-			r.hub.refuse(refused.why, q.RemoteAddr)
+			r.refuse(w, q, refused.why)
 			w.Header().Set(refused.header, refused.value)
 		}
 		if !strings.HasPrefix(q.URL.Path, "/api/") {

@@ -97,7 +97,8 @@ const (
 	refusals                     // how many there are
 )
 
-var refusalNames = [refusals]string{"token", "origin", "rate", "full", "layer", "busy", "drain", "auth"}
+// refusalNames are in the log, the metrics and the header of the answer.
+var refusalNames = [refusals]string{"token", "origin", "rate", shared.RefusedFull, shared.RefusedLayer, shared.RefusedBusy, shared.RefusedDrain, shared.RefusedAuth}
 
 // refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
 // token must be found, and a flood must not fill the log.

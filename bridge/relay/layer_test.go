@@ -406,8 +406,8 @@ func TestOutage(t *testing.T) {
 		write(pub, tpv(1))
 		synctest.Wait()
 		b.change(func() { b.down = errors.New("redis is gone") })
-		if a := at[0].ask(group7, bearer("pub")); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "5" {
-			t.Errorf("a publisher is answered %s, Retry-After %q, want 503 and 5", a.Status, a.Header.Get("Retry-After"))
+		if a := at[0].ask(group7, bearer("pub")); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "5" || a.Header.Get(shared.RefusalHeader) != shared.RefusedLayer {
+			t.Errorf("a publisher is answered %s, %v, want 503, 5 and layer", a.Status, a.Header)
 		}
 		if a := at[0].ask("/ws/gps-tracking/van_8/", nil); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != "5" {
 			t.Errorf("a viewer of another group is answered %s, Retry-After %q, want 503 and 5", a.Status, a.Header.Get("Retry-After"))

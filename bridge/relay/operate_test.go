@@ -46,8 +46,8 @@ func TestDrain(t *testing.T) {
 		}()
 		synctest.Wait()
 		for path, retry := range map[string]string{"/healthz": "", group7: "2"} {
-			if a := at[0].ask(path, bearer("pub")); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != retry {
-				t.Errorf("%s is answered %s, Retry-After %q, want 503 and %q", path, a.Status, a.Header.Get("Retry-After"), retry)
+			if a := at[0].ask(path, bearer("pub")); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") != retry || path == group7 && a.Header.Get(shared.RefusalHeader) != shared.RefusedDrain {
+				t.Errorf("%s is answered %s, Retry-After %q, %v, want 503 and %q", path, a.Status, a.Header.Get("Retry-After"), a.Header, retry)
 			}
 		}
 		var gone []int
@@ -122,8 +122,8 @@ func TestAdmission(t *testing.T) {
 		for range 30 {
 			a := at[0].ask(group7, nil)
 			n, _ := strconv.Atoi(a.Header.Get("Retry-After"))
-			if a.StatusCode != http.StatusServiceUnavailable || n == 0 {
-				t.Fatalf("answered %s, Retry-After %q", a.Status, a.Header.Get("Retry-After"))
+			if a.StatusCode != http.StatusServiceUnavailable || n == 0 || a.Header.Get(shared.RefusalHeader) != shared.RefusedBusy {
+				t.Fatalf("answered %s, %v", a.Status, a.Header)
 			}
 			after = append(after, n)
 		}

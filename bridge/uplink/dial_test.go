@@ -20,6 +20,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"gpsbridge/bridge/group"
 	"gpsbridge/bridge/problem"
 )
 
@@ -117,6 +118,12 @@ func TestDialRefusals(t *testing.T) {
 		{"500", Config{URL: "ws://" + listen(t, answering(500, ""), nil) + "/ws/van_7/"}, ServerError, 500, false, []string{"500 Internal Server Error", "device ID", "Redis", "path"}},
 		{"500 without a slash", Config{URL: "ws://" + listen(t, answering(500, ""), nil) + "/ws/van_7"}, ServerError, 500, false, []string{"trailing slash is missing"}},
 		{"502", Config{URL: "ws://" + listen(t, answering(502, ""), nil) + "/"}, ServerError, 502, false, []string{"proxy"}},
+		{"503", Config{URL: "ws://" + listen(t, answering(503, ""), nil) + "/"}, ServerError, 503, false, []string{"proxy"}},
+		{"503 of a full relay", Config{URL: "ws://" + listen(t, headed(503, group.RefusalHeader, group.RefusedFull), nil) + "/"}, ServerError, 503, false, []string{"relay", "max_conns"}},
+		{"503 of a relay without Redis", Config{URL: "ws://" + listen(t, headed(503, group.RefusalHeader, group.RefusedLayer), nil) + "/"}, ServerError, 503, false, []string{"layer (Redis)", "gpsbridge relay doctor"}},
+		{"503 of a relay that admits no more now", Config{URL: "ws://" + listen(t, headed(503, group.RefusalHeader, group.RefusedBusy), nil) + "/"}, ServerError, 503, false, []string{"at once", "wait"}},
+		{"503 of a relay that ends", Config{URL: "ws://" + listen(t, headed(503, group.RefusalHeader, group.RefusedDrain), nil) + "/"}, ServerError, 503, false, []string{"being stopped", "wait"}},
+		{"503 of a relay that asks an application", Config{URL: "ws://" + listen(t, headed(503, group.RefusalHeader, group.RefusedAuth), nil) + "/"}, ServerError, 503, false, []string{"auth_url"}},
 		{"redirect", Config{URL: "ws://" + listen(t, answering(301, ""), nil) + "/"}, Redirect, 301, true, []string{"https://elsewhere.example/ws/?token=...", "wss://"}},
 		{"several choices", Config{URL: "ws://" + listen(t, answering(300, ""), nil) + "/"}, Redirect, 300, true, []string{"https://elsewhere.example/ws/"}},
 		{"web page", Config{URL: "ws://" + listen(t, answering(200, "<html>"), nil) + "/"}, NotFound, 200, true, []string{"not a WebSocket"}},

@@ -198,7 +198,7 @@ func (a *attempt) explainStatus(resp *http.Response) *problem.Problem {
 		return is(ServerError, "server", fmt.Sprintf("a Django Channels server answers so when path %q has no route%s, the device ID is not valid there, CHANNEL_LAYERS is not configured, or its channel layer (Redis) is down", a.target.Path, a.slash()),
 			"read the exception in the server's log")
 	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
-		return is(ServerError, "", "the proxy in front of the application does not reach it", "start the application, or wait until it has started")
+		return explainUnavailable(resp.Header.Get(group.RefusalHeader), is)
 	case status >= 500:
 		return is(ServerError, "", "it failed", "read the server's log")
 	case strings.Contains(body, "SSL certificate"): // nginx's words
@@ -213,6 +213,23 @@ func (a *attempt) explainStatus(resp *http.Response) *problem.Problem {
 		return is(NotFound, "server", "that is a web page and not a WebSocket"+a.slash(), "check the path of the address; behind a proxy, let it pass Upgrade and Connection on")
 	}
 	return is(BadStatus, "server", "it does not accept the connection", "check the address")
+}
+
+// explainUnavailable: a relay states why it refuses a tracker. What does not is a proxy.
+func explainUnavailable(refusal string, is func(c problem.Code, key, cause, fix string) *problem.Problem) *problem.Problem {
+	switch refusal {
+	case group.RefusedFull:
+		return is(ServerError, "", "the relay has as many connections or groups as it can hold", "raise its max_conns, or start another relay")
+	case group.RefusedLayer:
+		return is(ServerError, "", "the relay does not reach its layer (Redis)", "start Redis, or run gpsbridge relay doctor there")
+	case group.RefusedBusy:
+		return is(ServerError, "", "too many trackers connect to the relay at once", "wait: it is tried again at the time that the relay has named")
+	case group.RefusedDrain:
+		return is(ServerError, "", "the relay is being stopped", "wait: it is tried again")
+	case group.RefusedAuth:
+		return is(ServerError, "", "the application that decides for the relay who may connect (auth_url) does not answer", "start the application, and check the relay's auth_url")
+	}
+	return is(ServerError, "", "the proxy in front of the application does not reach it", "start the application, or wait until it has started")
 }
 
 // explainNotFound: Channels answers a WebSocket without a route with 500. A 404 therefore comes from the HTTP side of the
