@@ -153,17 +153,19 @@ type wireProgram struct {
 	aimOn       string
 }
 
-var wireProgramNames = []string{"baseline", "plain", "deflate", "members", "ack", "batch"}
+var wireProgramNames = []string{"baseline", "plain", "deflate", "members", "ack", "members-ack", "batch"}
 
 func wirePrograms(path, baseline string) []wireProgram {
 	// With a window below 8 the daemon does not ask for short acknowledgements.
 	const echo, off = "window = 7\n", "compress = \"off\"\n"
+	const five = `members = ["time", "lat", "lon", "speed", "track"]`
 	return []wireProgram{
 		{name: "baseline", title: "older program", path: baseline, plain: true, echo: true, servers: "uvicorn hypercorn daphne relay"},
 		{name: "plain", title: "without compression", path: path, plain: true, echo: true, uplink: echo + off},
 		{name: "deflate", title: "with compression", path: path, echo: true, uplink: echo, aim: 280, aimOn: "uvicorn"},
-		{name: "members", title: "and five members", path: path, echo: true, uplink: echo, report: `members = ["time", "lat", "lon", "speed", "track"]`},
+		{name: "members", title: "and five members", path: path, echo: true, uplink: echo, report: five},
 		{name: "ack", title: "and short acks", path: path, servers: "uvicorn-ack relay", aim: 200, aimOn: "uvicorn-ack"},
+		{name: "members-ack", title: "short acks, five members", path: path, report: five, servers: "uvicorn-ack relay"},
 		{name: "batch", title: "and batch = 10s", path: path, report: `batch = "10s"`, together: 10 * time.Second, aim: 110, aimOn: "uvicorn"},
 	}
 }

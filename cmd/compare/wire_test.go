@@ -14,7 +14,7 @@ import (
 func TestWire(t *testing.T) {
 	realtest.Need(t, realtest.Namespaces)
 	t.Parallel()
-	code, stdout, stderr := invoke(t.Context(), "wire", "--servers", "relay,other", "--programs", "plain,deflate,members,ack", "--rates", "10", "--for", "2s", "--json")
+	code, stdout, stderr := invoke(t.Context(), "wire", "--servers", "relay,other", "--programs", "plain,deflate,members,ack,members-ack", "--rates", "10", "--for", "2s", "--json")
 	if code != command.Done {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -53,6 +53,9 @@ func TestWire(t *testing.T) {
 	}
 	if echo, short := rows["with compression"], rows["and short acks"]; short.Traffic.Down > 4*echo.Traffic.Down/5 {
 		t.Errorf("short acknowledgements are %+v, echoes %+v", short.Traffic, echo.Traffic)
+	}
+	if short, both := rows["and short acks"], rows["short acks, five members"]; up("short acks, five members") > up("and short acks") || both.Text > 0.6*short.Text {
+		t.Errorf("short acknowledgements and five members are %+v, with all %+v", both, short)
 	}
 	if again, kept := up("HTTP, OsmAnd, new connections"), up("HTTP, OsmAnd"); again < 2*kept || up("MQTT, OwnTracks, QoS 1") < tlsRecord {
 		t.Errorf("a request sends %.0f bytes, and %.0f with its connection", kept, again)
