@@ -3,7 +3,9 @@ package bridge
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -29,22 +31,55 @@ type Server struct {
 // NewServer puts a tracking server together and listens. Its errors are problems with the keys of [relay]. With one of listening
 // the server is returned too.
 func NewServer(c config.Server, log *slog.Logger) (*Server, error) {
-	s := &Server{log: log, started: time.Now(), drain: c.Drain}
-	s.tokens = tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}
 	r := c.Config
-	if err := s.tokens.read(&r); err != nil {
+	tokens := tokensOf(c)
+	if err := tokens.read(&r); err != nil {
 		return nil, err
 	}
+	s, err := buildServer(c, r, log)
+	if err != nil {
+		return nil, err
+	}
+	s.tokens = tokens
+	return s, s.relay.Listen()
+}
+
+// CheckServer finds what is wrong with a configuration that NewServer would find, and opens nothing. A token that is made when the
+// server starts is not missing, and a file that this process may not read counts as good.
+func CheckServer(c config.Server) error {
+	var errs []error
+	r := c.Config
+	for _, p := range problem.All(tokensOf(c).read(&r)) {
+		if made := p.Key != "device_tokens_file" && errors.Is(p, fs.ErrNotExist); !made && !unseen(p) {
+			errs = append(errs, p)
+		}
+	}
+	if c.TokenFile != "" {
+		r.Token = cmp.Or(r.Token, rand.Text())
+	}
+	_, err := buildServer(c, r, slog.New(slog.DiscardHandler))
+	for _, p := range problem.All(err) {
+		if !unseen(p) {
+			errs = append(errs, p)
+		}
+	}
+	return c.Explain("relay", errors.Join(errs...))
+}
+
+func tokensOf(c config.Server) tokenFiles {
+	return tokenFiles{c.TokenFile, c.PublishTokenFile, c.DeviceTokensFile}
+}
+
+// buildServer makes a server of a configuration, with r for its relay.
+func buildServer(c config.Server, r relay.Config, log *slog.Logger) (s *Server, err error) {
+	s = &Server{log: log, started: time.Now(), drain: c.Drain}
 	r.Status, r.Log, r.Compress = func() any { return s.Status() }, log, true
 	r.Metrics = observe.ServerMetrics(Version(), func() []relay.Metric { return s.relay.Metrics() }, s.layerStatus)
 	if err := s.join(c.Layer, &r); err != nil {
 		return nil, err
 	}
-	var failed error
-	if s.relay, failed = relay.New(r); failed != nil {
-		return nil, failed
-	}
-	return s, s.relay.Listen()
+	s.relay, err = relay.New(r)
+	return s, err
 }
 
 // join makes the layer that r is to serve groups of; none where c is nil.

@@ -283,6 +283,43 @@ func TestCheckNamesTheDeviceAndTheCost(t *testing.T) {
 	}
 }
 
+// TestRelayCheck has what is wrong with a tracking server's file reported as its start does, with file and line, and nothing made.
+func TestRelayCheck(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{ // HERE stands for the file's directory, which is all that is there
+		"good":               {"[relay]\npublish_token_file = 'HERE/token'\n", ""},
+		"viewers elsewhere":  {"[relay]\nlisten = ':8947'\npublish_token_file = 'HERE/a'\ntoken_file = 'HERE/b'\n", ""},
+		"of the unit":        {"[relay]\ndevice_tokens_file = '${CREDENTIALS_DIRECTORY}/tokens'\ntls_cert_file = '${CREDENTIALS_DIRECTORY}/a'\ntls_key_file = '${CREDENTIALS_DIRECTORY}/b'\n", ""},
+		"a certificate made": {"[relay]\npublish_token_file = 'HERE/token'\ntls_self_signed = true\n", ""},
+		"a layer":            {"[relay]\npublish_token_file = 'HERE/token'\n[relay.layer]\nurl = 'redis://127.0.0.1:1'\n", ""},
+		"no such key":        {"[relay]\nport = 1\n", `relay.toml:2: unknown key "relay.port"`},
+		"without a token":    {"[relay]\npublish_token_file = 'HERE/token'\nlisten = ':8947'\n", "relay.toml:3: relay.listen: "},
+		"no device tokens":   {"[relay]\ndevice_tokens_file = 'HERE/tokens'\n", "relay.toml:2: relay.device_tokens_file: "},
+		"no certificate":     {"[relay]\npublish_token_file = 'HERE/token'\ntls_cert_file = 'HERE/a'\ntls_key_file = 'HERE/b'\n", "relay.toml:3: relay.tls_cert_file: "},
+		"another layer":      {"[relay]\npublish_token_file = 'HERE/token'\n[relay.layer]\nurl = 'http://a'\n", "relay.toml:4: relay.layer.url: "},
+		"no trackers":        {"[relay]\n", "no tracker could send"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "relay.toml")
+			if err := os.WriteFile(file, []byte(strings.ReplaceAll(tc.text, "HERE", dir)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := invoke(t, "", "relay", "check", "-c", file)
+			good := code == exitDone && stdout == file+" is a good configuration of a tracking server\n" && stderr == ""
+			bad := code == exitUsage && stdout == "" && strings.Count(stderr, "\n") == 1 && strings.Contains(stderr, tc.want)
+			if tc.want == "" && !good || tc.want != "" && !bad {
+				t.Errorf("exit code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, tc.want)
+			}
+			if made, err := os.ReadDir(dir); err != nil || len(made) != 1 {
+				t.Errorf("%v is there, %v", made, err)
+			}
+		})
+	}
+	if code, _, stderr := invoke(t, "", "relay", "check"); code != exitUsage || !strings.Contains(stderr, "-c FILE") {
+		t.Errorf("without a file: exit code %d, stderr %q", code, stderr)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for _, word := range []string{"version", "--version", "-v"} {
 		if code, stdout, _ := invoke(t, "", word); code != exitDone || !strings.HasPrefix(stdout, "gpsbridge ") {

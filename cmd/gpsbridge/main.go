@@ -33,7 +33,7 @@ func commandLine() command.Program {
 		Commands: []command.Command{
 			{Name: "run", Run: runDaemon, Args: "[-c FILE] [--device SOURCE] [--device-id ID] [--server URL] [--token-file FILE] [--listen ADDRESS]", About: "the daemon"},
 			{Name: "demo", Run: runDemo, Args: "[--rate HZ] [--listen ADDRESS]", About: "a simulated vehicle, daemon, tracking server and viewer page"},
-			{Name: "relay", Run: runRelay, Args: "[-c FILE] [--publish-token-file FILE] [--token-file FILE] [--tls-self-signed] [--listen ADDRESS] [--layer URL] [doctor|drain]", Words: []string{"doctor", "drain"}, About: "the tracking server alone or in a fleet; doctor: what is broken between it and Redis; drain: have its clients connect again"},
+			{Name: "relay", Run: runRelay, Args: "[-c FILE] [--publish-token-file FILE] [--token-file FILE] [--tls-self-signed] [--listen ADDRESS] [--layer URL] [check|doctor|drain]", Words: []string{"check", "doctor", "drain"}, About: "the tracking server alone or in a fleet; check: what is wrong with its configuration; doctor: what is broken between it and Redis; drain: have its clients connect again"},
 			{Name: "decode", Run: runDecode, Args: "[--format FORMAT] [--html] [--sky] [--stats] [FILE|-]", About: "NMEA in; out one JSON object a line, a track for maps and tables, or a page"},
 			{Name: "watch", Run: runWatch, Args: "[-c FILE] [--listen ADDRESS] [--token-file FILE] [--ca-file FILE] [--lines] [URL]", About: "join a tracking group, by default this machine's: live on a terminal, its messages when piped"},
 			{Name: "sim", Run: runSim, Args: "[--rate HZ] [--baud BAUD] [--link PATH]", About: "a simulated receiver on a pseudo-terminal"},

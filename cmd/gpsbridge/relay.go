@@ -39,8 +39,10 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	case len(words) == 0:
 	case words[0] == "doctor":
 		return examineLayer(ctx, p, config, *asJSON)
+	case words[0] == "check":
+		return checkServer(p, flags.path, config)
 	default:
-		return command.Misusef("unknown action %q: use doctor or drain, or none to serve", words[0])
+		return command.Misusef("unknown action %q: use check, doctor or drain, or none to serve", words[0])
 	}
 	tokens, err := relayTokens(config)
 	if err != nil {
@@ -121,9 +123,30 @@ func relayTokens(c config.Server) (file string, err error) {
 			return "", command.AsMisuse(c.Explain("relay."+key, err))
 		}
 	}
+	return trackerTokens(c)
+}
+
+// trackerTokens returns the file with the tokens of trackers, "" where an application decides which may send.
+func trackerTokens(c config.Server) (file string, err error) {
 	if file = cmp.Or(c.PublishTokenFile, c.DeviceTokensFile); file == "" && c.AuthURL == "" {
 		return "", command.Misusef("no tracker could send: name a file with --publish-token-file FILE (created if missing)" +
 			" or --device-tokens-file FILE, or a view that decides with --auth-url URL")
 	}
 	return file, nil
+}
+
+// checkServer checks a configuration, and prints that it is good.
+func checkServer(p command.Process, path string, c config.Server) error {
+	if path == "" {
+		return command.Misusef("name the file to check: gpsbridge relay check -c FILE")
+	}
+	if _, err := trackerTokens(c); err != nil {
+		return err
+	}
+	if err := bridge.CheckServer(c); err != nil {
+		return command.AsMisuse(err)
+	}
+	warnOfSecrets(newLogger(p, "text", slog.LevelWarn), c.Secrets())
+	_, err := fmt.Fprintf(p.Stdout, "%s is a good configuration of a tracking server\n", path)
+	return err
 }
