@@ -18,8 +18,8 @@ const (
 // Process is one run of a program, ended at the latest when the test ends.
 type Process = program.Program
 
-// Start starts a program. What it prints on stdout and stderr is kept, and the last lines are shown when the test fails; the fields for
-// them must not be set in cmd. A test binary that dies without cleaning up (a timeout, SIGKILL) leaves no program running.
+// Start starts a program. What it prints on stdout and stderr is kept, unless cmd sends it elsewhere, and the last lines are shown when the
+// test fails. A test binary that dies without cleaning up (a timeout, SIGKILL) leaves no program running.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p, err := program.Start(name, cmd)

@@ -113,8 +113,8 @@ func (r *Replicated) URL() string {
 	return "redis-sentinel://" + password + strings.Join(hosts, ",") + "/" + masterName
 }
 
-// Master returns the Redis that two Sentinels at least name as the master, and that agrees; nil while there is none.
-func (r *Replicated) Master() *RedisStore {
+// Named returns the Redis that two Sentinels at least name as the master; nil while there is none.
+func (r *Replicated) Named() *RedisStore {
 	votes := map[string]int{}
 	for _, s := range r.Sentinels {
 		if address, err := s.Command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName); err == nil {
@@ -122,14 +122,23 @@ func (r *Replicated) Master() *RedisStore {
 		}
 	}
 	for _, one := range r.Redis {
-		if votes[one.Addr()] < 2 {
-			continue
-		}
-		if role, err := one.Command("ROLE"); err == nil && strings.HasPrefix(role, "master") {
+		if votes[one.Addr()] >= 2 {
 			return one
 		}
 	}
 	return nil
+}
+
+// Master returns the Redis that Named returns, where that agrees; nil while there is none.
+func (r *Replicated) Master() *RedisStore {
+	one := r.Named()
+	if one == nil {
+		return nil
+	}
+	if role, err := one.Command("ROLE"); err != nil || !strings.HasPrefix(role, "master") {
+		return nil
+	}
+	return one
 }
 
 // AwaitMaster waits until there is a master that is not the given one (nil for any), and returns it.
