@@ -37,7 +37,8 @@ type Layer interface {
 	// Leave undoes one Join that returned nil. Messages may still come for a while after the last.
 	Leave(device string)
 	// Publish gives messages to the group of device in their order. It returns when they are as durable as is configured, and
-	// the group has them: they come back through Receive. CodeNotCarried refuses all of them for one. After another error it is not known which of them the group has.
+	// the group has them: they come back through Receive. It waits while Ready has a problem, as long as ctx lets it. CodeNotCarried refuses
+	// all of them for one. After another error it is not known which of them the group has.
 	Publish(ctx context.Context, device string, messages []Message) error
 	// History returns stored fixes in the order in which they were stored: those after the one with the key after, or, with the zero
 	// Key, the newest; in both cases no more than the newest most. complete is false when after is no longer there, or more than most came

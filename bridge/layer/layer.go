@@ -41,6 +41,7 @@ type Layer struct {
 	mu      sync.Mutex
 	trouble *problem.Problem // why there is no session
 	since   time.Time        // since when; zero is before the first one
+	begun   chan struct{}    // closed while there is a session
 }
 
 var _ group.Layer = (*Layer)(nil)
@@ -51,7 +52,8 @@ func Open(c Config) (*Layer, error) {
 		return nil, err
 	}
 	c = c.defaults()
-	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), counters: counters{log: c.Log}, trouble: starting}
+	l := &Layer{config: c, node: rand.Text(), seed: maphash.MakeSeed(), members: newMemberships(c), counters: counters{log: c.Log}, trouble: starting,
+		begun: make(chan struct{})}
 	l.store = newStore(c, func() {
 		l.counters.losses.Add(1)
 		l.kind.restore()
@@ -180,6 +182,7 @@ func (l *Layer) up(s *session, joined []*membership) {
 	l.session.Store(s)
 	l.mu.Lock()
 	l.trouble = nil
+	close(l.begun)
 	l.mu.Unlock()
 	l.members.confirm(joined)
 	l.config.Log.Info("layer ready", "redis", s.addresses(), "groups", len(joined))
@@ -187,7 +190,11 @@ func (l *Layer) up(s *session, joined []*membership) {
 
 // down notes why there is no session: no group is joined then. It logs that where it is of another kind than before.
 func (l *Layer) down(err error) {
-	l.session.Store(nil)
+	l.mu.Lock()
+	if l.session.Swap(nil) != nil {
+		l.begun = make(chan struct{})
+	}
+	l.mu.Unlock()
 	l.members.restart()
 	p := fault("", err)
 	l.mu.Lock()
@@ -227,6 +234,24 @@ func (l *Layer) current() (*session, error) {
 	return nil, l.trouble
 }
 
+// await returns the session, for which it waits as long as ctx lets it.
+func (l *Layer) await(ctx context.Context) (*session, error) {
+	for {
+		l.mu.Lock()
+		begun := l.begun
+		l.mu.Unlock()
+		s, err := l.current()
+		if err == nil {
+			return s, nil
+		}
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // Join is that of group.Layer. Each Join that returns nil is undone by one Leave. It waits for a session when there is none.
 func (l *Layer) Join(ctx context.Context, device string) error {
 	joined := l.members.join(device)
@@ -245,10 +270,10 @@ func (l *Layer) Join(ctx context.Context, device string) error {
 // Leave is that of group.Layer. The group is left half a minute after the last member.
 func (l *Layer) Leave(device string) { l.members.leave(device, time.Now()) }
 
-// Publish is that of group.Layer. It fails with a problem, at once when there is no session, and tries nothing again: the publisher has
-// what was not acknowledged.
+// Publish is that of group.Layer. It waits for a session when there is none, and tries nothing again that has failed: the publisher has what
+// was not acknowledged.
 func (l *Layer) Publish(ctx context.Context, device string, messages []group.Message) error {
-	s, err := l.current()
+	s, err := l.await(ctx)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -160,6 +161,40 @@ func eventually(t testing.TB, condition func() error) {
 func fix(seq int) string { return fmt.Sprintf(`{"class":"TPV","run":"r1","seq":%d,"lat":51.5}`, seq) }
 
 func pubsubAt(urls ...string) Config { return Config{URLs: urls, Kind: "pubsub", Durable: "none"} }
+
+// TestPublishWaitsForASession: while a master is replaced, publishers are not sent away, from where each of them would come back after a pause of
+// its own.
+func TestPublishWaitsForASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := Open(pubsubAt("redis://127.0.0.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first session, and one after another
+			s, found := &session{}, make(chan *session)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				got, _ := l.await(ctx)
+				found <- got
+			}()
+			synctest.Wait()
+			select {
+			case <-found:
+				t.Error("without a session it does not wait")
+			default:
+			}
+			l.up(s, nil)
+			if got := <-found; got != s {
+				t.Error("it has another session")
+			}
+			l.down(closed)
+			cancel()
+			if _, err := l.await(ctx); err == nil {
+				t.Error("it has a session that has ended")
+			}
+		}
+	})
+}
 
 func TestNodesShareAGroup(t *testing.T) {
 	t.Parallel()

@@ -191,8 +191,8 @@ func TestRefusedCommand(t *testing.T) {
 	n.await("van_7", 1)
 }
 
-// TestJoinGivesUp with its context.
-func TestJoinGivesUp(t *testing.T) {
+// TestJoinAndPublishGiveUp with their context.
+func TestJoinAndPublishGiveUp(t *testing.T) {
 	t.Parallel()
 	n := open(t, pubsubAt("redis+unix:///nowhere/redis.sock"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,7 +200,7 @@ func TestJoinGivesUp(t *testing.T) {
 	if err := n.Join(ctx, "van_7"); problem.CodeOf(err) == "" {
 		t.Errorf("Join without Redis: %v", err)
 	}
-	if err := n.Publish(t.Context(), "van_7", []group.Message{{Data: []byte("{}")}}); problem.CodeOf(err) == "" {
+	if err := n.Publish(ctx, "van_7", []group.Message{{Data: []byte("{}")}}); problem.CodeOf(err) == "" {
 		t.Errorf("Publish without Redis: %v", err)
 	}
 	if _, _, err := n.History(t.Context(), "van_7", group.Key{}, 1); problem.CodeOf(err) == "" {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// publishLimit is how long the layer may take for what a publisher has sent: more than it needs to find that a server is gone.
+	// publishLimit is how long the layer may take for what a publisher has sent: more than it needs to find that a server is gone, and Redis' Sentinels
+	// to replace one.
 	publishLimit = 10 * time.Second
 	// returnLimit is how long after that a message may take to come back from the layer.
 	returnLimit = 5 * time.Second

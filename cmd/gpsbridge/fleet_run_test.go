@@ -71,6 +71,7 @@ type fleetRun struct {
 	trackers []*recorder
 	daemons  []*daemon
 	viewer   *member // at a relay
+	watcher  *member // at a relay, of a daemon
 	page     *member // at Daphne
 
 	faults   map[string]int
@@ -153,6 +154,7 @@ func newFleetRun(t *testing.T, kind string, layer realtest.Layer, seed uint64) *
 			"--device", "sim:?rate=5", "--listen", "127.0.0.1:0")))
 	}
 	r.viewer = startViewer(t, server+"/ws/gps-tracking/recorder_0/")
+	r.watcher = startViewer(t, server+"/ws/gps-tracking/daemon_0/")
 	r.page = startViewer(t, realtest.StartDjango(t, realtest.Options{Layer: layer, RedisURL: r.redis.URL(), At: host(5)}).GroupURL("recorder_0"))
 	return r
 }
@@ -276,6 +278,7 @@ func (r *fleetRun) happen(f fault) {
 	r.logf("%s", f.name)
 	r.faults[f.name]++
 	r.viewer.gap()
+	r.watcher.gap()
 	r.page.gap()
 	r.replaced = 0
 	f.begin()
@@ -287,7 +290,8 @@ func (r *fleetRun) happen(f fault) {
 	r.await("the relays to be healthy", r.relaysHealthy)
 	<-time.After(2 * time.Second)
 	gap := r.viewer.gap()
-	report := fmt.Sprintf("%s: %.1f s without a fix at a relay's viewer, %.1f s at Daphne's", f.name, gap.Seconds(), r.page.gap().Seconds())
+	report := fmt.Sprintf("%s: %.1f s without a fix at a relay's viewer, %.1f s of a daemon's fixes, %.1f s at Daphne's", f.name, gap.Seconds(),
+		r.watcher.gap().Seconds(), r.page.gap().Seconds())
 	if r.replaced > 0 {
 		report += fmt.Sprintf("; another master after %.1f s", r.replaced.Seconds())
 		r.beyond = append(r.beyond, (gap - r.replaced).Seconds())
