@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"nmea":                         {},
 	"nmea/nmeatest":                {"nmea"},
 	"bridge/deflate":               {},
+	"bridge/deflate/deflatetest":   {},
 	"bridge/group":                 {},
 	"bridge/layer":                 {"bridge/layer/event"},
 	"bridge/layer/event":           {},

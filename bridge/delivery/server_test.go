@@ -1,12 +1,10 @@
 package delivery
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"gpsbridge/bridge/deflate"
+	"gpsbridge/bridge/deflate/deflatetest"
 	"gpsbridge/bridge/group"
 )
 
@@ -283,7 +282,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Set(group.RetainHeader, fmt.Sprint(s.durable.Seconds()))
 		answer.Set(group.EpochHeader, fmt.Sprint(epoch))
 	}
-	ws, err := up.Upgrade(inflating{w, agreed}, r, answer)
+	ws, err := up.Upgrade(deflatetest.Inflating{ResponseWriter: w, Agreed: agreed}, r, answer)
 	if err != nil {
 		return
 	}
@@ -301,27 +300,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	delete(s.open, c)
 	s.mu.Unlock()
 }
-
-// inflating hands gorilla a connection that inflates what was compressed, as agreed on.
-type inflating struct {
-	http.ResponseWriter
-	agreed *deflate.Params
-}
-
-func (i inflating) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := i.ResponseWriter.(http.Hijacker).Hijack()
-	if err == nil && i.agreed != nil {
-		c = inflated{c, deflate.NewReader(c, deflate.Server, *i.agreed)}
-	}
-	return c, rw, err
-}
-
-type inflated struct {
-	net.Conn
-	reader *deflate.Reader
-}
-
-func (i inflated) Read(p []byte) (int, error) { return i.reader.Read(p) }
 
 // connection is one of the server's: one goroutine reads into its memory, one is the application's, one sends echoes.
 type connection struct {

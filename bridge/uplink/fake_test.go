@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gpsbridge/bridge/deflate"
+	"gpsbridge/bridge/deflate/deflatetest"
 	"gpsbridge/bridge/group"
 )
 
@@ -164,7 +164,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Set(group.RetainHeader, s.retain)
 		answer.Set(group.EpochHeader, fmt.Sprint(epoch))
 	}
-	conn, err := up.Upgrade(inflating{w, agreed}, r, answer)
+	conn, err := up.Upgrade(deflatetest.Inflating{ResponseWriter: w, Agreed: agreed}, r, answer)
 	if err != nil {
 		return
 	}
@@ -177,27 +177,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	s.serve(s, n, conn)
 }
-
-// inflating lets gorilla read what was compressed, as agreed on.
-type inflating struct {
-	http.ResponseWriter
-	agreed *deflate.Params
-}
-
-func (i inflating) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := i.ResponseWriter.(http.Hijacker).Hijack()
-	if err == nil && i.agreed != nil {
-		c = inflated{c, deflate.NewReader(c, deflate.Server, *i.agreed)}
-	}
-	return c, rw, err
-}
-
-type inflated struct {
-	net.Conn
-	reader *deflate.Reader
-}
-
-func (i inflated) Read(p []byte) (int, error) { return i.reader.Read(p) }
 
 func (s *server) setRefuse(status int) {
 	s.mu.Lock()
