@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,10 +41,8 @@ type most struct {
 
 // fanoutReport is what --json prints.
 type fanoutReport struct {
-	CPUs   int     `json:"cpus"`
+	machine
 	Cores  int     `json:"relay_cpus"` // that the relay may use, 0 for all
-	Load   string  `json:"load"`       // of the machine at the start
-	Go     string  `json:"go"`
 	Rate   float64 `json:"messages_per_second"`
 	Crowds []crowd `json:"crowds,omitempty"`
 	Most   *most   `json:"most,omitempty"`
@@ -73,25 +69,14 @@ func compareFanout(ctx context.Context, w command.Process, c command.Command, ar
 	if err := allowFiles(slices.Max(append(o.viewers, o.most))); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "compare")
-	if err != nil {
-		return err
+	if *path == "" && !slices.Contains(o.servers, "relay") && !slices.Contains(o.servers, "relays") {
+		*path = "none" // is needed
 	}
-	defer os.RemoveAll(dir)
-	if *path == "" && (slices.Contains(o.servers, "relay") || slices.Contains(o.servers, "relays")) {
-		if *path, err = buildGpsbridge(ctx, dir); err != nil {
-			return err
-		}
-	}
-	chosen := slices.DeleteFunc(servers(*path), func(s server) bool { return !slices.Contains(o.servers, s.name) })
-	r := fanoutReport{CPUs: runtime.NumCPU(), Cores: o.cores, Load: loadAverage(), Go: runtime.Version(), Rate: o.rate}
-	if err := r.run(ctx, w.Stderr, o, chosen); err != nil {
-		return err
-	}
-	if *asJSON {
-		return printJSON(w.Stdout, r)
-	}
-	return r.print(w.Stdout)
+	r := &fanoutReport{machine: thisMachine(), Cores: o.cores, Rate: o.rate}
+	return measured(ctx, w, r, *asJSON, *path, func(path, _ string) error {
+		chosen := slices.DeleteFunc(servers(path), func(s server) bool { return !slices.Contains(o.servers, s.name) })
+		return r.run(ctx, w.Stderr, o, chosen)
+	})
 }
 
 func (o *fanoutOptions) setViewers(v string) error {

@@ -185,7 +185,7 @@ func TestFramesThatNoServerSends(t *testing.T) {
 
 func TestFanoutTable(t *testing.T) {
 	ms := func(v float64) *float64 { return &v }
-	r := fanoutReport{CPUs: 2, Rate: 10, Crowds: []crowd{
+	r := fanoutReport{machine: machine{CPUs: 2}, Rate: 10, Crowds: []crowd{
 		{Viewers: 100, Server: "floor", Figures: &delivered{PerSecond: 1000, CPU: 7.25, Memory: 8, Median: ms(0.5), P99: ms(31.4)}, BesideFloor: 1},
 		{Viewers: 1000, Server: "slow", Figures: &delivered{PerSecond: 2900.4, CPU: 200, Memory: 80, Median: ms(1500)}},
 		{Viewers: 10_000, Server: "slow", LeftOut: "left out"},

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,9 +61,7 @@ type fleetKill struct {
 
 // fleetReport is what --json prints.
 type fleetReport struct {
-	CPUs     int        `json:"cpus"`
-	Load     string     `json:"load"` // of the machine at the start
-	Go       string     `json:"go"`
+	machine
 	Trackers int        `json:"trackers"`
 	Window   int        `json:"window"`
 	Rows     []fleetRow `json:"rows,omitempty"`
@@ -95,24 +92,8 @@ func compareFleet(ctx context.Context, w command.Process, c command.Command, arg
 	if err := allowFiles(max(o.killed, o.trackers)); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "compare")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if *path == "" {
-		if *path, err = buildGpsbridge(ctx, dir); err != nil {
-			return err
-		}
-	}
-	r := fleetReport{CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version(), Trackers: o.trackers, Window: o.window}
-	if err := r.run(ctx, w.Stderr, o, *path); err != nil {
-		return err
-	}
-	if *asJSON {
-		return printJSON(w.Stdout, r)
-	}
-	return r.print(w.Stdout)
+	r := &fleetReport{machine: thisMachine(), Trackers: o.trackers, Window: o.window}
+	return measured(ctx, w, r, *asJSON, *path, func(path, _ string) error { return r.run(ctx, w.Stderr, o, path) })
 }
 
 func (o *fleetOptions) setNodes(v string) error {

@@ -38,7 +38,7 @@ func TestFleet(t *testing.T) {
 }
 
 func TestFleetTable(t *testing.T) {
-	r := fleetReport{CPUs: 2, Trackers: 64, Rows: []fleetRow{{3, "fsync", 41_600.4, 1.234, 5.678, 12.34, 9.87, 404.4}},
+	r := fleetReport{machine: machine{CPUs: 2}, Trackers: 64, Rows: []fleetRow{{3, "fsync", 41_600.4, 1.234, 5.678, 12.34, 9.87, 404.4}},
 		Kill: &fleetKill{Trackers: 10_000, Orphans: 3333, Half: 0.51, All: 12.34, Made: 7, Stored: 7}}
 	var b strings.Builder
 	if err := r.print(&b); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,10 +15,8 @@ import (
 
 // report is what --json prints.
 type report struct {
-	GPSD      string    `json:"gpsd"` // version
-	CPUs      int       `json:"cpus"`
-	Load      string    `json:"load"` // of the machine at the start: above CPUs other programs disturb the measurement
-	Go        string    `json:"go"`
+	GPSD string `json:"gpsd"` // version
+	machine
 	Scenarios []outcome `json:"scenarios"`
 }
 
@@ -87,7 +84,7 @@ func compareGPSD(ctx context.Context, w command.Process, c command.Command, args
 	for _, built := range builds {
 		starters = append(starters, gpsbridge(built))
 	}
-	r := report{GPSD: version, CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version()}
+	r := report{GPSD: version, machine: thisMachine()}
 	for _, s := range scenarios {
 		fmt.Fprintf(w.Stderr, "%s: about %v\n", s.name(), s.lasts().Round(time.Second))
 		o, err := s.run(ctx, starters)

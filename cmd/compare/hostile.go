@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -42,9 +41,7 @@ const (
 
 // hostileReport is what --json prints.
 type hostileReport struct {
-	CPUs      int         `json:"cpus"`
-	Load      string      `json:"load"` // of the machine at the start
-	Go        string      `json:"go"`
+	machine
 	Throttled bool        `json:"throttled"` // the attackers come from an address that the relay throttles
 	Quiet     float64     `json:"quiet_mb"`  // the most memory before the first attack
 	Kinds     []disturbed `json:"kinds"`
@@ -81,24 +78,8 @@ func compareHostile(ctx context.Context, w command.Process, c command.Command, a
 	if err := o.check(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "compare")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if *path == "" {
-		if *path, err = buildGpsbridge(ctx, dir); err != nil {
-			return err
-		}
-	}
-	r := hostileReport{CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version()}
-	if err := r.run(ctx, w.Stderr, o, *path, dir); err != nil {
-		return err
-	}
-	if *asJSON {
-		return printJSON(w.Stdout, r)
-	}
-	return r.print(w.Stdout)
+	r := &hostileReport{machine: thisMachine()}
+	return measured(ctx, w, r, *asJSON, *path, func(path, dir string) error { return r.run(ctx, w.Stderr, o, path, dir) })
 }
 
 func (o hostileOptions) check() error {

@@ -31,7 +31,7 @@ func TestHostile(t *testing.T) {
 }
 
 func TestHostileTable(t *testing.T) {
-	r := hostileReport{CPUs: 2, Quiet: 23.25, Kinds: []disturbed{{"pings", echoed{0.18, 0.33, 0.031}, echoed{0.19, 0.5, 0.25}, 1.515, 28.5}}}
+	r := hostileReport{machine: machine{CPUs: 2}, Quiet: 23.25, Kinds: []disturbed{{"pings", echoed{0.18, 0.33, 0.031}, echoed{0.19, 0.5, 0.25}, 1.515, 28.5}}}
 	var b strings.Builder
 	if err := r.print(&b); err != nil {
 		t.Fatal(err)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"gpsbridge/bridge/realtest/program"
+	"gpsbridge/cmd/internal/command"
 )
 
 const (
@@ -51,6 +54,39 @@ func buildGpsbridge(ctx context.Context, dir string) (string, error) {
 			err, bytes.TrimSpace(out))
 	}
 	return path, nil
+}
+
+// measured has run measure the program at path, or a build of this checkout where that is "", with a directory for its files, and prints
+// the report that it has filled in.
+func measured(ctx context.Context, w command.Process, report interface{ print(w io.Writer) error }, asJSON bool, path string, run func(path, dir string) error) error {
+	dir, err := os.MkdirTemp("", "compare")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if path == "" {
+		if path, err = buildGpsbridge(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if err := run(path, dir); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(w.Stdout, report)
+	}
+	return report.print(w.Stdout)
+}
+
+// machine is what a report was measured on.
+type machine struct {
+	CPUs int    `json:"cpus"`
+	Load string `json:"load"` // at the start: above CPUs other programs disturb the measurement
+	Go   string `json:"go"`
+}
+
+func thisMachine() machine {
+	return machine{CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version()}
 }
 
 // cpuTime is the CPU time that processes have used, over all their threads, in the kernel and outside. The scheduler counts

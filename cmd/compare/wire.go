@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,9 +30,7 @@ type wireOptions struct {
 
 // wireReport is what --json prints.
 type wireReport struct {
-	CPUs    int       `json:"cpus"`
-	Load    string    `json:"load"` // of the machine at the start
-	Go      string    `json:"go"`
+	machine
 	Seconds float64   `json:"seconds"` // that each row was measured for
 	Rows    []wireRow `json:"rows"`
 }
@@ -90,24 +87,10 @@ func compareWire(ctx context.Context, w command.Process, c command.Command, args
 	if err := netns.Lacks(); err != nil {
 		return fmt.Errorf("networks cannot be made here: %w: run it as root, and %siproute2 util-linux", err, apt)
 	}
-	dir, err := os.MkdirTemp("", "compare")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if *path == "" {
-		if *path, err = buildGpsbridge(ctx, dir); err != nil {
-			return err
-		}
-	}
-	r := wireReport{CPUs: runtime.NumCPU(), Load: loadAverage(), Go: runtime.Version(), Seconds: o.lasts.Seconds()}
-	if err := r.run(ctx, w.Stderr, o, wirePrograms(*path, *baseline), dir); err != nil {
-		return err
-	}
-	if *asJSON {
-		return printJSON(w.Stdout, r)
-	}
-	return r.print(w.Stdout)
+	r := &wireReport{machine: thisMachine(), Seconds: o.lasts.Seconds()}
+	return measured(ctx, w, r, *asJSON, *path, func(path, dir string) error {
+		return r.run(ctx, w.Stderr, o, wirePrograms(path, *baseline), dir)
+	})
 }
 
 func (o *wireOptions) setRates(v string) error {

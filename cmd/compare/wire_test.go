@@ -127,7 +127,7 @@ func TestSameTexts(t *testing.T) {
 }
 
 func TestWireTable(t *testing.T) {
-	r := wireReport{CPUs: 2, Seconds: 60, Rows: []wireRow{
+	r := wireReport{machine: machine{CPUs: 2}, Seconds: 60, Rows: []wireRow{
 		{Server: "Uvicorn", Program: "plain", Rate: 1, Fixes: 10, Traffic: traffic{5000, 4000, 20, 10}, Text: 330, Floor: 880.4, Aim: 280,
 			Connect: 4000, Resumed: 900, CPU: 1500, Private: 4.96, Compared: 10, Same: 9},
 		{Server: "Daphne", LeftOut: "not installed"},
