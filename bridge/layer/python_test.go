@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,11 +106,7 @@ func startPython(t testing.TB, backend string, options map[string]any) *pythonMe
 	if err != nil {
 		t.Fatal(err)
 	}
-	var failures strings.Builder
-	cmd.Stderr = &failures
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	process := realtest.Start(t, "Python", cmd)
 	d := &pythonMembers{t: t, in: in, received: map[string][]string{}, answers: map[int]string{}, changed: make(chan struct{})}
 	read := make(chan struct{})
 	go func() {
@@ -119,12 +114,8 @@ func startPython(t testing.TB, backend string, options map[string]any) *pythonMe
 		d.read(out)
 	}()
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		process.Kill()
 		<-read
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("Python: %s", failures.String())
-		}
 	})
 	return d
 }

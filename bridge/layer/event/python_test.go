@@ -77,15 +77,11 @@ func startPython(t *testing.T) func(t rapid.TB, name string, args ...string) (an
 	if err != nil {
 		t.Fatal(err)
 	}
-	var failures strings.Builder
-	cmd.Stderr = &failures
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	process := realtest.Start(t, "Python", cmd)
 	t.Cleanup(func() {
 		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("Python: %v\n%s", err, failures.String())
+		if code, err := process.Exit(time.Minute); code != 0 || err != nil {
+			t.Errorf("Python ended with %d, %v", code, err)
 		}
 	})
 	answers := bufio.NewReader(out)
