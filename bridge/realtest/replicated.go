@@ -81,19 +81,27 @@ func hostAt(hosts []*Host, i int) *Host {
 	return nil
 }
 
-// acquainted returns what a Sentinel does not know yet.
+// acquainted returns what a Sentinel does not know yet. Each must see that the replicas and the others are there, and that what was a master is
+// a replica: when it sees that only after the next failover, which may have made it the master again, it makes it a replica once more.
 func (r *Replicated) acquainted(replicas int) error {
 	for _, s := range r.Sentinels {
 		if _, err := s.Command("SENTINEL", "CKQUORUM", masterName); err != nil {
 			return err
 		}
-		for list, want := range map[string]int{"REPLICAS": replicas, "SENTINELS": len(r.Sentinels) - 1} {
-			known, err := s.Command("SENTINEL", list, masterName)
+		for _, c := range []struct {
+			list, member string
+			want         int
+		}{
+			{"SENTINELS", "flags\nsentinel", len(r.Sentinels) - 1},
+			{"REPLICAS", "flags\nslave", replicas},
+			{"REPLICAS", "role-reported\nslave", replicas},
+		} {
+			known, err := s.Command("SENTINEL", c.list, masterName)
 			if err != nil {
 				return err
 			}
-			if got := strings.Count("\n"+known, "\nrunid\n"); got != want {
-				return fmt.Errorf("the Sentinel at %s knows %d %s, want %d", s.Addr(), got, strings.ToLower(list), want)
+			if got := strings.Count(known, "\n"+c.member+"\n"); got != c.want {
+				return fmt.Errorf("the Sentinel at %s knows %d %s with %q, want %d", s.Addr(), got, strings.ToLower(c.list), c.member, c.want)
 			}
 		}
 	}
@@ -153,7 +161,7 @@ func (r *Replicated) AwaitMaster(not *RedisStore) (master *RedisStore) {
 	return master
 }
 
-// AwaitReplicas waits until the master has so many replicas that have all it has written.
+// AwaitReplicas waits until the master has so many replicas that have all it has written, and all Sentinels see it so.
 func (r *Replicated) AwaitReplicas(n int) {
 	r.t.Helper()
 	r.await(fmt.Sprintf("%d replicas", n), func() error {
@@ -167,7 +175,10 @@ func (r *Replicated) AwaitReplicas(n int) {
 		if got := strings.Count(info, "state=online"); err == nil && got != n {
 			err = fmt.Errorf("the master at %s has %d replicas", master.Addr(), got)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return r.acquainted(n)
 	})
 }
 
