@@ -54,6 +54,9 @@ func (a *acks) take(last bool) []byte {
 		return nil
 	}
 	a.count, a.due = 0, false
+	if a.timer != nil {
+		a.timer.Stop()
+	}
 	type message struct {
 		Run string `json:"run"`
 		Seq uint64 `json:"seq"`

@@ -92,6 +92,23 @@ func TestShortAcknowledgements(t *testing.T) {
 	})
 }
 
+// A tracker at 1 Hz gets one for each six fixes, together with the sixth: they do not race with the time for which one is held back.
+func TestShortAcknowledgementsAtOneHertz(t *testing.T) {
+	inBubble(t, Config{PublishToken: "pub"}, func(t *testing.T, r *Relay, p *pipes) {
+		conn := p.join(t, "", inShort("pub"))
+		acks := readAcks(conn)
+		var want []string
+		for seq := 1; seq <= 31; seq++ {
+			conn.WriteMessage(websocket.TextMessage, []byte(tpv(seq)))
+			if at := time.Duration(seq-1) * time.Second; seq%6 == 1 {
+				want = append(want, ackAt(at, seq))
+			}
+			time.Sleep(time.Second)
+		}
+		acks.want(t, want...)
+	})
+}
+
 // Viewers, and publishers that do not ask, have what they had before.
 func TestShortAcknowledgementsAreForPublishersThatAsk(t *testing.T) {
 	r := start(t, Config{PublishToken: "pub"})
