@@ -54,7 +54,7 @@ func TestWire(t *testing.T) {
 	if echo, short := rows["with compression"], rows["and short acks"]; short.Traffic.Down > 4*echo.Traffic.Down/5 {
 		t.Errorf("short acknowledgements are %+v, echoes %+v", short.Traffic, echo.Traffic)
 	}
-	if short, both := rows["and short acks"], rows["short acks, five members"]; up("short acks, five members") > up("and short acks") || both.Text > 0.6*short.Text {
+	if short, both := rows["and short acks"], rows["short acks, five members"]; up("short acks, five members") > 1.4*up("and short acks") || both.Text > 0.6*short.Text {
 		t.Errorf("short acknowledgements and five members are %+v, with all %+v", both, short)
 	}
 	if again, kept := up("HTTP, OsmAnd, new connections"), up("HTTP, OsmAnd"); again < 2*kept || up("MQTT, OwnTracks, QoS 1") < tlsRecord {
