@@ -61,6 +61,8 @@ type balanced struct {
 // watch asks a server for its health until ctx ends.
 func (b *balancer) watch(ctx context.Context, s *balanced) {
 	transport := &http.Transport{DialContext: b.dial, DisableKeepAlives: true}
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
 	for failed := 0; ctx.Err() == nil; {
 		if b.check(ctx, transport, s.target) == nil {
 			failed = 0
@@ -69,7 +71,7 @@ func (b *balancer) watch(ctx context.Context, s *balanced) {
 		}
 		s.judge(failed)
 		select {
-		case <-time.After(checkEvery):
+		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
