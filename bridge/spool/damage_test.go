@@ -259,24 +259,38 @@ func TestRecordsDamagedLater(t *testing.T) {
 	}
 }
 
+// TestOtherFormatsAreLeftAlone has a segment of another version among those of this one, where the next would have its name, and alone,
+// as an upgrade finds it.
 func TestOtherFormatsAreLeftAlone(t *testing.T) {
 	m, _ := written(t)
-	c := copied(m)
-	later := encodeHeader(40, 0, minSegment)
-	later[8] = segmentVersion + 1
-	binary.LittleEndian.PutUint32(later[28:], crc32.Checksum(later[:28], castagnoli))
-	c.disk.names[segmentName(40)] = &simFile{directory: c.disk, b: append(later, "whatever comes to mind"...)}
-	before := slices.Clone(c.disk.names[segmentName(40)].b)
-	c.open(t, "r")
-	pos, err := c.spool.Append([]byte("x"))
-	if err != nil || pos < reserved {
-		t.Errorf("Append beside an unknown format = %d, %v", pos, err)
-	}
-	if err := c.spool.Close(); err != nil {
-		t.Error(err)
-	}
-	if f := c.disk.names[segmentName(40)]; f == nil || !bytes.Equal(f.b, before) {
-		t.Error("a segment in a later format was changed")
+	for _, tc := range []struct {
+		base  uint64
+		alone bool
+	}{{40, false}, {21, false}, {1, true}} {
+		c := copied(m)
+		if tc.alone {
+			clear(c.disk.names)
+		}
+		name, other := segmentName(tc.base), encodeHeader(tc.base, 0, minSegment)
+		other[8] = Format + 1
+		binary.LittleEndian.PutUint32(other[28:], crc32.Checksum(other[:28], castagnoli))
+		c.disk.names[name] = &simFile{directory: c.disk, b: append(other, "whatever comes to mind"...)}
+		before := slices.Clone(c.disk.names[name].b)
+		c.open(t, "r")
+		pos, err := c.spool.Append([]byte("x"))
+		if err != nil || pos < reserved {
+			t.Errorf("%+v: Append beside an unknown format = %d, %v", tc, pos, err)
+		}
+		if err := c.spool.Close(); err != nil {
+			t.Errorf("%+v: %v", tc, err)
+		}
+		if f := c.disk.names[name]; f == nil || !bytes.Equal(f.b, before) {
+			t.Errorf("%+v: a segment in another format was changed", tc)
+		}
+		c.open(t, "r")
+		if got := contents(t, c.spool.Reader("r")); got[pos] != "x" {
+			t.Errorf("%+v: after a restart %v wait, want x at %d", tc, got, pos)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ type Listing struct {
 // Segment is one file of a spool.
 type Segment struct {
 	Path    string
-	Format  uint32 // version of the format; of one that is not 1 nothing else is known
+	Format  uint32 // version of the format; of one that is not Format nothing else is known
 	Recent  bool   // in the part that is not on the disk yet
 	First   uint64 // position that names the file
 	Last    uint64 // of the last record in it, First-1 when there is none
@@ -202,7 +202,7 @@ func (s *segment) survey(l *log, st state, after uint64) (Segment, []Record, err
 	defer f.Close()
 	c := s.readContent(f)
 	seg := Segment{
-		Path: filepath.Join(l.name, segmentName(s.base)), Format: segmentVersion, First: s.base, Last: s.base - 1, Records: len(c.records),
+		Path: filepath.Join(l.name, segmentName(s.base)), Format: Format, First: s.base, Last: s.base - 1, Records: len(c.records),
 		Size: s.size, Thinned: int(s.level), Damaged: c.damaged,
 	}
 	var records []Record

@@ -43,7 +43,7 @@ func TestInspectDumpDrop(t *testing.T) {
 	}
 	bytes := int64(4 * (recordHeader + len("fix 1")))
 	disk, recent := l.Segments[0], l.Segments[1]
-	if l.Bytes != bytes || disk.First != 1 || disk.Last != 4 || disk.Records != 4 || disk.Size != 1<<20 || disk.Format != segmentVersion ||
+	if l.Bytes != bytes || disk.First != 1 || disk.Last != 4 || disk.Records != 4 || disk.Size != 1<<20 || disk.Format != Format ||
 		recent.First != 1 || recent.Last != 5 || recent.Held != 1 {
 		t.Errorf("%d bytes, want %d: %+v", l.Bytes, bytes, l.Segments)
 	}
@@ -160,14 +160,14 @@ func TestInspectANewSpool(t *testing.T) {
 		}
 	}
 	b := encodeHeader(40, 0, minSegment)
-	b[8] = 2
+	b[8] = Format + 1
 	binary.LittleEndian.PutUint32(b[28:], crc32.Checksum(b[:28], castagnoli))
 	other := filepath.Join(dir, segmentName(40))
 	if err := os.WriteFile(other, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l, err = Inspect(dir, "")
-	if err != nil || len(l.Segments) != 3 || l.Segments[1].Format != 2 || l.Segments[1].Path != other || !l.Segments[2].Recent {
+	if err != nil || len(l.Segments) != 3 || l.Segments[1].Format != Format+1 || l.Segments[1].Path != other || !l.Segments[2].Recent {
 		t.Errorf("with another format: %+v, %v", l.Segments, err)
 	}
 }

@@ -101,7 +101,7 @@ func (s *segment) readHeader(f file) error {
 	var b [segmentHeader]byte
 	_, _ = f.ReadAt(b[:], 0) // what cannot be read is not a header
 	if h, ok := parseHeader(b[:]); ok {
-		if h.version != segmentVersion {
+		if h.version != Format {
 			s.size = size
 			return formatError(h.version)
 		}

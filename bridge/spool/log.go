@@ -322,6 +322,9 @@ func (l *log) rotate(base uint64) error {
 			base = max(base, l.state().pos+1)
 		}
 	}
+	for slices.ContainsFunc(l.foreign, func(s Segment) bool { return s.First == base }) {
+		base++ // that file stays
+	}
 	if s := l.active; s != nil {
 		l.active = nil
 		// Without the seal opening takes longer, that is all: an error here is met again below.

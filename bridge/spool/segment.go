@@ -13,12 +13,14 @@ import (
 	"time"
 )
 
+// Format is the version of the format that this program writes, and the only one that it reads.
+const Format = 2
+
 const (
-	segmentHeader  = 32
-	segmentMagic   = "gpsspool"
-	segmentVersion = 2
-	segmentSuffix  = ".seg"
-	sealSize       = recordHeader + 8
+	segmentHeader = 32
+	segmentMagic  = "gpsspool"
+	segmentSuffix = ".seg"
+	sealSize      = recordHeader + 8
 
 	// maxSegment bounds a segment in bytes, so that a small board can read one whole. A day of fixes at 1 Hz
 	// fills some 30.
@@ -70,7 +72,7 @@ func parseSegmentName(name string) (base uint64, ok bool) {
 
 func encodeHeader(base uint64, level uint32, size int64) []byte {
 	b := append(make([]byte, 0, segmentHeader), segmentMagic...)
-	b = binary.LittleEndian.AppendUint32(b, segmentVersion)
+	b = binary.LittleEndian.AppendUint32(b, Format)
 	b = binary.LittleEndian.AppendUint32(b, uint32(size))
 	b = binary.LittleEndian.AppendUint64(b, base)
 	b = binary.LittleEndian.AppendUint32(b, level)

@@ -4,7 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"os"
@@ -18,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gpsbridge/bridge/relay/api"
+	"gpsbridge/bridge/spool"
 	"gpsbridge/cmd/internal/command"
 )
 
@@ -317,6 +322,22 @@ func TestRelayCheck(t *testing.T) {
 	}
 	if code, _, stderr := invoke(t, "", "relay", "check"); code != exitUsage || !strings.Contains(stderr, "-c FILE") {
 		t.Errorf("without a file: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// TestSpoolOfAnotherFormat lists what another version has written as that, not as empty.
+func TestSpoolOfAnotherFormat(t *testing.T) {
+	dir := t.TempDir()
+	header := binary.LittleEndian.AppendUint32([]byte("gpsspool"), spool.Format+1)
+	header = append(header, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // 64 KiB from position 1 on
+	header = binary.LittleEndian.AppendUint32(header, crc32.Checksum(header, crc32.MakeTable(crc32.Castagnoli)))
+	file := filepath.Join(dir, "00000000000000000001.seg")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "recent"), 0o700), os.WriteFile(file, header, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%s: in format %d, which this version of gpsbridge cannot read\n", file, spool.Format+1)
+	if code, stdout, stderr := invoke(t, "", "spool", "--dir", dir, "ls"); code != exitDone || !strings.HasSuffix(stdout, want) {
+		t.Errorf("exit code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
 	}
 }
 

@@ -87,6 +87,10 @@ func listSpool(p command.Process, dir, runtime string) error {
 		fmt.Fprintf(p.Stdout, "server %s: %d waiting, everything up to %d acknowledged\n", r.Name, r.Waiting, r.Acked)
 	}
 	for _, s := range l.Segments {
+		if s.Format != spool.Format {
+			fmt.Fprintf(p.Stdout, "%s: in format %d, which this version of gpsbridge cannot read\n", s.Path, s.Format)
+			continue
+		}
 		places := "empty"
 		if s.Records > 0 {
 			places = fmt.Sprintf("%d to %d, %d of %d records held", s.First, s.Last, s.Held, s.Records)
