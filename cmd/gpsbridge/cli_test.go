@@ -332,7 +332,7 @@ func TestSpoolOfAnotherFormat(t *testing.T) {
 	header = append(header, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // 64 KiB from position 1 on
 	header = binary.LittleEndian.AppendUint32(header, crc32.Checksum(header, crc32.MakeTable(crc32.Castagnoli)))
 	file := filepath.Join(dir, "00000000000000000001.seg")
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "recent"), 0o700), os.WriteFile(file, header, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "lock"), nil, 0o600), os.WriteFile(file, header, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("%s: in format %d, which this version of gpsbridge cannot read\n", file, spool.Format+1)
