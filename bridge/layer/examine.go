@@ -120,7 +120,7 @@ func (x *examination) sentinels(ctx context.Context, s *session, t target) bool 
 	h.addSentinels(s)
 	named, faults := make([]string, len(h.sentinels)), make([]error, len(h.sentinels))
 	for i, n := range h.sentinels {
-		named[i], faults[i] = n.ask(ctx, t.master)
+		named[i], _, faults[i] = n.ask(ctx, t.master)
 		defer n.client().Close()
 	}
 	master, votes := most(named)

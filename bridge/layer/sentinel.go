@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -44,19 +45,20 @@ func (h *host) openSentinel(s *session, address string) rueidis.Client {
 type answer struct {
 	from    int
 	address string
+	epoch   int64 // of its configuration: each failover has a higher one, which Sentinels take over from each other. 0 where it may not be asked for
 	err     error
 }
 
-// askSentinels returns the address of the master that most of the Sentinels that answer name: of the first in their order where
-// they are divided. It does not wait for the others when more than half of all agree.
+// askSentinels returns the address of the master that more than half of the Sentinels name. It does not wait for the others then. Where there are not
+// as many, or they are divided, it is the address of the newest failover: one in three is often cut off with the old master.
 func (h *host) askSentinels(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, sentinelTimeout)
 	defer cancel()
 	answers := make(chan answer, len(h.sentinels))
 	for i, n := range h.sentinels {
 		go func() {
-			address, err := n.ask(ctx, h.target.master)
-			answers <- answer{i, address, err}
+			address, epoch, err := n.ask(ctx, h.target.master)
+			answers <- answer{i, address, epoch, err}
 		}()
 	}
 	return h.count(ctx, answers)
@@ -64,21 +66,24 @@ func (h *host) askSentinels(ctx context.Context) (string, error) {
 
 // count counts the answers of the host's Sentinels that come before ctx ends.
 func (h *host) count(ctx context.Context, answers <-chan answer) (string, error) {
-	named := make([]string, len(h.sentinels))
+	named, newest := make([]string, len(h.sentinels)), answer{epoch: -1}
 	err := error(fault(h.address, context.DeadlineExceeded))
 	for range h.sentinels {
 		select {
 		case a := <-answers:
 			named[a.from] = a.address
 			err = cmp.Or(a.err, err)
+			if a.err == nil && a.epoch > newest.epoch {
+				newest = a
+			}
 		case <-ctx.Done():
 		}
 		if address, votes := most(named); votes > len(named)/2 {
 			return address, nil
 		}
 	}
-	if address, votes := most(named); votes > 0 {
-		return address, nil
+	if newest.address != "" {
+		return newest.address, nil
 	}
 	return "", err
 }
@@ -97,22 +102,26 @@ func most(names []string) (name string, votes int) {
 	return name, votes
 }
 
-// ask returns the address of the master as this Sentinel knows it.
-func (n sentinel) ask(ctx context.Context, master string) (string, error) {
+// ask returns the address of the master as this Sentinel knows it, and the epoch of answer.
+func (n sentinel) ask(ctx context.Context, master string) (address string, epoch int64, err error) {
 	client := n.client()
-	at, err := client.Do(ctx, client.B().SentinelGetMasterAddrByName().Master(master).Build()).AsStrSlice()
+	results := client.DoMulti(ctx, client.B().SentinelGetMasterAddrByName().Master(master).Build(), client.B().Arbitrary("SENTINEL", "MASTER", master).Build())
+	at, err := results[0].AsStrSlice()
 	if rueidis.IsRedisNil(err) || err == nil && len(at) != 2 {
-		return "", &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: fmt.Sprintf("the Sentinel at %s does not know a master %q", n.address, master),
+		return "", 0, &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: fmt.Sprintf("the Sentinel at %s does not know a master %q", n.address, master),
 			Fix: "write the name of its line `sentinel monitor`"}
 	}
 	if reply(err) == replyError {
-		return "", &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: n.address + " is no Sentinel",
+		return "", 0, &problem.Problem{Code: CodeNoMaster, Key: "url", Cause: n.address + " is no Sentinel",
 			Fix: "write the addresses of Sentinels, whose usual port is 26379, or redis:// for a Redis alone", Err: err}
 	}
 	if err != nil {
-		return "", fault(n.address, err)
+		return "", 0, fault(n.address, err)
 	}
-	return net.JoinHostPort(at[0], at[1]), nil
+	if known, err := results[1].AsStrMap(); err == nil {
+		epoch, _ = strconv.ParseInt(known["config-epoch"], 10, 64)
+	}
+	return net.JoinHostPort(at[0], at[1]), epoch, nil
 }
 
 // watchSentinels ends the session when the Sentinels name another master. It returns with the session.
