@@ -36,7 +36,7 @@ func newServers(dir string, log *slog.Logger) *servers {
 	if dir != "" {
 		s.path = filepath.Join(dir, learnedName)
 		if err := s.read(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Warn("cannot read what was learned about the servers, that will be learned again", "err", err)
+			log.Warn("cannot read what was learned about the servers, that will be learned again", "file", s.path, "err", err)
 		}
 	}
 	if s.known == nil {
@@ -79,6 +79,6 @@ func (s *servers) learn(server string, change func(*learned)) {
 		err = directory.Replace(s.path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		s.log.Warn("cannot remember what was learned about the server", "err", err)
+		s.log.Warn("cannot remember what was learned about the server", "file", s.path, "err", err)
 	}
 }

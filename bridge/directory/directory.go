@@ -18,7 +18,11 @@ import (
 var (
 	ErrLink       = errors.New("is a symbolic link of another user, which is not followed: name what it leads to")
 	ErrNotRegular = errors.New("is not a regular file")
+	ErrTooLarge   = errors.New("is larger than 16 MiB")
 )
+
+// maxFile bounds in bytes what ReadFile reads: the largest that is the program's, a file of tokens, may be so large.
+const maxFile = 16 << 20
 
 // Directory is a directory that is held open. Names of its files have no slash in them.
 type Directory struct {
@@ -62,7 +66,7 @@ func (d *Directory) Make(name string) (*Directory, error) {
 	return d.open(name, unix.O_RDONLY, d.at(name))
 }
 
-// ReadFile reads a whole file.
+// ReadFile reads a whole file of 16 MiB at most.
 func ReadFile(path string) ([]byte, error) {
 	parent, name, err := find(path)
 	if err != nil {
@@ -74,7 +78,11 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if len(text) > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrTooLarge}
+	}
+	return text, err
 }
 
 // Replace replaces a file, or makes it, so that a power cut leaves the old one or the new one, whole.

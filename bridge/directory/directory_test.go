@@ -175,6 +175,19 @@ func TestOnlyFilesAreOpened(t *testing.T) {
 	}
 }
 
+// TestLargeFilesAreNotRead: a user who owns the directory could have the program take all memory.
+func TestLargeFilesAreNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large")
+	for size, want := range map[int64]error{maxFile: nil, maxFile + 1: ErrTooLarge} {
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, size)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ReadFile(path); !errors.Is(err, want) || want == nil && len(got) != int(size) {
+			t.Errorf("of %d bytes: %d read, %v, want %v", size, len(got), err, want)
+		}
+	}
+}
+
 // A rewritten file is a new one, with the mode and the owner of the old one.
 func TestRewriteKeepsModeAndOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
