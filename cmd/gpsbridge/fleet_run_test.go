@@ -22,7 +22,10 @@ import (
 //
 //	TEST_GPSBRIDGE_FAULT_DURATION=30m go test -v -run TestFleetRun -timeout 3h ./cmd/gpsbridge
 //	TEST_GPSBRIDGE_FAULT_DOUBLE=1 TEST_GPSBRIDGE_FAULT_DURATION=30m go test -v -run TestFleetRun -timeout 3h ./cmd/gpsbridge
-const envFaultDouble = "TEST_GPSBRIDGE_FAULT_DOUBLE" // not empty: two faults at a time
+const (
+	envFaultDouble = "TEST_GPSBRIDGE_FAULT_DOUBLE" // not empty: two faults at a time
+	envFaultName   = "TEST_GPSBRIDGE_FAULT_NAME"   // only faults with this in their names, such as "master"
+)
 
 const (
 	// fleetDuration is of the faults in CI. It is enough for some of them, other ones each time.
@@ -273,7 +276,9 @@ func (r *fleetRun) disturb(d time.Duration) {
 			if time.Now().After(deadline) {
 				return
 			}
-			r.happen(kinds()[i])
+			if f := kinds()[i]; strings.Contains(f.name, os.Getenv(envFaultName)) {
+				r.happen(f)
+			}
 		}
 	}
 }
