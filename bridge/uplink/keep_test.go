@@ -183,6 +183,44 @@ func TestPongGoesWithTheNextRecord(t *testing.T) {
 	})
 }
 
+// A server that waits for a pong for less than it may wait for a record gets it at once from the second connection on.
+func TestPongAtOnceWhereTheServerDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+			pongs, done := make(chan bool, 1), make(chan bool)
+			defer close(done)
+			conn.SetPongHandler(func(string) error { pongs <- true; return nil })
+			go func() {
+				for {
+					select {
+					case <-done:
+						return
+					case <-time.After(5 * time.Second):
+					}
+					conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+					select {
+					case <-pongs:
+					case <-done:
+						return
+					case <-time.After(time.Second):
+						conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInternalServerErr, pingTimeout), time.Now().Add(time.Second))
+						return
+					}
+				}
+			}()
+			echo(s, n, conn)
+		})
+		u, stop := start(t, s.config(), newQueue(0))
+		pass(10 * time.Minute)
+		synctest.Wait()
+		if st := u.Status(); st.Connects != 2 || st.State != Connected {
+			t.Errorf("status %+v, want the second connection to stay", st)
+		}
+		stop()
+		s.stop()
+	})
+}
+
 // writeCounter counts writes.
 type writeCounter struct {
 	net.Conn

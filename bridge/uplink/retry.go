@@ -90,6 +90,8 @@ type path struct {
 	stalls  int // connections in a row that carried something and stalled then
 
 	plain bool // the handshake asks for no more than a WebSocket: the server or a proxy refused it with more
+
+	prompt bool // the server's pings are answered at once: it did not wait for an answer
 }
 
 const (
@@ -122,6 +124,8 @@ func (p *path) failed(err error) {
 // ended takes the end of a connection, on which records were outstanding or not.
 func (p *path) ended(err error, outstanding bool) {
 	switch code := problem.CodeOf(err); {
+	case code == ClosedPing:
+		p.prompt, p.stalls = true, 0
 	case (code == LinkDead || code == WriteTimeout) && outstanding:
 		p.stalls++
 	default:
@@ -132,6 +136,14 @@ func (p *path) ended(err error, outstanding bool) {
 	}
 	p.stalls = 0
 	p.shrink()
+}
+
+// pongWait is how long the answer to a ping may wait.
+func (p *path) pongWait() time.Duration {
+	if p.prompt {
+		return 0
+	}
+	return pongWait
 }
 
 // shrink goes on to the next smaller segment.

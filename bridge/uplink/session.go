@@ -46,6 +46,7 @@ type session struct {
 	since   time.Time
 	renewAt time.Time
 
+	pongWait   time.Duration // for which the answer to a ping waits at most
 	compressed bool
 	writing    chan struct{}           // holds a value while something is written
 	room       chan struct{}           // to the writer: look at the window again
@@ -87,6 +88,7 @@ func newSession(u *Uplink, conn *websocket.Conn, agreed *deflate.Params) *sessio
 	return &session{
 		u: u, conn: conn, since: now, moved: now, renewAt: now.Add(age), compressed: agreed != nil, writing: make(chan struct{}, 1),
 		room: make(chan struct{}, 1), poke: make(chan struct{}, 1), frames: deflate.NewWriter(deflate.Client, agreed),
+		pongWait: u.path.pongWait(),
 	}
 }
 
@@ -223,7 +225,7 @@ func (s *session) prepareReading() {
 		s.alive()
 		s.u.mu.Lock()
 		if s.pong == nil {
-			s.pongAt = time.Now().Add(pongWait)
+			s.pongAt = time.Now().Add(s.pongWait)
 		}
 		s.pong = &payload
 		s.u.mu.Unlock()
