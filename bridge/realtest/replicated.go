@@ -139,21 +139,23 @@ func (r *Replicated) Named() *RedisStore {
 
 // Master returns the Redis that Named returns, where that agrees; nil while there is none.
 func (r *Replicated) Master() *RedisStore {
-	one := r.Named()
-	if one == nil {
-		return nil
+	if one := r.Named(); one != nil && one.isMaster() {
+		return one
 	}
-	if role, err := one.Command("ROLE"); err != nil || !strings.HasPrefix(role, "master") {
-		return nil
-	}
-	return one
+	return nil
+}
+
+func (r *RedisStore) isMaster() bool {
+	role, err := r.Command("ROLE")
+	return err == nil && strings.HasPrefix(role, "master")
 }
 
 // AwaitMaster waits until there is a master that is not the given one (nil for any), and returns it.
 func (r *Replicated) AwaitMaster(not *RedisStore) (master *RedisStore) {
 	r.t.Helper()
 	r.await("another master", func() error {
-		if master = r.Master(); master == nil || master == not {
+		// The old master is not asked: it may hang.
+		if master = r.Named(); master == nil || master == not || !master.isMaster() {
 			return fmt.Errorf("two Sentinels and a Redis do not agree on one")
 		}
 		return nil
