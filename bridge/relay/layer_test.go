@@ -516,6 +516,31 @@ func TestOutboxesAreBoundedTogether(t *testing.T) {
 	})
 }
 
+// A publisher that is closed for what waits may be about to post the next message. Published without those that were dropped it would
+// acknowledge them.
+func TestDroppedPublisherPublishesNothingMore(t *testing.T) {
+	fleet(t, 2, Config{}, func(t *testing.T, b *bus, at []place) {
+		b.change(func() { b.storing = time.Second })
+		viewer := readTexts(at[1].join(t, ""))
+		pub := at[0].join(t, "", inShort("pub"))
+		acks := readTexts(pub)
+		write(pub, tpv(1))
+		synctest.Wait()
+		write(pub, tpv(2)) // waits for the first
+		synctest.Wait()
+		at[0].hub.relieve()
+		for _, v := range at[0].hub.everyone() {
+			v.publish([]byte(tpv(3)))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		viewer.want(t, "the viewer", tpv(1))
+		for _, ack := range acks.list {
+			t.Errorf("acknowledged: %s", ack)
+		}
+	})
+}
+
 // A group is left half a minute after its last member.
 func TestLeave(t *testing.T) {
 	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {

@@ -308,6 +308,7 @@ func (v *viewer) drop(code int, reason string) {
 	}
 	v.discard()
 	v.mu.Lock()
+	v.outbox.failed = true
 	v.clearOutbox()
 	v.mu.Unlock()
 }
