@@ -18,7 +18,8 @@ import (
 //     other one must have been acknowledged, and the connection must have stood for a while, so that the break is not about
 //     the other one, nor that of a server that ends every connection after some records. As the first one it fails on no
 //     server that merely ends connections later. If the other one fails, it becomes the candidate, with no evidence yet.
-//  3. After enough failures of both kinds, none of which may be followed by its acknowledgement, the record is quarantined.
+//  3. After enough failures of both kinds, none of which may be followed by its acknowledgement, the record is quarantined: not
+//     before it was sent without the mark of the backlog, where it had that.
 //
 // A server that breaks the connection on half of what it gets, at random, does all that by chance to one candidate in five
 // hundred (half to the power of six failures and three others that pass), and a quarantined record is kept in a file. Links
@@ -148,7 +149,7 @@ func (e *evidence) add(f failure) bool {
 	if e.silent {
 		needed = failuresNeededSilent
 	}
-	return min(e.first, e.behind) >= needed
+	return min(e.first, e.behind) >= needed && (e.tried || !e.marked)
 }
 
 // passed takes note that the server accepts a record, or that it is not in the queue any more: evidence against it is void.
@@ -169,6 +170,10 @@ func (i *isolation) passed(pos uint64) {
 
 // searching reports whether connections break in a row with some of the same records outstanding.
 func (i *isolation) searching() bool { return i.active || i.breaks > 1 }
+
+// mayFail reports whether the server may break the connection on a record, as far as is known. What is quicker than its failure
+// does not show that it has accepted the record.
+func (i *isolation) mayFail(pos uint64) bool { return i.active || slices.Contains(i.candidates, pos) }
 
 // tryUnmarked takes note that the only candidate is sent without the mark.
 func (i *isolation) tryUnmarked() { i.evidence.tried = true }

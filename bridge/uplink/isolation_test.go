@@ -184,6 +184,36 @@ func TestIsolationComparesTheMark(t *testing.T) {
 	}
 }
 
+// A record that always failed with the mark is not quarantined before it has failed without it, though that takes more failures than a
+// quarantine where the server broke the connection on records without the mark as well.
+func TestIsolationQuarantinesNoUntriedMark(t *testing.T) {
+	const plain = 2 * failuresNeeded
+	var i isolation
+	for n := range breaksToIsolate + plain {
+		i.broke(failure{outstanding: []uint64{9, 10}, plain: n >= breaksToIsolate, blame: blameStated})
+	}
+	with := failure{outstanding: []uint64{4}, marked: true, blame: blameStated}
+	i.broke(with)
+	for range failuresNeeded {
+		with.first = true
+		i.broke(with)
+	}
+	with.first, with.behind, with.place = false, true, 2
+	for n := range plain + 1 {
+		if _, quarantine := i.broke(with); quarantine {
+			t.Fatalf("quarantined after %d failures with the mark, and none without it", n+1)
+		}
+	}
+	if experiment, _ := i.next(8); experiment.unmarked.behind != 2 {
+		t.Errorf("%+v, want without the mark", experiment)
+	}
+	i.tryUnmarked()
+	with.marked, with.plain = false, true
+	if _, quarantine := i.broke(with); !quarantine {
+		t.Error("not quarantined after it failed without the mark as well")
+	}
+}
+
 // Where there is no other record to compare with, one that fails as the first is sent so without the mark.
 func TestIsolationTriesTheMarkAlone(t *testing.T) {
 	var i isolation

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -165,7 +166,8 @@ func (s *session) due(now time.Time) (t todo, err error) {
 }
 
 // wantsPing: one after each Ping without an echo or another ping; in pong mode,
-// one after new records as soon as the last one is answered; where a pong is
+// one after new records as soon as the last one is answered, and the server had
+// the time to fail on those on which it may; where a pong is
 // provisional, one for a full window or a record that has waited; in echo mode,
 // one for a record without a key that no later echo covers. Caller holds mu.
 func (s *session) wantsPing(t *todo) bool {
@@ -181,7 +183,8 @@ func (s *session) wantsPing(t *todo) bool {
 	more := s.written > s.ping.covers // what is still being written asks for no ping, and is looked at again in time
 	switch {
 	case u.mode == AckPong:
-		return more
+		mayFail := slices.ContainsFunc(out, func(f *flight) bool { return u.isolation.mayFail(f.pos) })
+		return more && (!mayFail || t.due(out[0].at.Add(failWait)))
 	case u.provisional():
 		waited := t.due(out[0].at.Add(u.provisionalWait()))
 		return more && (waited || u.pongsAtOnce(t.now) && (u.drains > 0 || s.waits))

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -273,4 +274,49 @@ func TestFullSpeedAfterTheEvidenceEnds(t *testing.T) {
 			t.Errorf("status %+v", st)
 		}
 	})
+}
+
+// A server that reads ahead of its application answers a ping before the application breaks the connection on what came before. So
+// the first break shows records that were sent after the cause, whatever the window, and the next ones have to show the cause: the mark.
+func TestPongAheadOfTheBreak(t *testing.T) {
+	for _, window := range []int{1, 2, 8} {
+		t.Run(fmt.Sprint(window), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rtt, processing = 100 * time.Millisecond, 120 * time.Millisecond
+				const records, fewLost = 300, 10 // of the 150 that wait at the beginning, one to five mostly
+				var mu sync.Mutex
+				accepted := map[int]bool{}
+				s := newServer(t, func(s *server, n int, conn *websocket.Conn) {
+					conn.SetPingHandler(func(payload string) error {
+						pass(rtt)
+						return conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(time.Second))
+					})
+					for msg, ok := s.receive(conn); ok; msg, ok = s.receive(conn) {
+						if bytes.Contains(msg, []byte(lateMark)) {
+							time.AfterFunc(processing, func() { conn.Close() })
+							continue
+						}
+						mu.Lock()
+						accepted[seqOf(msg)] = true
+						mu.Unlock()
+					}
+				})
+				c, quarantine := s.quarantining()
+				c.Ack, c.Window = AckPong, window
+				q := newQueue(records / 2)
+				u := run(t, c, q)
+				q.addEach(time.Second, records)
+				q.await(t, records, time.Minute)
+				quarantine.want(t)
+				if st := u.Status(); st.Warning == nil || st.Warning.Code != RefusesMark {
+					t.Errorf("warning %v, want %s", st.Warning, RefusesMark)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if lost := records - len(accepted); lost > fewLost {
+					t.Errorf("%d records were acknowledged and the server broke on them", lost)
+				}
+			})
+		})
+	}
 }
