@@ -46,11 +46,14 @@ const (
 	formMessage // {"message":{...}}
 	formText    // {"message":"{...}"}
 	formList    // [{...}]
-	formBatch   // [{...},...] once a second
+	formBatch   // [{...},...] each batchWait
 	formFloat   // "seq":12.0
 	formString  // "seq":"12"
 	forms
 )
+
+// batchWait is for how long a server collects echoes that it sends in one frame.
+const batchWait = time.Second
 
 func (f form) String() string {
 	return [...]string{"as it came", "with spaces", "in data", "in message", "as text in message", "in a list", "in batches", "with seq as float", "with seq as string"}[f]
@@ -596,7 +599,7 @@ func (c *connection) echo(m message) {
 	c.mu.Lock()
 	due := time.Now().Add(c.server.delay)
 	if c.server.form == formBatch {
-		due = due.Add(time.Second)
+		due = due.Add(batchWait)
 		if len(c.echoes) > 0 {
 			due = c.echoes[0].due
 		}

@@ -144,6 +144,9 @@ func echoing(seed uint64) *world {
 // arithmetic, and that shows nothing.
 func (w *world) within(s settings) settings {
 	roundTrip := w.server.delay + w.server.each + 2*w.path.latency
+	if w.server.form == formBatch {
+		roundTrip += batchWait
+	}
 	if time.Duration(s.window)*w.every < 2*roundTrip {
 		s.window = 32
 	}
@@ -293,7 +296,7 @@ func (d dice) fault(w *world) fault {
 		f.name, f.lasts = "device: power cut", d.between(10*time.Second, long)
 		f.begin, f.end = func(s *simulation) { s.down((*device).powerCut) }, func(s *simulation) { s.up() }
 	case kindReconfigured:
-		what, change := d.reconfiguration(w.server)
+		what, change := d.reconfiguration(w)
 		f.name = "device: " + what
 		f.begin = func(s *simulation) { change(s.device) }
 	case kindParked:
@@ -310,8 +313,8 @@ func (d dice) fault(w *world) fault {
 }
 
 // reconfiguration is a change of the device that its process learns by a reload or a restart.
-func (d dice) reconfiguration(h habits) (what string, change func(*device)) {
-	next := d.settings(h)
+func (d dice) reconfiguration(w *world) (what string, change func(*device)) {
+	next := w.within(d.settings(w.server))
 	jump := time.Duration(d.IntN(2000)-1000) * time.Hour
 	switch d.IntN(4) {
 	case 0:
