@@ -28,6 +28,8 @@ var found = []struct {
 	{569, false, "a server that refuses the mark got nothing but late fixes: each experiment had another one of them as its control"},
 	{196, true, "a stall that the round trip was measured on had each experiment last for minutes: live fixes waited for that"},
 	{384, true, "a server that ended each connection after three fixes: one failed as the third with the mark and passed as the second without it"},
+	{700774, true, "with ack pong each connection acknowledged one fix with a refused mark that the server had not broken on yet: half were not delivered"},
+	{700228, true, "a fix was quarantined for its refused mark after a server that ended each connection: it was not tried without the mark"},
 
 	// Faults put back.
 	{13, false, "a pong acknowledges while no echo was seen (ponged acknowledges what it should hold): 'acknowledged', 'lost'"},
