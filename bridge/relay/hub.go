@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -53,6 +54,7 @@ type hub struct {
 	kept                           atomic.Int64 // bytes in all histories
 	packed                         atomic.Int64 // members with compression
 	packedBytes                    packedBytes
+	relieving                      sync.Mutex   // held by boundQueues
 	crowded                        atomic.Int64 // unix seconds at which no group could make room
 
 	running sync.WaitGroup // the goroutines of all viewers
@@ -248,27 +250,37 @@ func (h *hub) bound(device string, now time.Time) {
 	h.boundQueues()
 }
 
-// boundQueues closes members while more is queued than may be.
+// boundQueues closes members while more is queued than may be: those with the most queued, in bytes. A 64th of the bound is made free,
+// because each search looks at all members.
 func (h *hub) boundQueues() {
-	for h.queued.Load() > int64(h.limits.queuedBytes) && h.relieve() {
+	bound := int64(h.limits.queuedBytes)
+	if h.queued.Load() <= bound {
+		return
 	}
-}
-
-// relieve closes the member with the most queued, in bytes. It is false when nothing is queued.
-func (h *hub) relieve() bool {
-	var heaviest *viewer
-	most := 0
+	h.relieving.Lock()
+	defer h.relieving.Unlock()
+	if h.queued.Load() <= bound { // another call has been here
+		return
+	}
+	type load struct {
+		of   *viewer
+		size int
+	}
+	var loads []load
 	for _, v := range h.everyone() {
 		v.mu.Lock()
-		if size := v.weight(); size > most {
-			heaviest, most = v, size
+		if size := v.weight(); size > 0 {
+			loads = append(loads, load{v, size})
 		}
 		v.mu.Unlock()
 	}
-	if heaviest != nil {
-		heaviest.drop(websocket.CloseTryAgainLater, "too much is queued for this client")
+	slices.SortFunc(loads, func(a, b load) int { return cmp.Compare(b.size, a.size) })
+	for _, one := range loads {
+		if h.queued.Load() <= bound-bound/64 {
+			return
+		}
+		one.of.drop(websocket.CloseTryAgainLater, "too much is queued for this client")
 	}
-	return heaviest != nil
 }
 
 // makeRoom brings what the groups keep back under the bound: first by forgetting groups without members, then by shortening
