@@ -235,6 +235,14 @@ func TestDrainedRelayGoesOn(t *testing.T) {
 			t.Errorf("the member's connection ends with %v, want 1001", err)
 		}
 	}
+	other := start(t, gpsbridge(t, "relay", "--listen", "127.0.0.1:0", "--publish-token-file", token))
+	if _, err := other.WaitOutput(soon, address.MatchString); err != nil {
+		t.Fatal(err)
+	}
+	both, err := gpsbridge(t, "relay", "drain").CombinedOutput()
+	if err == nil || !strings.Contains(string(both), strconv.Itoa(server.PID())) || !strings.Contains(string(both), strconv.Itoa(other.PID())) {
+		t.Errorf("with two relays: %v, %s, want both processes named", err, both)
+	}
 	out2, err := gpsbridge(t, "relay", "drain", "--pid", strconv.Itoa(os.Getpid())).CombinedOutput()
 	if err == nil || !strings.Contains(string(out2), "is not a gpsbridge relay") {
 		t.Errorf("this test could be asked: %v, %s", err, out2)

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +25,7 @@ func drainRelay(p command.Process, pid int) error {
 	case len(relays) == 0:
 		return fmt.Errorf("no gpsbridge relay runs on this machine: run this where one does")
 	case len(relays) > 1:
-		return command.Misusef("%d relays run on this machine: choose one by its process with --pid N", len(relays))
+		return command.Misusef("%d relays run on this machine: choose one of the processes %d with --pid N", len(relays), slices.Sorted(maps.Keys(relays)))
 	default:
 		for pid = range relays {
 		}
