@@ -492,6 +492,34 @@ func TestPublishHangs(t *testing.T) {
 	})
 }
 
+// What a publisher leaves with a layer that hangs is let go when its time is over, and so is its goroutine.
+func TestPublisherLeavesWhileItsMessagesWait(t *testing.T) {
+	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
+		b.change(func() { b.storing = time.Hour })
+		pub := at[0].join(t, "", bearer("pub"))
+		write(pub, tpv(1))
+		synctest.Wait()
+		write(pub, tpv(2))
+		synctest.Wait()
+		pub.Close()
+		time.Sleep(publishLimit)
+		ended := make(chan bool)
+		go func() {
+			at[0].hub.running.Wait()
+			close(ended)
+		}()
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("a goroutine of the publisher is left")
+		}
+		if n := at[0].hub.queued.Load(); n != 0 {
+			t.Errorf("%d bytes are still counted as queued", n)
+		}
+	})
+}
+
 // What waits for a layer that hangs counts with all that is queued, and has the same bound.
 func TestOutboxesAreBoundedTogether(t *testing.T) {
 	fleet(t, 1, Config{}, func(t *testing.T, b *bus, at []place) {
