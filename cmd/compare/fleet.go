@@ -25,7 +25,7 @@ type fleetOptions struct {
 	trackers int
 	window   int
 	lasts    time.Duration
-	killed   int // trackers over TLS of which a third loses its relay; 0 for not
+	killed   int // trackers over TLS of which a third or less loses its relay; 0 for not
 	every    time.Duration
 }
 
@@ -44,9 +44,10 @@ type fleetRow struct {
 	Bytes     float64 `json:"redis_bytes"`  // of the master's memory, a fix
 }
 
-// fleetKill is what the end of one of three relays did to many trackers.
+// fleetKill is what the end of one of several relays did to many trackers.
 type fleetKill struct {
 	Trackers  int     `json:"trackers"`
+	Relays    int     `json:"relays"`
 	Every     float64 `json:"seconds_between_fixes"`
 	Connected float64 `json:"seconds_to_connect_all"`
 	Orphans   int     `json:"trackers_of_the_killed_relay"`
@@ -56,7 +57,7 @@ type fleetKill struct {
 	Others    float64 `json:"p99_ms_of_the_others"` // until all are back
 	Made      int     `json:"fixes"`
 	Stored    int     `json:"stored"`
-	Memory    float64 `json:"relays_mb"` // resident, all three
+	Memory    float64 `json:"relays_mb"` // resident, all together
 }
 
 // fleetReport is what --json prints.
@@ -77,7 +78,7 @@ func compareFleet(ctx context.Context, w command.Process, c command.Command, arg
 	fs.IntVar(&o.trackers, "trackers", 64, "`N` trackers that send as fast as they are acknowledged")
 	fs.IntVar(&o.window, "window", 8, "`N` fixes of a tracker are on the way")
 	fs.DurationVar(&o.lasts, "for", 6*time.Second, "send for `TIME` in each measurement")
-	fs.IntVar(&o.killed, "kill", 0, "then kill one of three relays with `N` trackers over TLS; 0 for not")
+	fs.IntVar(&o.killed, "kill", 0, "then kill one of three relays (more above 36,000) with `N` trackers over TLS; 0 for not")
 	fs.DurationVar(&o.every, "every", 10*time.Second, "`TIME` between two fixes of one of those")
 	asJSON := fs.Bool("json", false, "print JSON instead of a table")
 	if _, err := c.Parse(w, fs, args, 0); err != nil {
@@ -89,7 +90,7 @@ func compareFleet(ctx context.Context, w command.Process, c command.Command, arg
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return fmt.Errorf("not installed: %sredis-server", apt)
 	}
-	if err := allowFiles(max(o.killed, o.trackers)); err != nil {
+	if err := allowFiles(max(min(o.killed, 3*relayTrackers/2), o.trackers)); err != nil {
 		return err
 	}
 	r := &fleetReport{machine: thisMachine(), Trackers: o.trackers, Window: o.window}
@@ -135,7 +136,7 @@ func (r *fleetReport) run(ctx context.Context, progress io.Writer, o fleetOption
 	if o.killed == 0 {
 		return nil
 	}
-	fmt.Fprintf(progress, "%d trackers, one of three relays killed\n", o.killed)
+	fmt.Fprintf(progress, "%d trackers, one of %d relays killed\n", o.killed, killRelays(o.killed))
 	kill, err := measureKill(ctx, path, o)
 	r.Kill = &kill
 	return err
@@ -268,25 +269,31 @@ func measureFleet(ctx context.Context, path string, nodes int, durable string, o
 		return row, err
 	}
 	defer s.end()
-	f := startFleet(ctx, o.trackers, s.addresses("ws://"), s.token, o.window, 0)
+	f, err := startFleet(ctx, o.trackers, s.addresses("ws://"), s.token, o.window, 0)
+	if err != nil {
+		return row, err
+	}
 	defer f.end()
-	if err := await(ctx, "a first acknowledgement of every tracker", func() bool {
-		return f.count(func(t *fleetTracker) int { return min(t.acked, 1) }) == o.trackers
-	}); err != nil {
+	if err := f.await(ctx, "a first acknowledgement of every tracker", func(p Progress) bool { return p.Begun == o.trackers }); err != nil {
 		return row, err
 	}
 	var before, after figures
-	if err := before.read(s, f); err != nil {
+	if err := before.read(ctx, s, f); err != nil {
 		return row, err
 	}
-	f.takeDelays(func(*fleetTracker) bool { return true })
+	if _, err := f.delays(ctx); err != nil {
+		return row, err
+	}
 	if !sleepUntil(ctx, before.at.Add(o.lasts)) {
 		return row, ctx.Err()
 	}
-	if err := after.read(s, f); err != nil {
+	if err := after.read(ctx, s, f); err != nil {
 		return row, err
 	}
-	delays := f.takeDelays(func(*fleetTracker) bool { return true })
+	delays, err := f.delays(ctx)
+	if err != nil {
+		return row, err
+	}
 	n := float64(after.acked - before.acked)
 	if n == 0 {
 		return row, errors.New("nothing was acknowledged")
@@ -306,11 +313,15 @@ type figures struct {
 	memory        float64
 }
 
-func (g *figures) read(s *onRedis, f *fleet) (err error) {
+func (g *figures) read(ctx context.Context, s *onRedis, f *fleet) (err error) {
 	if g.memory, err = s.memory(); err != nil {
 		return err
 	}
-	g.at, g.acked = time.Now(), f.count(acknowledged)
+	p, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	g.at, g.acked = time.Now(), p.Acked
 	if g.relays, err = cpuTime(programsOf(s.relays)...); err != nil {
 		return err
 	}
@@ -318,78 +329,87 @@ func (g *figures) read(s *onRedis, f *fleet) (err error) {
 	return err
 }
 
-// measureKill kills one of three relays.
+// relayTrackers bounds the trackers of a relay where one is killed: those of the killed one come on top.
+const relayTrackers = 12_000
+
+// killRelays returns how many relays so many trackers need, three at the least.
+func killRelays(trackers int) int { return max(3, (trackers+relayTrackers-1)/relayTrackers) }
+
+// measureKill kills one of several relays.
 func measureKill(ctx context.Context, path string, o fleetOptions) (k fleetKill, err error) {
 	dir, err := os.MkdirTemp("", "compare")
 	if err != nil {
 		return k, err
 	}
 	defer os.RemoveAll(dir)
-	s, err := startServed(ctx, path, dir, 3, "replicated", "--tls-self-signed")
+	s, err := startServed(ctx, path, dir, killRelays(o.killed), "replicated", "--tls-self-signed")
 	if err != nil {
 		return k, err
 	}
 	defer s.end()
 	began := time.Now()
-	f := startFleet(ctx, o.killed, s.addresses("wss://"), s.token, o.window, o.every)
-	defer f.end()
-	everyone := func(*fleetTracker) bool { return true }
-	if err := await(ctx, "every tracker's first acknowledgement", func() bool {
-		return f.count(func(t *fleetTracker) int { return min(t.acked, 1) }) == o.killed
-	}); err != nil {
+	f, err := startFleet(ctx, o.killed, s.addresses("wss://"), s.token, o.window, o.every)
+	if err != nil {
 		return k, err
 	}
-	k = fleetKill{Trackers: o.killed, Every: o.every.Seconds(), Connected: time.Since(began).Seconds()}
-	f.takeDelays(everyone)
+	defer f.end()
+	if err := f.await(ctx, "every tracker's first acknowledgement", func(p Progress) bool { return p.Begun == o.killed }); err != nil {
+		return k, err
+	}
+	k = fleetKill{Trackers: o.killed, Relays: len(s.relays), Every: o.every.Seconds(), Connected: time.Since(began).Seconds()}
+	if _, err := f.delays(ctx); err != nil {
+		return k, err
+	}
 	if !sleepUntil(ctx, time.Now().Add(2*o.every)) {
 		return k, ctx.Err()
 	}
-	k.Quiet = ms(percentile(f.takeDelays(everyone), 0.99))
+	quiet, err := f.delays(ctx)
+	if err != nil {
+		return k, err
+	}
+	k.Quiet = ms(percentile(quiet, 0.99))
 	if k.Memory, err = memory(resident, programsOf(s.relays)...); err != nil {
 		return k, err
 	}
 
-	orphans := make(map[*fleetTracker]bool)
-	for _, t := range f.trackers {
-		t.mu.Lock()
-		orphans[t] = t.conn != nil && t.at == 0
-		t.mu.Unlock()
+	if err := f.each(ctx, "Lose", 0); err != nil {
+		return k, err
 	}
 	killed := time.Now()
 	s.relays[0].programs[0].Kill()
-	back := func(t *fleetTracker) int {
-		if orphans[t] && t.conn != nil && t.at != 0 && t.last.After(killed) {
-			return 1
-		}
-		return 0
-	}
-	for _, orphan := range orphans {
-		if orphan {
-			k.Orphans++
-		}
-	}
-	if err := await(ctx, "half of the trackers", func() bool { return 2*f.count(back) >= k.Orphans }); err != nil {
+	if err := f.await(ctx, "half of the trackers", func(p Progress) bool {
+		k.Orphans = p.Orphans
+		return 2*p.Back >= p.Orphans
+	}); err != nil {
 		return k, err
 	}
 	k.Half = time.Since(killed).Seconds()
-	if err := await(ctx, "all trackers", func() bool { return f.count(back) == k.Orphans }); err != nil {
+	if err := f.await(ctx, "all trackers", func(p Progress) bool { return p.Back == p.Orphans }); err != nil {
 		return k, err
 	}
 	k.All = time.Since(killed).Seconds()
-	k.Others = ms(percentile(f.takeDelays(func(t *fleetTracker) bool { return !orphans[t] }), 0.99))
-
-	f.stopMaking()
-	if err := await(ctx, "the last acknowledgements", func() bool { return f.count(acknowledged) == f.count(made) }); err != nil {
+	others, err := f.delays(ctx)
+	if err != nil {
 		return k, err
 	}
-	k.Made = f.count(made)
+	k.Others = ms(percentile(others, 0.99))
+
+	if err := f.each(ctx, "Stop", struct{}{}); err != nil {
+		return k, err
+	}
+	if err := f.await(ctx, "the last acknowledgements", func(p Progress) bool {
+		k.Made = p.Made
+		return p.Acked == p.Made
+	}); err != nil {
+		return k, err
+	}
 	k.Stored, err = s.stored()
 	return k, err
 }
 
 // await asks reached until it returns true.
 func await(ctx context.Context, what string, reached func() bool) error {
-	const longest = 5 * time.Minute
+	const longest = 20 * time.Minute // for the first connections of 100,000 trackers
 	for deadline := time.Now().Add(longest); !reached(); {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s: not within %v", what, longest)
@@ -420,8 +440,8 @@ func (r fleetReport) print(w io.Writer) error {
 		return err
 	}
 	if k := r.Kill; k != nil {
-		fmt.Fprintf(w, "\n%d trackers over TLS, a fix each %.0f s, connected after %.1f s; the three relays have %.0f MB.\nOne relay killed: of its %d trackers half are acknowledged again after %.1f s, all after %.1f s.\np99 of the others: %.1f ms until then, %.1f ms before. %d fixes made, %d stored.\n",
-			k.Trackers, k.Every, k.Connected, k.Memory, k.Orphans, k.Half, k.All, k.Others, k.Quiet, k.Made, k.Stored)
+		fmt.Fprintf(w, "\n%d trackers over TLS, a fix each %.0f s, connected after %.1f s; the %d relays have %.0f MB.\nOne relay killed: of its %d trackers half are acknowledged again after %.1f s, all after %.1f s.\np99 of the others: %.1f ms until then, %.1f ms before. %d fixes made, %d stored.\n",
+			k.Trackers, k.Every, k.Connected, k.Relays, k.Memory, k.Orphans, k.Half, k.All, k.Others, k.Quiet, k.Made, k.Stored)
 	}
 	_, err := io.WriteString(w, fleetLegend)
 	return err

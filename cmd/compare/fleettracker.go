@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -33,8 +34,9 @@ type fleetTracker struct {
 	acked   int             // of them, in order
 	next    int             // to be sent on conn
 	sent    map[int]time.Time
-	delays  []time.Duration // of acknowledgements, from a fix's first sending
-	last    time.Time       // of the last one
+	delays  []uint32  // of acknowledgements, from a fix's first sending, in µs
+	last    time.Time // of the last one
+	orphan  bool      // it was at the relay that was killed
 }
 
 // run sends until ctx ends.
@@ -143,72 +145,184 @@ func (t *fleetTracker) echo(text []byte) {
 	}
 	t.last = time.Now()
 	for seq := t.acked + 1; seq <= m.Seq; seq++ {
-		t.delays = append(t.delays, t.last.Sub(t.sent[seq]))
+		t.delays = append(t.delays, uint32(t.last.Sub(t.sent[seq]).Microseconds()))
 		delete(t.sent, seq)
 	}
 	t.acked = m.Seq
 }
 
-// fleet is trackers that run.
-type fleet struct {
+// crew is the role of some trackers of a fleet. Its methods are called by [fleet].
+type crew struct {
 	trackers []*fleetTracker
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	lost     int // the relay that was killed
+	since    time.Time
 }
 
-// startFleet starts n trackers over relays.
-func startFleet(ctx context.Context, n int, relays []string, token string, window int, every time.Duration) *fleet {
-	ctx, cancel := context.WithCancel(ctx)
-	f := &fleet{stop: cancel}
-	for i := range n {
+// Crew is what the trackers of a crew are to be.
+type Crew struct {
+	First, Count int
+	Relays       []string
+	Token        string
+	Window       int
+	Every        time.Duration
+}
+
+// Progress is how far trackers are.
+type Progress struct {
+	Begun       int // trackers with an acknowledgement
+	Made, Acked int // fixes
+	Orphans     int // trackers of the relay that was killed
+	Back        int // of them, with an acknowledgement from another relay
+}
+
+func newCrew() (*crew, error) { return new(crew), nil }
+
+// begin is between the first connections of two trackers of a crew, which all at once would be busy with giving up.
+const begin = 2 * time.Millisecond
+
+// Start starts trackers, which end with the process.
+func (c *crew) Start(what Crew, _ *struct{}) error {
+	for i := range what.Count {
+		n := what.First + i
 		t := &fleetTracker{
-			device: fmt.Sprintf("tracker_%d", i), relays: relays, token: token, window: window, every: every, sent: make(map[int]time.Time),
+			device: fmt.Sprintf("tracker_%d", n), relays: what.Relays, token: what.Token, window: what.Window, every: what.Every, sent: make(map[int]time.Time),
 			// 28,000 ports an address: a few thousand connections of each.
-			from: net.IPv4(127, 0, 0, byte(2+i/4000)),
+			from: net.IPv4(127, 0, 0, byte(2+n/4000)),
 		}
-		f.trackers = append(f.trackers, t)
-		f.running.Go(func() { t.run(ctx) })
+		c.trackers = append(c.trackers, t)
+		time.AfterFunc(time.Duration(i)*begin, func() { t.run(context.Background()) })
 	}
-	return f
+	return nil
 }
 
-// stopMaking lets trackers only send what they have.
-func (f *fleet) stopMaking() {
-	for _, t := range f.trackers {
+// Look adds up how far the trackers are.
+func (c *crew) Look(_ struct{}, p *Progress) error {
+	for _, t := range c.trackers {
 		t.mu.Lock()
-		t.stopped = true
+		p.Begun += min(t.acked, 1)
+		p.Made += t.made
+		p.Acked += t.acked
+		if t.orphan {
+			p.Orphans++
+			if t.conn != nil && t.at != c.lost && t.last.After(c.since) {
+				p.Back++
+			}
+		}
 		t.mu.Unlock()
 	}
+	return nil
 }
 
-func (f *fleet) end() {
-	f.stop()
-	f.running.Wait()
-}
-
-// count adds up a figure of trackers.
-func (f *fleet) count(figure func(*fleetTracker) int) (n int) {
-	for _, t := range f.trackers {
+// Delays reports the delays in µs since the last call, of trackers that have not lost their relay.
+func (c *crew) Delays(_ struct{}, all *[]uint32) error {
+	for _, t := range c.trackers {
 		t.mu.Lock()
-		n += figure(t)
-		t.mu.Unlock()
-	}
-	return n
-}
-
-func acknowledged(t *fleetTracker) int { return t.acked }
-func made(t *fleetTracker) int         { return t.made }
-
-// takeDelays returns the delays since the last call of those trackers that are chosen, sorted.
-func (f *fleet) takeDelays(chosen func(*fleetTracker) bool) (all []time.Duration) {
-	for _, t := range f.trackers {
-		t.mu.Lock()
-		if chosen(t) {
-			all = append(all, t.delays...)
+		if !t.orphan {
+			*all = append(*all, t.delays...)
 		}
 		t.delays = nil
 		t.mu.Unlock()
 	}
+	return nil
+}
+
+// Lose notes which trackers are at a relay that is to be killed.
+func (c *crew) Lose(relay int, _ *struct{}) error {
+	c.lost, c.since = relay, time.Now()
+	for _, t := range c.trackers {
+		t.mu.Lock()
+		t.orphan = t.conn != nil && t.at == relay
+		t.mu.Unlock()
+	}
+	return nil
+}
+
+// Stop lets trackers only send what they have.
+func (c *crew) Stop(struct{}, *struct{}) error {
+	for _, t := range c.trackers {
+		t.mu.Lock()
+		t.stopped = true
+		t.mu.Unlock()
+	}
+	return nil
+}
+
+// fleet is trackers, in processes of their own.
+type fleet struct{ crews []*role }
+
+// crewSize bounds the trackers of a process: many systems allow one no more than 20,000 open files.
+const crewSize = 10_000
+
+// startFleet starts n trackers over relays.
+func startFleet(ctx context.Context, n int, relays []string, token string, window int, every time.Duration) (f *fleet, err error) {
+	f = new(fleet)
+	defer func() {
+		if err != nil {
+			f.end()
+		}
+	}()
+	for first := 0; first < n; first += crewSize {
+		r, err := startRole("trackers")
+		if err != nil {
+			return f, err
+		}
+		f.crews = append(f.crews, r)
+		if err := r.call(ctx, "Start", Crew{first, min(crewSize, n-first), relays, token, window, every}, nil); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// each calls a method of every crew.
+func (f *fleet) each(ctx context.Context, method string, args any) error {
+	for _, r := range f.crews {
+		if err := r.call(ctx, method, args, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) look(ctx context.Context) (sum Progress, err error) {
+	for _, r := range f.crews {
+		var p Progress
+		if err := r.call(ctx, "Look", struct{}{}, &p); err != nil {
+			return sum, err
+		}
+		sum = Progress{sum.Begun + p.Begun, sum.Made + p.Made, sum.Acked + p.Acked, sum.Orphans + p.Orphans, sum.Back + p.Back}
+	}
+	return sum, nil
+}
+
+// await looks until reached returns true.
+func (f *fleet) await(ctx context.Context, what string, reached func(Progress) bool) error {
+	var failed error
+	err := await(ctx, what, func() bool {
+		var p Progress
+		p, failed = f.look(ctx)
+		return failed != nil || reached(p)
+	})
+	return cmp.Or(failed, err)
+}
+
+// delays are those of crew.Delays, sorted.
+func (f *fleet) delays(ctx context.Context) (all []time.Duration, err error) {
+	for _, r := range f.crews {
+		var some []uint32
+		if err := r.call(ctx, "Delays", struct{}{}, &some); err != nil {
+			return nil, err
+		}
+		for _, us := range some {
+			all = append(all, time.Duration(us)*time.Microsecond)
+		}
+	}
 	slices.Sort(all)
-	return all
+	return all, nil
+}
+
+func (f *fleet) end() {
+	for _, r := range f.crews {
+		r.end()
+	}
 }

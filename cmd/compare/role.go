@@ -20,6 +20,7 @@ func roles() []command.Command {
 	return []command.Command{
 		{Name: "viewers", Run: serveRole(newViewers), About: "viewers of a tracking group"},
 		{Name: "floor", Run: serveRole(newFloor), About: "a server that only writes"},
+		{Name: "trackers", Run: serveRole(newCrew), About: "trackers of a fleet"},
 		{Name: "attackers", Run: serveRole(newAttacker), About: "clients that attack a relay"},
 	}
 }
