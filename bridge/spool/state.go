@@ -80,8 +80,8 @@ func decodeState(r record) (state, error) {
 	return s, nil
 }
 
-// join joins what two logs of one spool know. Acknowledgements that were taken back are in the state of the log that does not know
-// of that, which after a power cut may be either: the other has all that count.
+// join joins what two logs of one spool know. Where one of them does not know the last time that acknowledgements were taken back, which
+// after a power cut may be either, it still has those: only what the other has acknowledged counts.
 func (s *state) join(other state) {
 	switch {
 	case other.again > s.again:
