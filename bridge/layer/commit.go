@@ -34,11 +34,10 @@ const (
 	// runBytes is the longest run in the name of a key; of longer ones the hash is. Trackers' have 16, and what a publisher makes up would fill the
 	// memory of Redis for an hour.
 	runBytes = 64
-	// replicaWait bounds the wait for a replica. One that is there answers in a round trip.
-	replicaWait = time.Second
-	// diskWait bounds that for disks: with appendfsync everysec the master's and then the replica's take up to a second each.
-	diskWait = 3 * time.Second
-	// answerWait bounds the time in which Redis answers, beside those. One that hangs is found sooner by the probe.
+	// proofWait bounds the wait for replicas and disks: as long as a relay lets its publishers wait. What is stored lacks only their confirmation, and
+	// what comes after it needs one too: to refuse it sooner would have all publishers connect again where a machine is short of CPU.
+	proofWait = 10 * time.Second
+	// answerWait bounds the time in which Redis answers, beside that. One that hangs is found sooner by the probe.
 	answerWait = 5 * time.Second
 )
 
@@ -86,8 +85,8 @@ func (sh *shard) newRequest(device string, messages []group.Message) *request {
 	return r
 }
 
-// commit returns when the messages of a device are stored as durably as is configured.
-func (sh *shard) commit(ctx context.Context, s *session, device string, messages []group.Message) error {
+// commit returns when the messages of a device are stored as durably as is configured, or the time that ctx gives is over.
+func (sh *shard) commit(ctx context.Context, s *session, h *host, device string, messages []group.Message) error {
 	r := sh.newRequest(device, messages)
 	if r == nil {
 		return nil
@@ -95,7 +94,7 @@ func (sh *shard) commit(ctx context.Context, s *session, device string, messages
 	select {
 	case sh.requests <- r:
 	case <-ctx.Done():
-		return ctx.Err()
+		return sh.proof.Load().late(ctx.Err(), h)
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	}
@@ -103,7 +102,7 @@ func (sh *shard) commit(ctx context.Context, s *session, device string, messages
 	case err := <-r.done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return sh.proof.Load().late(ctx.Err(), h)
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	}
@@ -206,7 +205,7 @@ func apart(calls [][]*request, answers []rueidis.RedisResult) (single [][]*reque
 
 // send writes the calls of a commit and the proof that is asked for, all on one connection: WAIT waits for what its own has written.
 func (sh *shard) send(ctx context.Context, h *host, calls [][]*request, epoch string, p *proof) []rueidis.RedisResult {
-	ctx, cancel := context.WithTimeout(ctx, p.wait+answerWait)
+	ctx, cancel := context.WithTimeout(ctx, proofWait+answerWait)
 	defer cancel()
 	commands := make([]rueidis.Completed, 0, len(calls)+1)
 	ttl := strconv.FormatInt(max(sh.keep, seenFor).Milliseconds(), 10)
@@ -228,11 +227,10 @@ type proof struct {
 	mode     string // memory, replicated or fsync
 	replicas int64  // how many must have it
 	waitAOF  bool   // Redis can tell what is on disk, as from 7.2 on
-	wait     time.Duration
 }
 
 func (p *proof) command(h *host) rueidis.Completed {
-	ms := p.wait.Milliseconds()
+	ms := proofWait.Milliseconds()
 	if p.waitAOF {
 		return h.client.B().Waitaof().Numlocal(1).Numreplicas(p.replicas).Timeout(ms).Build()
 	}
@@ -255,15 +253,23 @@ func (p *proof) check(answer rueidis.RedisResult, h *host) error {
 		}
 		disks, replicas = 1, count
 	}
-	switch {
-	case disks < 1:
-		return &problem.Problem{Code: CodeNotOnDisk, Key: "durable", Cause: fmt.Sprintf("%s has not written to its disk within %v", h.address, p.wait),
-			Fix: "look at its disk and at appendfsync in redis.conf"}
-	case replicas < p.replicas:
-		return &problem.Problem{Code: CodeNotReplicated, Key: "durable", Cause: fmt.Sprintf("no replica of %s has confirmed within %v", h.address, p.wait),
-			Fix: "look at its replicas (redis-cli info replication)"}
+	if disks < 1 || replicas < p.replicas {
+		return p.late(context.DeadlineExceeded, h)
 	}
 	return nil
+}
+
+// late is why a commit has not ended when err has ended the wait for it: where that is the end of its time, the proof has not come.
+func (p *proof) late(err error, h *host) error {
+	switch {
+	case err != context.DeadlineExceeded || p.mode == memory:
+		return err
+	case p.mode == fsync:
+		return &problem.Problem{Code: CodeNotOnDisk, Key: "durable", Cause: h.address + " and its replicas have not written to their disks in time",
+			Fix: "look at its replicas (redis-cli info replication), at the disks, and at appendfsync in redis.conf"}
+	}
+	return &problem.Problem{Code: CodeNotReplicated, Key: "durable", Cause: "no replica of " + h.address + " has confirmed in time",
+		Fix: "look at its replicas (redis-cli info replication)"}
 }
 
 // The first words of the errors with which Redis and commit.lua refuse a commit.

@@ -89,8 +89,13 @@ func (n *storing) begin(redis ...*realtest.RedisStore) error {
 	n.s.ctx, cancel = context.WithCancelCause(context.Background())
 	n.s.end = cancel
 	for _, r := range redis {
-		c := client(n.t, r)
-		n.s.hosts = append(n.s.hosts, &host{address: r.Addr(), client: c})
+		h := &host{address: r.Addr(), target: target{network: "tcp"}}
+		var err error
+		if h.client, err = h.open(n.s, h.address, h.target); err != nil {
+			return err
+		}
+		n.t.Cleanup(h.client.Close)
+		n.s.hosts = append(n.s.hosts, h)
 	}
 	if err := n.st.begin(n.s.ctx, n.s); err != nil {
 		return err
@@ -141,6 +146,14 @@ func (n *storing) commit(device string, messages ...group.Message) error {
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	return n.st.commit(ctx, n.s, device, messages)
+}
+
+// refuse stores messages of a device whose proof does not come while their publisher waits.
+func (n *storing) refuse(device string, messages ...group.Message) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	codeOf(n.t, n.st.commit(ctx, n.s, device, messages), CodeNotReplicated)
 }
 
 func (n *storing) mustCommit(device string, messages ...group.Message) {
@@ -324,7 +337,7 @@ func TestReplicated(t *testing.T) {
 	t.Parallel()
 	master, replica := realtest.StartRedis(t), realtest.StartRedis(t)
 	n := startStoring(t, Config{Durable: replicated}, master)
-	codeOf(t, n.commit("van_7", fixOf("a", 1)), CodeNotReplicated)
+	n.refuse("van_7", fixOf("a", 1))
 
 	replicate(t, replica, master)
 	n.store("van_7", fixOf("a", 1))
@@ -337,7 +350,7 @@ func TestReplicated(t *testing.T) {
 	other := startStoring(t, Config{Durable: replicated}, master)
 	replica.Hang()
 	for _, node := range []*storing{n, other} { // the second one stores a repeat, whose first copy no replica has
-		codeOf(t, node.commit("van_7", fixOf("a", 3)), CodeNotReplicated)
+		node.refuse("van_7", fixOf("a", 3))
 	}
 	replica.Wake()
 	n.store("van_7", fixOf("a", 3))
@@ -369,11 +382,11 @@ func TestReplicatedByItself(t *testing.T) {
 	await(t, "the master has no replica", func() bool {
 		return strings.Contains(master.Do("INFO", "replication"), "connected_slaves:0\r\n")
 	})
-	codeOf(t, n.commit("van_7", fixOf("a", 3)), CodeNotReplicated)
+	n.refuse("van_7", fixOf("a", 3))
 	if err := n.begin(master); err != nil {
 		t.Fatal(err)
 	}
-	codeOf(t, n.commit("van_7", fixOf("a", 3)), CodeNotReplicated)
+	n.refuse("van_7", fixOf("a", 3))
 }
 
 // What Redis does not take is not acknowledged, and taken later.

@@ -101,7 +101,8 @@ func (st *streams) run(ctx context.Context, s *session) error {
 }
 
 func (st *streams) commit(ctx context.Context, s *session, device string, messages []group.Message) error {
-	return st.shards[st.at(device)].commit(ctx, s, device, messages)
+	i := st.at(device)
+	return st.shards[i].commit(ctx, s, s.hosts[i], device, messages)
 }
 
 func (st *streams) history(ctx context.Context, s *session, device string, after group.Key, most int) ([]group.Message, bool, error) {
@@ -240,7 +241,7 @@ func (sh *shard) compare(ctx context.Context, h *host) error {
 // learn finds out what proves that a fix is durable. A host that has had a replica is asked for one from then on: a master that is cut off
 // from its replicas looks like one that has none.
 func (sh *shard) learn(ctx context.Context, h *host) error {
-	known, p := sh.proof.Load(), proof{mode: sh.durable, wait: replicaWait}
+	known, p := sh.proof.Load(), proof{mode: sh.durable}
 	info, err := h.client.Do(ctx, h.client.B().Info().Section("replication").Build()).ToString()
 	if err != nil {
 		return err
@@ -256,13 +257,12 @@ func (sh *shard) learn(ctx context.Context, h *host) error {
 	case replicated:
 		p.replicas = 1
 	case fsync:
-		p.wait = diskWait
 		if p.waitAOF, err = writesDisk(ctx, h); err != nil {
 			return err
 		}
 	}
 	if p.mode == memory {
-		p.replicas, p.wait = 0, 0
+		p.replicas = 0
 	}
 	if known == nil || *known != p {
 		sh.proof.Store(&p)
