@@ -96,6 +96,9 @@ func bufioOf(in *bytes.Reader) bytesPeeker {
 	return rest
 }
 
+// syncTail is the end of what was flushed, which is left out on the wire (RFC 7692, 7.2.1).
+var syncTail = endTail[:4]
+
 // packer compresses as RFC 7692, 7.2.1 describes it, with the standard library.
 type packer struct {
 	out      bytes.Buffer

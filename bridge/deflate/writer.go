@@ -2,11 +2,8 @@ package deflate
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/rand"
 	"io"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // Writer makes frames of texts. It is for one connection, of which it holds the window, and for one goroutine at a time.
@@ -18,7 +15,7 @@ type Writer struct {
 	keys       *bufio.Reader // of masks: one system call for many
 
 	window window
-	out    bytes.Buffer
+	out    []byte // of the last message
 }
 
 // NewWriter returns a Writer for what an end of a connection sends; without p it does not compress. It uses a window of
@@ -72,8 +69,12 @@ func (w *Writer) appendFrame(dst []byte, first byte, payload []byte) []byte {
 // maxKept is what a Writer keeps of its buffer for the next message, in bytes: a fix needs some tens.
 const maxKept = 4 << 10
 
-// syncTail is the end of what was flushed, which is left out on the wire (RFC 7692, 7.2.1).
-var syncTail = []byte{0, 0, 0xff, 0xff}
+// Headers of a block (RFC 1951, 3.2.3): one with the fixed codes, and the empty one at the end of a message, of which only this is on
+// the wire (RFC 7692, 7.2.1).
+var (
+	fixedBlock = code{0b010, 3}
+	emptyBlock = code{0b000, 3}
+)
 
 // pack compresses a message. No reference reaches further back than the window, because the compressor is given no more at a
 // time, what is before included.
@@ -81,17 +82,24 @@ func (w *Writer) pack(message []byte) []byte {
 	if w.noTakeover {
 		w.window.data = w.window.data[:0]
 	}
-	if w.out.Cap() > maxKept {
-		w.out = bytes.Buffer{}
+	if cap(w.out) > maxKept {
+		w.out = nil
 	}
-	w.out.Reset()
+	c := compressors.Get().(*compressor)
+	defer compressors.Put(c)
+	out := bitWriter{out: w.out[:0]}
+	out.code(fixedBlock)
 	for len(message) > 0 {
 		part := message[:min(len(message), w.window.size/2)]
 		message = message[len(part):]
-		flate.StatelessDeflate(&w.out, part, false, w.window.last(w.window.size-len(part))) // a buffer does not fail
+		c.compress(&out, w.window.last(w.window.size-len(part)), part)
 		w.window.add(part)
 	}
-	return bytes.TrimSuffix(w.out.Bytes(), syncTail)
+	out.code(symbols[endOfBlock])
+	out.code(emptyBlock)
+	out.code(code{size: uint8(-out.size & 7)})
+	w.out = out.out
+	return w.out
 }
 
 // mask applies a mask to a payload.
