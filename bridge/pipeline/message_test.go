@@ -16,7 +16,7 @@ func TestFixMessageNamesItself(t *testing.T) {
 	f.Lat, f.Lon = nmea.Value{V: 51.5, Set: true}, nmea.Value{V: -0.125, Set: true}
 	for seq := 1; seq <= 2; seq++ {
 		msg := m.Fix(&f)
-		want := fmt.Sprintf(`^{"class":"TPV","device_id":"van_7","run":"[0-9a-f]{16}","seq":%d,"mode":3,.*"lat":51\.50*,.*}$`, seq)
+		want := fmt.Sprintf(`^{"class":"TPV","device_id":"van_7","run":"[0-9a-f]{16}","mode":3,.*"lat":51\.50*,.*,"seq":%d}$`, seq)
 		if !json.Valid(msg) || !regexp.MustCompile(want).Match(msg) {
 			t.Errorf("message %s\ndoes not match %s", msg, want)
 		}

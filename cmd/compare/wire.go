@@ -344,9 +344,10 @@ func withoutNames(text []byte) (at, rest string, ok bool) {
 		return "", "", false
 	}
 	rest = string(text)
-	for _, name := range []string{m.Device, m.Run, m.Seq.String()} { // in their order
-		before, after, _ := strings.Cut(rest, name)
-		rest = before + after
+	for _, name := range []string{m.Device, m.Run} {
+		rest = strings.Replace(rest, name, "", 1)
 	}
+	before, after, _ := strings.Cut(rest, `"seq"`)
+	rest = before + strings.Replace(after, m.Seq.String(), "", 1)
 	return m.Time, rest, true
 }

@@ -27,9 +27,9 @@ const (
 
 // typicalFix is what a receiver of several constellations states, and typicalSky how long its list of satellites is.
 const (
-	typicalFix = `{"class":"TPV","device_id":"vehicle_7","run":"5f1c09ae77b2d041","seq":184300,"mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
+	typicalFix = `{"class":"TPV","device_id":"vehicle_7","run":"5f1c09ae77b2d041","mode":3,"status":1,"time":"2026-11-23T09:00:01.200Z",` +
 		`"lat":51.50336350,"lon":-0.12762480,"altMSL":111.2,"altHAE":157.9,"geoidSep":46.7,"speed":13.8901,"track":84.40,"climb":0.1,"magvar":0.6,` +
-		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.20,"epv":25.30,"uSat":9,"nSat":14}`
+		`"hdop":0.80,"vdop":1.10,"pdop":1.36,"eph":15.20,"epv":25.30,"uSat":9,"nSat":14,"seq":184300}`
 	typicalSky = 2000
 )
 

@@ -190,7 +190,7 @@ func TestDoctorAlone(t *testing.T) {
 	if i := slices.IndexFunc(links, func(l doctor.Link) bool { return l.Name == "echo" }); i < 0 || !strings.Contains(links[i].Seen, "echoed after ") {
 		t.Errorf("%+v; want an echo seen", links)
 	}
-	life := regexp.MustCompile(`^\{"class": ?"TPV", ?"device_id": ?"van_7", ?"run": ?"[0-9a-f]{16}", ?"seq": ?1, ?"mode": ?1\}$`)
+	life := regexp.MustCompile(`^\{"class": ?"TPV", ?"device_id": ?"van_7", ?"run": ?"[0-9a-f]{16}", ?"mode": ?1, ?"seq": ?1\}$`)
 	if sent, err := server.Processed(); len(sent) != 1 || err != nil || !life.Match(sent[0]) {
 		t.Errorf("the group was sent %s, %v; want one message without a position", sent, err)
 	}
