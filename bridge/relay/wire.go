@@ -51,10 +51,14 @@ const (
 	publisherBuffer = 64 << 10
 )
 
-// boundRequests is for the socket that listens. What it accepts begins with its buffer: set later, a peer has filled a larger one.
+// boundRequests is for the socket that listens. What it accepts begins with its buffer: set later, a peer has filled a larger one. And
+// it begins without acknowledgements by themselves, which set later come too late for the handshake.
 func boundRequests(_, _ string, c syscall.RawConn) error {
 	var err error
-	failed := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, requestBuffer) })
+	failed := c.Control(func(fd uintptr) {
+		delayAcks(fd)
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, requestBuffer)
+	})
 	return errors.Join(failed, err)
 }
 

@@ -120,6 +120,7 @@ func (a *attempt) secure(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		trace.TLSHandshakeDone(over.ConnectionState(), err)
 	}
 	if err != nil {
+		_ = a.conn.flush() // the alert that states why
 		conn.Close()
 		return nil, err
 	}
@@ -183,6 +184,9 @@ func (c Config) header(target *url.URL) (http.Header, error) {
 	h := c.Header.Clone()
 	if h == nil {
 		h = http.Header{}
+	}
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "gpsbridge")
 	}
 	switch {
 	case c.Origin != "":

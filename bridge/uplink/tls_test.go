@@ -1,8 +1,11 @@
 package uplink
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,8 +167,20 @@ func echoTLS(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// countedConn counts what is written to it.
+type countedConn struct {
+	net.Conn
+	writes *int
+}
+
+func (c countedConn) Write(p []byte) (int, error) {
+	*c.writes++
+	return c.Conn.Write(p)
+}
+
 // TestResumedSessions holds that the next connection resumes the session of the last one, and what it must not outlive: the
-// validity of the certificate at Clock, the authorities that are trusted, the token.
+// validity of the certificate at Clock, the authorities that are trusted, the token. And that a connection stands after two writes: the
+// end of TLS's handshake goes with the request.
 func TestResumedSessions(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	cert, _, _ := ca.sign(nil)
@@ -201,10 +216,19 @@ func TestResumedSessions(t *testing.T) {
 			c := Config{URL: url, CAFile: filepath.Join(dir, "ca.pem"), TokenFile: filepath.Join(dir, "token"), tickets: &tickets{}, traffic: &traffic{}}
 			rewriteFile(t, c.CAFile, readAll(t, ca.file))
 			rewriteFile(t, c.TokenFile, []byte("token"))
+			writes := 0
+			c.dial = func(ctx context.Context, addr string, segment int) (net.Conn, error) {
+				conn, err := dialTCP(ctx, addr, segment)
+				return countedConn{conn, &writes}, err
+			}
 			connect := func() (bytes uint64, err error) {
+				writes = 0
 				before := c.traffic.sent.Load() + c.traffic.received.Load()
 				conn, err := Dial(t.Context(), c)
 				if err == nil {
+					if writes != 2 {
+						t.Errorf("the connection stands after %d writes, want 2", writes)
+					}
 					conn.Close()
 				}
 				return c.traffic.sent.Load() + c.traffic.received.Load() - before, err
@@ -224,6 +248,33 @@ func TestResumedSessions(t *testing.T) {
 				t.Errorf("%d bytes when resumed, %d before", second, first)
 			}
 		})
+	}
+}
+
+// A server's log can show why a client does not want it.
+func TestServersGetTheAlert(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	cert, _, _ := ca.sign(nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			defer conn.Close()
+			err = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake()
+		}
+		ended <- err
+	}()
+	if _, err := Dial(t.Context(), Config{URL: "wss://" + l.Addr().String() + "/", CAFile: other.file}); problem.CodeOf(err) != Untrusted {
+		t.Errorf("%v, want code %q", err, Untrusted)
+	}
+	var alert *net.OpError
+	if err := <-ended; !errors.As(err, &alert) || alert.Op != "remote error" {
+		t.Errorf("the server gets %v, want an alert", err)
 	}
 }
 

@@ -14,13 +14,14 @@ type dialFunc func(ctx context.Context, addr string, segment int) (net.Conn, err
 
 // dialTCP is a dialFunc of the system's TCP.
 func dialTCP(ctx context.Context, addr string, segment int) (net.Conn, error) {
-	d := net.Dialer{}
-	if segment > 0 {
-		d.Control = func(_, _ string, c syscall.RawConn) error {
-			// What fails leaves the segments as they were.
-			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment) })
-		}
-	}
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { // what fails leaves the segments as they were
+			delayAcks(fd)
+			if segment > 0 {
+				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, segment)
+			}
+		})
+	}}
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(readBuffer) // an error is of a closed one, which fails when it is read
@@ -74,12 +75,14 @@ const maxHandshake = 64 << 10
 
 var errHandshakeSize = errors.New("too much data before the connection was established")
 
-// wire is a TCP connection that counts, and reads a limited number of bytes until the WebSocket stands.
+// wire is a TCP connection that counts. Until the WebSocket stands, while one goroutine writes and reads by turns, it reads a limited
+// number of bytes, and what is written goes out with the next read: the end of TLS's handshake with the request.
 type wire struct {
 	net.Conn
 	traffic *traffic
 	stands  atomic.Bool
-	left    int     // read by one goroutine at a time until it stands
+	left    int     // until it stands
+	held    []byte  // not sent yet, until it stands
 	begin   [2]byte // of what was read last, until it stands
 
 	reads, writes atomic.Uint64
@@ -95,6 +98,9 @@ func (w *wire) Read(p []byte) (int, error) {
 			return 0, errHandshakeSize
 		}
 		p = p[:min(len(p), w.left)]
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
 	}
 	n, err := w.Conn.Read(p)
 	w.reads.Add(1)
@@ -107,6 +113,25 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
+	if !w.stands.Load() {
+		w.held = append(w.held, p...)
+		return len(p), nil
+	}
+	return w.send(p)
+}
+
+// flush sends what is held.
+func (w *wire) flush() error {
+	if len(w.held) == 0 {
+		return nil
+	}
+	held := w.held
+	w.held = nil
+	_, err := w.send(held)
+	return err
+}
+
+func (w *wire) send(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
 	w.writes.Add(1)
 	w.traffic.sent.Add(uint64(n))
