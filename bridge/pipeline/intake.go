@@ -79,7 +79,7 @@ func (in *Intake) Data(p []byte) {
 	in.taps.data(p)
 }
 
-// Rest is how long the receiver need not be read: until shortly before the next fix, unless a tap needs its bytes as they come.
+// Rest is how long the receiver need not be read: until the next fix is due, unless a tap needs its bytes as they come.
 func (in *Intake) Rest() time.Duration {
 	if in.taps.live() {
 		return 0

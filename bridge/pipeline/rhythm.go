@@ -5,10 +5,18 @@ import (
 	"time"
 )
 
-// restMargin is how long before the next fix is due its bytes are read again. It covers a receiver that is earlier than
-// recently; a system that wakes up late would do so for the bytes too. During it the reader wakes up for every piece, which at
-// 115200 baud and more is every millisecond or so.
-const restMargin = 2 * time.Millisecond
+// A fix whose bytes are read when all of them have come costs one wake-up; one that is waited for costs one for each piece that the
+// line hands on, which at 115200 baud and more is every few milliseconds. So the bytes are read lookAfter the fix is due, and
+// some earlier, to see when it comes.
+const (
+	// lookAfter is what a fix is late for that. USB collects bytes for as long: its frames are of 1 ms.
+	lookAfter = time.Millisecond
+	// lookBefore covers a receiver that is earlier than recently; a system that wakes up late would do so for the bytes too.
+	lookBefore = 2 * time.Millisecond
+	// lookBeforeEvery is for how many fixes one look before suffices that has seen a fix come. It is less than rhythmMost, so that
+	// this one is still among those whose earliest counts when some of the next looks see none.
+	lookBeforeEvery = 12
+)
 
 const (
 	// rhythmLeast is how many steps from fix to fix make a rhythm: enough to see that a recording is played faster. Until then each
@@ -28,6 +36,9 @@ type rhythm struct {
 	stated       time.Duration   // the receiver's time in the last one, from first
 	steps        []time.Duration // from fix to fix, by the receiver's time; a change of rate is seen in one
 	delays       []time.Duration // of each, how much later than the first it was, by its time
+	look         time.Duration   // when the bytes of the next one are to be read, from began; zero without a rhythm
+	before       bool            // that is before it is due
+	unseen       int             // fixes since one was waited for and came when it was due
 }
 
 // fix notes a fix that is complete and states a time. Without a time there is no rhythm.
@@ -38,10 +49,16 @@ func (r *rhythm) fix(stated, now time.Time) {
 	case r.began.IsZero():
 		*r = rhythm{began: now, first: stated, delays: []time.Duration{0}}
 	default:
-		before := r.stated
+		came, before := now.Sub(r.began), r.stated
 		r.stated = stated.Sub(r.first)
 		r.steps = lastOf(r.steps, r.stated-before)
-		r.delays = lastOf(r.delays, now.Sub(r.began)-r.stated)
+		r.delays = lastOf(r.delays, came-r.stated)
+		r.unseen++
+		if due := r.look + lookBefore; r.look == 0 || r.before && came > due-lookBefore/2 && came <= due+lookAfter {
+			r.unseen = 0
+		}
+		r.before = r.unseen >= lookBeforeEvery-1
+		r.look = r.next()
 	}
 }
 
@@ -53,9 +70,8 @@ func lastOf(all []time.Duration, d time.Duration) []time.Duration {
 	return append(all, d)
 }
 
-// rest is how long nothing is needed if the next fix is as early as the earliest of the last ones. It is zero or less without a
-// rhythm.
-func (r *rhythm) rest(now time.Time) time.Duration {
+// next is when the bytes of the next fix are to be read if it is as early as the earliest of the last ones.
+func (r *rhythm) next() time.Duration {
 	n := len(r.delays) - 1
 	if n < rhythmLeast {
 		return 0
@@ -65,5 +81,16 @@ func (r *rhythm) rest(now time.Time) time.Duration {
 		return 0
 	}
 	due := r.stated + step + slices.Min(r.delays)
-	return due - restMargin - now.Sub(r.began)
+	if r.before {
+		return due - lookBefore
+	}
+	return due + lookAfter
+}
+
+// rest is how long nothing is needed. It is zero or less without a rhythm.
+func (r *rhythm) rest(now time.Time) time.Duration {
+	if r.look == 0 {
+		return 0
+	}
+	return r.look - now.Sub(r.began)
 }

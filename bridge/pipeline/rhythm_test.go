@@ -15,17 +15,24 @@ import (
 // drummer plays fixes to a rhythm.
 type drummer struct {
 	rhythm
-	stated, now time.Time // of the last fix; now is when it would have left without delay
+	stated, now time.Time     // of the last fix; now is when it would have come without delay
+	woken       time.Duration // from when the rest ends to when its reader runs
 }
 
 func newDrummer() *drummer {
 	return &drummer{stated: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), now: time.Now()}
 }
 
-// fix is one that tells a time step after the last and leaves late.
-func (d *drummer) fix(step, late time.Duration) {
+// fix is one that states a time step after the last and comes late. It returns how long it then waited to be read.
+func (d *drummer) fix(step, late time.Duration) time.Duration {
 	d.stated, d.now = d.stated.Add(step), d.now.Add(step)
-	d.rhythm.fix(d.stated, d.now.Add(late))
+	came := d.now.Add(late)
+	read := came
+	if look := d.began.Add(d.look + d.woken); d.look > 0 && look.After(came) {
+		read = look
+	}
+	d.rhythm.fix(d.stated, read)
+	return read.Sub(came)
 }
 
 func (d *drummer) fixes(n int, step time.Duration) {
@@ -34,11 +41,12 @@ func (d *drummer) fixes(n int, step time.Duration) {
 	}
 }
 
-// want is how long after the moment of the last fix the rest should end.
-func (d *drummer) want(t *testing.T, what string, rest time.Duration) {
+// want is how long after the moment of the last fix the next should be due.
+func (d *drummer) want(t *testing.T, what string, due time.Duration) {
 	t.Helper()
-	if got := d.rest(d.now); got != rest {
-		t.Errorf("%s: %v, want %v", what, got, rest)
+	got := d.rest(d.now)
+	if due > 0 && got != due+lookAfter && got != due-lookBefore || due == 0 && got > 0 {
+		t.Errorf("%s: rest for %v, want about %v", what, got, due)
 	}
 }
 
@@ -50,45 +58,79 @@ func TestRhythm(t *testing.T) {
 	d.fixes(rhythmLeast, 100*ms)
 	d.want(t, "one fix too few", 0)
 	d.fixes(1, 100*ms)
-	d.want(t, "10 Hz", 100*ms-restMargin)
+	d.want(t, "10 Hz", 100*ms)
 	d.fix(100*ms, 70*ms)
-	d.want(t, "behind one that was late", 100*ms-restMargin)
-	if got, want := d.rest(d.now.Add(70*ms)), 30*ms-restMargin; got != want {
+	d.want(t, "behind one that was late", 100*ms)
+	if got, want := d.rest(d.now.Add(70*ms)), 30*ms+lookAfter; got != want {
 		t.Errorf("%v of it are left when that has left, want %v", got, want)
 	}
 	d.fix(200*ms, 0)
-	d.want(t, "behind a missing one", 100*ms-restMargin)
-	d.fix(100*ms, -7*ms)
-	d.want(t, "behind one that was early", 93*ms-restMargin)
+	d.want(t, "behind a missing one", 100*ms)
 	d.fixes(1, 40*ms)
-	d.want(t, "25 Hz, at once", 33*ms-restMargin)
+	d.want(t, "25 Hz, at once", 40*ms)
 	d.fixes(rhythmMost-1, time.Second)
-	d.want(t, "not yet", 40*ms-restMargin)
+	d.want(t, "not yet", 40*ms)
 	d.fixes(1, time.Second)
-	d.want(t, "1 Hz", time.Second-restMargin)
+	d.want(t, "1 Hz", time.Second)
+}
+
+// TestLook: a fix waits for at most lookAfter, and some are looked for before, of those that come when they are due one in
+// lookBeforeEvery. That holds for hours, where one in ten comes later because the list of satellites does before it, and soon after a
+// time in which all came later.
+func TestLook(t *testing.T) {
+	for _, woken := range []time.Duration{0, ms / 5, ms} {
+		for _, late := range []time.Duration{0, 13 * ms} {
+			d := newDrummer()
+			d.woken = woken
+			tenths := func(n int) (most time.Duration, before int) {
+				for range n {
+					for i := range 10 {
+						if d.before {
+							before++
+						}
+						l := late
+						if i > 0 {
+							l = 0
+						}
+						most = max(most, d.fix(100*ms, l))
+					}
+				}
+				return most, before
+			}
+			tenths(10)
+			for range 3 {
+				const n = 1000
+				most, before := tenths(n)
+				if least := n * 10 / lookBeforeEvery; most > lookAfter+woken || before < least || before > least*5/4 {
+					t.Errorf("woken %v late, some %v: a fix waited for %v, want at most %v; %d were looked for before, want %d to %d",
+						woken, late, most, lookAfter+woken, before, least, least*5/4)
+				}
+				for range rhythmMost {
+					d.fix(100*ms, 20*ms)
+				}
+				tenths(4)
+			}
+		}
+	}
 }
 
 func TestNoRhythm(t *testing.T) {
 	d := newDrummer()
 	d.fixes(2*rhythmMost, 100*ms)
 	d.fixes(1, 0)
-	if got := d.rest(d.now); got > 0 {
-		t.Errorf("with the same time again: rest for %v", got)
-	}
+	d.want(t, "with the same time again", 0)
 	d.fixes(2*rhythmMost, 100*ms)
 	d.stated = d.stated.Add(-18 * time.Second) // the receiver has learned of leap seconds
 	d.fixes(1, 100*ms)
-	if got := d.rest(d.now); got > 0 {
-		t.Errorf("with a time that was set back: rest for %v", got)
-	}
+	d.want(t, "with a time that was set back", 0)
 	d.fixes(rhythmMost, 100*ms)
-	d.want(t, "known again", 100*ms-restMargin)
+	d.want(t, "known again", 100*ms)
 	d.rhythm.fix(time.Time{}, d.now)
 	d.want(t, "without a time", 0)
 	d.fixes(rhythmLeast, 100*ms)
 	d.want(t, "one fix too few", 0)
 	d.fixes(1, 100*ms)
-	d.want(t, "behind it", 100*ms-restMargin)
+	d.want(t, "behind it", 100*ms)
 }
 
 // TestRhythmOfAClockThatIsSlow: a recording that is played faster is not slept over, from its first fix on.
@@ -106,21 +148,21 @@ func TestRhythmOfAClockThatIsSlow(t *testing.T) {
 	}
 }
 
-// TestRestEndsInTime: no fix leaves in a rest that is no earlier than the earliest of the last ones, however late those were.
+// TestRestEndsInTime: whatever the delays were, a rest ends lookAfter a fix that is as early as the earliest of the last ones.
 func TestRestEndsInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := newDrummer()
 		step := rapid.SampledFrom([]time.Duration{40 * ms, 100 * ms, time.Second}).Draw(t, "step")
-		late := rapid.SliceOfN(rapid.IntRange(0, 300), rhythmMost+1, 3*rhythmMost).Draw(t, "late, ms")
-		for _, l := range late {
-			d.fix(step, time.Duration(l)*ms)
+		var read []time.Duration // after the moment without delay
+		for _, late := range rapid.SliceOfN(rapid.IntRange(0, 300), rhythmMost+1, 3*rhythmMost).Draw(t, "late, ms") {
+			late := time.Duration(late) * ms
+			read = append(read, late+d.fix(step, late))
 		}
-		least := slices.Min(late[len(late)-rhythmMost:])
-		left := d.now.Add(time.Duration(late[len(late)-1]) * ms)
-		due := d.now.Add(step + time.Duration(least)*ms)
+		due := d.now.Add(step + slices.Min(read[len(read)-rhythmMost:]))
+		left := d.now.Add(read[len(read)-1])
 		rest := d.rest(left) // 0 for none
-		if got := left.Add(rest); rest > 0 && got.After(due.Add(-restMargin)) {
-			t.Errorf("the rest ends at %v, %v before a fix that is due", got, due.Sub(got))
+		if got := left.Add(rest); rest > 0 && got.After(due.Add(lookAfter)) {
+			t.Errorf("the rest ends at %v, %v after a fix that is due", got, got.Sub(due))
 		}
 	})
 }
@@ -134,7 +176,7 @@ func TestRestBetweenFixes(t *testing.T) {
 			time.Sleep(time.Second) // the bubble's clock
 			in.Data(receivertest.Epoch(second, true))
 		}
-		const want = time.Second - restMargin
+		const want = time.Second + lookAfter
 		if got := in.Rest(); got != want {
 			t.Errorf("behind a fix: %v, want %v", got, want)
 		}

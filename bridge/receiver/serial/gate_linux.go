@@ -27,9 +27,19 @@ type gate struct {
 
 	// owned by the reader
 	deadline time.Time
-	until    time.Time // rest
+	now      rest      // under way, or ended by the last Read
+	next     time.Time // until when the line rests from the next bytes on; zero for not at all
+	nextMost time.Duration
 	armed    time.Time // what the clock is set to
 	watched  bool      // the terminal is
+
+	// of the Read under way, here because what a function literal shares is allocated each time
+	step    func(watcher uintptr) (done bool) // attempt
+	p       []byte
+	n       int
+	err     error
+	look    bool
+	resting bool
 }
 
 // newGate becomes the owner of a non-blocking descriptor: it is closed with the gate, or at once on an error.
@@ -44,6 +54,7 @@ func newGate(terminal int) (*gate, error) {
 	}
 	err = unix.SetNonblock(watcher, true) // by which os.NewFile knows that it is for Go's poller
 	g := &gate{terminal: terminal, clock: clock, watcher: os.NewFile(uintptr(watcher), "epoll"), watched: true}
+	g.step = g.attempt
 	for _, fd := range []int{terminal, clock} {
 		if err == nil {
 			err = unix.EpollCtl(watcher, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN})
@@ -70,47 +81,75 @@ func (g *gate) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// rest lets what arrives before a time wait in the kernel: the next Read does not return before, unless the line hangs up.
-func (g *gate) rest(until time.Time) { g.until = until }
+// rest lets what arrives during it wait in the kernel: the next Read does not return before, unless the line hangs up. The zero rest
+// is none.
+func (g *gate) rest(r rest) { g.now, g.next = r, time.Time{} }
 
-// rested reports whether what was read last may have come in a rest.
-func (g *gate) rested() bool { return !g.until.IsZero() }
+// restNext begins a rest when the next bytes come, unless it would be longer than most, or shorter than leastRest.
+func (g *gate) restNext(until time.Time, most time.Duration) {
+	g.now, g.next, g.nextMost = rest{}, until, most
+}
+
+// rested is the rest in which what was read last may have come, zero for none.
+func (g *gate) rested() rest { return g.now }
+
+// restsNext begins the next rest if bytes have come, and reports whether it has.
+func (g *gate) restsNext() bool {
+	if g.next.IsZero() || !g.ready(unix.POLLIN) {
+		return false
+	}
+	now := time.Now()
+	d := g.next.Sub(now)
+	if d >= leastRest && d <= g.nextMost {
+		g.now = rest{now, g.next}
+	}
+	g.next = time.Time{}
+	return !g.now.until.IsZero()
+}
 
 // Read reads what has come, and waits in Go's poller until something has. What has come by a deadline is read first. p must not be
 // empty.
-func (g *gate) Read(p []byte) (n int, err error) {
-	resting := time.Now().Before(g.until)
-	look := g.watched && !resting // a line that is watched from now on wakes for what has come already
-	waitErr := g.raw.Read(func(watcher uintptr) bool {
-		if look && resting && time.Now().Before(g.until) && !hungUp(g.terminal) {
-			// Go's poller was woken by what came before the rest, and the line was watched still.
-			g.armed = time.Time{}
-			look = false
-		}
-		if look {
-			n, err = readNow(g.terminal, p)
-			switch {
-			case err != syscall.EAGAIN:
-				return true
-			case !g.deadline.IsZero() && !time.Now().Before(g.deadline):
-				err = os.ErrDeadlineExceeded
-				return true
-			}
-			resting = false
-		}
-		look = true
-		if resting {
-			err = g.await(int(watcher), false, g.until)
-			return err != nil
-		}
-		g.until = time.Time{}
-		err = g.await(int(watcher), true, g.deadline)
-		return err != nil
-	})
-	if waitErr != nil {
-		return 0, waitErr
+func (g *gate) Read(p []byte) (int, error) {
+	g.p, g.n, g.err = p, 0, nil
+	g.resting = time.Now().Before(g.now.until)
+	g.look = g.watched && !g.resting // a line that is watched from now on wakes for what has come already
+	if err := g.raw.Read(g.step); err != nil {
+		return 0, err
 	}
-	return n, err
+	return g.n, g.err
+}
+
+// attempt reads, or sets what wakes the reader. It reports whether Read is done.
+func (g *gate) attempt(watcher uintptr) bool {
+	switch {
+	case !g.look:
+	case !g.resting:
+		g.resting = g.restsNext()
+		g.look = !g.resting
+	case time.Now().Before(g.now.until) && !g.ready(0):
+		// Go's poller was woken by what came before the rest, and the line was watched still.
+		g.armed = time.Time{}
+		g.look = false
+	}
+	if g.look {
+		g.n, g.err = readNow(g.terminal, g.p)
+		switch {
+		case g.err != syscall.EAGAIN:
+			return true
+		case !g.deadline.IsZero() && !time.Now().Before(g.deadline):
+			g.err = os.ErrDeadlineExceeded
+			return true
+		}
+		g.resting = false
+	}
+	g.look = true
+	if g.resting {
+		g.err = g.await(int(watcher), false, g.now.until)
+		return g.err != nil
+	}
+	g.now = rest{}
+	g.err = g.await(int(watcher), true, g.deadline)
+	return g.err != nil
 }
 
 // await sets what wakes the reader: bytes or not, beside a hangup, which always does, and a time, zero for none. The clock need not
@@ -137,10 +176,11 @@ func (g *gate) await(watcher int, bytes bool, at time.Time) error {
 	return unix.TimerfdSettime(g.clock, 0, &in, nil)
 }
 
-func hungUp(terminal int) bool {
-	fds := []unix.PollFd{{Fd: int32(terminal)}} // a hangup needs no asking
-	n, err := unix.Poll(fds, 0)
-	return err != nil || n > 0
+// ready reports whether one of the events has come, or a hangup, which needs no asking.
+func (g *gate) ready(events int16) bool {
+	fd, now := unix.PollFd{Fd: int32(g.terminal), Events: events}, unix.Timespec{}
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return errno != 0 || n > 0
 }
 
 func readNow(fd int, p []byte) (int, error) {

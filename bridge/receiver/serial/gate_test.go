@@ -68,9 +68,9 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 100)
-	const rest = 50 * time.Millisecond
-	until := time.Now().Add(rest)
-	g.rest(until)
+	const pause = 50 * time.Millisecond
+	until := time.Now().Add(pause)
+	g.rest(rest{time.Now(), until})
 	if _, err := l.master.WriteString("hello"); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestGate(t *testing.T) {
 	if n, err := g.Read(buf); string(buf[:n]) != "hello" || err != nil || time.Now().Before(until) {
 		t.Errorf("after the rest: %q, %v, %v too early", buf[:n], err, time.Until(until))
 	}
-	if err := g.SetReadDeadline(time.Now().Add(rest)); err != nil {
+	if err := g.SetReadDeadline(time.Now().Add(pause)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := g.Read(buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -90,7 +90,7 @@ func TestGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		<-time.After(rest) // most likely Read waits by then
+		<-time.After(pause) // most likely Read waits by then
 		_, _ = l.master.WriteString("again")
 	}()
 	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil {
@@ -110,9 +110,66 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestRestWithTheNextBytes: it begins when they come, and not where it would be too long.
+func TestRestWithTheNextBytes(t *testing.T) {
+	l := newLine(t)
+	g, err := openSerial(l.path, 115200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	buf := make([]byte, 100)
+	const pause = 50 * time.Millisecond
+	rested := false
+	for range 20 { // on a busy machine the bytes may come when no rest is worthwhile any more
+		until := time.Now().Add(2 * pause)
+		g.restNext(until, time.Hour)
+		if err := g.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		wrote := make(chan time.Time, 1)
+		go func() {
+			<-time.After(pause) // most likely Read waits by then
+			wrote <- time.Now()
+			_, _ = l.master.WriteString("hello")
+		}()
+		n, err := g.Read(buf)
+		if string(buf[:n]) != "hello" || err != nil {
+			t.Errorf("after the rest: %q, %v", buf[:n], err)
+		}
+		came, r := <-wrote, g.rested()
+		if rested = r != (rest{}); rested {
+			if r.from.Before(came) || r.until != until || time.Now().Before(until) {
+				t.Errorf("rested from %v after the bytes came until %v before %v", r.from.Sub(came), time.Until(until), until)
+			}
+			break
+		}
+	}
+	if !rested {
+		t.Error("never rested")
+	}
+	if err := g.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	g.restNext(time.Now().Add(time.Hour), pause)
+	if _, err := l.master.WriteString("again"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := g.Read(buf); string(buf[:n]) != "again" || err != nil {
+		t.Errorf("where the rest would be too long: %q, %v", buf[:n], err)
+	}
+	g.restNext(time.Now().Add(time.Hour), 2*time.Hour)
+	if err := g.SetReadDeadline(time.Now().Add(pause)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := g.Read(buf); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("nothing came until the deadline: %d bytes, %v", n, err)
+	}
+}
+
 // readInRest reads from a line that rests until then.
 func readInRest(g *tty, until time.Time) <-chan error {
-	g.rest(until)
+	g.rest(rest{time.Now(), until})
 	ended := make(chan error, 1)
 	go func() {
 		_, err := g.Read(make([]byte, 100))
@@ -165,7 +222,8 @@ func TestHowLongALineRests(t *testing.T) {
 		{"again", 9600, 998 * ms, 998 * ms, 960, 998 * ms},
 		{"10 Hz", 115200, 98 * ms, 98 * ms, 700, 98 * ms},
 		{"half of the buffer", 115200, 980 * ms, 0, 100, 2048 * 10 * time.Second / 115200},
-		{"idle after it", 115200, 800 * ms, 177 * ms, 500, 0},
+		{"idle after it", 115200, 800 * ms, 980 * ms, 500, 0},
+		{"not idle after a shorter one", 115200, 980 * ms, 17 * ms, 100, 2048 * 10 * time.Second / 115200},
 		{"a moment", 115200, 9 * ms, 0, 100, 0},
 		{"no fix is expected", 9600, -ms, 0, 100, 0},
 		{"faster than its speed", 9600, 500 * ms, 500 * ms, 2048, 0},
@@ -180,13 +238,13 @@ func TestHowLongALineRests(t *testing.T) {
 			s.health.begin(now)
 			if test.after > 0 {
 				s.Rest(now.Add(test.after), now)
-				now = now.Add(test.after)
+				now = s.rested().until
 			}
 			if err := s.Heard(make([]byte, test.read), now); err != nil {
 				t.Fatal(err)
 			}
 			rests := s.Rest(now.Add(test.want), now)
-			if got := s.until.Sub(now); rests != (test.rest > 0) || rests && got.Round(ms) != test.rest.Round(ms) {
+			if got := s.rested().until.Sub(now); rests != (test.rest > 0) || rests && got.Round(ms) != test.rest.Round(ms) {
 				t.Errorf("rests: %v, for %v, want %v", rests, got, test.rest)
 			}
 		})

@@ -153,9 +153,8 @@ type stream struct {
 	health *health
 	left   []byte // heard before it was read
 	silent *problem.Problem
-	// restFrom is when the last rest began. A line that is fast sends faster than its speed, as a USB port may: no rest is safe.
-	restFrom time.Time
-	fast     bool
+	// A line that is fast sends faster than its speed, as a USB port may: no rest is safe.
+	fast bool
 	// elsewhere reports whether there is another port; nil for never.
 	elsewhere func() bool
 	// yield reports whether another port is to be tried because this receiver has never had a fix; nil for never.
@@ -189,7 +188,7 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 func (s *stream) Heard(p []byte, now time.Time) error {
-	s.fast = s.fast || s.rested() && len(p) >= restBuffer
+	s.fast = s.fast || s.rested() != rest{} && len(p) >= restBuffer
 	err := s.health.heard(p, now)
 	if err == nil && s.yield != nil && s.yield(s.health.recogniser.Fixed, now) {
 		return source.ErrElsewhere
@@ -329,23 +328,31 @@ const (
 	leastRest = 10 * time.Millisecond
 )
 
+// rest is a time in which a line is left alone; zero for none.
+type rest struct{ from, until time.Time }
+
 // Rest is of source.Stream. A rest is no longer than the line takes to fill restBuffer. After one of that length the burst is most
-// likely over, and an idle line costs nothing while it is watched: so there is another one only if it lasts until the end.
+// likely over, and an idle line costs nothing while it is watched: so the next one begins with the next burst.
 func (s *stream) Rest(until, now time.Time) bool {
-	d, most := until.Sub(now), s.takes(restBuffer)
-	if s.fast || d < leastRest || d > most && s.rested() {
-		s.rest(time.Time{})
-		return false
+	d, most, last := until.Sub(now), s.takes(restBuffer), s.rested()
+	switch {
+	case s.fast || d < leastRest:
+		s.rest(rest{})
+	case d > most && last.until.Sub(last.from) >= most:
+		s.restNext(until, most)
+	default:
+		s.rest(rest{now, now.Add(min(d, most))})
+		return true
 	}
-	s.restFrom = now
-	s.rest(now.Add(min(d, most)))
-	return true
+	return false
 }
 
 // Came is of source.Stream. Bytes come no faster than the line's speed.
 func (s *stream) Came(n int, now time.Time) time.Time {
-	if came := s.restFrom.Add(s.takes(n)); s.rested() && came.Before(now) {
-		return came
+	if last := s.rested(); last != (rest{}) {
+		if came := last.from.Add(s.takes(n)); came.Before(now) {
+			return came
+		}
 	}
 	return now
 }

@@ -16,8 +16,9 @@ type gate struct{ *os.File }
 
 func newGate(fd int) (*gate, error) { return &gate{os.NewFile(uintptr(fd), "port")}, nil }
 
-func (*gate) rest(time.Time) {}
-func (*gate) rested() bool   { return false }
+func (*gate) rest(rest)                         {}
+func (*gate) restNext(time.Time, time.Duration) {}
+func (*gate) rested() rest                      { return rest{} }
 
 // lineErrors are not counted by these systems.
 func (t *tty) lineErrors() (lineCounts, bool) { return lineCounts{}, false }
