@@ -177,8 +177,8 @@ type Progress struct {
 
 func newCrew() (*crew, error) { return new(crew), nil }
 
-// begin is between the first connections of two trackers, which all at once would be busy with giving up.
-const begin = 3 * time.Millisecond
+// beginEvery is between the first connections of two trackers, which all at once would be busy with giving up.
+const beginEvery = 3 * time.Millisecond
 
 // Start starts trackers, which end with the process.
 func (c *crew) Start(what Crew, _ *struct{}) error {
@@ -190,7 +190,7 @@ func (c *crew) Start(what Crew, _ *struct{}) error {
 			from: net.IPv4(127, 0, 0, byte(2+n/4000)),
 		}
 		c.trackers = append(c.trackers, t)
-		time.AfterFunc(time.Duration(n)*begin, func() { t.run(context.Background()) })
+		time.AfterFunc(time.Duration(n)*beginEvery, func() { t.run(context.Background()) })
 	}
 	return nil
 }

@@ -29,20 +29,26 @@ func runRelay(ctx context.Context, p command.Process, c command.Command, args []
 	if err != nil {
 		return err
 	}
-	if len(words) > 0 && words[0] == "drain" {
+	action := strings.Join(words, "")
+	switch {
+	case *pid != 0 && action != "drain":
+		return command.Misusef("--pid is of drain: leave it out, or use gpsbridge relay drain --pid %d", *pid)
+	case *asJSON && action != "doctor":
+		return command.Misusef("--json is of doctor: leave it out, or use gpsbridge relay doctor --json")
+	case action == "drain":
 		return drainRelay(p, *pid)
 	}
 	config, err := config.LoadServer(flags.path, p.Environ, flags.values)
 	switch {
 	case err != nil:
 		return command.AsMisuse(err)
-	case len(words) == 0:
-	case words[0] == "doctor":
+	case action == "":
+	case action == "doctor":
 		return examineLayer(ctx, p, config, *asJSON)
-	case words[0] == "check":
+	case action == "check":
 		return checkServer(p, flags.path, config)
 	default:
-		return command.Misusef("unknown action %q: use check, doctor or drain, or none to serve", words[0])
+		return command.Misusef("unknown action %q: use check, doctor or drain, or none to serve", action)
 	}
 	tokens, err := relayTokens(config)
 	if err != nil {
