@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"gpsbridge/bridge/receiver/sim"
@@ -39,6 +41,36 @@ func simulate(c sim.Config, n int) ([]epoch, error) {
 		epochs[i] = newEpoch(at.Format(stampLayout), g.Epoch())
 	}
 	return epochs, nil
+}
+
+// timeFields are which field of a sentence is its time.
+var timeFields = map[string]int{"RMC": 1, "GGA": 1, "GNS": 1, "GST": 1, "ZDA": 1, "GLL": 5}
+
+// recorded returns the epochs of a recorded log. Each begins with the first sentence that states another time than the one before.
+func recorded(path string) (epochs []epoch, err error) {
+	log, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	var data []byte
+	last := ""
+	for line := range bytes.Lines(log) {
+		if line = bytes.TrimSpace(line); len(line) < 7 || line[0] != '$' {
+			continue // a comment, or what is not of NMEA
+		}
+		fields := strings.Split(string(line), ",")
+		if i, timed := timeFields[fields[0][max(0, len(fields[0])-3):]]; timed && i < len(fields) && fields[i] != "" && fields[i] != last {
+			if last != "" {
+				epochs, data = append(epochs, newEpoch(last, data)), nil
+			}
+			last = fields[i]
+		}
+		data = append(append(data, line...), "\r\n"...)
+	}
+	if last == "" {
+		return nil, fmt.Errorf("%s has no sentence with a time: name a recorded NMEA log", path)
+	}
+	return append(epochs, newEpoch(last, data)), nil
 }
 
 func newEpoch(stamp string, data []byte) epoch {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,12 +27,15 @@ type wireOptions struct {
 	servers, programs []string
 	rates             []int
 	lasts             time.Duration
+	log               string  // path of a recorded one; "" for a simulated receiver
+	recorded          []epoch // of the log
 }
 
 // wireReport is what --json prints.
 type wireReport struct {
 	machine
-	Seconds float64   `json:"seconds"` // that each row was measured for
+	Seconds float64   `json:"seconds"`       // that each row was measured for
+	Log     string    `json:"log,omitempty"` // name of the recorded one that was played
 	Rows    []wireRow `json:"rows"`
 }
 
@@ -77,6 +81,7 @@ func compareWire(ctx context.Context, w command.Process, c command.Command, args
 		func(v string) error { o.programs = strings.Split(v, ","); return nil })
 	fs.Func("rates", "fixes a second: `HZ,...` (default 1,10)", o.setRates)
 	fs.DurationVar(&o.lasts, "for", time.Minute, "measure for `TIME` with each server")
+	fs.StringVar(&o.log, "log", "", "play the recorded NMEA log at `PATH` in place of the simulated receiver, one of its epochs for each fix")
 	asJSON := fs.Bool("json", false, "print JSON instead of a table")
 	if _, err := c.Parse(w, fs, args, 0); err != nil {
 		return err
@@ -88,6 +93,9 @@ func compareWire(ctx context.Context, w command.Process, c command.Command, args
 		return fmt.Errorf("networks cannot be made here: %w: run it as root, and %siproute2 util-linux", err, apt)
 	}
 	r := &wireReport{machine: thisMachine(), Seconds: o.lasts.Seconds()}
+	if o.log != "" {
+		r.Log = filepath.Base(o.log)
+	}
 	return measured(ctx, w, r, *asJSON, *path, func(path, dir string) error {
 		return r.run(ctx, w.Stderr, o, wirePrograms(path, *baseline), dir)
 	})
@@ -119,7 +127,25 @@ func (o *wireOptions) check() error {
 	if o.lasts < time.Second || o.lasts > time.Hour {
 		return command.Misusef("--for %v: use 1s to 1h", o.lasts)
 	}
+	if o.log == "" {
+		return nil
+	}
+	var err error
+	if o.recorded, err = recorded(o.log); err != nil {
+		return err
+	}
+	if need := 2*wireWarmUp + slices.Max(o.rates)*int(o.lasts.Seconds()); len(o.recorded) < need {
+		return command.Misusef("--log %s has %d epochs, and %d are needed: use a shorter --for or fewer --rates", o.log, len(o.recorded), need)
+	}
 	return nil
+}
+
+// input is what the receiver sends at a rate: more than is measured, until all messages of those are there.
+func (o *wireOptions) input(rate int) ([]epoch, error) {
+	if o.recorded != nil {
+		return o.recorded, nil
+	}
+	return simulate(sim.Config{Rate: rate, Baud: wireBaud}, rate*int((o.lasts+2*time.Minute).Seconds()))
 }
 
 // wireProgram is a gpsbridge with a configuration.
@@ -228,8 +254,7 @@ func measureWire(ctx context.Context, s wireServer, o wireOptions, programs []wi
 	}
 	input := make(map[int][]epoch)
 	for _, rate := range o.rates {
-		// More than is measured: until all messages of those are there.
-		if input[rate], err = simulate(sim.Config{Rate: rate, Baud: wireBaud}, rate*int((o.lasts+2*time.Minute).Seconds())); err != nil {
+		if input[rate], err = o.input(rate); err != nil {
 			return nil, err
 		}
 	}
@@ -297,7 +322,7 @@ CPU: ms for 1000 fixes; memory: private (RssAnon), 1e6 bytes; same: of so many t
 `
 
 func (r wireReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "\n%d CPUs, load %s at the start, %s; %g s each\n\n", r.CPUs, r.Load, r.Go, r.Seconds)
+	fmt.Fprintf(w, "\n%d CPUs, load %s at the start, %s; %g s each, of %s\n\n", r.CPUs, r.Load, r.Go, r.Seconds, cmp.Or(r.Log, "the simulated receiver"))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "server\tprogram\tHz\ttext\tup\tdown\ttotal\tpackets\tfloor\taim\tMB a day\tGB a month\tfirst\tagain\tCPU\tmemory\tsame\t")
 	for _, row := range r.Rows {

@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +126,34 @@ func TestSameTexts(t *testing.T) {
 	}
 	if compared, same := sameTexts(a, b); compared != 2 || same != 1 {
 		t.Errorf("%d of %d are the same, want 1 of 2", same, compared)
+	}
+}
+
+// An epoch of a log begins with the first sentence of another time; what has none goes with those before it.
+func TestRecordedEpochs(t *testing.T) {
+	log := "# a receiver\n$GPGSA,A,3\n$GPGGA,090000.00,5130\n$GPGLL,5130,N,00007,W,090000.00,A\n$GPGSV,1,1,00\r\n" +
+		"$GPRMC,,V\n\n$GNRMC,090001.00,A\n$GNGGA,090001.00,5130\n$GNZDA,090002.00,23\n"
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	epochs, err := recorded(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range epochs {
+		got = append(got, strings.ReplaceAll(string(e.data), "\r\n", " "))
+	}
+	want := []string{
+		"$GPGSA,A,3 $GPGGA,090000.00,5130 $GPGLL,5130,N,00007,W,090000.00,A $GPGSV,1,1,00 $GPRMC,,V ",
+		"$GNRMC,090001.00,A $GNGGA,090001.00,5130 ", "$GNZDA,090002.00,23 ",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("epochs %q, want %q", got, want)
+	}
+	if code, _, stderr := invoke(t.Context(), "wire", "--log", path); code != command.Misuse || !strings.Contains(stderr, "has 3 epochs") {
+		t.Errorf("a short log: exit code %d: %s", code, stderr)
 	}
 }
 
