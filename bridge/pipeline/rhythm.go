@@ -6,8 +6,8 @@ import (
 )
 
 // A fix whose bytes are read when all of them have come costs one wake-up; one that is waited for costs one for each piece that the
-// line hands on, which at 115200 baud and more is every few milliseconds. So the bytes are read lookAfter the fix is due, and
-// some earlier, to see when it comes.
+// line hands on, which at 115200 baud and more is every few milliseconds. So the bytes are read lookAfter the fix is due. Those of
+// the first ones and of some later ones are read earlier, to see when it comes.
 const (
 	// lookAfter is what a fix is late for that. USB collects bytes for as long: its frames are of 1 ms.
 	lookAfter = time.Millisecond
@@ -57,7 +57,7 @@ func (r *rhythm) fix(stated, now time.Time) {
 		if due := r.look + lookBefore; r.look == 0 || r.before && came > due-lookBefore/2 && came <= due+lookAfter {
 			r.unseen = 0
 		}
-		r.before = r.unseen >= lookBeforeEvery-1
+		r.before = r.unseen >= lookBeforeEvery-1 || len(r.delays) < rhythmMost // the earliest of a few is not early
 		r.look = r.next()
 	}
 }
