@@ -51,6 +51,7 @@ type fleetKill struct {
 	Every     float64 `json:"seconds_between_fixes"`
 	Connected float64 `json:"seconds_to_connect_all"`
 	Orphans   int     `json:"trackers_of_the_killed_relay"`
+	Cut       int     `json:"others_that_lost_their_connection"`
 	Half      float64 `json:"seconds_until_half_are_back"`
 	All       float64 `json:"seconds_until_all_are_back"`
 	Quiet     float64 `json:"p99_ms_before"`
@@ -379,12 +380,15 @@ func measureKill(ctx context.Context, path string, o fleetOptions) (k fleetKill,
 	s.relays[0].programs[0].Kill()
 	if err := f.await(ctx, "half of the trackers", func(p Progress) bool {
 		k.Orphans = p.Orphans
-		return 2*p.Back >= p.Orphans
+		return 2*p.Back >= p.Orphans+p.Others
 	}); err != nil {
 		return k, err
 	}
 	k.Half = time.Since(killed).Seconds()
-	if err := f.await(ctx, "all trackers", func(p Progress) bool { return p.Back == p.Orphans }); err != nil {
+	if err := f.await(ctx, "all trackers", func(p Progress) bool {
+		k.Cut = p.Others
+		return p.Back == p.Orphans+p.Others
+	}); err != nil {
 		return k, err
 	}
 	k.All = time.Since(killed).Seconds()
@@ -440,8 +444,8 @@ func (r fleetReport) print(w io.Writer) error {
 		return err
 	}
 	if k := r.Kill; k != nil {
-		fmt.Fprintf(w, "\n%d trackers over TLS, a fix each %.0f s, connected after %.1f s; the %d relays have %.0f MB.\nOne relay killed: of its %d trackers half are acknowledged again after %.1f s, all after %.1f s.\np99 of the others: %.1f ms until then, %.1f ms before. %d fixes made, %d stored.\n",
-			k.Trackers, k.Every, k.Connected, k.Relays, k.Memory, k.Orphans, k.Half, k.All, k.Others, k.Quiet, k.Made, k.Stored)
+		fmt.Fprintf(w, "\n%d trackers over TLS, a fix each %.0f s, connected after %.1f s; the %d relays have %.0f MB.\nOne relay killed: of its %d trackers, and %d others that lost their connection, half are acknowledged again after %.1f s, all after %.1f s.\np99 of the others: %.1f ms until then, %.1f ms before. %d fixes made, %d stored.\n",
+			k.Trackers, k.Every, k.Connected, k.Relays, k.Memory, k.Orphans, k.Cut, k.Half, k.All, k.Others, k.Quiet, k.Made, k.Stored)
 	}
 	_, err := io.WriteString(w, fleetLegend)
 	return err

@@ -39,13 +39,13 @@ func TestFleet(t *testing.T) {
 
 func TestFleetTable(t *testing.T) {
 	r := fleetReport{machine: machine{CPUs: 2}, Trackers: 64, Rows: []fleetRow{{3, "fsync", 41_600.4, 1.234, 5.678, 12.34, 9.87, 404.4}},
-		Kill: &fleetKill{Trackers: 10_000, Orphans: 3333, Half: 0.51, All: 12.34, Made: 7, Stored: 7}}
+		Kill: &fleetKill{Trackers: 10_000, Orphans: 3333, Cut: 12, Half: 0.51, All: 12.34, Made: 7, Stored: 7}}
 	var b strings.Builder
 	if err := r.print(&b); err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(strings.Fields(b.String()), " ")
-	for _, want := range []string{"fsync 3 41600 1.23 5.68 12.3 9.9 404", "of its 3333 trackers half are acknowledged again after 0.5 s, all after 12.3 s", "7 fixes made, 7 stored"} {
+	for _, want := range []string{"fsync 3 41600 1.23 5.68 12.3 9.9 404", "of its 3333 trackers, and 12 others that lost their connection, half are acknowledged again after 0.5 s, all after 12.3 s", "7 fixes made, 7 stored"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the table lacks %q:\n%s", want, b.String())
 		}

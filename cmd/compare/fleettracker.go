@@ -37,6 +37,7 @@ type fleetTracker struct {
 	delays  []uint32  // of acknowledgements, from a fix's first sending, in µs
 	last    time.Time // of the last one
 	orphan  bool      // it was at the relay that was killed
+	cut     time.Time // when its last connection ended
 }
 
 // run sends until ctx ends.
@@ -108,7 +109,7 @@ func (t *fleetTracker) connect(ctx context.Context) {
 		_, text, err := conn.ReadMessage()
 		t.mu.Lock()
 		if err != nil {
-			t.conn = nil
+			t.conn, t.cut = nil, time.Now()
 			t.mu.Unlock()
 			return
 		}
@@ -172,7 +173,8 @@ type Progress struct {
 	Begun       int // trackers with an acknowledgement
 	Made, Acked int // fixes
 	Orphans     int // trackers of the relay that was killed
-	Back        int // of them, with an acknowledgement from another relay
+	Others      int // trackers of the other relays whose connection has ended since
+	Back        int // of both, with an acknowledgement on another connection
 }
 
 func newCrew() (*crew, error) { return new(crew), nil }
@@ -202,11 +204,14 @@ func (c *crew) Look(_ struct{}, p *Progress) error {
 		p.Begun += min(t.acked, 1)
 		p.Made += t.made
 		p.Acked += t.acked
-		if t.orphan {
+		switch {
+		case t.orphan:
 			p.Orphans++
-			if t.conn != nil && t.at != c.lost && t.last.After(c.since) {
-				p.Back++
-			}
+		case t.cut.After(c.since):
+			p.Others++
+		}
+		if (t.orphan || t.cut.After(c.since)) && t.conn != nil && t.at != c.lost && t.last.After(t.cut) && t.last.After(c.since) {
+			p.Back++
 		}
 		t.mu.Unlock()
 	}
@@ -290,7 +295,7 @@ func (f *fleet) look(ctx context.Context) (sum Progress, err error) {
 		if err := r.call(ctx, "Look", struct{}{}, &p); err != nil {
 			return sum, err
 		}
-		sum = Progress{sum.Begun + p.Begun, sum.Made + p.Made, sum.Acked + p.Acked, sum.Orphans + p.Orphans, sum.Back + p.Back}
+		sum = Progress{sum.Begun + p.Begun, sum.Made + p.Made, sum.Acked + p.Acked, sum.Orphans + p.Orphans, sum.Others + p.Others, sum.Back + p.Back}
 	}
 	return sum, nil
 }
