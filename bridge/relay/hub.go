@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,7 @@ type hub struct {
 	publishing     context.Context // ends when nothing may wait for the layer any more
 	stopPublishing func()
 	asking         chan struct{} // a place for each member that waits for the store
+	handshakes     chan struct{} // a place for each TLS handshake that is computed: half of the CPUs
 
 	// Guarded by mu.
 	mu      sync.RWMutex
@@ -73,7 +75,8 @@ type hub struct {
 }
 
 func newHub(l limits, log *slog.Logger, layer shared.Layer) *hub {
-	h := &hub{limits: l, log: log, layer: layer, groups: make(map[string]*group), asking: make(chan struct{}, storeAsks)}
+	h := &hub{limits: l, log: log, layer: layer, groups: make(map[string]*group), asking: make(chan struct{}, storeAsks),
+		handshakes: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	h.publishing, h.stopPublishing = context.WithCancel(context.Background())
 	for _, often := range []*rate.Sometimes{&h.slowLog, &h.closedLog, &h.layerLog, &h.storeLog, &h.foreignLog} {
 		often.Interval = time.Minute
@@ -88,19 +91,20 @@ func newHub(l limits, log *slog.Logger, layer shared.Layer) *hub {
 type refusal int
 
 const (
-	refusedToken  refusal = iota // no token, or a wrong one
-	refusedOrigin                // a page of another site, or a name that is not this machine's
-	refusedRate                  // too many requests from one address
-	refusedFull                  // too many connections or groups
-	refusedLayer                 // the layer cannot be reached
-	refusedBusy                  // too many come at once
-	refusedDrain                 // the relay is being stopped
-	refusedAsk                   // the application that decides does not answer
-	refusals                     // how many there are
+	refusedToken      refusal = iota // no token, or a wrong one
+	refusedOrigin                    // a page of another site, or a name that is not this machine's
+	refusedRate                      // too many requests from one address
+	refusedFull                      // too many connections or groups
+	refusedLayer                     // the layer cannot be reached
+	refusedBusy                      // too many come at once
+	refusedDrain                     // the relay is being stopped
+	refusedAsk                       // the application that decides does not answer
+	refusedHandshakes                // too many TLS handshakes at once: closed before one
+	refusals                         // how many there are
 )
 
 // refusalNames are in the log, the metrics and the header of the answer.
-var refusalNames = [refusals]string{"token", "origin", "rate", shared.RefusedFull, shared.RefusedLayer, shared.RefusedBusy, shared.RefusedDrain, shared.RefusedAuth}
+var refusalNames = [refusals]string{"token", "origin", "rate", shared.RefusedFull, shared.RefusedLayer, shared.RefusedBusy, shared.RefusedDrain, shared.RefusedAuth, "handshakes"}
 
 // refuse counts a refusal of the client at the address peer, and logs one of each kind a minute: a tracker with a wrong
 // token must be found, and a flood must not fill the log.

@@ -1,13 +1,16 @@
 package relay
 
 import (
+	"crypto/tls"
 	"errors"
 	"maps"
 	"math"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -186,7 +189,7 @@ func (l boundedListener) Accept() (net.Conn, error) {
 			if tcp, ok := c.(*net.TCPConn); ok {
 				_ = tcp.SetWriteBuffer(answerBuffer) // an error is of a closed one, which fails when it is written to
 			}
-			return &countedConn{c, leave}, nil
+			return &countedConn{Conn: c, leave: leave, hub: l.hub}, nil
 		}
 		c.Close()
 	}
@@ -195,12 +198,51 @@ func (l boundedListener) Accept() (net.Conn, error) {
 // countedConn gives its place back when it is closed.
 type countedConn struct {
 	net.Conn
-	leave func()
+	leave     func()
+	hub       *hub
+	computing atomic.Bool // it has one of hub.handshakes
 }
 
 func (c *countedConn) Close() error {
+	c.computed()
 	c.leave()
 	return c.Conn.Close()
+}
+
+// handshakeWait is how long a TLS handshake waits for others, after which its connection is closed: http.Server gives it 5 s in all, and the client 10 s
+// or more.
+const handshakeWait = 2 * time.Second
+
+var errHandshakes = errors.New("too many clients come at once")
+
+// beginHandshake is tls.Config.GetConfigForClient: it waits for a place for what the handshake computes, which is from the client's first message to
+// the answer, and lets go what else there is to do first. A thousand handshakes at once would each come before a message of a member.
+func beginHandshake(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c := hello.Conn.(*countedConn)
+	late := time.NewTimer(handshakeWait)
+	defer late.Stop()
+	select {
+	case c.hub.handshakes <- struct{}{}:
+		c.computing.Store(true)
+		runtime.Gosched()
+		return nil, nil
+	case <-late.C:
+		c.hub.refuse(refusedHandshakes, c.RemoteAddr().String())
+		c.Close() // without an alert, which a client takes for a wrong certificate
+		return nil, errHandshakes
+	}
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	defer c.computed()
+	return c.Conn.Write(p)
+}
+
+// computed gives the place of a handshake back.
+func (c *countedConn) computed() {
+	if c.computing.CompareAndSwap(true, false) {
+		<-c.hub.handshakes
+	}
 }
 
 // What a viewer may send, in bytes, whatever it is: messages, pings, or fragments without content, which no bound of

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func TestThrottle(t *testing.T) {
@@ -200,4 +203,99 @@ func TestPlacesLeaveDescriptors(t *testing.T) {
 			t.Errorf("%d WebSockets and %d descriptors: %d places, want %d", c.conns, c.descriptors, got, c.want)
 		}
 	}
+}
+
+// slowReader is a client's connection that reads only once read is closed.
+type slowReader struct {
+	net.Conn
+	read chan struct{}
+}
+
+func (c slowReader) Read(p []byte) (int, error) {
+	<-c.read
+	return c.Conn.Read(p)
+}
+
+// TLS handshakes that come while as many are computed as may be wait, as no member does. One that has waited for too long is closed before anything is
+// computed for it.
+func TestHandshakesWaitForEachOther(t *testing.T) {
+	dir := t.TempDir()
+	c := Config{PublishToken: "pub", CertFile: dir + "/relay.pem", KeyFile: dir + "/relay.key", SelfSigned: true}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := r.config.openCertificate(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPipes()
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- r.serve(ctx, tls.NewListener(boundedListener{p, r.hub, r.remotes}, own.config())) }()
+
+		always := make(chan struct{})
+		close(always)
+		connect := func(read chan struct{}) *tls.Conn {
+			here, there := net.Pipe()
+			p.conns <- there
+			return tls.Client(slowReader{here, read}, &tls.Config{InsecureSkipVerify: true})
+		}
+		shake := func(read chan struct{}) chan error {
+			ended := make(chan error, 1)
+			go func() {
+				conn := connect(read)
+				ended <- conn.Handshake()
+				conn.NetConn().Close()
+			}()
+			return ended
+		}
+		d := websocket.Dialer{NetDialTLSContext: func(context.Context, string, string) (net.Conn, error) { return connect(always), nil }}
+		member, _, err := d.Dial("wss://localhost"+group7, bearer("pub"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoes := readTexts(member)
+
+		// A pipe takes nothing that is not read, so that the answer to these is on its way until then.
+		read := make(chan struct{})
+		var first, more []chan error
+		for range cap(r.hub.handshakes) {
+			first = append(first, shake(read))
+		}
+		synctest.Wait()
+		for range 10 {
+			more = append(more, shake(always))
+		}
+		synctest.Wait()
+		began := time.Now()
+		write(member, tpv(1))
+		synctest.Wait()
+		echoes.want(t, "the member", tpv(1))
+		for _, one := range more {
+			if err := <-one; !errors.Is(err, io.EOF) {
+				t.Errorf("a handshake above the bound ended so: %v", err)
+			}
+		}
+		if waited := time.Since(began); waited != handshakeWait {
+			t.Errorf("handshakes above the bound ended after %v, want %v", waited, handshakeWait)
+		}
+		if n := r.Status().Refused; n != 10 {
+			t.Errorf("%d refusals are counted, want 10", n)
+		}
+
+		last := shake(always)
+		synctest.Wait()
+		close(read)
+		for _, one := range append(first, last) {
+			if err := <-one; err != nil {
+				t.Errorf("a handshake within the bound: %v", err)
+			}
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
 }

@@ -107,7 +107,7 @@ func (c *certificate) fingerprint() string {
 
 // config is HTTP/1.1 alone: WebSockets are opened with it, and what HTTP/2 could be flooded with is not there.
 func (c *certificate) config() *tls.Config {
-	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	return &tls.Config{GetConfigForClient: beginHandshake, GetCertificate: c.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 }
 
 // certificateNames are those by which this machine is reached: a name in the certificate that a browser asked for leaves it
