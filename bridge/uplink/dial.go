@@ -67,7 +67,10 @@ func dial(ctx context.Context, c Config) (*websocket.Conn, http.Header, error) {
 		}
 		return nil, nil, a.explain(resp, err)
 	}
-	a.conn.stands.Store(true)
+	if err := a.conn.stand(); err != nil {
+		conn.Close()
+		return nil, nil, a.explain(nil, err)
+	}
 	return conn, resp.Header, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -275,6 +276,33 @@ func TestServersGetTheAlert(t *testing.T) {
 	var alert *net.OpError
 	if err := <-ended; !errors.As(err, &alert) || alert.Op != "remote error" {
 		t.Errorf("the server gets %v, want an alert", err)
+	}
+}
+
+// TestNothingStaysHeld: what TLS writes within its last read before the connection stands, as its answer to a KeyUpdate that comes with
+// the server's answer (RFC 8446, 4.6.3), is sent before anything else.
+func TestNothingStaysHeld(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	w := &wire{Conn: here, traffic: &traffic{}, left: maxHandshake}
+	got := make(chan string, 1)
+	go func() {
+		defer there.Close()
+		there.Write([]byte("101"))
+		p := make([]byte, len("key update, frame"))
+		n, _ := io.ReadFull(there, p)
+		got <- string(p[:n])
+	}()
+	if _, err := w.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("key update, "))
+	if err := w.stand(); err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("frame"))
+	if got := <-got; got != "key update, frame" {
+		t.Errorf("the server gets %q", got)
 	}
 }
 

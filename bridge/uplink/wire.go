@@ -120,6 +120,14 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.send(p)
 }
 
+// stand is called when the WebSocket stands. TLS may have written since the last read: its answer to what came before the end of the
+// server's.
+func (w *wire) stand() error {
+	err := w.flush()
+	w.stands.Store(true)
+	return err
+}
+
 // flush sends what is held.
 func (w *wire) flush() error {
 	if len(w.held) == 0 {
