@@ -12,9 +12,13 @@ const (
 	maxMatch = 258
 )
 
-// maxTries is how many earlier places with the same three bytes are compared with each place: as many as there are fixes in a
-// window of 4 KiB, and a few more.
-const maxTries = 16
+// How many earlier places with the same three bytes are compared with each place. A client's are as many as there are fixes in a
+// window of 4 KiB, and a few more. A server compresses each message again for each member, whatever a publisher sends: few make a
+// byte of a fix more, and texts that repeat with errors take a quarter of the time.
+const (
+	clientTries = 16
+	serverTries = 2
+)
 
 // compressors are shared by all connections: each needs one for as long as a message takes.
 var compressors = sync.Pool{New: func() any { return new(compressor) }}
@@ -36,10 +40,10 @@ type way struct {
 }
 
 // compress writes a text of at most half a window after what comes before it, which together are a window at most.
-func (c *compressor) compress(w *bitWriter, before, text []byte) {
+func (c *compressor) compress(w *bitWriter, before, text []byte, tries int) {
 	c.text = append(append(c.text[:0], before...), text...)
 	c.index()
-	c.find(len(before))
+	c.find(len(before), tries)
 	for at := len(text); at > 0; {
 		from := at - int(c.ways[at].length)
 		c.ways[from].next = uint16(at)
@@ -69,7 +73,7 @@ func (c *compressor) index() {
 
 // find finds the cheapest way to each place from start on. A match is tried where it ends farther than all that begin before it: what
 // ends sooner is covered by those, and seldom cheaper.
-func (c *compressor) find(start int) {
+func (c *compressor) find(start, tries int) {
 	ways := c.ways[:len(c.text)-start+1]
 	for i := range ways {
 		ways[i].bits = 1 << 31 // more than any
@@ -84,7 +88,7 @@ func (c *compressor) find(start int) {
 			continue
 		}
 		place := c.earlier[at]
-		for tries := 0; place > 0 && least < most && tries < maxTries; tries++ {
+		for left := tries; place > 0 && least < most && left > 0; left-- {
 			distance := at + 1 - int(place)
 			if place = c.earlier[place-1]; c.text[least-distance] != c.text[least] {
 				continue

@@ -13,6 +13,7 @@ type Writer struct {
 	compress   bool
 	noTakeover bool
 	keys       *bufio.Reader // of masks: one system call for many
+	tries      int
 
 	window window
 	out    []byte // of the last message
@@ -21,8 +22,9 @@ type Writer struct {
 // NewWriter returns a Writer for what an end of a connection sends; without p it does not compress. It uses a window of
 // [WindowBits] or less.
 func NewWriter(role Role, p *Params) *Writer {
-	w := &Writer{role: role, compress: p != nil}
+	w := &Writer{role: role, compress: p != nil, tries: serverTries}
 	if role == Client {
+		w.tries = clientTries
 		w.keys = bufio.NewReaderSize(rand.Reader, 64)
 	}
 	if p == nil {
@@ -92,7 +94,7 @@ func (w *Writer) pack(message []byte) []byte {
 	for len(message) > 0 {
 		part := message[:min(len(message), w.window.size/2)]
 		message = message[len(part):]
-		c.compress(&out, w.window.last(w.window.size-len(part)), part)
+		c.compress(&out, w.window.last(w.window.size-len(part)), part, w.tries)
 		w.window.add(part)
 	}
 	out.code(symbols[endOfBlock])
