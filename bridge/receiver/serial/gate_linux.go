@@ -95,7 +95,7 @@ func (g *gate) rested() rest { return g.now }
 
 // restsNext begins the next rest if bytes have come, and reports whether it has.
 func (g *gate) restsNext() bool {
-	if g.next.IsZero() || !g.ready(unix.POLLIN) {
+	if g.next.IsZero() || g.poll() != unix.POLLIN { // a hangup does not wake again
 		return false
 	}
 	now := time.Now()
@@ -126,7 +126,7 @@ func (g *gate) attempt(watcher uintptr) bool {
 	case !g.resting:
 		g.resting = g.restsNext()
 		g.look = !g.resting
-	case time.Now().Before(g.now.until) && !g.ready(0):
+	case time.Now().Before(g.now.until) && g.poll()&^unix.POLLIN == 0:
 		// Go's poller was woken by what came before the rest, and the line was watched still.
 		g.armed = time.Time{}
 		g.look = false
@@ -176,11 +176,14 @@ func (g *gate) await(watcher int, bytes bool, at time.Time) error {
 	return unix.TimerfdSettime(g.clock, 0, &in, nil)
 }
 
-// ready reports whether one of the events has come, or a hangup, which needs no asking.
-func (g *gate) ready(events int16) bool {
-	fd, now := unix.PollFd{Fd: int32(g.terminal), Events: events}, unix.Timespec{}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-	return errno != 0 || n > 0
+// poll is whether bytes have come (POLLIN), and whether the line has hung up, which is any other bit.
+func (g *gate) poll() int16 {
+	fd, now := unix.PollFd{Fd: int32(g.terminal), Events: unix.POLLIN}, unix.Timespec{}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	if errno != 0 {
+		return unix.POLLERR
+	}
+	return fd.Revents
 }
 
 func readNow(fd int, p []byte) (int, error) {

@@ -170,6 +170,10 @@ func TestRestWithTheNextBytes(t *testing.T) {
 // readInRest reads from a line that rests until then.
 func readInRest(g *tty, until time.Time) <-chan error {
 	g.rest(rest{time.Now(), until})
+	return read(g)
+}
+
+func read(g *tty) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := g.Read(make([]byte, 100))
@@ -178,32 +182,42 @@ func readInRest(g *tty, until time.Time) <-chan error {
 	return ended
 }
 
-// TestUnpluggedInRest: that is noticed before the rest is over.
+// TestUnpluggedInRest: that is noticed before the rest is over, and where it is to begin with the next bytes.
 func TestUnpluggedInRest(t *testing.T) {
 	t.Parallel()
-	for range 20 { // a machine that is so busy that the read begins after the unplugging finds it when the rest is over
-		l := newLine(t)
-		g, err := openSerial(l.path, 115200)
-		if err != nil {
-			t.Fatal(err)
-		}
-		until := time.Now().Add(5 * time.Second)
-		ended := readInRest(g, until)
-		<-time.After(10 * time.Millisecond) // most likely it waits by then
-		l.unplug()
-		err = <-ended
-		early := time.Now().Before(until)
-		if err == nil {
-			t.Error("a read of an unplugged line returned no error")
-		}
-		if err := g.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-		if early {
-			return
-		}
+	for name, readUntil := range map[string]func(*tty, time.Time) <-chan error{
+		"now": readInRest,
+		"with the next bytes": func(g *tty, until time.Time) <-chan error {
+			g.restNext(until, time.Hour)
+			return read(g)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // a machine that is so busy that the read begins after the unplugging finds it when the rest is over
+				l := newLine(t)
+				g, err := openSerial(l.path, 115200)
+				if err != nil {
+					t.Fatal(err)
+				}
+				until := time.Now().Add(5 * time.Second)
+				ended := readUntil(g, until)
+				<-time.After(10 * time.Millisecond) // most likely it waits by then
+				l.unplug()
+				err = <-ended
+				early := time.Now().Before(until)
+				if err == nil {
+					t.Error("a read of an unplugged line returned no error")
+				}
+				if err := g.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+				if early {
+					return
+				}
+			}
+			t.Error("never noticed before the rest was over")
+		})
 	}
-	t.Error("never noticed before the rest was over")
 }
 
 // TestHowLongALineRests: until the next fix, but for no longer than it takes to fill half of what the kernel holds; and not twice
