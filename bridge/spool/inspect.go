@@ -242,3 +242,14 @@ func (d readDirectory) open(name string) (file, error) {
 	}
 	return osFile{f}, nil
 }
+
+// Below returns the directories of spools that are one or two levels below a directory, as those of a daemon's devices are.
+func Below(dir string) (all []string) {
+	for _, level := range []string{"*", "*/*"} {
+		locks, _ := filepath.Glob(filepath.Join(dir, level, lockName)) // an error is of a directory whose name is a wrong pattern
+		for _, lock := range locks {
+			all = append(all, filepath.Dir(lock))
+		}
+	}
+	return all
+}

@@ -120,6 +120,14 @@ func TestFailureIsOneLineAndExitCode1(t *testing.T) {
 	if err := os.WriteFile(noise, []byte("\x01\xb5b binary"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	above := t.TempDir()
+	s, err := spool.Open(spool.Options{Dir: filepath.Join(above, "spool", "van_7"), Readers: []string{"server"}})
+	if err == nil {
+		_, err = s.Append([]byte("{}"))
+	}
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ line, want string }{
 		{"decode /nonexistent/drive.log", `/nonexistent/drive\.log: .*: name a file`},
 		{"decode /", `gpsbridge decode: / is a directory: name a file`},
@@ -127,7 +135,8 @@ func TestFailureIsOneLineAndExitCode1(t *testing.T) {
 		{"decode " + empty, `no input: name a file`},
 		{"decode " + noise, `no NMEA sentence in 10 bytes`},
 		{"spool --dir " + noise, `noise" holds no spool: name another`},
-		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another`},
+		{"spool --dir /nonexistent/spool", `"/nonexistent/spool" holds no spool: name another with --dir DIRECTORY`},
+		{"spool --dir " + above, `holds no spool: name another with --dir ` + above + `/spool/van_7`},
 		{"status --listen 127.0.0.1:1", `no daemon answers at 127\.0\.0\.1:1: start it with gpsbridge run`},
 	} {
 		code, _, stderr := invoke(t, "", strings.Fields(test.line)...)

@@ -66,7 +66,11 @@ func runSpool(ctx context.Context, p command.Process, c command.Command, args []
 func inSpool(p command.Process, do func(command.Process, string, string) error, dir, runtime string) error {
 	err := do(p, dir, runtime)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return fmt.Errorf("%q holds no spool: name another with --dir DIRECTORY", dir)
+		another := "DIRECTORY"
+		if below := spool.Below(dir); len(below) > 0 {
+			another = below[0]
+		}
+		return fmt.Errorf("%q holds no spool: name another with --dir %s", dir, another)
 	}
 	if denied := readable(dir); errors.Is(err, fs.ErrPermission) && denied != nil {
 		return denied
