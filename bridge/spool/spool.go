@@ -579,7 +579,8 @@ func (s *Spool) release() error {
 	return errors.Join(errs...)
 }
 
-// Append stores a copy of a record as the newest and returns its position. A full spool thins its oldest part, counted.
+// Append stores a copy of a record as the newest and returns its position; without readers it only counts it. A full spool thins its
+// oldest part, counted.
 // The error is errTooLarge (above half a segment: 512 KiB in memory, 32 KiB with Dir, less when Max is small), ErrClosed,
 // or that of writing; the record is then counted as dropped.
 //
@@ -598,6 +599,11 @@ func (s *Spool) Append(data []byte) (pos uint64, err error) {
 	if limit := s.recent.capacity() / 2; size > limit {
 		s.drop()
 		return 0, fmt.Errorf("append %d bytes: %w, which takes %d", len(data), errTooLarge, limit-recordHeader)
+	}
+	if len(s.readers) == 0 { // what is appended is acknowledged by all
+		s.last++
+		s.appended++
+		return s.last, nil
 	}
 	s.makeRoom(size)
 	if s.closed { // meanwhile
