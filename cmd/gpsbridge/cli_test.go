@@ -122,9 +122,10 @@ func TestFailureIsOneLineAndExitCode1(t *testing.T) {
 	}
 	above := t.TempDir()
 	s, err := spool.Open(spool.Options{Dir: filepath.Join(above, "spool", "van_7"), Readers: []string{"server"}})
-	if err == nil {
-		_, err = s.Append([]byte("{}"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, err = s.Append([]byte("{}"))
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
